@@ -1,0 +1,1 @@
+"""Composition root: settings -> stores -> actors -> Serve apps."""

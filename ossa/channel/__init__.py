@@ -1,0 +1,5 @@
+"""The turn channel: how a dispatcher talks to an agent's process.
+
+Ray places, supervises and restarts agents; turns do not travel as Ray actor
+calls, which cost about ten times as much (docs/decisions/0002-turn-channel.md).
+"""

@@ -1,0 +1,1 @@
+"""Frozen values, Protocols and errors that cross a boundary. Imports nothing of ours."""

@@ -1,0 +1,83 @@
+"""The sections of the settings tree, as values that can be handed to any process.
+
+`ossa.settings` reads them; this file imports no reader, because every agent process imports it.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from ossa.contracts.agent_spec import Tier
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Database(Section):
+    """`dsn` empty: the embedded PostgreSQL."""
+
+    dsn: SecretStr = SecretStr("")
+    pool_max: int = Field(8, ge=1, le=200, description="connections of one process")
+    connect_timeout_s: float = Field(10, gt=0)
+    statement_timeout_s: float = Field(10, gt=0)
+    group_commit_max: int = Field(256, ge=1, description="journal writes in one commit, at most")
+
+
+class Endpoint(Section):
+    """One OpenAI-compatible endpoint. `base_url` ends before `/chat/completions`."""
+
+    base_url: str
+    api_key: SecretStr = SecretStr("")
+    model: str
+    timeout_s: float = Field(120, gt=0)
+    connect_timeout_s: float = Field(5, gt=0)
+    max_retries: int = Field(3, ge=0, le=10)
+    backoff_s: float = Field(0.25, gt=0, description="first wait; doubles, with full jitter, up to 20 s")
+    price_as: str | None = Field(None, description="model name to look the price up by; None: `model`")
+    input_usd_per_mtok: float | None = Field(None, ge=0, description="overrides the price list")
+    output_usd_per_mtok: float | None = Field(None, ge=0)
+
+
+class Models(Section):
+    """Tiers to endpoints. An absent tier falls back to `standard`; with none at all the embedded model serves."""
+
+    tiers: dict[Tier, Endpoint] = Field(default_factory=dict)
+    embedded: bool = Field(True, description="start the embedded SmolLM2 where no tier is configured")
+    embedded_threads: int = Field(2, ge=1)
+    embedded_context: int = Field(8192, ge=512, description="tokens shared by all slots")
+    embedded_slots: int = Field(4, ge=1)
+
+
+class FleetSettings(Section):
+    namespace: str = Field("ossa", description="Ray namespace of every actor of the fleet")
+    cpus_per_agent: float = Field(0.38, gt=0)
+    memory_per_agent_mib: int = Field(0, ge=0, description="0: not reserved")
+    block_agents: int = Field(4, ge=1, le=64, description="agents in one placement group")
+    standby: int = Field(1, ge=0, le=256, description="started agents without a manifest")
+    slots_per_agent: int = Field(4, ge=1, description="turns at once where the manifest sets none")
+    start_timeout_s: float = Field(180, gt=0)
+    start_parallelism: int = Field(8, ge=1, description="agents started at once")
+    drain_timeout_s: float = Field(60, gt=0)
+    reconcile_interval_s: float = Field(2.0, gt=0)
+    tool_modules: tuple[str, ...] = Field((), description="extra importable modules whose `TOOLS` join the allow-list")
+
+
+class GatewaySettings(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    replicas: int = Field(1, ge=1)
+    haproxy: bool = Field(True, description="Serve's HAProxy mode, where the wheel carries it")
+    max_body_bytes: int = Field(4 * 2**20, ge=1024)
+    max_messages: int = Field(2048, ge=1)
+    max_inflight: int = Field(256, ge=1, description="synchronous requests in one replica")
+    max_queued_tasks: int = Field(10_000, ge=1, description="open asynchronous tasks a tenant")
+    lease_ttl_s: float = Field(6, gt=0)
+    lease_renew_s: float = Field(1.5, gt=0)
+    claim_interval_s: float = Field(0.5, gt=0)
+    busy_wait_s: float = Field(2.0, ge=0, description="how long a synchronous request waits for a free agent")
+    max_attempts: int = Field(20, ge=1, description="owners or agents a task may lose before it fails")
+    key_cache_s: float = Field(
+        2.0, ge=0, description="how long a checked key is believed; a revocation is felt after it"
+    )
+    default_timeout_s: float = Field(300, gt=0)

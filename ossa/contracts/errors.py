@@ -1,0 +1,149 @@
+"""Every error a caller can meet, in one tree.
+
+    OssaError                      500  internal
+    ├── InvalidRequest             422  invalid_request     the body or a field is wrong
+    │   ├── ManifestError          422  manifest_invalid    an OSSA document cannot be used
+    │   └── PayloadTooLarge        413  payload_too_large
+    ├── Unauthenticated            401  unauthenticated
+    ├── Forbidden                  403  forbidden           the key lacks a scope
+    ├── NotFound                   404  not_found           absent, or another tenant's
+    ├── Conflict                   409  conflict
+    │   └── IdempotencyConflict    409  idempotency_conflict
+    ├── LimitExceeded              429  limit_exceeded      a manifest's limit was reached
+    ├── FleetBusy                  429  fleet_busy          no free agent, or a full queue
+    ├── Cancelled                  499  cancelled
+    ├── ToolFailed                 502  tool_failed
+    ├── ModelFailed                502  model_failed        the model endpoint failed
+    ├── ModelRejected              400  model_rejected      the model endpoint refused the request
+    ├── AgentLost                  503  agent_lost          the agent's process died; retried inside
+    ├── Fenced                     503  fenced              another dispatcher owns the task now
+    ├── StoreUnavailable           503  store_unavailable
+    ├── NotReady                   503  not_ready           the fleet is starting or stopping
+    └── TimedOut                   504  timed_out
+
+They pickle whole, and carry what an HTTP answer needs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class OssaError(Exception):
+    """Root of all errors raised on purpose.
+
+    Args:
+        message: a sentence that names the field or thing and says what to do.
+        param: the request field at fault, dotted, when there is one.
+        retry_after_s: seconds after which the same call may succeed.
+        details: JSON-ready facts for machines.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(
+        self,
+        message: str,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+        self.details = details or {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.message, self.param, self.retry_after_s, self.details))
+
+
+class InvalidRequest(OssaError):
+    status, code, title = 422, "invalid_request", "Invalid request"
+
+
+class ManifestError(InvalidRequest):
+    """`details` may hold `file`, `line`, `path` and `expected`."""
+
+    code, title = "manifest_invalid", "Manifest cannot be used"
+
+
+class PayloadTooLarge(InvalidRequest):
+    status, code, title = 413, "payload_too_large", "Payload too large"
+
+
+class Unauthenticated(OssaError):
+    status, code, title = 401, "unauthenticated", "Authentication required"
+
+
+class Forbidden(OssaError):
+    status, code, title = 403, "forbidden", "Not allowed"
+
+
+class NotFound(OssaError):
+    status, code, title = 404, "not_found", "Not found"
+
+
+class Conflict(OssaError):
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class IdempotencyConflict(Conflict):
+    code, title = "idempotency_conflict", "Idempotency key reused with another body"
+
+
+class LimitExceeded(OssaError):
+    status, code, title = 429, "limit_exceeded", "Limit exceeded"
+
+
+class FleetBusy(OssaError):
+    status, code, title = 429, "fleet_busy", "The fleet is full"
+
+
+class Cancelled(OssaError):
+    status, code, title = 499, "cancelled", "Cancelled"
+
+
+class ToolFailed(OssaError):
+    status, code, title = 502, "tool_failed", "A tool failed"
+
+
+class ModelFailed(OssaError):
+    status, code, title = 502, "model_failed", "The model endpoint failed"
+
+
+class ModelRejected(OssaError):
+    status, code, title = 400, "model_rejected", "The model endpoint refused the request"
+
+
+class AgentLost(OssaError):
+    status, code, title = 503, "agent_lost", "The agent was lost"
+
+
+class Fenced(OssaError):
+    status, code, title = 503, "fenced", "The task has another owner"
+
+
+class StoreUnavailable(OssaError):
+    status, code, title = 503, "store_unavailable", "A store is unavailable"
+
+
+class NotReady(OssaError):
+    status, code, title = 503, "not_ready", "Not ready"
+
+
+class TimedOut(OssaError):
+    status, code, title = 504, "timed_out", "Timed out"
+
+
+def error_types() -> dict[str, type[OssaError]]:
+    """Code -> class, for turning an `ErrorInfo` back into an exception."""
+    found: dict[str, type[OssaError]] = {}
+    todo: list[type[OssaError]] = [OssaError]
+    while todo:
+        cls = todo.pop()
+        found[cls.code] = cls
+        todo.extend(cls.__subclasses__())
+    return found

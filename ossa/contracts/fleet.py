@@ -1,0 +1,157 @@
+"""The fleet as data: what is desired, and what is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+from pydantic import Field
+
+from ossa.contracts.agent_spec import AgentSpec
+from ossa.contracts.task import ErrorInfo
+from ossa.contracts.value import Value
+
+POOLS: tuple[str, ...] = ("foundation", "security", "intelligence", "federation", "community")
+"""The mission's five pools, in its order."""
+
+POOL_WEIGHTS: dict[str, int] = {
+    "foundation": 50,
+    "security": 40,
+    "intelligence": 50,
+    "federation": 35,
+    "community": 25,
+}
+"""Agents a pool in `phase4-enterprise-analytics` at 200 agents; other sizes keep the ratio."""
+
+POOL_ALIASES: dict[str, str] = {"enterprise-analytics": "intelligence"}
+
+
+class AgentState(StrEnum):
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+
+
+class AgentInfo(Value):
+    """One live agent. `address` is where its turn channel listens, `host:port`.
+
+    `agent_id` names the place in the pool (`intelligence-003`) and outlives a
+    process; `incarnation` names the process.
+    """
+
+    agent_id: str
+    incarnation: str
+    pool: str
+    tenant: str | None = None
+    manifest: str
+    version: str
+    digest: str
+    capabilities: tuple[str, ...] = ()
+    description: str = ""
+    tier: str = "standard"
+    state: AgentState
+    address: str = ""
+    node_id: str = ""
+    pid: int = 0
+    slots: int = Field(default=4, ge=1, description="turns it runs at once")
+    max_tokens_per_day: int | None = None
+    max_cost_per_day_usd: float | None = None
+    started_at: datetime | None = None
+
+
+class PoolInfo(Value):
+    """A pool in numbers. `blocks` counts placement groups."""
+
+    name: str
+    desired: int
+    ready: int
+    starting: int = 0
+    draining: int = 0
+    blocks: int = 0
+    pending: str = Field(default="", description="why agents are not up, when they are not")
+    manifests: tuple[str, ...] = ()
+
+
+class FleetSnapshot(Value):
+    """All that routing needs. `version` grows with every change.
+
+    `channel_token` opens the agents' turn channels; it is masked in reprs and never logged.
+    """
+
+    version: int
+    epoch: str = Field(description="changes when the controller restarts")
+    pools: tuple[PoolInfo, ...] = ()
+    agents: tuple[AgentInfo, ...] = ()
+    standby: int = 0
+    channel_token: str = Field(default="", repr=False)
+
+
+class DesiredPool(Value):
+    """What a pool shall be. Agents take its manifests in turn (agent i gets manifest i mod n)."""
+
+    name: str
+    size: int = Field(ge=0, le=10_000)
+    manifests: tuple[AgentSpec, ...] = ()
+    revision: int = 0
+
+
+class DesiredAgent(Value):
+    """A tenant's own agent, outside the pools' counts (`POST /api/v1/agents`)."""
+
+    agent_id: str
+    pool: str
+    tenant: str
+    spec: AgentSpec
+
+
+class DesiredFleet(Value):
+    pools: tuple[DesiredPool, ...] = ()
+    agents: tuple[DesiredAgent, ...] = ()
+    standby: int = Field(default=0, ge=0)
+    phase: str | None = None
+
+
+OperationKind = Literal["deploy-phase", "spawn-pool", "scale-to-phase4", "apply", "drain"]
+
+
+class Operation(Value):
+    """A change of the fleet that takes time; `GET /api/v1/operations/{id}` follows it."""
+
+    id: str
+    tenant: str
+    kind: OperationKind
+    status: Literal["pending", "running", "succeeded", "failed"]
+    request: dict[str, Any] = Field(default_factory=dict)
+    progress: dict[str, Any] = Field(default_factory=dict, description="agents ready and wanted, by pool")
+    error: ErrorInfo | None = None
+    created_at: datetime
+    updated_at: datetime
+
+
+class FleetPort(Protocol):
+    """The fleet as the gateway sees it. `ossa.fleet.FleetClient` is the real one."""
+
+    def snapshot(self) -> FleetSnapshot:
+        """The latest known; never blocks. Raises `NotReady` before the first."""
+
+    async def submit(self, kind: OperationKind, request: dict[str, Any], *, tenant: str) -> Operation:
+        """Write the operation down and start it. Requests by kind:
+
+        deploy-phase: {"phase": str, "target_agents": int}
+        spawn-pool: {"pool_type": str, "agent_count": int}; the pool's size becomes agent_count
+        scale-to-phase4: {"target": str such as "200-agent-enterprise", "kubernetes_nodes": int}
+        apply: {"manifest": AgentSpec as JSON, "pool": str}
+        drain: {"agent_id": str}: running turns finish, then the process is replaced
+
+        Raises `InvalidRequest` naming the field.
+        """
+
+    async def spawn_agent(self, agent: DesiredAgent) -> None:
+        """Add a tenant's own agent to the desired fleet."""
+
+    async def remove_agent(self, agent_id: str, *, tenant: str) -> None:
+        """Drain and remove a tenant's own agent. Raises `NotFound`, `Conflict` (an agent of a pool)."""
+
+    async def report_lost(self, agent_id: str, incarnation: str, reason: str) -> None:
+        """A dispatcher lost its channel: the controller looks, and replaces a dead agent."""

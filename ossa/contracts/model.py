@@ -1,0 +1,44 @@
+"""A model endpoint as the agent sees it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from pydantic import Field
+
+from ossa.contracts.task import Message, Usage
+from ossa.contracts.value import Value
+
+
+class ModelRequest(Value):
+    """One call: `model` is the endpoint's own name, `parameters` go into the body as they are."""
+
+    model: str
+    messages: list[Message]
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    timeout_s: float = Field(default=120.0, gt=0)
+
+
+class ModelReply(Value):
+    """A whole answer. `usage.cost_usd` is priced by the client's price list."""
+
+    message: Message
+    finish_reason: str
+    model: str
+    usage: Usage
+
+
+class ModelClient(Protocol):
+    """Any OpenAI-compatible endpoint.
+
+    `complete` and `stream` raise `ModelFailed` (5xx, network; after retries),
+    `ModelRejected` (4xx), `TimedOut`. Cancelling the awaiting task closes the call.
+    """
+
+    async def complete(self, request: ModelRequest) -> ModelReply: ...
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[str | ModelReply]:
+        """Yields text pieces as they come, then the whole `ModelReply` once."""
+
+    async def close(self) -> None: ...

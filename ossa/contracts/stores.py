@@ -1,0 +1,162 @@
+"""What the stores promise. `ossa.stores` keeps the promises; `tests/contract` holds every store to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from ossa.contracts.access import ApiKey
+from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool, Operation
+from ossa.contracts.task import NewTask, Outcome, Step, Task, TaskStatus, UsageToday
+from ossa.contracts.value import Value
+
+
+class Accepted(Value):
+    """`created` is False when the idempotency key was known and the body the same."""
+
+    task: Task
+    created: bool
+
+
+class Journal(Protocol):
+    """Accepted work, durable before it is acknowledged.
+
+    A dispatcher (`owner`) holds a lease that it renews as a whole; a task belongs
+    to the owner under a fence that grows with every change of owner. All writes
+    of a task under an old fence raise `Fenced`. Every method raises
+    `StoreUnavailable` when the store does not answer in time.
+    """
+
+    async def accept(self, new: NewTask, *, owner: str | None) -> Accepted:
+        """Write the task down; returns after the commit.
+
+        With `owner` the task starts out running with fence 1; without, queued.
+        Raises `IdempotencyConflict` when (tenant, idempotency_key) is known with another body_sha256.
+        """
+
+    async def claim(self, *, owner: str, limit: int) -> list[Task]:
+        """Take up to `limit` tasks, oldest first, that are queued or whose owner's lease ended.
+
+        Each comes back running, with fence + 1 and attempts + 1.
+        Never hands one task to two owners. The caller must hold a lease (`renew`).
+        """
+
+    async def append(self, task_id: str, *, fence: int, steps: Sequence[Step], agent_id: str | None = None) -> None:
+        """Add steps (their seq continues the task's); returns after the commit. Raises `Fenced`, `NotFound`.
+
+        Appending a (seq) that is already there under the same fence with the same kind is a no-op (a retry);
+        a gap or another kind raises `Conflict`.
+        """
+
+    async def finish(
+        self,
+        task_id: str,
+        *,
+        fence: int,
+        outcome: Outcome,
+        steps: Sequence[Step] = (),
+        usage_subjects: Sequence[str] = (),
+    ) -> None:
+        """Add the last steps, end the task and add `outcome.usage` to today's usage of each subject, in one commit.
+
+        Subjects are `tenant:NAME` and `manifest:NAME`. Finishing an ended task
+        again with the same status is a no-op. Raises `Fenced`, `NotFound`.
+        """
+
+    async def release(self, task_id: str, *, fence: int) -> None:
+        """Put a running task back to queued (nobody could take it now). Raises `Fenced`."""
+
+    async def renew(self, owner: str, *, ttl_s: float) -> None:
+        """Start or prolong the owner's lease."""
+
+    async def retire(self, owner: str) -> None:
+        """End the owner's lease now: its running tasks become claimable at once."""
+
+    async def get(self, task_id: str, *, tenant: str | None = None) -> Task:
+        """Raises `NotFound` also when the task is another tenant's. `tenant=None` is for the runtime itself."""
+
+    async def tasks(
+        self, *, tenant: str, status: TaskStatus | None = None, limit: int = 50, before: str | None = None
+    ) -> list[Task]:
+        """Newest first; `before` is the id of the last one of the page before."""
+
+    async def steps(self, task_id: str, *, after: int = -1) -> list[Step]:
+        """Steps with seq > after, in order."""
+
+    async def request_cancel(self, task_id: str, *, tenant: str) -> Task:
+        """A queued task ends as cancelled at once; a running one gets `cancel_requested`; an ended one stays."""
+
+    async def cancel_requests(self, owner: str) -> list[str]:
+        """Ids of running tasks of this owner whose cancellation was asked for."""
+
+    async def count_open(self, *, tenant: str | None = None) -> int:
+        """Tasks queued or running."""
+
+    async def usage_today(self, subject: str) -> UsageToday:
+        """Subject is `tenant:NAME` or `manifest:NAME`."""
+
+    async def ping(self) -> None:
+        """Raises `StoreUnavailable`."""
+
+    async def close(self) -> None: ...
+
+
+class KeyStore(Protocol):
+    """API keys, by the sha256 of their secret."""
+
+    async def add(self, key: ApiKey, *, secret_sha256: bytes) -> None: ...
+
+    async def find(self, secret_sha256: bytes) -> ApiKey | None: ...
+
+    async def keys(self, *, tenant: str | None = None) -> list[ApiKey]: ...
+
+    async def revoke(self, key_id: str, *, at: datetime, tenant: str | None = None) -> ApiKey:
+        """Raises `NotFound`. Revoking twice keeps the first time."""
+
+
+class FleetStore(Protocol):
+    """The desired fleet and the operations on it."""
+
+    async def load(self) -> DesiredFleet: ...
+
+    async def save_pool(self, pool: DesiredPool) -> DesiredPool:
+        """Insert or replace; returns it with revision + 1."""
+
+    async def save_agent(self, agent: DesiredAgent) -> None: ...
+
+    async def remove_agent(self, agent_id: str) -> None: ...
+
+    async def save_standby(self, count: int) -> None: ...
+
+    async def save_phase(self, phase: str) -> None: ...
+
+    async def secret(self, name: str, fresh: str) -> str:
+        """The fleet's secret of that name; `fresh` becomes it when there is none yet. One winner among many callers."""
+
+    async def save_operation(self, operation: Operation) -> None: ...
+
+    async def operation(self, operation_id: str, *, tenant: str | None = None) -> Operation:
+        """Raises `NotFound`."""
+
+    async def operations(
+        self, *, tenant: str | None = None, open_only: bool = False, limit: int = 50
+    ) -> list[Operation]: ...
+
+
+class Stores(Protocol):
+    """What `ossa.app` hands out. Opened in the process that uses it."""
+
+    @property
+    def journal(self) -> Journal: ...
+
+    @property
+    def keys(self) -> KeyStore: ...
+
+    @property
+    def fleet(self) -> FleetStore: ...
+
+    async def open(self) -> None:
+        """Connect; the first one migrates (one process at a time)."""
+
+    async def close(self) -> None: ...

@@ -1,0 +1,184 @@
+"""A task: one accepted request, the steps done for it, and its outcome.
+
+Messages are OpenAI chat messages as plain dicts, validated at the gateway.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ossa.contracts.agent_spec import AgentSpec
+from ossa.contracts.value import Value
+
+Message = dict[str, Any]
+
+
+class TaskStatus(StrEnum):
+    """queued -> running -> one of the three ends. A lost owner puts running back to queued."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in (TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED)
+
+
+class Usage(Value):
+    """Tokens and cost. `prompt_tokens` and `completion_tokens` sum over all model calls."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    model_calls: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def plus(self, other: Usage) -> Usage:
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            cost_usd=self.cost_usd + other.cost_usd,
+            model_calls=self.model_calls + other.model_calls,
+        )
+
+
+class ErrorInfo(Value):
+    """An `OssaError` as data: `code` finds the class again (`errors.error_types`)."""
+
+    code: str
+    message: str
+    param: str | None = None
+    retry_after_s: float | None = None
+
+
+class Target(Value):
+    """Where a request wants to go: `auto`, `pool/NAME` or `agent/NAME`.
+
+    An agent's NAME is an agent id (`intelligence-003`) or a manifest's name.
+    """
+
+    kind: Literal["auto", "pool", "agent"] = "auto"
+    name: str = ""
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "auto" else f"{self.kind}/{self.name}"
+
+
+class TaskRequest(Value):
+    """What was asked, in full: enough to do the task again in another process.
+
+    `parameters` holds the OpenAI body's other fields that go to the model
+    (temperature, max_tokens, max_completion_tokens, top_p, stop, seed,
+    response_format, tools, tool_choice, ...).
+    """
+
+    target: Target = Target()
+    messages: list[Message]
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    timeout_s: float | None = Field(default=None, gt=0)
+
+
+class NewTask(Value):
+    """A task as the gateway hands it to the journal. `body_sha256` guards the idempotency key."""
+
+    id: str
+    tenant: str
+    request: TaskRequest
+    idempotency_key: str | None = None
+    body_sha256: str = ""
+
+
+StepKind = Literal["model", "tool_call", "tool_result", "takeover"]
+
+
+class Step(Value):
+    """One delta in a task's life. `seq` counts from 0 without holes; with `task_id` it is the event id.
+
+    payload by kind:
+      model:       {"message": assistant message, "finish_reason": str, "model": str}
+      tool_call:   {"call_id": str, "name": str, "arguments": str, "idempotency_key": str}; written *before* the effect
+      tool_result: {"call_id": str, "name": str, "content": str, "is_error": bool}
+      takeover:    {"from_agent": str, "reason": str}
+    """
+
+    seq: int = Field(ge=0)
+    kind: StepKind
+    agent_id: str
+    payload: dict[str, Any]
+    usage: Usage = Usage()
+    at: datetime
+
+
+class Outcome(Value):
+    """How a task ended. `message` is the final assistant message of a succeeded one."""
+
+    status: TaskStatus
+    message: Message | None = None
+    finish_reason: str | None = None
+    error: ErrorInfo | None = None
+    usage: Usage = Usage()
+    agent_id: str | None = None
+    pool: str | None = None
+    model: str | None = None
+    tier: str | None = None
+
+
+class Task(Value):
+    """A task as the journal has it."""
+
+    id: str
+    tenant: str
+    status: TaskStatus
+    request: TaskRequest
+    owner: str | None = None
+    fence: int = 0
+    attempts: int = 0
+    cancel_requested: bool = False
+    idempotency_key: str | None = None
+    outcome: Outcome | None = None
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None = None
+
+
+class UsageToday(Value):
+    """What a subject (tenant, manifest name) has used since midnight UTC."""
+
+    tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class Turn(Value):
+    """What a dispatcher gives an agent: the request, the steps already done, and what may be spent.
+
+    The agent continues after `steps`: an assistant message with unanswered
+    tool calls means those calls are run (again, under the same idempotency key).
+    """
+
+    task_id: str
+    tenant: str
+    request: TaskRequest
+    steps: tuple[Step, ...] = ()
+    fence: int = 1
+    stream: bool = False
+    used_today: UsageToday = UsageToday()
+
+
+class Assignment(Value):
+    """What makes a standby agent an agent."""
+
+    agent_id: str
+    pool: str
+    tenant: str | None = Field(default=None, description="None: shared by all tenants")
+    spec: AgentSpec

@@ -1,0 +1,58 @@
+"""The seam between whoever owns a task (a dispatcher) and whoever does it (an agent).
+
+A dispatcher lives in a gateway replica, owns the task's lease and writes the
+journal. An agent runs the turn and owns no store: what has to be durable goes
+back through `TurnSink.commit`, which returns once the dispatcher has committed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from ossa.contracts.fleet import AgentInfo
+from ossa.contracts.task import Outcome, Step, Turn
+from ossa.contracts.value import Value
+
+
+class TurnResult(Value):
+    """The end of a turn. `steps` are the last ones, not yet committed: the owner commits them with the outcome.
+
+    `outcome` may be a failed or cancelled one; an agent never raises for what a task did wrong.
+    """
+
+    outcome: Outcome
+    steps: tuple[Step, ...] = ()
+
+
+class TurnSink(Protocol):
+    """What a running turn may say to the task's owner."""
+
+    async def delta(self, text: str) -> None:
+        """A piece of the final answer, as it comes. Not durable."""
+
+    async def commit(self, steps: Sequence[Step]) -> None:
+        """Returns when the steps are in the journal. Raises `Fenced` when the task has another owner now."""
+
+
+class TurnRunner(Protocol):
+    """One agent's way to do a turn. Cancelling the awaiting task cancels the model call and running tools."""
+
+    async def run(self, turn: Turn, sink: TurnSink) -> TurnResult: ...
+
+
+OnDelta = Callable[[str], Awaitable[None]]
+OnSteps = Callable[[Sequence[Step]], Awaitable[None]]
+
+
+class AgentLink(Protocol):
+    """The owner's way to an agent. `ossa.channel.ChannelLink` is the real one."""
+
+    async def run(self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps) -> TurnResult:
+        """Run the turn there.
+
+        Raises `AgentLost` when the agent or the way to it is gone, `FleetBusy`
+        when it has no free slot (or drains). Cancelling the awaiting task cancels the turn.
+        """
+
+    async def close(self) -> None: ...
