@@ -1,0 +1,71 @@
+"""Frames: four bytes of length (big-endian), then one JSON object.
+
+Every frame has `t`, its type; those that belong to a turn have `id`, a number
+the dispatcher chose, unique on its connection.
+
+    dispatcher -> agent                     agent -> dispatcher
+    hello   v, token                        ready    agent_id
+                                            refused  reason (then the agent hangs up)
+    turn    id, turn (`Turn`)               busy     id, reason
+    cancel  id                              delta    id, text
+    ack     id, seq                         steps    id, seq, steps: wants an ack (or nack) of seq
+    nack    id, seq, code, message          done     id, result (`TurnResult`)
+    ping                                    pong
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+PROTOCOL_VERSION = 1
+MAX_FRAME_BYTES = 64 * 2**20
+_LENGTH = struct.Struct("!I")
+
+Frame = dict[str, Any]
+
+
+class FrameError(Exception):
+    """The peer does not speak this protocol; the connection is of no further use."""
+
+
+def encode(frame: Frame) -> bytes:
+    """One frame as bytes. Values may be `orjson.Fragment`s of JSON that is ready."""
+    body = orjson.dumps(frame)
+    return _LENGTH.pack(len(body)) + body
+
+
+class FrameParser:
+    """Bytes in, as they come; whole frames out."""
+
+    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
+        self._buffer = bytearray()
+        self._max = max_frame_bytes
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Yield the frames that `data` completes. Raises `FrameError`."""
+        self._buffer += data
+        while len(self._buffer) >= _LENGTH.size:
+            (size,) = _LENGTH.unpack_from(self._buffer)
+            if size > self._max:
+                raise FrameError(f"a frame of {size} bytes is over the bound of {self._max}")
+            end = _LENGTH.size + size
+            if len(self._buffer) < end:
+                return
+            with memoryview(self._buffer) as view:
+                body = bytes(view[_LENGTH.size : end])
+            del self._buffer[:end]
+            yield _decode(body)
+
+
+def _decode(body: bytes) -> Frame:
+    try:
+        frame = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise FrameError("a frame is not JSON") from error
+    if not isinstance(frame, dict) or not isinstance(frame.get("t"), str):
+        raise FrameError("a frame is not an object with a type")
+    return frame

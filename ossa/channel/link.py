@@ -1,0 +1,208 @@
+"""The dispatcher's end: one connection to each agent it uses, many turns on it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+from typing import cast
+
+import orjson
+
+from ossa.channel.frames import PROTOCOL_VERSION, Frame, FrameError, FrameParser, encode
+from ossa.contracts.errors import AgentLost, Fenced, FleetBusy, OssaError
+from ossa.contracts.fleet import AgentInfo
+from ossa.contracts.task import Step, Turn
+from ossa.contracts.turn import OnDelta, OnSteps, TurnResult
+
+log = logging.getLogger(__name__)
+
+
+class ChannelLink:
+    """`AgentLink` over TCP.
+
+    A dead process closes its socket and is noticed at once; a host that
+    vanished is noticed after `silence_s` without an answer to a ping.
+
+    Args:
+        token: returns the fleet's channel token (it arrives with the first snapshot).
+        connect_timeout_s: for the connection and the greeting together.
+        silence_s: how long an agent with running turns may stay silent.
+    """
+
+    def __init__(self, token: Callable[[], str], *, connect_timeout_s: float = 5.0, silence_s: float = 20.0) -> None:
+        self._token = token
+        self._connect_timeout_s = connect_timeout_s
+        self._silence_s = silence_s
+        self._open: dict[str, _Line] = {}
+        self._opening: dict[str, asyncio.Task[_Line]] = {}
+
+    async def run(self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps) -> TurnResult:
+        line = self._open.get(agent.incarnation)
+        if line is None or line.lost:
+            line = await self._connect(agent)
+        number, inbox = line.begin(turn)
+        try:
+            return await _converse(line, number, inbox, agent, on_delta, on_steps)
+        except (AgentLost, FleetBusy, Fenced):
+            raise  # the turn is not running, or its nack has told it already
+        except BaseException:
+            line.send({"t": "cancel", "id": number})
+            raise
+        finally:
+            line.end(number)
+
+    async def close(self) -> None:
+        for task in self._opening.values():
+            task.cancel()
+        for line in self._open.values():
+            line.hang_up()
+        self._open.clear()
+
+    async def _connect(self, agent: AgentInfo) -> _Line:
+        """Many turns that want one agent share one attempt; one that is cancelled does not end it."""
+        opening = self._opening.get(agent.incarnation)
+        if opening is None:
+            opening = asyncio.ensure_future(self._dial(agent))
+            self._opening[agent.incarnation] = opening
+            opening.add_done_callback(lambda done: self._dialled(agent.incarnation, done))
+        return await asyncio.shield(opening)
+
+    def _dialled(self, incarnation: str, done: asyncio.Task[_Line]) -> None:
+        self._opening.pop(incarnation, None)
+        if not done.cancelled() and done.exception() is None:
+            self._open[incarnation] = done.result()
+
+    async def _dial(self, agent: AgentInfo) -> _Line:
+        host, _, port = agent.address.rpartition(":")
+        line = _Line(self._silence_s, on_lost=lambda: self._open.pop(agent.incarnation, None))
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                await loop.create_connection(lambda: line, host, int(port))
+                line.send({"t": "hello", "v": PROTOCOL_VERSION, "token": self._token()})
+                await line.greeted
+        except (OSError, TimeoutError, ValueError) as error:
+            line.hang_up()
+            raise AgentLost(f"agent {agent.agent_id} does not answer at {agent.address}") from error
+        return line
+
+
+async def _converse(
+    line: _Line,
+    number: int,
+    inbox: asyncio.Queue[Frame | None],
+    agent: AgentInfo,
+    on_delta: OnDelta,
+    on_steps: OnSteps,
+) -> TurnResult:
+    while True:
+        frame = await inbox.get()
+        if frame is None:
+            raise AgentLost(f"the connection to agent {agent.agent_id} broke")
+        kind = frame["t"]
+        if kind == "done":
+            return TurnResult.model_validate(frame["result"])
+        if kind == "delta":
+            await on_delta(frame["text"])
+        elif kind == "steps":
+            await _commit(line, number, frame, on_steps)
+        elif kind == "busy":
+            raise FleetBusy(f"agent {agent.agent_id} is {frame['reason']}", retry_after_s=1.0)
+
+
+async def _commit(line: _Line, number: int, frame: Frame, on_steps: OnSteps) -> None:
+    try:
+        await on_steps([Step.model_validate(step) for step in frame["steps"]])
+    except OssaError as error:
+        line.send({"t": "nack", "id": number, "seq": frame["seq"], "code": error.code, "message": error.message})
+        raise
+    line.send({"t": "ack", "id": number, "seq": frame["seq"]})
+
+
+class _Line(asyncio.Protocol):
+    """One connection to one agent's process."""
+
+    def __init__(self, silence_s: float, on_lost: Callable[[], object]) -> None:
+        self._silence_s = silence_s
+        self._on_lost = on_lost
+        self._parser = FrameParser()
+        self._transport: asyncio.Transport | None = None
+        self._numbers = itertools.count(1)
+        self._inboxes: dict[int, asyncio.Queue[Frame | None]] = {}
+        self._watch: asyncio.TimerHandle | None = None
+        self._heard_at = 0.0
+        self._loop = asyncio.get_running_loop()
+        self.greeted: asyncio.Future[None] = self._loop.create_future()
+        self.lost = False
+
+    def begin(self, turn: Turn) -> tuple[int, asyncio.Queue[Frame | None]]:
+        number = next(self._numbers)
+        inbox: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self._inboxes[number] = inbox
+        if self.lost:
+            inbox.put_nowait(None)
+        self.send({"t": "turn", "id": number, "turn": orjson.Fragment(turn.model_dump_json().encode())})
+        if self._watch is None:
+            self._heard_at = self._loop.time()
+            self._watch = self._loop.call_later(self._silence_s / 3, self._look)
+        return number, inbox
+
+    def end(self, number: int) -> None:
+        self._inboxes.pop(number, None)
+
+    def send(self, frame: Frame) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(encode(frame))
+
+    def hang_up(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        if self._watch is not None:
+            self._watch.cancel()
+        if not self.greeted.done():
+            self.greeted.set_exception(ConnectionResetError("hung up before the greeting"))
+            # Nobody may be waiting any more (the dial timed out): the error is then of no interest.
+            self.greeted.exception()
+        self._on_lost()
+        for inbox in self._inboxes.values():
+            inbox.put_nowait(None)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_at = self._loop.time()
+        try:
+            for frame in self._parser.feed(data):
+                self._receive(frame)
+        except (FrameError, KeyError, TypeError) as error:
+            log.warning("channel_agent_broken", extra={"error": type(error).__name__})
+            self.hang_up()
+
+    def _receive(self, frame: Frame) -> None:
+        if "id" in frame:
+            inbox = self._inboxes.get(int(frame["id"]))
+            if inbox is not None:
+                inbox.put_nowait(frame)
+        elif frame["t"] == "ready" and not self.greeted.done():
+            self.greeted.set_result(None)
+        elif frame["t"] == "refused":
+            log.warning("channel_refused", extra={"reason": frame.get("reason")})
+            self.hang_up()
+
+    def _look(self) -> None:
+        """While turns run: ping, and give the agent up when it has been silent for too long."""
+        self._watch = None
+        if self.lost or not self._inboxes:
+            return
+        if self._loop.time() - self._heard_at > self._silence_s:
+            log.warning("channel_silent", extra={"silence_s": self._silence_s})
+            self.hang_up()
+            return
+        self.send({"t": "ping"})
+        self._watch = self._loop.call_later(self._silence_s / 3, self._look)

@@ -1,0 +1,270 @@
+"""What a dispatcher and an agent promise each other over the turn channel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from ossa.channel import ChannelLink, ChannelServer
+from ossa.channel.frames import FrameError, FrameParser, encode
+from ossa.contracts.errors import AgentLost, Fenced, FleetBusy
+from ossa.contracts.fleet import AgentInfo, AgentState
+from ossa.contracts.task import Outcome, Step, TaskRequest, TaskStatus, Turn, Usage
+from ossa.contracts.turn import TurnResult, TurnSink
+
+DEADLINE_S = 5
+
+
+def step(seq: int) -> Step:
+    return Step(seq=seq, kind="model", agent_id="a-000", payload={"n": seq}, at=datetime.now(UTC))
+
+
+def turn(text: str = "hello", *, stream: bool = False) -> Turn:
+    request = TaskRequest(messages=[{"role": "user", "content": text}])
+    return Turn(task_id="task_1", tenant="t", request=request, stream=stream)
+
+
+def info(address: str, incarnation: str = "i1") -> AgentInfo:
+    return AgentInfo(
+        agent_id="a-000", incarnation=incarnation, pool="a", manifest="m", version="1", digest="d",
+        state=AgentState.READY, address=address,
+    )  # fmt: skip
+
+
+class Agent:
+    """A runner whose turns do what their first message says."""
+
+    def __init__(self) -> None:
+        self.started = asyncio.Event()
+        self.go = asyncio.Event()
+        self.cancelled = asyncio.Event()
+        self.fenced = asyncio.Event()
+
+    async def run(self, turn: Turn, sink: TurnSink) -> TurnResult:
+        self.started.set()
+        text = turn.request.messages[0]["content"]
+        if text == "wait":
+            try:
+                await self.go.wait()
+            except asyncio.CancelledError:
+                self.cancelled.set()
+                raise
+        if text == "crash":
+            raise RuntimeError("secret detail")
+        if text == "steps":
+            try:
+                await sink.commit([step(0), step(1)])
+            except Fenced:
+                self.fenced.set()
+                raise
+        for piece in ("one ", "two") if turn.stream else ():
+            await sink.delta(piece)
+        outcome = Outcome(
+            status=TaskStatus.SUCCEEDED, message={"role": "assistant", "content": text}, usage=Usage(prompt_tokens=3)
+        )
+        return TurnResult(outcome=outcome, steps=(step(2),))
+
+
+class Owner:
+    """Records what a turn says."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.steps: list[Step] = []
+
+    async def on_delta(self, text: str) -> None:
+        self.text += text
+
+    async def on_steps(self, steps: Sequence[Step]) -> None:
+        self.steps += steps
+
+
+@pytest.fixture
+async def agent() -> Agent:
+    return Agent()
+
+
+@pytest.fixture
+async def server(agent: Agent) -> AsyncIterator[ChannelServer]:
+    server = ChannelServer(token="token")
+    server.set_runner(agent, slots=2, agent_id="a-000")
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+async def address(server: ChannelServer) -> str:
+    return await server.start()
+
+
+@pytest.fixture
+async def link() -> AsyncIterator[ChannelLink]:
+    link = ChannelLink(lambda: "token")
+    yield link
+    await link.close()
+
+
+async def run(link: ChannelLink, address: str, turn: Turn, owner: Owner | None = None) -> TurnResult:
+    owner = owner or Owner()
+    async with asyncio.timeout(DEADLINE_S):
+        return await link.run(info(address), turn, on_delta=owner.on_delta, on_steps=owner.on_steps)
+
+
+async def test_a_turn_comes_back_whole(link: ChannelLink, address: str) -> None:
+    result = await run(link, address, turn("grüß 世界"))
+    assert result.outcome.message == {"role": "assistant", "content": "grüß 世界"}
+    assert result.outcome.usage.prompt_tokens == 3
+    assert [s.seq for s in result.steps] == [2]
+
+
+async def test_deltas_arrive_in_order_before_the_end(link: ChannelLink, address: str) -> None:
+    owner = Owner()
+    await run(link, address, turn("x", stream=True), owner)
+    assert owner.text == "one two"
+
+
+async def test_a_commit_returns_after_the_owner_has_written_it(link: ChannelLink, address: str) -> None:
+    owner = Owner()
+    await run(link, address, turn("steps"), owner)
+    assert [s.seq for s in owner.steps] == [0, 1]
+
+
+async def test_a_fenced_owner_stops_the_turn(link: ChannelLink, address: str, agent: Agent) -> None:
+    async def fenced(_: Sequence[Step]) -> None:
+        raise Fenced("another owner")
+
+    with pytest.raises(Fenced):
+        async with asyncio.timeout(DEADLINE_S):
+            await link.run(info(address), turn("steps"), on_delta=Owner().on_delta, on_steps=fenced)
+    async with asyncio.timeout(DEADLINE_S):
+        await agent.fenced.wait()
+
+
+async def test_many_turns_share_one_connection_and_do_not_mix(link: ChannelLink, server: ChannelServer) -> None:
+    server.set_runner(Agent(), slots=50, agent_id="a-000")
+    address = await server.start()
+    results = await asyncio.gather(*(run(link, address, turn(f"m{i}")) for i in range(50)))
+    assert [r.outcome.message["content"] for r in results if r.outcome.message] == [f"m{i}" for i in range(50)]
+    assert len(server._connections) == 1
+
+
+async def test_a_full_agent_says_busy(link: ChannelLink, address: str, agent: Agent) -> None:
+    waiting = [asyncio.ensure_future(run(link, address, turn("wait"))) for _ in range(2)]
+    async with asyncio.timeout(DEADLINE_S):
+        await agent.started.wait()
+    with pytest.raises(FleetBusy):
+        await run(link, address, turn())
+    agent.go.set()
+    assert [r.outcome.status for r in await asyncio.gather(*waiting)] == [TaskStatus.SUCCEEDED] * 2
+
+
+async def test_a_standby_says_busy(link: ChannelLink) -> None:
+    server = ChannelServer(token="token")
+    address = await server.start()
+    with pytest.raises(FleetBusy, match="standby"):
+        await run(link, address, turn())
+    await server.close()
+
+
+async def test_draining_lets_the_running_turn_finish_and_takes_no_more(
+    link: ChannelLink, address: str, agent: Agent, server: ChannelServer
+) -> None:
+    running = asyncio.ensure_future(run(link, address, turn("wait")))
+    async with asyncio.timeout(DEADLINE_S):
+        await agent.started.wait()
+    drained = asyncio.ensure_future(server.drain())
+    with pytest.raises(FleetBusy, match="draining"):
+        await run(link, address, turn())
+    assert not drained.done()
+    agent.go.set()
+    assert (await running).outcome.status is TaskStatus.SUCCEEDED
+    async with asyncio.timeout(DEADLINE_S):
+        await drained
+
+
+async def test_cancelling_the_owner_cancels_the_turn_and_frees_the_slot(
+    link: ChannelLink, address: str, agent: Agent, server: ChannelServer
+) -> None:
+    running = asyncio.ensure_future(run(link, address, turn("wait")))
+    async with asyncio.timeout(DEADLINE_S):
+        await agent.started.wait()
+        running.cancel()
+        await agent.cancelled.wait()
+        await server.drain()
+    assert server.running == 0
+
+
+async def test_an_owner_that_hangs_up_has_its_turns_cancelled(link: ChannelLink, address: str, agent: Agent) -> None:
+    running = asyncio.ensure_future(run(link, address, turn("wait")))
+    async with asyncio.timeout(DEADLINE_S):
+        await agent.started.wait()
+        await link.close()
+        await agent.cancelled.wait()
+    with pytest.raises(AgentLost):
+        await running
+
+
+async def test_a_dead_agent_is_noticed_at_once(
+    link: ChannelLink, address: str, agent: Agent, server: ChannelServer
+) -> None:
+    running = asyncio.ensure_future(run(link, address, turn("wait")))
+    async with asyncio.timeout(DEADLINE_S):
+        await agent.started.wait()
+    await server.close()
+    with pytest.raises(AgentLost):
+        await running
+    with pytest.raises(AgentLost):
+        await run(link, address, turn())
+
+
+async def test_a_silent_agent_is_given_up() -> None:
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(encode({"t": "ready"}))
+        await reader.read()
+
+    mute_server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    port = mute_server.sockets[0].getsockname()[1]
+    link = ChannelLink(lambda: "token", silence_s=0.2)
+    with pytest.raises(AgentLost):
+        await run(link, f"127.0.0.1:{port}", turn())
+    await link.close()
+    mute_server.close()
+
+
+async def test_a_wrong_token_is_refused(address: str) -> None:
+    link = ChannelLink(lambda: "guess")
+    with pytest.raises(AgentLost):
+        await run(link, address, turn())
+    await link.close()
+
+
+async def test_a_crash_in_the_runner_is_a_failed_outcome_without_its_details(link: ChannelLink, address: str) -> None:
+    result = await run(link, address, turn("crash"))
+    assert result.outcome.status is TaskStatus.FAILED
+    assert result.outcome.error is not None
+    assert "secret detail" not in result.outcome.error.message
+
+
+async def test_nonsense_on_the_wire_closes_that_connection_alone(link: ChannelLink, address: str) -> None:
+    host, port = address.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"\x00\x00\x00\x05hello")
+    async with asyncio.timeout(DEADLINE_S):
+        assert await reader.read() == b""
+    assert (await run(link, address, turn())).outcome.status is TaskStatus.SUCCEEDED
+
+
+def test_frames_survive_any_cut() -> None:
+    data = encode({"t": "a", "n": 1}) + encode({"t": "b", "text": "ü" * 300})
+    for cut in range(0, len(data), 7):
+        parser = FrameParser()
+        frames = [*parser.feed(data[:cut]), *parser.feed(data[cut:])]
+        assert [f["t"] for f in frames] == ["a", "b"]
+
+
+def test_a_frame_over_the_bound_is_an_error() -> None:
+    with pytest.raises(FrameError):
+        list(FrameParser(max_frame_bytes=10).feed(encode({"t": "a", "text": "x" * 20})))
