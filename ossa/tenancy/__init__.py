@@ -1,0 +1,1 @@
+"""Tenants' keys: minted once, stored as digests, checked on every request."""

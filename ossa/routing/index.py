@@ -1,0 +1,94 @@
+"""A snapshot of the fleet, arranged once for many decisions."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ossa.contracts.fleet import POOL_ALIASES, AgentInfo, AgentState, FleetSnapshot
+from ossa.routing.features import words_of
+
+
+@dataclass(frozen=True)
+class AgentGroup:
+    """Agents that differ in nothing but their load: same pool, manifest and tenant."""
+
+    pool: str
+    manifest: str
+    tenant: str | None
+    agents: tuple[AgentInfo, ...]
+    """Ready ones only."""
+    members: int
+    """Ready, starting and draining ones."""
+
+    def visible_to(self, tenant: str) -> bool:
+        return self.tenant is None or self.tenant == tenant
+
+
+@dataclass(frozen=True)
+class FleetIndex:
+    """Groups of equal agents and the words that lead to them."""
+
+    groups: tuple[AgentGroup, ...]
+    by_pool: dict[str, tuple[int, ...]]
+    by_name: dict[str, tuple[int, ...]]
+    """Agent ids and manifest names -> groups."""
+    words: dict[str, tuple[float, tuple[int, ...]]]
+    """Word -> its weight (idf) and the groups whose manifest has it."""
+    pools: tuple[str, ...]
+
+    @classmethod
+    def of(cls, snapshot: FleetSnapshot) -> FleetIndex:
+        groups = _grouped(snapshot.agents)
+        by_pool: dict[str, list[int]] = {pool.name: [] for pool in snapshot.pools}
+        by_name: dict[str, dict[int, None]] = defaultdict(dict)
+        for position, group in enumerate(groups):
+            by_pool.setdefault(group.pool, []).append(position)
+            by_name[group.manifest][position] = None
+        places = {(group.pool, group.manifest, group.tenant): i for i, group in enumerate(groups)}
+        for agent in snapshot.agents:
+            by_name[agent.agent_id][places[(agent.pool, agent.manifest, agent.tenant)]] = None
+        return cls(
+            groups=groups,
+            by_pool={name: tuple(found) for name, found in by_pool.items()},
+            by_name={name: tuple(found) for name, found in by_name.items()},
+            words=_words(groups, snapshot.agents),
+            pools=tuple(by_pool),
+        )
+
+    def pool_named(self, name: str) -> str | None:
+        """The pool of that name or alias."""
+        real = POOL_ALIASES.get(name, name)
+        return real if real in self.by_pool else None
+
+
+def _grouped(agents: Iterable[AgentInfo]) -> tuple[AgentGroup, ...]:
+    # Two versions of one manifest share a group: during a rolling replacement either may answer.
+    members: dict[tuple[str, str, str | None], list[AgentInfo]] = defaultdict(list)
+    for agent in agents:
+        members[(agent.pool, agent.manifest, agent.tenant)].append(agent)
+    return tuple(
+        AgentGroup(
+            pool=pool,
+            manifest=manifest,
+            tenant=tenant,
+            agents=tuple(agent for agent in found if agent.state is AgentState.READY),
+            members=len(found),
+        )
+        for (pool, manifest, tenant), found in members.items()
+    )
+
+
+def _words(groups: tuple[AgentGroup, ...], agents: Iterable[AgentInfo]) -> dict[str, tuple[float, tuple[int, ...]]]:
+    one_of: dict[tuple[str, str, str | None], AgentInfo] = {}
+    for agent in agents:
+        one_of[(agent.pool, agent.manifest, agent.tenant)] = agent
+    found: dict[str, list[int]] = defaultdict(list)
+    for position, group in enumerate(groups):
+        agent = one_of[(group.pool, group.manifest, group.tenant)]
+        text = " ".join((group.pool, group.manifest, agent.description, *agent.capabilities))
+        for word in words_of(text.replace("_", " ").replace("-", " ").replace(".", " ")):
+            found[word].append(position)
+    return {word: (math.log(1 + len(groups) / len(positions)), tuple(positions)) for word, positions in found.items()}
