@@ -1,0 +1,334 @@
+"""The asyncio client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import httpx
+
+from ossa.contracts.errors import OssaError
+from ossa.sdk.async_sender import AsyncSender
+from ossa.sdk.calls import chat as chat_calls
+from ossa.sdk.calls import fleet as fleet_calls
+from ossa.sdk.calls import keys as key_calls
+from ossa.sdk.calls import status as status_calls
+from ossa.sdk.calls import tasks as task_calls
+from ossa.sdk.calls.chat import ChatAssembly, Prompt
+from ossa.sdk.calls.fleet import Manifest
+from ossa.sdk.connection import Connection
+from ossa.sdk.exchange import Exchange
+from ossa.sdk.openai_client import openai_module
+from ossa.sdk.retry import RetryPolicy
+from ossa.sdk.values.answer import Answer
+from ossa.sdk.values.fleet import Agent, Agents, Pools
+from ossa.sdk.values.health import Health, Version
+from ossa.sdk.values.key import Keys, NewKey
+from ossa.sdk.values.operation import Operation
+from ossa.sdk.values.task import Task, TaskEvent, Tasks
+
+if TYPE_CHECKING:
+    import openai
+
+PHASE = "phase4-enterprise-analytics"
+
+
+class AsyncClient:
+    """`ossa.Client` for asyncio: same calls, same errors. Belongs to one event loop; use it in an `async with`."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        timeout_s: float = 330.0,
+        max_retries: int = 2,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        exchange = Exchange(connection, timeout_s=timeout_s, retry=RetryPolicy(max_retries=max_retries))
+        self._sender = AsyncSender(exchange, transport)
+        self._connection = connection
+        self._timeout_s = timeout_s
+        self.tasks = AsyncTaskCalls(self._sender)
+        self.agents = AsyncAgentCalls(self._sender)
+        self.pools = AsyncPoolCalls(self._sender)
+        self.operations = AsyncOperationCalls(self._sender)
+        self.keys = AsyncKeyCalls(self._sender)
+
+    @overload
+    async def chat(
+        self,
+        prompt: Prompt,
+        *,
+        model: str = ...,
+        stream: Literal[False] = ...,
+        idempotency_key: str | None = ...,
+        **parameters: Any,
+    ) -> Answer: ...
+
+    @overload
+    async def chat(
+        self,
+        prompt: Prompt,
+        *,
+        model: str = ...,
+        stream: Literal[True],
+        idempotency_key: str | None = ...,
+        **parameters: Any,
+    ) -> AsyncChatStream: ...
+
+    async def chat(
+        self,
+        prompt: Prompt,
+        *,
+        model: str = "auto",
+        stream: bool = False,
+        idempotency_key: str | None = None,
+        **parameters: Any,
+    ) -> Answer | AsyncChatStream:
+        """Ask and get the answer; with `stream`, an iterator of its pieces.
+
+        `prompt` is a text or a list of chat messages, `model` is `auto`, `pool/NAME` or `agent/NAME`;
+        `parameters` (temperature, max_tokens, ...) go into the OpenAI body as they are.
+        """
+        if not stream:
+            return await self._sender.send(
+                chat_calls.chat(prompt, model=model, idempotency_key=idempotency_key, parameters=parameters)
+            )
+        request = chat_calls.chat_request(
+            prompt, model=model, stream=True, idempotency_key=idempotency_key, parameters=parameters
+        )
+        return AsyncChatStream(self._sender, await self._sender.start(request))
+
+    async def deploy_phase(self, target_agents: int, phase: str = PHASE) -> Operation:
+        """Size the five pools of a phase to `target_agents` in all. Follow it with `operations.wait`."""
+        return await self._sender.send(fleet_calls.deploy_phase(phase, target_agents))
+
+    async def spawn_pool(self, pool_type: str, agent_count: int) -> Operation:
+        """Give one pool the size `agent_count`; `enterprise-analytics` is the intelligence pool."""
+        return await self._sender.send(fleet_calls.spawn_pool(pool_type, agent_count))
+
+    async def scale_to_phase4(self, target: str, kubernetes_nodes: int) -> Operation:
+        """Scale fleet and nodes; `target` looks like `200-agent-enterprise`."""
+        return await self._sender.send(fleet_calls.scale_to_phase4(target, kubernetes_nodes))
+
+    async def models(self) -> tuple[str, ...]:
+        """What `model` may be in a chat."""
+        return await self._sender.send(status_calls.models())
+
+    async def health(self) -> Health:
+        return await self._sender.send(status_calls.health())
+
+    async def version(self) -> Version:
+        return await self._sender.send(status_calls.version())
+
+    def openai(self) -> openai.AsyncOpenAI:
+        """The official client, set up for this fleet. Needs the `openai` package."""
+        client: openai.AsyncOpenAI = openai_module().AsyncOpenAI(
+            base_url=f"{self._connection.url}/v1",
+            api_key=self._connection.api_key.get_secret_value() or "none",
+            timeout=self._timeout_s,
+        )
+        return client
+
+    async def close(self) -> None:
+        await self._sender.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"AsyncClient(url={self._connection.url!r}, api_key={self._connection.api_key!r})"
+
+
+class AsyncChatStream:
+    """The pieces of an answer as they come; `answer()` is the whole. Closing gives up on it."""
+
+    def __init__(self, sender: AsyncSender, response: httpx.Response) -> None:
+        self._response = response
+        self._assembly = ChatAssembly(response.headers)
+        self._events = sender.events(response)
+
+    async def answer(self) -> Answer:
+        """Reads what is left of the stream first."""
+        async for _ in self:
+            pass
+        return self._assembly.answer()
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        async for event in self._events:
+            if piece := self._assembly.take(event):
+                yield piece
+
+    async def close(self) -> None:
+        await self._response.aclose()
+
+    async def __aenter__(self) -> AsyncChatStream:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class AsyncTaskCalls:
+    """`client.tasks`."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    async def create(
+        self,
+        prompt: Prompt,
+        *,
+        model: str = "auto",
+        metadata: Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
+        idempotency_key: str | None = None,
+        **parameters: Any,
+    ) -> Task:
+        """Hand work over and return: once this returns, the fleet will not lose it."""
+        return await self._sender.send(
+            task_calls.create(
+                prompt,
+                model=model,
+                metadata=metadata,
+                timeout_s=timeout_s,
+                idempotency_key=idempotency_key,
+                parameters=parameters,
+            )
+        )
+
+    async def get(self, task_id: str) -> Task:
+        return await self._sender.send(task_calls.get(task_id))
+
+    async def list(self, *, status: str | None = None, limit: int = 50, before: str | None = None) -> Tasks:
+        """Newest first; `before` is the id of the last one of the page before."""
+        return await self._sender.send(task_calls.listed(status=status, limit=limit, before=before))
+
+    async def wait(self, task_id: str, *, timeout_s: float = 600.0, poll_s: float = 0.1) -> Task:
+        """The task once it has ended, well or not (`raise_for_failure`). Raises `TimedOut`; the task then goes on."""
+
+        async def look() -> Task | None:
+            task = await self.get(task_id)
+            return task if task.ended else None
+
+        ended = await self._sender.poll(look, timeout_s=timeout_s, every_s=poll_s)
+        if ended is None:
+            raise task_calls.not_ended(task_id, timeout_s)
+        return ended
+
+    async def events(self, task_id: str, *, after: str | None = None) -> AsyncIterator[TaskEvent]:
+        """All events of the task from the first (or the one after `after`), until it ends.
+
+        A broken connection is taken up again where it broke: no event is missed or seen twice.
+        """
+        trail = task_calls.EventTrail(after)
+        attempt = 0
+        while not trail.ended:
+            try:
+                response = await self._sender.start(task_calls.events(task_id, after=trail.after))
+                async with aclosing(self._sender.events(response)) as events:
+                    async for event in events:
+                        attempt = 0
+                        yield trail.take(event)
+                if trail.ended or (await self.get(task_id)).ended:
+                    return
+                raise task_calls.broken_off(task_id)
+            except OssaError as error:
+                await self._sender.rest(attempt, error)
+                attempt += 1
+
+    async def cancel(self, task_id: str) -> Task:
+        """Ask for the end of a task; one that has ended stays as it is."""
+        return await self._sender.send(task_calls.cancel(task_id))
+
+
+class AsyncAgentCalls:
+    """`client.agents`."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    async def list(self, *, pool: str | None = None) -> Agents:
+        return await self._sender.send(fleet_calls.agents(pool=pool))
+
+    async def get(self, agent_id: str) -> Agent:
+        return await self._sender.send(fleet_calls.agent(agent_id))
+
+    async def create(self, manifest: Manifest, *, pool: str | None = None, agent_id: str | None = None) -> Agent:
+        """A tenant's own agent: `manifest` is OSSA text, a `Path`, a mapping or an `AgentSpec`."""
+        return await self._sender.send(fleet_calls.create_agent(manifest, pool=pool, agent_id=agent_id))
+
+    async def delete(self, agent_id: str) -> None:
+        """Running turns finish first."""
+        await self._sender.send(fleet_calls.delete_agent(agent_id))
+
+    async def drain(self, agent_id: str) -> Operation:
+        """Replace the agent's process once its running turns have finished."""
+        return await self._sender.send(fleet_calls.drain_agent(agent_id))
+
+
+class AsyncPoolCalls:
+    """`client.pools`."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    async def list(self) -> Pools:
+        return await self._sender.send(fleet_calls.pools())
+
+    async def scale(self, name: str, size: int) -> Operation:
+        return await self._sender.send(fleet_calls.scale_pool(name, size))
+
+    async def apply(self, name: str, manifest: Manifest) -> Operation:
+        """Roll a manifest's new version out over a pool, agent by agent."""
+        return await self._sender.send(fleet_calls.apply_manifest(name, manifest))
+
+
+class AsyncOperationCalls:
+    """`client.operations`."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    async def get(self, operation_id: str) -> Operation:
+        return await self._sender.send(fleet_calls.operation(operation_id))
+
+    async def wait(self, operation_id: str, *, timeout_s: float = 600.0, poll_s: float = 0.25) -> Operation:
+        """The operation once it has ended, well or not. Raises `TimedOut`; the operation then goes on."""
+
+        async def look() -> Operation | None:
+            operation = await self.get(operation_id)
+            return operation if operation.ended else None
+
+        ended = await self._sender.poll(look, timeout_s=timeout_s, every_s=poll_s)
+        if ended is None:
+            raise task_calls.not_ended(operation_id, timeout_s)
+        return ended
+
+
+class AsyncKeyCalls:
+    """`client.keys`; needs a key with the scope `admin`."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    async def list(self) -> Keys:
+        return await self._sender.send(key_calls.keys())
+
+    async def create(
+        self, name: str, *, scopes: Sequence[str] = ("chat", "tasks"), tenant: str | None = None
+    ) -> NewKey:
+        """The secret is in this answer and nowhere else."""
+        return await self._sender.send(key_calls.create_key(name, scopes=scopes, tenant=tenant))
+
+    async def revoke(self, key_id: str) -> None:
+        await self._sender.send(key_calls.revoke_key(key_id))

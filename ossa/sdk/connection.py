@@ -1,0 +1,70 @@
+"""Where the fleet is and who is asking."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from ossa.contracts.errors import InvalidRequest
+from ossa.contracts.value import Value
+from ossa.sdk.errors import Unreachable
+from ossa.sdk.run_file import RunFile
+
+
+class Connection(Value):
+    """`url` has no path's end slash; the key is masked in reprs."""
+
+    url: str
+    api_key: SecretStr = SecretStr("")
+
+    def headers(self) -> dict[str, str]:
+        key = self.api_key.get_secret_value()
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def settings_home() -> Path:
+    from ossa.settings import Settings
+
+    return Settings().home_dir
+
+
+def resolve(
+    url: str | None = None,
+    api_key: str | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    home: Callable[[], Path] = settings_home,
+) -> Connection:
+    """The arguments, else OSSA_URL and OSSA_API_KEY, else the run file of a local fleet.
+
+    The run file's key goes to the run file's own address and to no other.
+    Raises `Unreachable` when no address is known, `InvalidRequest` when it is not one.
+    """
+    env = os.environ if environ is None else environ
+    address = url or env.get("OSSA_URL", "")
+    key = api_key or env.get("OSSA_API_KEY", "")
+    if not address or not key:
+        run = RunFile.read(home())
+        if run is not None:
+            address = address or run.url
+            if not key and _origin(address) == _origin(run.url):
+                key = run.api_key()
+    if not address:
+        raise Unreachable("No fleet is known: pass url=, set OSSA_URL, or start one here with `ossa up`.")
+    _origin(address)
+    return Connection(url=address.rstrip("/"), api_key=SecretStr(key))
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidRequest(f"{url!r} is no address of a fleet; it looks like http://127.0.0.1:8000.", param="url")
+    return parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80)

@@ -1,0 +1,41 @@
+"""Whether to send a request again, and when. Pure."""
+
+from __future__ import annotations
+
+from random import Random
+
+from ossa.contracts.errors import AgentLost, Fenced, FleetBusy, NotReady, OssaError, StoreUnavailable, TimedOut
+from ossa.contracts.value import Value
+from ossa.sdk.errors import Unreachable
+
+_PASSING = (FleetBusy, NotReady, StoreUnavailable, AgentLost, Fenced)
+
+
+class RetryPolicy(Value):
+    """Full jitter under a doubling bound; a `Retry-After` of the server counts as the least wait."""
+
+    max_retries: int = 2
+    backoff_s: float = 0.25
+    longest_wait_s: float = 20.0
+
+    def wait_s(self, attempt: int, error: OssaError, *, repeatable: bool, rng: Random) -> float | None:
+        """Seconds to wait before attempt + 1 (the first attempt is 0), or None: give the error to the caller.
+
+        A request that is not `repeatable` goes out again only when the one before surely never arrived or was refused.
+        """
+        if attempt >= self.max_retries or not _may_repeat(error, repeatable=repeatable):
+            return None
+        asked = error.retry_after_s or 0.0
+        if asked > self.longest_wait_s:
+            return None
+        return min(self.longest_wait_s, asked + rng.uniform(0, self.backoff_s * 2**attempt))
+
+
+def _may_repeat(error: OssaError, *, repeatable: bool) -> bool:
+    if isinstance(error, Unreachable):
+        return repeatable or error.details.get("sent") is False
+    if isinstance(error, FleetBusy):
+        return True
+    if isinstance(error, TimedOut):
+        return False
+    return repeatable and isinstance(error, _PASSING)

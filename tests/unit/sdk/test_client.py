@@ -1,0 +1,311 @@
+"""The blocking and the asyncio client, over the same cases."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import ossa
+from ossa.contracts.agent_spec import AgentSpec
+from ossa.contracts.errors import FleetBusy, InvalidRequest, NotFound, NotReady, TimedOut, Unauthenticated
+from ossa.sdk.errors import UnexpectedAnswer, Unreachable
+from ossa.sdk.testing import FakeFleet
+
+SECRET = "ossa_sk_" + "s" * 43
+Ask = Callable[..., Any]
+
+
+class Either:
+    """Drives both clients alike: `await either(lambda c: c.chat("x"))`."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    async def __call__(self, ask: Ask) -> Any:
+        answer = ask(self.client)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    async def all(self, ask: Ask) -> list[Any]:
+        stream = await self(ask)
+        if isinstance(stream, AsyncIterator) or hasattr(stream, "__aiter__"):
+            return [item async for item in stream]
+        return list(stream)
+
+
+@pytest.fixture
+def fleet() -> FakeFleet:
+    return FakeFleet()
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+async def either(request: pytest.FixtureRequest, fleet: FakeFleet) -> AsyncIterator[Either]:
+    if request.param == "blocking":
+        with ossa.connect("http://fleet", SECRET, transport=fleet) as client:
+            yield Either(client)
+    else:
+        async with ossa.connect_async("http://fleet", SECRET, transport=fleet) as client:
+            yield Either(client)
+
+
+async def test_a_text_is_asked_and_answered(either: Either, fleet: FakeFleet) -> None:
+    fleet.say("Paris")
+    answer = await either(lambda c: c.chat("Capital?", model="pool/security", temperature=0.2))
+    assert str(answer) == answer.text == "Paris"
+    assert (answer.pool, answer.agent, answer.cost_usd) == ("security", "security-000", 0.001)
+    assert answer.usage.total_tokens == 10
+    assert answer.task_id.startswith("task_")
+    assert fleet.sent() == {
+        "model": "pool/security",
+        "temperature": 0.2,
+        "messages": [{"role": "user", "content": "Capital?"}],
+    }
+    request = fleet.requests[-1]
+    assert request.headers["authorization"] == f"Bearer {SECRET}"
+    assert request.headers["user-agent"].startswith("ossa-python/")
+
+
+async def test_messages_are_sent_as_they_are(either: Either, fleet: FakeFleet) -> None:
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    await either(lambda c: c.chat(messages))
+    assert fleet.sent()["messages"] == messages
+
+
+async def test_a_streamed_answer_comes_in_pieces_and_as_a_whole(either: Either, fleet: FakeFleet) -> None:
+    fleet.say("one two three")
+    stream = await either(lambda c: c.chat("Count", stream=True))
+    pieces = await either.all(lambda _: stream)
+    assert len(pieces) == 2
+    answer = await either(lambda _: stream.answer())
+    assert answer.text == "".join(pieces) == "one two three"
+    assert (answer.finish_reason, answer.usage.total_tokens, answer.agent) == ("stop", 10, "foundation-000")
+    assert fleet.sent()["stream_options"] == {"include_usage": True}
+
+
+async def test_a_streamed_answer_that_breaks_off_is_an_error(either: Either, fleet: FakeFleet) -> None:
+    fleet.cut_next_stream(after_events=1)
+    with pytest.raises(Unreachable, match="broke"):
+        await either.all(lambda c: c.chat("Count", stream=True))
+
+
+async def test_a_broken_connection_is_sent_again_under_the_same_idempotency_key(
+    either: Either, fleet: FakeFleet
+) -> None:
+    fleet.drop_next()
+    assert (await either(lambda c: c.chat("Hi"))).text == "hello"
+    first, second = (request.headers["idempotency-key"] for request in fleet.requests)
+    assert first == second
+
+
+async def test_two_chats_carry_two_idempotency_keys_and_a_given_one_is_kept(either: Either, fleet: FakeFleet) -> None:
+    await either(lambda c: c.chat("Hi"))
+    await either(lambda c: c.chat("Hi"))
+    await either(lambda c: c.tasks.create("Hi", idempotency_key="mine"))
+    keys = [request.headers["idempotency-key"] for request in fleet.requests]
+    assert keys[0] != keys[1]
+    assert keys[2] == "mine"
+
+
+async def test_making_a_key_is_never_repeated_blindly(either: Either, fleet: FakeFleet) -> None:
+    fleet.drop_next()
+    with pytest.raises(Unreachable):
+        await either(lambda c: c.keys.create("ci"))
+    assert len(fleet.requests) == 1
+
+
+async def test_a_full_fleet_is_asked_again_and_then_reported(either: Either, fleet: FakeFleet) -> None:
+    fleet.fail_next(FleetBusy("full", retry_after_s=0.01))
+    assert (await either(lambda c: c.chat("Hi"))).text == "hello"
+    fleet.fail_next(*(FleetBusy("full", retry_after_s=0.01) for _ in range(3)))
+    with pytest.raises(FleetBusy, match="full"):
+        await either(lambda c: c.chat("Hi"))
+
+
+async def test_errors_of_the_fleet_arrive_as_they_left(either: Either, fleet: FakeFleet) -> None:
+    fleet.fail_next(Unauthenticated("The key is unknown."))
+    with pytest.raises(Unauthenticated, match="unknown"):
+        await either(lambda c: c.chat("Hi"))
+    fleet.fail_next(InvalidRequest("messages must not be empty", param="messages"))
+    with pytest.raises(InvalidRequest) as caught:
+        await either(lambda c: c.tasks.create([]))
+    assert caught.value.param == "messages"
+
+
+async def test_an_answer_that_cannot_be_read_is_named(either: Either, fleet: FakeFleet) -> None:
+    fleet._routes.insert(0, ("GET", __import__("re").compile("/version"), lambda _: httpx.Response(200, text="<html>")))
+    with pytest.raises(UnexpectedAnswer, match="GET /version answered 200"):
+        await either(lambda c: c.version())
+
+
+async def test_a_task_is_made_waited_for_and_read(either: Either, fleet: FakeFleet) -> None:
+    fleet.say("done")
+    task = await either(lambda c: c.tasks.create("Work", metadata={"ticket": 7}, timeout_s=30, max_tokens=5))
+    assert fleet.sent() == {
+        "model": "auto",
+        "messages": [{"role": "user", "content": "Work"}],
+        "metadata": {"ticket": 7},
+        "timeout_s": 30,
+        "max_tokens": 5,
+    }
+    ended = await either(lambda c: c.tasks.wait(task.id))
+    assert (ended.text, ended.pool, ended.usage.cost_usd) == ("done", "foundation", 0.001)
+    assert ended.raise_for_failure() is ended
+    assert [found.id for found in await either(lambda c: c.tasks.list())] == [task.id]
+    assert (await either(lambda c: c.tasks.cancel(task.id))).ended
+
+
+async def test_waiting_ends_at_its_deadline_and_says_the_task_goes_on(either: Either, fleet: FakeFleet) -> None:
+    task = await either(lambda c: c.tasks.create("Work"))
+    fleet.tasks[task.id]["status"] = "running"
+    with pytest.raises(TimedOut, match="goes on"):
+        await either(lambda c: c.tasks.wait(task.id, timeout_s=0.03, poll_s=0.01))
+
+
+async def test_a_failed_task_can_raise_what_it_failed_with(either: Either, fleet: FakeFleet) -> None:
+    task = await either(lambda c: c.tasks.create("Work"))
+    fleet.tasks[task.id] |= {
+        "status": "failed",
+        "outcome": {"status": "failed", "error": {"code": "limit_exceeded", "message": "too many steps"}},
+    }
+    ended = await either(lambda c: c.tasks.wait(task.id))
+    with pytest.raises(ossa.LimitExceeded, match="too many steps"):
+        ended.raise_for_failure()
+
+
+async def test_the_events_of_a_task_come_in_order_to_their_end(either: Either) -> None:
+    task = await either(lambda c: c.tasks.create("Work"))
+    events = await either.all(lambda c: c.tasks.events(task.id))
+    assert [(event.id, event.type) for event in events] == [
+        ("0", "step"),
+        ("1", "step"),
+        ("2", "step"),
+        ("3", "outcome"),
+    ]
+    later = await either.all(lambda c: c.tasks.events(task.id, after="1"))
+    assert [event.id for event in later] == ["2", "3"]
+
+
+async def test_broken_events_are_taken_up_where_they_broke(either: Either, fleet: FakeFleet) -> None:
+    task = await either(lambda c: c.tasks.create("Work"))
+    fleet.cut_next_stream(after_events=2)
+    events = await either.all(lambda c: c.tasks.events(task.id))
+    assert [event.id for event in events] == ["0", "1", "2", "3"]
+    assert fleet.requests[-1].headers["last-event-id"] == "1"
+
+
+async def test_events_of_a_fleet_that_stays_away_end_in_an_error(either: Either, fleet: FakeFleet) -> None:
+    task = await either(lambda c: c.tasks.create("Work"))
+    fleet.fail_next(*(NotReady("starting") for _ in range(9)))
+    with pytest.raises(NotReady):
+        await either.all(lambda c: c.tasks.events(task.id))
+
+
+async def test_agents_and_pools_are_listed_and_shown_as_tables(either: Either, fleet: FakeFleet) -> None:
+    agents = await either(lambda c: c.agents.list(pool="security"))
+    assert [agent.id for agent in agents] == ["security-000"]
+    assert "<td>security-000</td>" in agents._repr_html_()
+    pools = await either(lambda c: c.pools.list())
+    assert all(pool.settled for pool in pools)
+    assert "<th>desired</th>" in pools._repr_html_()
+    assert (await either(lambda c: c.agents.get("security-000"))).pool == "security"
+    with pytest.raises(NotFound):
+        await either(lambda c: c.agents.get("nobody"))
+
+
+async def test_tables_escape_what_a_manifest_may_hold(either: Either, fleet: FakeFleet) -> None:
+    fleet.pools = {"<script>": 1}
+    assert "<script>" not in (await either(lambda c: c.pools.list()))._repr_html_()
+
+
+async def test_the_fleet_is_changed_through_operations(either: Either, fleet: FakeFleet) -> None:
+    operation = await either(lambda c: c.pools.scale("security", 5))
+    assert not operation.ended
+    assert (await either(lambda c: c.operations.wait(operation.id))).status == "succeeded"
+    assert fleet.pools["security"] == 5
+    assert (await either(lambda c: c.deploy_phase(200))).request == {
+        "phase": "phase4-enterprise-analytics",
+        "target_agents": 200,
+    }
+    assert (await either(lambda c: c.agents.drain("security-000"))).kind == "drain"
+    with pytest.raises(NotFound):
+        await either(lambda c: c.pools.scale("nope", 1))
+
+
+@pytest.mark.parametrize("form", ["text", "file", "mapping", "spec"])
+async def test_a_manifest_is_applied_in_any_form(either: Either, fleet: FakeFleet, form: str, tmp_path: Path) -> None:
+    text = '{"apiVersion": "ossa/v0.5.0"}'
+    (tmp_path / "agent.yaml").write_text(text)
+    forms = {
+        "text": text,
+        "file": tmp_path / "agent.yaml",
+        "mapping": {"apiVersion": "ossa/v0.5.0"},
+        "spec": AgentSpec(name="a", dialect="ossa/v0.5.0", document={"apiVersion": "ossa/v0.5.0"}),
+    }
+    await either(lambda c: c.pools.apply("security", forms[form]))
+    assert fleet.sent() == {"apiVersion": "ossa/v0.5.0"}
+
+
+async def test_a_manifest_that_cannot_be_read_is_refused_before_anything_is_sent(
+    either: Either, fleet: FakeFleet, tmp_path: Path
+) -> None:
+    for bad in (tmp_path / "absent.yaml", AgentSpec(name="a", dialect="ossa/v1")):
+        with pytest.raises(InvalidRequest):
+            await either(lambda c, bad=bad: c.pools.apply("security", bad))
+    assert not fleet.requests
+
+
+async def test_a_tenant_s_own_agent_comes_and_goes(either: Either) -> None:
+    agent = await either(lambda c: c.agents.create("apiVersion: ossa/v0.5.0", pool="community"))
+    assert agent.id == "own-000"
+    assert await either(lambda c: c.agents.delete(agent.id)) is None
+
+
+async def test_a_new_key_shows_its_secret_once_and_masks_it(either: Either) -> None:
+    key = await either(lambda c: c.keys.create("ci", scopes=["chat"]))
+    assert key.secret.get_secret_value().startswith("ossa_sk_")
+    assert key.secret.get_secret_value() not in repr(key)
+    await either(lambda c: c.keys.revoke(key.id))
+    (listed,) = await either(lambda c: c.keys.list())
+    assert listed.revoked_at is not None
+    assert not hasattr(listed, "secret")
+
+
+async def test_an_unwell_fleet_is_an_answer_not_an_error(either: Either, fleet: FakeFleet) -> None:
+    assert (await either(lambda c: c.health())).ok
+    fleet.healthy = False
+    health = await either(lambda c: c.health())
+    assert (health.ok, health.status) == (False, "degraded")
+
+
+async def test_ids_cannot_leave_their_place_in_the_path(either: Either, fleet: FakeFleet) -> None:
+    with pytest.raises(NotFound):
+        await either(lambda c: c.tasks.get("../keys"))
+    assert fleet.requests[-1].url.raw_path == b"/api/v1/tasks/..%2Fkeys"
+
+
+def test_the_key_is_masked_in_a_client_s_repr() -> None:
+    for client in (ossa.connect("http://x", SECRET), ossa.connect_async("http://x", SECRET)):
+        assert SECRET not in repr(client)
+        assert "http://x" in repr(client)
+
+
+async def test_the_official_client_is_set_up_for_the_fleet(either: Either) -> None:
+    official = either.client.openai()
+    assert str(official.base_url) == "http://fleet/v1/"
+    assert official.api_key == SECRET
+
+
+def test_both_clients_have_the_same_calls_with_the_same_arguments() -> None:
+    def calls(cls: type) -> Iterator[tuple[str, list[str]]]:
+        for name, function in inspect.getmembers(cls, inspect.isfunction):
+            if not name.startswith("_"):
+                yield name, list(inspect.signature(function).parameters)
+
+    from ossa.sdk import async_client, client
+
+    for name in ("Client", "ChatStream", "TaskCalls", "AgentCalls", "PoolCalls", "OperationCalls", "KeyCalls"):
+        assert dict(calls(getattr(client, name))) == dict(calls(getattr(async_client, f"Async{name}")))
