@@ -1,0 +1,31 @@
+"""Read, convert and write OSSA manifests, whatever dialect they are in.
+
+`load`, `loads` and `scan` give a reading a document (`Loaded`, `Rejected` or
+`OtherKind`) and never raise for what a manifest says. `read_agent` and
+`from_mapping` give the one agent or raise `ManifestError`. `dump` writes an
+agent back. `catalogue` is the set that comes with the package.
+"""
+
+from ossa.manifest.compose import compose
+from ossa.manifest.digest import digest
+from ossa.manifest.dump import dump
+from ossa.manifest.load import SUFFIXES, from_mapping, load, loads, read_agent, scan
+from ossa.manifest.reading import Loaded, OtherKind, Reading, Rejected
+from ossa.manifest.shelf import catalogue
+
+__all__ = [
+    "SUFFIXES",
+    "Loaded",
+    "OtherKind",
+    "Reading",
+    "Rejected",
+    "catalogue",
+    "compose",
+    "digest",
+    "dump",
+    "from_mapping",
+    "load",
+    "loads",
+    "read_agent",
+    "scan",
+]

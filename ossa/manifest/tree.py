@@ -1,0 +1,192 @@
+"""A parsed document: plain JSON-ready values, and the line each came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ossa.contracts.errors import ManifestError
+from ossa.manifest.bounds import MAX_ALIASES, MAX_CHARS, MAX_DEPTH, MAX_NODES
+from ossa.manifest.fault import Path, fault, shown
+from ossa.manifest.scalars import BadScalar, Scalar, checked
+
+_TOO_MUCH = "a smaller file, or several"
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """One document. `lines` knows the paths as written; what an alias repeats has the alias's line."""
+
+    data: Any
+    lines: dict[Path, int]
+    source: str
+
+    def line(self, path: Path) -> int | None:
+        """The line of the value at `path`, or of the nearest one around it."""
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.lines:
+                return self.lines[path[:length]]
+        return None
+
+
+@dataclass(slots=True)
+class _Size:
+    """What a value costs when it is written out in full."""
+
+    nodes: int = 0
+    chars: int = 0
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A mapping or list that is still open."""
+
+    value: dict[str, Any] | list[Any]
+    anchor: str | None
+    start: _Size
+    key: str | None = None
+    merging: bool = False
+    merges: list[dict[str, Any]] = field(default_factory=list)
+
+
+class TreeBuilder:
+    """Builds trees from a reader's calls, within bounds, and refuses what JSON cannot hold.
+
+    It keeps a stack instead of recursing, and an alias is counted as all it
+    stands for, so time and memory stay bounded whatever the text says. Every
+    method raises `ManifestError` with line and path. The budget is one file's.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._spent = _Size()
+        self._aliases = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._stack: list[_Frame] = []
+        self._anchors: dict[str, tuple[Any, _Size]] = {}
+        self._lines: dict[Path, int] = {}
+        self._root: Any = None
+
+    def finish(self) -> Tree:
+        """The document that was fed, once its last value is closed; then ready for the next."""
+        tree = Tree(self._root, self._lines, self.source)
+        self._reset()
+        return tree
+
+    def open_mapping(self, line: int, anchor: str | None = None) -> None:
+        self._open({}, line, anchor)
+
+    def open_list(self, line: int, anchor: str | None = None) -> None:
+        self._open([], line, anchor)
+
+    def close(self, line: int) -> None:
+        frame = self._stack.pop()
+        if isinstance(frame.value, dict):
+            for merged in frame.merges:
+                for key, value in merged.items():
+                    frame.value.setdefault(key, value)
+        if frame.anchor:
+            spent = self._spent
+            size = _Size(spent.nodes - frame.start.nodes, spent.chars - frame.start.chars)
+            self._anchors[frame.anchor] = (frame.value, size)
+        self._place(frame.value, line)
+
+    def scalar(self, text: str, value: Scalar, line: int, anchor: str | None = None, *, is_plain: bool = False) -> None:
+        """A value or, where a key is due, a key: keys are always the text as written."""
+        self._spend(_Size(1, len(text)), line)
+        try:
+            checked(text)
+        except BadScalar as bad:
+            raise self.refuse(str(bad), line, "text without it") from None
+        if anchor:
+            self._anchors[anchor] = (value, _Size(1, len(text)))
+        if self._key_due():
+            self._take_key(text, line, merge=is_plain and text == "<<")
+        else:
+            self._note(line)
+            self._place(value, line)
+
+    def alias(self, name: str, line: int) -> None:
+        self._aliases += 1
+        if self._aliases > MAX_ALIASES:
+            raise self.refuse(f"more than {MAX_ALIASES} aliases", line, _TOO_MUCH)
+        if name not in self._anchors:
+            raise self.refuse(f"alias *{name[:40]} stands for nothing, or for itself", line, "an anchor before it")
+        if self._key_due():
+            raise self.refuse("an alias as a key", line, "a text key")
+        value, size = self._anchors[name]
+        self._spend(size, line)
+        self._note(line)
+        self._place(value, line)
+
+    def refuse(self, problem: str, line: int | None, expected: str = "") -> ManifestError:
+        """An error at the value being read."""
+        error = fault(problem, source=self.source, line=line, path=self._path(), expected=expected)
+        root = self._stack[0].value if self._stack else None
+        if isinstance(root, dict) and isinstance(root.get("kind"), str):
+            error.details["kind"] = root["kind"]
+        return error
+
+    def _open(self, value: dict[str, Any] | list[Any], line: int, anchor: str | None) -> None:
+        if self._key_due():
+            raise self.refuse("a mapping or list as a key", line, "a text key")
+        if len(self._stack) >= MAX_DEPTH:
+            raise self.refuse(f"nested deeper than {MAX_DEPTH} levels", line, "a flatter document")
+        start = _Size(self._spent.nodes, self._spent.chars)
+        self._spend(_Size(1, 0), line)
+        self._note(line)
+        self._stack.append(_Frame(value, anchor, start))
+
+    def _key_due(self) -> bool:
+        return bool(self._stack) and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is None
+
+    def _take_key(self, key: str, line: int, *, merge: bool) -> None:
+        frame = self._stack[-1]
+        if not merge and key in frame.value:
+            raise self.refuse(f"duplicate key {shown(key)}", line, "each key once in a mapping")
+        frame.key = key
+        frame.merging = merge
+
+    def _place(self, value: Any, line: int) -> None:
+        if not self._stack:
+            self._root = value
+            return
+        frame = self._stack[-1]
+        if isinstance(frame.value, list):
+            frame.value.append(value)
+            return
+        if frame.merging:
+            self._merge(frame, value, line)
+        elif frame.key is not None:
+            frame.value[frame.key] = value
+        frame.key = None
+        frame.merging = False
+
+    def _merge(self, frame: _Frame, value: Any, line: int) -> None:
+        """`<<: *defaults`: its keys join at the end, below the mapping's own."""
+        for merged in value if isinstance(value, list) else [value]:
+            if not isinstance(merged, dict):
+                raise self.refuse("`<<` merges a value that is no mapping", line, "a mapping")
+            frame.merges.append(merged)
+
+    def _spend(self, size: _Size, line: int) -> None:
+        self._spent.nodes += size.nodes
+        self._spent.chars += size.chars
+        if self._spent.nodes > MAX_NODES:
+            raise self.refuse(f"more than {MAX_NODES} values (aliases written out)", line, _TOO_MUCH)
+        if self._spent.chars > MAX_CHARS:
+            raise self.refuse(f"more than {MAX_CHARS} characters (aliases written out)", line, _TOO_MUCH)
+
+    def _path(self) -> Path:
+        path: list[str | int] = []
+        for frame in self._stack:
+            if isinstance(frame.value, list):
+                path.append(len(frame.value))
+            elif frame.key is not None:
+                path.append(frame.key)
+        return tuple(path)
+
+    def _note(self, line: int) -> None:
+        self._lines[self._path()] = line
