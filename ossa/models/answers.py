@@ -1,0 +1,157 @@
+"""What an OpenAI-compatible endpoint answers, read into our values. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from ossa.contracts.configuration import Endpoint
+from ossa.contracts.errors import ModelFailed
+from ossa.contracts.model import ModelReply
+from ossa.contracts.task import Message, Usage
+from ossa.models.estimate import message_tokens, prompt_tokens
+
+
+def read_completion(body: bytes, endpoint: Endpoint, messages: Sequence[Message]) -> ModelReply:
+    """A whole `chat.completion`. Raises `ModelFailed` when it is none."""
+    document = read_object(body)
+    try:
+        choice = document["choices"][0]
+        message: Message = choice["message"]
+        message.setdefault("content", None)
+        message["role"] = "assistant"
+        finish = choice.get("finish_reason") or ("tool_calls" if message.get("tool_calls") else "stop")
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ModelFailed("the model endpoint answered without a choice that holds a message") from error
+    return ModelReply(
+        message=message,
+        finish_reason=str(finish),
+        model=str(document.get("model") or endpoint.model),
+        usage=read_usage(document.get("usage"), endpoint, messages, message),
+    )
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """A JSON object that is no error. Raises `ModelFailed`."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ModelFailed("the model endpoint answered something that is not JSON") from error
+    if not isinstance(document, dict):
+        raise ModelFailed("the model endpoint answered JSON that is not an object")
+    if document.get("error") and not document.get("choices"):
+        raise ModelFailed(f"the model endpoint answered with an error: {error_text(document)}")
+    return document
+
+
+def error_text(document: Any) -> str:
+    """The sentence in an error body of OpenAI's form or a relative of it; at most 500 characters."""
+    found = document
+    for key in ("error", "message"):
+        if isinstance(found, dict):
+            found = found.get(key) or found.get("detail") or found
+    return (found if isinstance(found, str) else orjson.dumps(found).decode())[:500]
+
+
+def read_usage(found: Any, endpoint: Endpoint, messages: Sequence[Message], message: Message) -> Usage:
+    """The endpoint's own count, priced; estimated from the texts where it sent none."""
+    prompt = completion = 0
+    if isinstance(found, dict):
+        prompt, completion = _count(found.get("prompt_tokens")), _count(found.get("completion_tokens"))
+    if not prompt and not completion:
+        prompt, completion = prompt_tokens(messages), message_tokens(message)
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cost_usd=price(endpoint, prompt, completion),
+        model_calls=1,
+    )
+
+
+def price(endpoint: Endpoint, prompt: int, completion: int) -> float:
+    """USD; an unknown price counts as 0."""
+    million = prompt * (endpoint.input_usd_per_mtok or 0.0) + completion * (endpoint.output_usd_per_mtok or 0.0)
+    return million / 1_000_000
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+class StreamedAnswer:
+    """Puts a stream of `chat.completion.chunk` together again."""
+
+    def __init__(self, *, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._size = 0
+        self._text: list[str] = []
+        self._other: dict[str, list[str]] = {}
+        self._calls: dict[int, dict[str, Any]] = {}
+        self._usage: Any = None
+        self._model: str | None = None
+        self.finish_reason: str | None = None
+
+    def add(self, data: bytes) -> str:
+        """Take one chunk; returns the text it adds to the answer. Raises `ModelFailed`."""
+        self._size += len(data)
+        if self._size > self._max_bytes:
+            raise ModelFailed(f"the model's streamed answer is larger than {self._max_bytes} bytes")
+        chunk = read_object(data)
+        if chunk.get("usage"):
+            self._usage = chunk["usage"]
+        if self._model is None:
+            self._model = chunk.get("model")
+        choices = chunk.get("choices")
+        if not choices:
+            return ""
+        choice = choices[0]
+        if choice.get("finish_reason"):
+            self.finish_reason = str(choice["finish_reason"])
+        delta = choice.get("delta") or {}
+        self._add_calls(delta.get("tool_calls") or ())
+        for name in ("refusal", "reasoning_content"):
+            if isinstance(delta.get(name), str):
+                self._other.setdefault(name, []).append(delta[name])
+        text = delta.get("content")
+        if not isinstance(text, str) or not text:
+            return ""
+        self._text.append(text)
+        return text
+
+    def _add_calls(self, deltas: Sequence[dict[str, Any]]) -> None:
+        for position, delta in enumerate(deltas):
+            index = delta.get("index")
+            index = position if not isinstance(index, int) else index
+            call = self._calls.setdefault(index, {"id": "", "type": "function", "name": [], "arguments": []})
+            call["id"] = delta.get("id") or call["id"]
+            function = delta.get("function") or {}
+            for part in ("name", "arguments"):
+                if function.get(part):
+                    call[part].append(function[part])
+
+    def reply(self, endpoint: Endpoint, messages: Sequence[Message]) -> ModelReply:
+        """The whole answer, once the stream has ended. Raises `ModelFailed` when it ended too early."""
+        if self.finish_reason is None:
+            raise ModelFailed("the model's stream ended before the answer did")
+        message: Message = {"role": "assistant", "content": "".join(self._text) if self._text else None}
+        for name, parts in self._other.items():
+            message[name] = "".join(parts)
+        if self._calls:
+            message["tool_calls"] = [
+                {
+                    "id": call["id"],
+                    "type": "function",
+                    "function": {"name": "".join(call["name"]), "arguments": "".join(call["arguments"])},
+                }
+                for _, call in sorted(self._calls.items())
+            ]
+        elif message["content"] is None:
+            message["content"] = ""
+        return ModelReply(
+            message=message,
+            finish_reason=self.finish_reason,
+            model=self._model or endpoint.model,
+            usage=read_usage(self._usage, endpoint, messages, message),
+        )

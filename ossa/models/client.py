@@ -1,0 +1,285 @@
+"""The client of any OpenAI-compatible endpoint: what its answers mean, and when to ask again.
+
+HTTP itself is in `ossa.models.http`, which says why it is our own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ossa.contracts.configuration import Endpoint
+from ossa.contracts.errors import ModelFailed, ModelRejected, OssaError, TimedOut
+from ossa.contracts.model import ModelReply, ModelRequest
+from ossa.models.answers import StreamedAnswer, error_text, read_completion
+from ossa.models.http import HttpExchange, HttpFailed, HttpPool, Origin, TooLarge
+from ossa.models.retry import RetryPolicy, next_wait, retry_after, retryable
+from ossa.models.sse import SseOverflow, SseParser
+
+log = logging.getLogger("ossa.models")
+
+MAX_ANSWER_BYTES = 16 * 2**20
+_DRAIN_S = 0.2
+_OURS = frozenset({401, 402, 403, 404, 405})
+"""Refusals the request did not cause: the key, the account, the URL or the model's name in settings."""
+
+
+@dataclass(slots=True)
+class ClientCounters:
+    """What a client has done since it was made. `failures` counts calls, not tries."""
+
+    calls: int = 0
+    retries: int = 0
+    failures: int = 0
+
+
+class _TryAgain(Exception):
+    """A try failed in a way that may pass."""
+
+    def __init__(self, error: OssaError, after_s: float | None = None) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.after_s = after_s
+
+
+class OpenAIClient:
+    """Keeps the promises of `ossa.contracts.model.ModelClient`.
+
+    A call has `request.timeout_s` in all, tries and waits together; one try has
+    at most the endpoint's `timeout_s` (of a stream: between two pieces). Tries
+    that failed in the network, or with 408, 409, 425, 429 or 5xx are repeated
+    with full-jitter backoff and `Retry-After`, but never once a stream has yielded.
+
+    The key is sent as `Authorization: Bearer` and appears in no repr, log or error.
+    Used in one event loop.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        roll: Callable[[], float] = random.random,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+    ) -> None:
+        """Raises `ValueError` when the endpoint's URL or key cannot be used."""
+        self.endpoint = endpoint
+        self.counters = ClientCounters()
+        self._origin = Origin.parse(endpoint.base_url)
+        self._pool = HttpPool(self._origin, connect_timeout_s=endpoint.connect_timeout_s)
+        self._policy = RetryPolicy(max_retries=endpoint.max_retries, backoff_s=endpoint.backoff_s)
+        self._roll = roll
+        self._max_answer_bytes = max_answer_bytes
+        self._head = self._build_head()
+
+    def __repr__(self) -> str:
+        return f"OpenAIClient({self.endpoint.base_url!r}, model={self.endpoint.model!r})"
+
+    def _build_head(self) -> bytes:
+        key = self.endpoint.api_key.get_secret_value().strip()
+        if not key.isascii() or any(ord(char) < 33 for char in key):
+            raise ValueError("the endpoint's api_key must be ASCII without spaces or line breaks")
+        lines = [
+            f"POST {self._origin.target('/chat/completions')} HTTP/1.1",
+            f"Host: {self._origin.host_header}",
+            "User-Agent: ossa-on-ray",
+            "Accept: application/json, text/event-stream",
+            "Content-Type: application/json",
+        ]
+        if key:
+            lines.append(f"Authorization: Bearer {key}")
+        return ("\r\n".join(lines) + "\r\nContent-Length: ").encode("ascii")
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """One whole answer. Raises `ModelFailed`, `ModelRejected`, `TimedOut`."""
+        payload = self._payload(request, stream=False)
+        call = _Call(self, request.timeout_s)
+        while True:
+            try:
+                return await self._complete_once(payload, request, call)
+            except _TryAgain as failed:
+                await call.pause(failed)
+            except OssaError:
+                self.counters.failures += 1
+                raise
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[str | ModelReply]:
+        """Text pieces, then the whole reply. Raises as `complete`; closing the iterator closes the call."""
+        payload = self._payload(request, stream=True)
+        call = _Call(self, request.timeout_s)
+        while True:
+            yielded = False
+            try:
+                async with aclosing(self._stream_once(payload, request, call)) as pieces:
+                    async for piece in pieces:
+                        yielded = True
+                        yield piece
+                return
+            except _TryAgain as failed:
+                if yielded:
+                    self.counters.failures += 1
+                    raise failed.error from failed
+                await call.pause(failed)
+            except OssaError:
+                self.counters.failures += 1
+                raise
+
+    async def close(self) -> None:
+        self._pool.close()
+
+    def _payload(self, request: ModelRequest, *, stream: bool) -> bytes:
+        body: dict[str, Any] = {**request.parameters, "model": request.model, "messages": request.messages}
+        body.pop("stream_options", None)
+        body["stream"] = stream
+        if stream:
+            body["stream_options"] = {"include_usage": True}
+        self.counters.calls += 1
+        data = orjson.dumps(body)
+        return b"%b%d\r\n\r\n%b" % (self._head, len(data), data)
+
+    async def _complete_once(self, payload: bytes, request: ModelRequest, call: _Call) -> ModelReply:
+        exchange = await self._open(payload, call, whole=True)
+        body = await exchange.body()
+        exchange.release()
+        return read_completion(body, self.endpoint, request.messages)
+
+    async def _stream_once(
+        self, payload: bytes, request: ModelRequest, call: _Call
+    ) -> AsyncGenerator[str | ModelReply, None]:
+        exchange = await self._open(payload, call, whole=False)
+        try:
+            if b"text/event-stream" not in exchange.headers.get(b"content-type", b"text/event-stream"):
+                # An endpoint that cannot stream answers whole; so do we.
+                reply = read_completion(await self._piece(exchange.body, call), self.endpoint, request.messages)
+                if reply.message["content"]:
+                    yield str(reply.message["content"])
+                yield reply
+                return
+            answer = StreamedAnswer(max_bytes=self._max_answer_bytes)
+            async for data in self._events(exchange, call):
+                if text := answer.add(data):
+                    yield text
+            yield answer.reply(self.endpoint, request.messages)
+            await _drain(exchange)
+        except ModelFailed as error:
+            raise _TryAgain(error) from error
+        finally:
+            exchange.release()
+
+    async def _events(self, exchange: HttpExchange, call: _Call) -> AsyncIterator[bytes]:
+        parser = SseParser()
+        while chunk := await self._piece(exchange.some, call):
+            try:
+                events = parser.feed(chunk)
+            except SseOverflow as error:
+                raise ModelFailed(str(error)) from error
+            for data in events:
+                if data == b"[DONE]":
+                    return
+                yield data
+
+    async def _piece(self, read: Callable[[], Awaitable[bytes]], call: _Call) -> bytes:
+        try:
+            async with asyncio.timeout(call.try_s()):
+                return await read()
+        except TimeoutError as error:
+            raise call.timed_out() from error
+        except HttpFailed as error:
+            raise ModelFailed(f"the model endpoint's answer broke off: {error}") from error
+
+    async def _open(self, payload: bytes, call: _Call, *, whole: bool) -> HttpExchange:
+        """An exchange whose status is 200. Raises `_TryAgain` or the final error."""
+        try:
+            async with asyncio.timeout(call.try_s()):
+                exchange = await self._pool.open(payload, limit=self._max_answer_bytes, whole=whole)
+                if exchange.status == 200:
+                    return exchange
+                body = await exchange.body()
+        except TimeoutError as error:
+            raise call.timed_out() from error
+        except TooLarge as error:
+            raise ModelFailed(f"the model endpoint at {self._origin.host_header}: {error}") from error
+        except HttpFailed as error:
+            raise _TryAgain(ModelFailed(f"the model endpoint at {self._origin.host_header}: {error}")) from error
+        status, headers = exchange.status, exchange.headers
+        exchange.release()
+        raise self._refused(status, headers, body)
+
+    def _refused(self, status: int, headers: dict[bytes, bytes], body: bytes) -> Exception:
+        said = self._said(body)
+        details = {"upstream_status": status}
+        if retryable(status):
+            after = retry_after(headers, now=time.time())
+            error = ModelFailed(f"the model endpoint answered {status}: {said}", None, after, details)
+            return _TryAgain(error, after)
+        if status in _OURS or status < 400 or status >= 500:
+            # What it says here may be about our key or account: for the log, not for the caller.
+            log.error("model_endpoint_misconfigured", extra={"status": status, "said": said, "endpoint": repr(self)})
+            return ModelFailed(
+                f"the model endpoint answered {status}; the fleet's operator has to look at its settings",
+                details=details,
+            )
+        return ModelRejected(f"the model endpoint refused the request ({status}): {said}", details=details)
+
+    def _said(self, body: bytes) -> str:
+        try:
+            text = error_text(orjson.loads(body))
+        except orjson.JSONDecodeError:
+            text = body[:500].decode("utf-8", "replace")
+        key = self.endpoint.api_key.get_secret_value()
+        return text.replace(key, "***") if key else text
+
+
+async def _drain(exchange: HttpExchange) -> None:
+    """Read the end of a stream whose `[DONE]` was seen, so that its connection can be used again."""
+    with suppress(TimeoutError, HttpFailed):
+        async with asyncio.timeout(_DRAIN_S):
+            while await exchange.some():
+                pass
+
+
+class _Call:
+    """One call's time and tries."""
+
+    def __init__(self, client: OpenAIClient, timeout_s: float) -> None:
+        self._client = client
+        self._timeout_s = timeout_s
+        self._ends = time.monotonic() + timeout_s
+        self._retries = 0
+
+    def left_s(self) -> float:
+        return self._ends - time.monotonic()
+
+    def try_s(self) -> float:
+        return max(0.0, min(self._client.endpoint.timeout_s, self.left_s()))
+
+    def timed_out(self) -> Exception:
+        """A slow try is repeated while the call has time left, but `ended` for the caller otherwise."""
+        if self.left_s() > 0.001:
+            limit = self._client.endpoint.timeout_s
+            return _TryAgain(TimedOut(f"the model endpoint was silent for {limit:g} s"))
+        return TimedOut(f"the model did not answer within {self._timeout_s:g} s")
+
+    async def pause(self, failed: _TryAgain) -> None:
+        """Wait for the next try. Raises the try's error when there will be none."""
+        client = self._client
+        wait = next_wait(
+            client._policy, self._retries, asked_s=failed.after_s, left_s=self.left_s(), roll=client._roll()
+        )
+        if wait is None:
+            client.counters.failures += 1
+            raise failed.error from failed
+        self._retries += 1
+        client.counters.retries += 1
+        log.info(
+            "model_call_retried",
+            extra={"endpoint": repr(client), "retry": self._retries, "wait_s": round(wait, 3), "why": str(failed)},
+        )
+        await asyncio.sleep(wait)
