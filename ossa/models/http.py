@@ -289,7 +289,7 @@ class HttpPool:
         origin: Origin,
         *,
         connect_timeout_s: float,
-        max_idle: int = 16,
+        max_idle: int = 64,
         tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
     ) -> None:
         self.origin = origin
