@@ -1,0 +1,8 @@
+"""The `ossa` command. Its exit codes are in `ossa.cli.exit_code`."""
+
+
+def main() -> None:
+    """Entry point; what a command needs is imported when it runs."""
+    from ossa.cli.application import app
+
+    app()

@@ -54,7 +54,7 @@ def resolve(
             if not key and _origin(address) == _origin(run.url):
                 key = run.api_key()
     if not address:
-        raise Unreachable("No fleet is known: pass url=, set OSSA_URL, or start one here with `ossa up`.")
+        raise Unreachable("No fleet is known: give its url, set OSSA_URL, or start one here with `ossa up`.")
     _origin(address)
     return Connection(url=address.rstrip("/"), api_key=SecretStr(key))
 

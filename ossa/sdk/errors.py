@@ -29,7 +29,11 @@ _BY_STATUS = {
     503: "not_ready",
     504: "timed_out",
 }
-_OPENAI_CODES = {"invalid_api_key": "unauthenticated", "rate_limit_exceeded": "fleet_busy"}
+_OPENAI_CODES = {
+    "invalid_api_key": "unauthenticated",
+    "model_not_found": "not_found",
+    "rate_limit_exceeded": "fleet_busy",
+}
 
 
 class Unreachable(OssaError):

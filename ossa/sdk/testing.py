@@ -34,9 +34,14 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
         self.operations: dict[str, dict[str, Any]] = {}
         self.requests: list[httpx.Request] = []
         self.healthy = True
+        self.answer_from: str | None = None
+        """The pool that answers, whichever was asked."""
+        self.journal_says: str | None = None
+        """What tasks hold in place of what was answered."""
         self._answers: list[str] = []
         self._faults: list[OssaError | httpx.TransportError] = []
         self._cut_after: int | None = None
+        self._operation_fault: dict[str, str] | None = None
         self._routes: list[tuple[str, re.Pattern[str], Handler]] = []
         self._route()
 
@@ -53,6 +58,10 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
     def drop_next(self, error: httpx.TransportError | None = None) -> None:
         """The next request meets a broken connection."""
         self._faults.append(error or httpx.ReadError("connection reset"))
+
+    def break_operations(self, reason: str) -> None:
+        """Operations from now on fail for that reason."""
+        self._operation_fault = {"code": "internal", "message": reason}
 
     def cut_next_stream(self, after_events: int) -> None:
         """The next stream breaks off after that many events."""
@@ -145,8 +154,8 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def _chat(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
-        pool, agent = _place(body["model"])
-        task = self._new_task(body)
+        task, text = self._new_task(body)
+        pool, agent = task["outcome"]["pool"], task["outcome"]["agent_id"]
         headers = {
             "x-ossa-task-id": task["id"],
             "x-ossa-agent": agent,
@@ -154,7 +163,6 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
             "x-ossa-cost-usd": "0.001",
             "x-request-id": "req-1",
         }
-        text = task["outcome"]["message"]["content"]
         if body.get("stream"):
             return self._stream(_chunks(text), headers)
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
@@ -165,12 +173,12 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
         )
 
     def _create_task(self, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(202, json=self._new_task(json.loads(request.content)))
+        return httpx.Response(202, json=self._new_task(json.loads(request.content))[0])
 
-    def _new_task(self, body: dict[str, Any]) -> dict[str, Any]:
-        pool, agent = _place(body["model"])
+    def _new_task(self, body: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        pool, agent = _place(f"pool/{self.answer_from}" if self.answer_from else body["model"])
         text = self._answers.pop(0) if self._answers else "hello"
-        task = {
+        task: dict[str, Any] = {
             "id": f"task_{len(self.tasks):032x}",
             "status": "succeeded",
             "attempts": 1,
@@ -179,7 +187,7 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
             "finished_at": NOW,
             "outcome": {
                 "status": "succeeded",
-                "message": {"role": "assistant", "content": text},
+                "message": {"role": "assistant", "content": text if self.journal_says is None else self.journal_says},
                 "finish_reason": "stop",
                 "usage": {**_USAGE, "cost_usd": 0.001, "model_calls": 1},
                 "agent_id": agent,
@@ -187,8 +195,8 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 "model": "fake",
             },
         }
-        self.tasks[str(task["id"])] = task
-        return task
+        self.tasks[task["id"]] = task
+        return task, text
 
     def _task(self, task_id: str) -> dict[str, Any]:
         if task_id not in self.tasks:
@@ -210,7 +218,7 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
         agent = task["outcome"]["agent_id"]
         steps: list[tuple[str, dict[str, Any]]] = [
             ("step", {"seq": 0, "kind": "tool_call", "agent_id": agent, "payload": {"name": "calculator"}}),
-            ("step", {"seq": 1, "kind": "tool_result", "agent_id": agent, "payload": {"is_error": False}}),
+            ("step", {"seq": 1, "kind": "tool_result", "agent_id": agent, "payload": _TOOL_RESULT}),
             ("step", {"seq": 2, "kind": "model", "agent_id": agent, "payload": {}}),
             ("outcome", task["outcome"]),
         ]
@@ -283,14 +291,15 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
         operation = {
             "id": f"op_{len(self.operations):032x}",
             "kind": kind,
-            "status": "succeeded",
+            "status": "failed" if self._operation_fault else "succeeded",
             "request": request,
             "progress": {},
+            "error": self._operation_fault,
             "created_at": NOW,
             "updated_at": NOW,
         }
         self.operations[str(operation["id"])] = operation
-        return httpx.Response(202, json={**operation, "status": "pending"})
+        return httpx.Response(202, json={**operation, "status": "pending", "error": None})
 
     def _get_operation(self, _: httpx.Request, operation_id: str) -> httpx.Response:
         if operation_id not in self.operations:
@@ -317,6 +326,7 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
         return httpx.Response(204)
 
 
+_TOOL_RESULT = {"call_id": "call_0", "name": "calculator", "content": "4", "is_error": False}
 _USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
 

@@ -1,0 +1,28 @@
+"""All commands of `ossa`."""
+
+from __future__ import annotations
+
+import typer
+
+from ossa.cli import asking, changing, keys, listing, running, validating
+
+app = typer.Typer(
+    name="ossa",
+    help="Run a fleet of OSSA agents on Ray, and talk to it.",
+    epilog="Exit codes: 0 done; 1 it failed, or the fleet is not well; 2 usage; 3 no fleet answers; 4 not allowed.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+app.command(epilog="Example: ossa up --agents 20 --detach")(running.up)
+app.command(epilog="Example: ossa down")(running.down)
+app.command(epilog="Example: ossa status --json | jq .pools")(running.status)
+app.command(epilog="Example: ossa ask 'What is a placement group?' --pool intelligence --stream")(asking.ask)
+app.command(epilog="Example: ossa apply agent.yaml --pool security")(changing.apply)
+app.command(epilog="Example: ossa validate manifests/ agent.yaml")(validating.validate)
+app.command(epilog="Example: ossa scale security 40")(changing.scale)
+app.command(epilog="Example: ossa agents --pool security")(listing.agents)
+app.command(epilog="Example: ossa tasks task_0193... --events")(listing.tasks)
+app.add_typer(keys.app, name="keys")

@@ -1,0 +1,28 @@
+"""Exit codes that scripts can trust."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from ossa.contracts.errors import Forbidden, OssaError, Unauthenticated
+from ossa.sdk.errors import Unreachable
+
+
+class ExitCode(IntEnum):
+    OK = 0
+    FAILED = 1
+    """It was asked for and did not succeed, or the fleet is not well."""
+    USAGE = 2
+    """The command line is wrong; nothing was asked."""
+    UNREACHABLE = 3
+    """No fleet answers there."""
+    DENIED = 4
+    """No API key, a wrong one, or one without the scope."""
+
+
+def exit_code_of(error: OssaError) -> ExitCode:
+    if isinstance(error, Unreachable):
+        return ExitCode.UNREACHABLE
+    if isinstance(error, Unauthenticated | Forbidden):
+        return ExitCode.DENIED
+    return ExitCode.FAILED

@@ -1,0 +1,162 @@
+"""The example run: the bundled requests, sent through the public HTTP API as any client would, and what happened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ossa.cli.example import Example, ExampleReport, ExampleResult, bundled_examples
+from ossa.contracts.errors import OssaError
+from ossa.sdk.client import Client
+from ossa.sdk.connection import resolve
+from ossa.sdk.errors import UnexpectedAnswer
+from ossa.sdk.values.answer import Answer
+from ossa.sdk.values.task import Task
+
+COLUMNS = ("request", "ok", "pool", "agent", "model", "tokens", "cost $", "seconds", "task")
+
+
+def run_examples(
+    client_url: str,
+    api_key: str,
+    console: Console,
+    *,
+    examples: Sequence[Example] | None = None,
+    timeout_s: float = 120.0,
+    transport: httpx.BaseTransport | None = None,
+) -> ExampleReport:
+    """Send the examples one after another, print a table, return the same as data.
+
+    A request that fails is a row that says why; this raises nothing for what the fleet does. `ok` is never taken
+    on trust: the text must not be empty, the pool must be the one asked, a tool's result must be in the journal.
+    """
+    chosen = bundled_examples() if examples is None else tuple(examples)
+    with Client(resolve(client_url, api_key), timeout_s=timeout_s, transport=transport) as client:
+        results = []
+        for example in chosen:
+            if console.is_terminal:
+                console.print(Text(f"  asking: {example.name}", style="dim"))
+            results.append(_run(client, example, timeout_s))
+    report = ExampleReport(results=tuple(results))
+    print_report(report, console)
+    return report
+
+
+def print_report(report: ExampleReport, console: Console) -> None:
+    """The table, then a line for each request that is not ok."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in COLUMNS:
+        foldable = column in ("agent", "model", "task")
+        justify: Literal["left", "right"] = "right" if column in ("tokens", "cost $", "seconds") else "left"
+        table.add_column(column, justify=justify, no_wrap=not foldable, overflow="fold")
+    for result in report.results:
+        table.add_row(*_row(result))
+    width = None if console.is_terminal else 200
+    console.print(table, width=width)
+    for result in report.results:
+        if not result.ok:
+            console.print(Text(f"{result.name}: {result.problem}", style="red"), soft_wrap=True)
+
+
+def _row(result: ExampleResult) -> tuple[Text, ...]:
+    return (
+        Text(result.name),
+        Text("yes" if result.ok else "NO", style="green" if result.ok else "bold red"),
+        Text(result.pool),
+        Text(result.agent),
+        Text(result.model),
+        Text(f"{result.prompt_tokens}+{result.completion_tokens}"),
+        Text(f"{result.cost_usd:.6f}"),
+        Text(f"{result.latency_s:.2f}"),
+        Text(result.task_id),
+    )
+
+
+def _run(client: Client, example: Example, timeout_s: float) -> ExampleResult:
+    start = time.perf_counter()
+    first_text_s: float | None = None
+    answer: Answer | None = None
+    task_id = ""
+    try:
+        if example.kind == "task":
+            task_id = client.tasks.create(example.messages, model=example.model, **example.parameters).id
+            client.tasks.wait(task_id, timeout_s=timeout_s)
+        elif example.kind == "stream":
+            with client.chat(example.messages, model=example.model, stream=True, **example.parameters) as pieces:
+                for _ in pieces:
+                    first_text_s = first_text_s or time.perf_counter() - start
+                answer = pieces.answer()
+        else:
+            answer = client.chat(example.messages, model=example.model, **example.parameters)
+        latency_s = time.perf_counter() - start
+        task_id = answer.task_id if answer else task_id
+        result = _judge(client, example, task_id)
+        return result.model_copy(
+            update={"latency_s": latency_s, "first_text_s": first_text_s, **_compared(answer, result)}
+        )
+    except OssaError as error:
+        latency_s = time.perf_counter() - start
+        return ExampleResult(
+            name=example.name, ok=False, latency_s=latency_s, task_id=task_id, problem=f"{error.code}: {error.message}"
+        )
+
+
+def _compared(answer: Answer | None, result: ExampleResult) -> dict[str, object]:
+    """What the client was told must be what the journal has."""
+    if answer is None or not result.ok or answer.text == result.text:
+        return {}
+    return {"ok": False, "problem": "the answer that came is not the one in the journal"}
+
+
+def _judge(client: Client, example: Example, task_id: str) -> ExampleResult:
+    """What the journal says of the task, not what the answer claimed."""
+    if not task_id:
+        raise UnexpectedAnswer("The answer named no task, so that nothing can be said about it.")
+    task = client.tasks.get(task_id)
+    tools = _tools_used(client, task_id) if example.expect_tool else ()
+    problem = _problem(example, task, tools)
+    return ExampleResult(
+        name=example.name,
+        ok=not problem,
+        pool=task.pool,
+        agent=task.agent,
+        model=task.model,
+        prompt_tokens=task.usage.prompt_tokens,
+        completion_tokens=task.usage.completion_tokens,
+        cost_usd=task.usage.cost_usd,
+        task_id=task_id,
+        text=task.text,
+        problem=problem,
+    )
+
+
+def _problem(example: Example, task: Task, tools: Sequence[str]) -> str:
+    """Empty when all is as it should be."""
+    if task.status != "succeeded":
+        reason = task.outcome.error.message if task.outcome and task.outcome.error else "no reason given"
+        return f"the task is {task.status}: {reason}"
+    if not task.text.strip():
+        return "the answer is empty"
+    if example.expect_pool and task.pool != example.expect_pool:
+        return f"pool {task.pool or 'unknown'} answered instead of {example.expect_pool}"
+    if example.expect_tool and example.expect_tool not in tools:
+        return f"the tool {example.expect_tool} gave no result (results came from: {', '.join(tools) or 'none'})"
+    return ""
+
+
+def _tools_used(client: Client, task_id: str) -> tuple[str, ...]:
+    """Names of the tools whose results, and no errors, the journal holds for the task."""
+    used = []
+    for event in client.tasks.events(task_id):
+        if "tool_result" not in (event.type, event.data.get("kind")):
+            continue
+        payload = event.data.get("payload", event.data)
+        if isinstance(payload, dict) and not payload.get("is_error"):
+            used.append(str(payload.get("name", "")))
+    return tuple(used)
