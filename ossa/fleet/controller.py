@@ -1,0 +1,357 @@
+"""The controller: desired state and actual state, and the loop that brings them together. Knows no Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import SecretStr
+
+from ossa.contracts.configuration import FleetSettings
+from ossa.contracts.errors import Conflict, NotFound, OssaError
+from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool, FleetSnapshot, Operation, OperationKind
+from ossa.contracts.stores import Stores
+from ossa.fleet.bulletin import Bulletin
+from ossa.fleet.cluster import Capacity, Cluster
+from ossa.fleet.decisions import CreateBlock, Decision, RemoveBlock
+from ossa.fleet.meters import FleetMeters
+from ossa.fleet.naming import STANDBY_POOL
+from ossa.fleet.operation_log import OperationLog
+from ossa.fleet.operations import Catalogue, Plan, plan_operation, pools_ready
+from ossa.fleet.reconcile import reconcile
+from ossa.fleet.roster import Roster
+from ossa.fleet.standing import one_per_id, pools_standing, ready_fresh
+from ossa.fleet.view import ActualFleet, BlockView, ProcessState
+from ossa.fleet.wanted import wanted_agents
+
+log = logging.getLogger(__name__)
+
+WAITING_POLL_S = 0.25
+"""How often blocks that are not ready are looked at."""
+
+FOLLOW_SPACING_S = 0.25
+SWEEP_INTERVAL_S = 30.0
+COALESCE_S = 0.005
+
+
+class Controller:
+    """One at a time a fleet. `open`, then `run`; a test calls `tick` and `follow` itself instead of `run`.
+
+    Args:
+        stores: opened here.
+        catalogue: manifests for pools that have none yet.
+        now: wall-clock seconds.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        stores: Stores,
+        settings: FleetSettings,
+        catalogue: Catalogue,
+        meters: FleetMeters | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._cluster = cluster
+        self._stores = stores
+        self._settings = settings
+        self._catalogue = catalogue
+        self._meters = meters or FleetMeters()
+        self._now = now
+        self._desired = DesiredFleet()
+        self._blocks: dict[str, BlockView] = {}
+        self._looked_at = 0.0
+        self._capacity: Capacity | None = None
+        self._wake = asyncio.Event()
+        self._follow_up = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._stopping = False
+        self._bulletin = Bulletin(secrets.token_hex(6), int(now() * 1000))
+        self._operations = OperationLog(stores.fleet, 2 * settings.start_timeout_s, now)
+        self._token = SecretStr("")
+        self._roster: Roster | None = None
+
+    @property
+    def roster(self) -> Roster:
+        if self._roster is None:
+            raise RuntimeError("the controller is not open")
+        return self._roster
+
+    async def open(self) -> None:
+        """Load what is desired, adopt what lives, resume open operations. May be called again if it raised."""
+        await self._stores.open()
+        store = self._stores.fleet
+        self._token = SecretStr(await store.secret("channel_token", secrets.token_urlsafe(32)))
+        self._desired = await store.load()
+        if self._desired.standby != self._settings.standby:
+            await store.save_standby(self._settings.standby)
+            self._desired = self._desired.model_copy(update={"standby": self._settings.standby})
+        roster = Roster(self._cluster, self._settings, self._token, self._meters, self.wake, self._now)
+        await roster.adopt()
+        self._roster = roster
+        await self._look_at_blocks()
+        await self._operations.load()
+        await self._resume()
+        log.info("fleet_adopted", extra={"processes": len(roster.members), "operations": len(self._operations.open)})
+
+    async def run(self) -> None:
+        """Reconcile, probe and follow operations until cancelled."""
+        await asyncio.gather(self._reconcile_loop(), self._follow_loop(), self._sweep_loop())
+
+    def wake(self) -> None:
+        """Something changed: reconcile now rather than at the next interval."""
+        self._wake.set()
+
+    async def tick(self) -> tuple[Decision, ...]:
+        """One round: look, decide, begin what was decided, tell. Raises what Ray's control plane raises."""
+        if self._stopping:
+            return ()
+        waiting = any(not block.ready for block in self._blocks.values())
+        pause = min(WAITING_POLL_S, self._settings.reconcile_interval_s) if waiting else self._interval
+        if self._now() - self._looked_at >= pause:
+            await self._look_at_blocks()
+        if self.roster.failures:
+            wanted = wanted_agents(self._desired).keys() | {STANDBY_POOL}
+            self.roster.forget_failures(keep=lambda who: who in wanted)
+        decisions = reconcile(self._desired, self._actual(), self._settings, self._now())
+        for decision in decisions:
+            if not isinstance(decision, CreateBlock | RemoveBlock):
+                self.roster.carry_out(decision)
+        self._publish()
+        await self._change_blocks(decisions)
+        self._follow_up.set()
+        return decisions
+
+    async def follow(self) -> None:
+        """Write down how far the open operations are."""
+        views = [member.view() for member in self.roster.members.values()]
+        latest = self._bulletin.latest
+        pending = {pool.name: pool.pending for pool in latest.pools} if latest else {}
+        await self._operations.follow(self._desired, views, pending)
+
+    async def snapshot(self, after_version: int, timeout_s: float) -> bytes | None:
+        """A `FleetSnapshot` as JSON, once newer than `after_version`; None after `timeout_s`."""
+        return await self._bulletin.after(after_version, timeout_s)
+
+    async def submit(self, operation_id: str, kind: OperationKind, request: dict[str, Any], tenant: str) -> Operation:
+        """Write the operation down and begin it. The same id again answers the same operation."""
+        async with self._writing:
+            known = await self._operations.known(operation_id)
+            if known is not None:
+                return known
+            plan = plan_operation(kind, request, self._desired, self._catalogue)
+            self._check_drain(plan)
+            time_now = datetime.fromtimestamp(self._now(), UTC)
+            operation = Operation(
+                id=operation_id,
+                tenant=tenant,
+                kind=kind,
+                status="pending",
+                request=request,
+                created_at=time_now,
+                updated_at=time_now,
+            )
+            await self._operations.write(operation)
+            return await self._begin(operation, plan)
+
+    async def spawn_agent(self, agent: DesiredAgent) -> None:
+        """Raises `Conflict` when the id is taken."""
+        async with self._writing:
+            if agent in self._desired.agents:
+                return
+            if agent.agent_id in wanted_agents(self._desired):
+                raise Conflict(f"agent id {agent.agent_id} is taken", param="agent_id")
+            await self._stores.fleet.save_agent(agent)
+            self._desired = self._desired.model_copy(update={"agents": (*self._desired.agents, agent)})
+        self.wake()
+
+    async def remove_agent(self, agent_id: str, tenant: str) -> None:
+        """Raises `NotFound`, also for another tenant's; `Conflict` for an agent of a pool."""
+        async with self._writing:
+            own = next((agent for agent in self._desired.agents if agent.agent_id == agent_id), None)
+            if own is None and agent_id in wanted_agents(self._desired):
+                raise Conflict(f"{agent_id} belongs to a pool; change the pool's size instead", param="agent_id")
+            if own is None or own.tenant != tenant:
+                raise NotFound(f"there is no agent {agent_id}", param="agent_id")
+            await self._stores.fleet.remove_agent(agent_id)
+            left = tuple(agent for agent in self._desired.agents if agent is not own)
+            self._desired = self._desired.model_copy(update={"agents": left})
+        self.wake()
+
+    async def report_lost(self, agent_id: str, incarnation: str, reason: str) -> None:
+        """Look at that process now."""
+        member = self.roster.members.get(incarnation)
+        if member is not None:
+            log.info("agent_reported_lost", extra={"agent": agent_id, "reason": reason[:200]})
+            await self.roster.probe(member, at_once=True)
+
+    async def stop(self) -> None:
+        """Drain every process and remove every block. What is desired stays written down for the next start."""
+        self._stopping = True
+        for member in tuple(self.roster.members.values()):
+            if member.state is ProcessState.READY and member.agent_id is not None:
+                self.roster.drain(member, "the fleet stops")
+            elif member.state is not ProcessState.DRAINING:
+                self.roster.kill(member, "the fleet stops")
+        self._publish()
+        await self.roster.settle()
+        await self._look_at_blocks()
+        await asyncio.gather(*(self._cluster.remove_block(name) for name in self._blocks), return_exceptions=True)
+        self.roster.close()
+        await self._stores.close()
+
+    @property
+    def _interval(self) -> float:
+        return self._settings.reconcile_interval_s
+
+    def _actual(self) -> ActualFleet:
+        return ActualFleet(
+            processes=tuple(member.view() for member in self.roster.members.values()),
+            blocks=tuple(self._blocks.values()),
+            failures=self.roster.failures,
+        )
+
+    async def _look_at_blocks(self) -> None:
+        seen: dict[str, BlockView] = {}
+        for status in await self._cluster.blocks():
+            known = self._blocks.get(status.name)
+            since = known.since if known is not None and known.ready is status.ready else self._now()
+            seen[status.name] = BlockView(
+                name=status.name, pool=status.pool, agents=status.agents, ready=status.ready, since=since
+            )
+        self._blocks = seen
+        self._looked_at = self._now()
+        waiting = [block for block in seen.values() if not block.ready and self._now() - block.since > self._interval]
+        self._capacity = await self._cluster.capacity() if waiting else None
+
+    async def _change_blocks(self, decisions: tuple[Decision, ...]) -> None:
+        calls = [
+            self._cluster.create_block(decision.name, decision.agents)
+            if isinstance(decision, CreateBlock)
+            else self._cluster.remove_block(decision.name)
+            for decision in decisions
+            if isinstance(decision, CreateBlock | RemoveBlock)
+        ]
+        if not calls:
+            return
+        self._looked_at = 0.0
+        for failure in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(failure, BaseException):
+                log.warning("block_change_failed", extra={"reason": str(failure)[:300]})
+        self.wake()
+
+    def _publish(self) -> None:
+        members = self.roster.members.values()
+        every = [info for member in members if (info := member.public()) is not None]
+        agents = one_per_id(every)
+        serving = {agent.agent_id for agent in agents if agent.state == ProcessState.READY.value}
+        failures = {who: failure for who, failure in self.roster.failures.items() if who not in serving}
+        standby = sum(member.agent_id is None and member.state is ProcessState.READY for member in members)
+        block_cpus = self._settings.block_agents * self._settings.cpus_per_agent
+        self._bulletin.post(
+            FleetSnapshot(
+                version=0,
+                epoch="",
+                pools=pools_standing(
+                    self._desired, agents, tuple(self._blocks.values()), failures, block_cpus, self._capacity
+                ),
+                agents=agents,
+                standby=standby,
+                channel_token=self._token.get_secret_value(),
+            )
+        )
+        self._meters.fleet(agents, standby)
+
+    async def _begin(self, operation: Operation, plan: Plan) -> Operation:
+        """Make the plan the desired state; the operation is running when it is durable."""
+        if plan.drain is not None:
+            return await self._begin_drain(operation, plan.drain)
+        for pool in plan.pools:
+            await self._save_pool(pool)
+        if plan.phase is not None:
+            await self._stores.fleet.save_phase(plan.phase)
+            self._desired = self._desired.model_copy(update={"phase": plan.phase})
+        ready = ready_fresh(self._desired, [member.view() for member in self.roster.members.values()])
+        progress = pools_ready(ready, {pool.name: pool.size for pool in plan.pools})
+        return await self._running(operation, progress)
+
+    async def _begin_drain(self, operation: Operation, agent_id: str) -> Operation:
+        member = self.roster.holder(agent_id)
+        incarnation = member.incarnation if member is not None else ""
+        running = await self._running(operation, {"agent_id": agent_id, "incarnation": incarnation})
+        if member is not None:
+            member.replace = True
+        self.wake()
+        return running
+
+    async def _running(self, operation: Operation, progress: dict[str, Any]) -> Operation:
+        updated = datetime.fromtimestamp(self._now(), UTC)
+        running = operation.model_copy(update={"status": "running", "progress": progress, "updated_at": updated})
+        await self._operations.write(running)
+        self.wake()
+        return running
+
+    async def _save_pool(self, pool: DesiredPool) -> None:
+        saved = await self._stores.fleet.save_pool(pool)
+        pools = {known.name: known for known in self._desired.pools} | {saved.name: saved}
+        self._desired = self._desired.model_copy(update={"pools": tuple(pools.values())})
+        self.roster.forget_failures(keep=lambda who: who.rpartition("-")[0] != pool.name)
+
+    def _check_drain(self, plan: Plan) -> None:
+        if plan.drain is not None and plan.drain not in wanted_agents(self._desired):
+            raise NotFound(f"there is no agent {plan.drain}", param="agent_id")
+
+    async def _resume(self) -> None:
+        """Operations left open: one that had not begun begins, one that drains marks its process again."""
+        for operation in tuple(self._operations.open.values()):
+            if operation.status == "pending":
+                try:
+                    plan = plan_operation(operation.kind, operation.request, self._desired, self._catalogue)
+                except OssaError:
+                    log.warning("operation_not_resumed", extra={"operation": operation.id})
+                    continue
+                await self._begin(operation, plan)
+            elif operation.kind == "drain":
+                member = self.roster.members.get(operation.progress["incarnation"])
+                if member is not None:
+                    member.replace = True
+
+    async def _reconcile_loop(self) -> None:
+        while True:
+            self._wake.clear()
+            waiting = False
+            try:
+                await self.tick()
+                waiting = any(not block.ready for block in self._blocks.values())
+            except Exception:
+                log.exception("reconcile_crashed")
+                self._meters.tick_crashed()
+                await asyncio.sleep(WAITING_POLL_S)
+            with contextlib.suppress(TimeoutError):
+                pause = min(WAITING_POLL_S, self._interval) if waiting else self._interval
+                await asyncio.wait_for(self._wake.wait(), pause)
+            await asyncio.sleep(COALESCE_S)
+
+    async def _follow_loop(self) -> None:
+        while True:
+            await self._follow_up.wait()
+            self._follow_up.clear()
+            try:
+                await self.follow()
+            except Exception:
+                log.exception("following_operations_failed")
+            await asyncio.sleep(FOLLOW_SPACING_S)
+
+    async def _sweep_loop(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL_S)
+            try:
+                await self.roster.sweep()
+            except Exception:
+                log.exception("sweep_failed")

@@ -1,0 +1,105 @@
+"""The controller as a Ray actor: detached, restarted for ever, its state in the store and in what lives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ossa.contracts.agent_spec import AgentSpec
+from ossa.contracts.configuration import FleetSettings
+from ossa.contracts.errors import NotReady
+from ossa.contracts.fleet import DesiredAgent, Operation, OperationKind
+from ossa.contracts.stores import Stores
+from ossa.fleet.agent_actor import RunnerFactory
+from ossa.fleet.controller import Controller
+from ossa.fleet.ray_cluster import RayCluster
+
+log = logging.getLogger(__name__)
+
+OPEN_RETRY_S = 1.0
+
+
+@dataclass(frozen=True)
+class Charter:
+    """What a fleet is founded on. Pickled into the controller, which gets it again at every restart.
+
+    Attributes:
+        runner_factory: builds an agent's runner, in the agent's process.
+        stores_factory: builds the stores, in the controller's process.
+        catalogue: manifests for pools that have none.
+    """
+
+    settings: FleetSettings
+    runner_factory: RunnerFactory
+    stores_factory: Callable[[], Stores]
+    catalogue: Mapping[str, tuple[AgentSpec, ...]] = field(default_factory=dict)
+
+
+class ControllerActor:
+    """Calls wait until the controller is open (it has loaded and adopted)."""
+
+    async def __init__(self, charter: Charter) -> None:  # type: ignore[misc]
+        self._charter = charter
+        self._controller: Controller | None = None
+        self._open = asyncio.Event()
+        self._trouble = "it is starting"
+        self._life = asyncio.create_task(self._live())
+
+    def __repr__(self) -> str:
+        return "fleet-controller"
+
+    async def ready(self, timeout_s: float) -> None:
+        """Returns once open. Raises `NotReady` with what stands in the way."""
+        await self._opened(timeout_s)
+
+    async def snapshot(self, after_version: int, timeout_s: float) -> bytes | None:
+        return await (await self._opened(timeout_s)).snapshot(after_version, timeout_s)
+
+    async def submit(self, operation_id: str, kind: OperationKind, request: dict[str, Any], tenant: str) -> Operation:
+        return await (await self._opened()).submit(operation_id, kind, request, tenant)
+
+    async def spawn_agent(self, agent: DesiredAgent) -> None:
+        await (await self._opened()).spawn_agent(agent)
+
+    async def remove_agent(self, agent_id: str, tenant: str) -> None:
+        await (await self._opened()).remove_agent(agent_id, tenant)
+
+    async def report_lost(self, agent_id: str, incarnation: str, reason: str) -> None:
+        await (await self._opened()).report_lost(agent_id, incarnation, reason)
+
+    async def stop(self) -> None:
+        """End the fleet; afterwards this actor is of no use and must be killed."""
+        controller = await self._opened()
+        await controller.stop()
+        self._life.cancel()
+
+    async def _opened(self, timeout_s: float = 10.0) -> Controller:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._open.wait()
+        except TimeoutError:
+            raise NotReady(f"the fleet's controller is not ready: {self._trouble}", retry_after_s=1.0) from None
+        assert self._controller is not None
+        return self._controller
+
+    async def _live(self) -> None:
+        while self._controller is None:
+            try:
+                self._controller = await self._found()
+            except Exception as error:
+                # The store or Ray may be away for a while; what cannot be cured shows in `ready`.
+                log.exception("controller_not_open")
+                self._trouble = f"{type(error).__name__}: {error}"[:300]
+                await asyncio.sleep(OPEN_RETRY_S)
+        self._open.set()
+        await self._controller.run()
+
+    async def _found(self) -> Controller:
+        charter = self._charter
+        cluster = RayCluster(charter.settings, charter.runner_factory)
+        controller = Controller(cluster, charter.stores_factory(), charter.settings, charter.catalogue)
+        await controller.open()
+        return controller

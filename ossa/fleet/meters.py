@@ -1,0 +1,120 @@
+"""What the fleet counts, on Ray's own metrics endpoint. Each metric is made when it is first needed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+from ossa.contracts.fleet import AgentInfo, AgentState
+from ossa.contracts.task import Turn
+from ossa.contracts.turn import TurnResult, TurnRunner, TurnSink
+
+_SECONDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0]
+_MILLISECONDS = [1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0]
+
+
+class AgentMeters:
+    """One agent's turns: `ossa_agent_turns_total`, `_running_turns`, `_turn_seconds`, `_tokens_total`."""
+
+    _LABELS = ("agent", "pool", "manifest")
+
+    def __init__(self, agent: AgentInfo) -> None:
+        self._tags = {"agent": agent.agent_id, "pool": agent.pool, "manifest": agent.manifest}
+        self._running = 0
+
+    def began(self) -> None:
+        self._running += 1
+        self._metrics["running"].set(self._running, tags=self._tags)
+
+    def ended(self, status: str, seconds: float, prompt_tokens: int, completion_tokens: int) -> None:
+        self._running -= 1
+        metrics, tags = self._metrics, self._tags
+        metrics["running"].set(self._running, tags=tags)
+        metrics["turns"].inc(1, tags={**tags, "status": status})
+        metrics["seconds"].observe(seconds, tags=tags)
+        for kind, tokens in (("prompt", prompt_tokens), ("completion", completion_tokens)):
+            if tokens > 0:
+                metrics["tokens"].inc(tokens, tags={**tags, "kind": kind})
+
+    @cached_property
+    def _metrics(self) -> dict[str, Any]:
+        from ray.util import metrics
+
+        labels = self._LABELS
+        return {
+            "turns": metrics.Counter("ossa_agent_turns_total", "Turns ended, by status.", (*labels, "status")),
+            "running": metrics.Gauge("ossa_agent_running_turns", "Turns running now.", labels),
+            "seconds": metrics.Histogram("ossa_agent_turn_seconds", "Wall time of a turn.", _SECONDS, labels),
+            "tokens": metrics.Counter("ossa_agent_tokens_total", "Tokens used, by kind.", (*labels, "kind")),
+        }
+
+
+class MeteredRunner:
+    """A `TurnRunner` whose turns are counted."""
+
+    def __init__(self, runner: TurnRunner, meters: AgentMeters) -> None:
+        self._runner = runner
+        self._meters = meters
+
+    async def run(self, turn: Turn, sink: TurnSink) -> TurnResult:
+        began = time.monotonic()
+        self._meters.began()
+        status, prompt, completion = "cancelled", 0, 0
+        try:
+            result = await self._runner.run(turn, sink)
+            status = result.outcome.status.value
+            prompt, completion = result.outcome.usage.prompt_tokens, result.outcome.usage.completion_tokens
+            return result
+        except Exception:
+            status = "crashed"
+            raise
+        finally:
+            self._meters.ended(status, time.monotonic() - began, prompt, completion)
+
+
+class FleetMeters:
+    """The controller's view: `ossa_fleet_agents`, `_standby`, `_lost_total`, `_starts_total`, `_assign_ms`, ..."""
+
+    def __init__(self) -> None:
+        self._pools: set[str] = set()
+
+    def fleet(self, agents: Iterable[AgentInfo], standby: int) -> None:
+        agents = list(agents)
+        count = Counter((agent.pool, agent.state) for agent in agents)
+        self._pools |= {agent.pool for agent in agents}
+        for pool in self._pools:
+            for state in AgentState:
+                self._metrics["agents"].set(count[(pool, state)], tags={"pool": pool, "state": state.value})
+        self._metrics["standby"].set(standby)
+
+    def lost(self, pool: str) -> None:
+        self._metrics["lost"].inc(1, tags={"pool": pool})
+
+    def started(self, seconds: float) -> None:
+        self._metrics["start_seconds"].observe(seconds)
+
+    def failed(self) -> None:
+        self._metrics["failures"].inc(1)
+
+    def assigned(self, milliseconds: float) -> None:
+        self._metrics["assign_ms"].observe(milliseconds)
+
+    def tick_crashed(self) -> None:
+        self._metrics["tick_errors"].inc(1)
+
+    @cached_property
+    def _metrics(self) -> dict[str, Any]:
+        from ray.util import metrics
+
+        return {
+            "agents": metrics.Gauge("ossa_fleet_agents", "Agents, by pool and state.", ("pool", "state")),
+            "standby": metrics.Gauge("ossa_fleet_standby_agents", "Started agents without a manifest."),
+            "lost": metrics.Counter("ossa_fleet_lost_total", "Processes that died unasked.", ("pool",)),
+            "start_seconds": metrics.Histogram("ossa_fleet_start_seconds", "Cold start of a process.", _SECONDS),
+            "failures": metrics.Counter("ossa_fleet_start_failures_total", "Starts and assignments that failed."),
+            "assign_ms": metrics.Histogram("ossa_fleet_assign_milliseconds", "Standby to agent.", _MILLISECONDS),
+            "tick_errors": metrics.Counter("ossa_fleet_reconcile_errors_total", "Reconcile rounds that raised."),
+        }

@@ -1,0 +1,90 @@
+"""Places: where in the blocks a process can run. Counting only; nothing here decides why."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+
+from ossa.fleet.decisions import CreateBlock
+from ossa.fleet.naming import STANDBY_POOL, block_name
+from ossa.fleet.view import BlockView, ProcessView
+
+
+def blocks_wanted(agents_by_pool: Mapping[str, int], standby: int, block_agents: int) -> dict[str, int]:
+    """Blocks a pool needs; whole ones. What they leave over holds standbys before blocks are made for those."""
+    needed = {pool: math.ceil(count / block_agents) for pool, count in agents_by_pool.items()}
+    spare = sum(needed[pool] * block_agents - count for pool, count in agents_by_pool.items())
+    needed[STANDBY_POOL] = max(0, standby - spare)
+    return needed
+
+
+def missing_blocks(
+    needed: Mapping[str, int], blocks: Iterable[BlockView], block_agents: int
+) -> tuple[CreateBlock, ...]:
+    """Blocks to make, with the lowest free numbers. A standby's block holds one."""
+    taken = {block.name for block in blocks}
+    have = Counter(block.pool for block in blocks)
+    found: list[CreateBlock] = []
+    for pool, count in needed.items():
+        index = 0
+        for _ in range(count - have[pool]):
+            while block_name(pool, index) in taken:
+                index += 1
+            name = block_name(pool, index)
+            taken.add(name)
+            agents = 1 if pool == STANDBY_POOL else block_agents
+            found.append(CreateBlock(name=name, pool=pool, agents=agents))
+    return tuple(found)
+
+
+def doomed_blocks(needed: Mapping[str, int], blocks: Iterable[BlockView]) -> frozenset[str]:
+    """Blocks over the need: the highest of each pool."""
+    by_pool: dict[str, list[str]] = defaultdict(list)
+    for block in blocks:
+        by_pool[block.pool].append(block.name)
+    return frozenset(
+        name for pool, names in by_pool.items() for name in sorted(names, key=_by_number)[needed.get(pool, 0) :]
+    )
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    return (len(name), name)
+
+
+class Places:
+    """Free places of ready blocks that stay, taken one by one."""
+
+    def __init__(self, blocks: Iterable[BlockView], doomed: Collection[str], processes: Iterable[ProcessView]) -> None:
+        used = Counter(process.block for process in processes)
+        self._pool_of = {block.name: block.pool for block in blocks}
+        self._free = {
+            block.name: block.agents - used[block.name]
+            for block in sorted(blocks, key=lambda block: _by_number(block.name))
+            if block.ready and block.name not in doomed and block.agents > used[block.name]
+        }
+
+    def take(self, pool: str) -> str | None:
+        """A block of the pool with room."""
+        return self._take_of(pool, 0)
+
+    def take_spare(self, missing: Mapping[str, int]) -> str | None:
+        """Room that no pool needs for its own missing agents: a standby's block first."""
+        found = self._take_of(STANDBY_POOL, 0)
+        if found is not None:
+            return found
+        for pool in dict.fromkeys(self._pool_of[name] for name in self._free):
+            found = self._take_of(pool, missing.get(pool, 0))
+            if found is not None:
+                return found
+        return None
+
+    def _take_of(self, pool: str, keep: int) -> str | None:
+        own = [name for name in self._free if self._pool_of[name] == pool]
+        if sum(self._free[name] for name in own) <= keep:
+            return None
+        name = own[0]
+        self._free[name] -= 1
+        if self._free[name] == 0:
+            del self._free[name]
+        return name

@@ -1,0 +1,201 @@
+"""`Cluster` on Ray: blocks are detached placement groups of one bundle, processes are detached named actors.
+
+The only file that creates, finds and kills them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayTaskError
+from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from ossa.contracts.configuration import FleetSettings
+from ossa.contracts.fleet import AgentInfo
+from ossa.contracts.task import Assignment
+from ossa.fleet.agent_actor import AgentActor, RunnerFactory
+from ossa.fleet.cluster import AgentReport, Birth, BlockStatus, Capacity, ProcessGone
+from ossa.fleet.naming import STANDBY_POOL, ActorName, block_pool, group_name, parse_actor_name, parse_group_name
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+CALL_TIMEOUT_S = 15.0
+"""For one question to Ray's control plane."""
+
+PROBE_TIMEOUT_S = 5.0
+
+
+class RayCluster:
+    """One fleet's blocks and processes, told apart from others by the namespace."""
+
+    def __init__(self, settings: FleetSettings, runner_factory: RunnerFactory) -> None:
+        self._settings = settings
+        self._runner_factory = runner_factory
+        self._actor_class = ray.remote(AgentActor)
+        self._groups: dict[str, PlacementGroup] = {}
+
+    async def blocks(self) -> list[BlockStatus]:
+        table = await _ask(placement_group_table)
+        found: dict[str, tuple[PlacementGroup, BlockStatus]] = {}
+        for row in table.values():
+            block = parse_group_name(row["name"], self._settings.namespace)
+            if block is None or row["state"] == "REMOVED":
+                continue
+            cpus = sum(bundle.get("CPU", 0.0) for bundle in row["bundles"].values())
+            status = BlockStatus(
+                name=block,
+                pool=block_pool(block),
+                agents=int(cpus / self._settings.cpus_per_agent + 1e-6),
+                ready=row["state"] == "CREATED",
+            )
+            found[block] = (_group(row["placement_group_id"]), status)
+        self._groups = {block: group for block, (group, _) in found.items()}
+        return [status for _, status in found.values()]
+
+    async def create_block(self, name: str, agents: int) -> None:
+        settings = self._settings
+        bundle = {"CPU": round(agents * settings.cpus_per_agent, 4)}
+        if settings.memory_per_agent_mib:
+            bundle["memory"] = agents * settings.memory_per_agent_mib * 2**20
+        self._groups[name] = await _ask(
+            lambda: placement_group(
+                [bundle], strategy="PACK", name=group_name(settings.namespace, name), lifetime="detached"
+            )
+        )
+
+    async def remove_block(self, name: str) -> None:
+        group = self._groups.pop(name, None)
+        if group is not None:
+            await _ask(lambda: remove_placement_group(group))
+
+    async def start(self, birth: Birth) -> RayProcess:
+        settings = self._settings
+        place = birth.assignment.agent_id if birth.assignment else STANDBY_POOL
+        name = ActorName(place, birth.incarnation)
+        group = self._groups.get(birth.block)
+        if group is None:
+            raise ConnectionError(f"block {birth.block} is gone")
+        options = self._actor_class.options(
+            name=str(name),
+            namespace=settings.namespace,
+            lifetime="detached",
+            max_restarts=0,
+            max_task_retries=0,
+            num_cpus=settings.cpus_per_agent,
+            memory=settings.memory_per_agent_mib * 2**20 or None,
+            scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0),
+            _labels={"ossa-fleet": settings.namespace, "ossa-block": birth.block},
+        )
+        handle = await _ask(lambda: options.remote(birth, self._runner_factory))
+        return RayProcess(name, handle)
+
+    async def processes(self) -> list[RayProcess]:
+        return await _ask(lambda: find_processes(self._settings.namespace))
+
+    async def capacity(self) -> Capacity:
+        total = await _ask(ray.cluster_resources)
+        free = await _ask(ray.available_resources)
+        return Capacity(cpus=total.get("CPU", 0.0), free=free.get("CPU", 0.0))
+
+
+class RayProcess:
+    """`AgentProcess` by its actor handle."""
+
+    def __init__(self, name: ActorName, handle: Any) -> None:
+        self.place, self.incarnation = name
+        self.handle = handle
+
+    async def describe(self, timeout_s: float) -> AgentReport:
+        return await _call(self.handle.describe.remote(), timeout_s)
+
+    async def assign(self, assignment: Assignment, timeout_s: float) -> AgentInfo:
+        return await _call(self.handle.assign.remote(assignment), timeout_s)
+
+    async def drain(self, timeout_s: float) -> None:
+        await _call(self.handle.drain.remote(), timeout_s)
+
+    async def wait_closed(self) -> str:
+        while True:
+            try:
+                await self.handle.wait_closed.remote()
+            except ActorUnavailableError as error:
+                if not await self._answers():
+                    await self.kill()
+                    return f"out of reach: {_last_line(error)}"
+            except ActorDiedError as error:
+                return _last_line(error)
+            except RayError as error:
+                await self.kill()
+                return _last_line(error)
+
+    async def kill(self) -> None:
+        # An actor that is dead already may not be known any more; there is nothing left to do then.
+        with contextlib.suppress(RayError, ValueError, TimeoutError):
+            await _ask(lambda: ray.kill(self.handle, no_restart=True))
+
+    async def _answers(self) -> bool:
+        try:
+            await self.describe(PROBE_TIMEOUT_S)
+        except (ProcessGone, TimeoutError):
+            return False
+        return True
+
+
+def find_processes(namespace: str) -> list[RayProcess]:
+    """All agents' processes of a fleet. Blocks; asks Ray once and then once for each."""
+    found: list[RayProcess] = []
+    for row in ray.util.list_named_actors(all_namespaces=True):
+        name = parse_actor_name(row["name"]) if row["namespace"] == namespace else None
+        if name is None:
+            continue
+        with contextlib.suppress(ValueError):  # it died since it was listed
+            found.append(RayProcess(name, ray.get_actor(str(name), namespace=namespace)))
+    return found
+
+
+def find_groups(namespace: str) -> list[PlacementGroup]:
+    """All placement groups of a fleet. Blocks."""
+    return [
+        _group(row["placement_group_id"])
+        for row in placement_group_table().values()
+        if row["state"] != "REMOVED" and parse_group_name(row["name"], namespace) is not None
+    ]
+
+
+def _group(hex_id: str) -> PlacementGroup:
+    return PlacementGroup(ray.PlacementGroupID(bytes.fromhex(hex_id)))
+
+
+async def _ask(question: Callable[[], T]) -> T:
+    """Ray's control-plane calls block: they run beside the loop and have a bound.
+
+    Raises `TimeoutError`; `ConnectionError` for what Ray itself raised.
+    """
+    try:
+        return await asyncio.wait_for(asyncio.to_thread(question), CALL_TIMEOUT_S)
+    except RayError as error:
+        raise ConnectionError(_last_line(error)) from error
+
+
+async def _call(answer: Awaitable[Any], timeout_s: float) -> Any:
+    try:
+        return await asyncio.wait_for(answer, timeout_s)
+    except RayTaskError as error:
+        raise error.cause if isinstance(error.cause, Exception) else ProcessGone(_last_line(error)) from error
+    except RayError as error:
+        raise ProcessGone(_last_line(error)) from error
+
+
+def _last_line(error: Exception) -> str:
+    """Ray's messages are pages long; what was raised stands last, how a process died on the line that says why."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    died = [line for line in lines if line.startswith("The actor is dead because")]
+    text = died[-1] if died else (lines[-1] if lines else type(error).__name__)
+    return text[:300]
