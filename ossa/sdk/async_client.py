@@ -90,7 +90,8 @@ class AsyncClient:
         """Ask and get the answer; with `stream`, an iterator of its pieces.
 
         `prompt` is a text or a list of chat messages, `model` is `auto`, `pool/NAME` or `agent/NAME`;
-        `parameters` (temperature, max_tokens, ...) go into the OpenAI body as they are.
+        `parameters` (temperature, max_tokens, ...) go into the OpenAI body as they are. Once accepted, the task goes
+        on though the caller goes away; closing a stream without an `idempotency_key` cancels it.
         """
         if not stream:
             return await self._sender.send(
@@ -148,7 +149,7 @@ class AsyncClient:
 
 
 class AsyncChatStream:
-    """The pieces of an answer as they come; `answer()` is the whole. Closing gives up on it."""
+    """The pieces of an answer as they come; `answer()` is the whole. Closing it early cancels the task."""
 
     def __init__(self, sender: AsyncSender, response: httpx.Response) -> None:
         self._response = response

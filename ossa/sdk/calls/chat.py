@@ -27,11 +27,15 @@ def messages_of(prompt: Prompt) -> list[dict[str, Any]]:
 def chat_request(
     prompt: Prompt, *, model: str, stream: bool, idempotency_key: str | None, parameters: Mapping[str, Any]
 ) -> Request:
-    """Carries an idempotency key always, so that sending it again gives the same task and not a second one."""
+    """A whole answer's request always carries an idempotency key: sent again, it gives the same task, not a second.
+
+    A streamed one carries only a given key: without one, whoever closes the stream cancels the task.
+    """
     body: dict[str, Any] = {**parameters, "model": model, "messages": messages_of(prompt)}
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return Request("POST", PATH, json=body, headers={"Idempotency-Key": idempotency_key or uuid4().hex})
+    key = idempotency_key or ("" if stream else uuid4().hex)
+    return Request("POST", PATH, json=body, headers={"Idempotency-Key": key} if key else {}, repeatable=bool(key))
 
 
 def chat(prompt: Prompt, *, model: str, idempotency_key: str | None, parameters: Mapping[str, Any]) -> Call[Answer]:
@@ -50,6 +54,7 @@ class ChatAssembly:
         self._usage: dict[str, Any] = {}
         self._model = ""
         self._finish_reason = ""
+        self._tool_calls: dict[int, dict[str, Any]] = {}
         self._done = False
 
     def take(self, event: ServerEvent) -> str:
@@ -64,17 +69,30 @@ class ChatAssembly:
         self._usage = chunk.get("usage") or self._usage
         piece = ""
         for choice in chunk.get("choices") or ():
-            piece += (choice.get("delta") or {}).get("content") or ""
+            delta = choice.get("delta") or {}
+            piece += delta.get("content") or ""
+            for call in delta.get("tool_calls") or ():
+                self._take_tool_call(call)
             self._finish_reason = choice.get("finish_reason") or self._finish_reason
         self._pieces.append(piece)
         return piece
+
+    def _take_tool_call(self, part: dict[str, Any]) -> None:
+        """A call's first part names it; later ones add to its arguments."""
+        part = dict(part)
+        index = part.pop("index", len(self._tool_calls))
+        call = self._tool_calls.setdefault(index, {**part, "function": {"name": "", "arguments": ""}})
+        for field, text in (part.get("function") or {}).items():
+            call["function"][field] = call["function"].get(field, "") + (text or "")
 
     def answer(self) -> Answer:
         """The whole answer. Raises `UnexpectedAnswer` when the stream broke off before its end."""
         if not self._done and not self._finish_reason:
             raise UnexpectedAnswer("The stream ended before the answer did; its task goes on in the fleet.")
         text = "".join(self._pieces)
-        message = {"role": "assistant", "content": text}
+        message: dict[str, Any] = {"role": "assistant", "content": text}
+        if self._tool_calls:
+            message["tool_calls"] = [self._tool_calls[index] for index in sorted(self._tool_calls)]
         return _answer(text, message, self._finish_reason, self._model, self._usage, self._headers)
 
 

@@ -101,6 +101,19 @@ async def test_a_broken_connection_is_sent_again_under_the_same_idempotency_key(
     assert first == second
 
 
+async def test_closing_a_stream_may_cancel_its_task_so_it_carries_only_a_given_key(
+    either: Either, fleet: FakeFleet
+) -> None:
+    await either.all(lambda c: c.chat("Hi", stream=True))
+    assert "idempotency-key" not in fleet.requests[-1].headers
+    fleet.drop_next()
+    with pytest.raises(Unreachable):
+        await either(lambda c: c.chat("Hi", stream=True))
+    fleet.drop_next()
+    await either.all(lambda c: c.chat("Hi", stream=True, idempotency_key="mine"))
+    assert fleet.requests[-1].headers["idempotency-key"] == "mine"
+
+
 async def test_two_chats_carry_two_idempotency_keys_and_a_given_one_is_kept(either: Either, fleet: FakeFleet) -> None:
     await either(lambda c: c.chat("Hi"))
     await either(lambda c: c.chat("Hi"))
