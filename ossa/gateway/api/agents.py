@@ -1,0 +1,180 @@
+"""`/api/v1/agents`: the shared agents and a tenant's own."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ossa.contracts.access import Principal, Scope
+from ossa.contracts.agent_spec import AgentSpec
+from ossa.contracts.errors import InvalidRequest, NotFound, NotReady
+from ossa.contracts.fleet import AgentInfo, AgentState, DesiredAgent, Operation
+from ossa.gateway.api.answer import json_answer
+from ossa.gateway.api.body import JsonBody
+from ossa.gateway.api.caller import AgentsReader, AgentsWriter, FleetWriter
+from ossa.gateway.api.description import describe
+from ossa.gateway.api.failures import checked
+from ossa.gateway.api.operations import started
+from ossa.gateway.api.parts import ApiParts, parts_of
+from ossa.gateway.api.pools import known_pool
+from ossa.gateway.api.schemas import AgentBody, AgentPage, AgentView
+
+router = APIRouter(tags=["Agents"])
+
+DEFAULT_POOL = "community"
+_NOT_IN_IDS = re.compile(r"[^a-z0-9]+")
+
+
+@router.get("/api/v1/agents", **describe("List agents", scope=Scope.AGENTS_READ, answer=AgentPage))
+async def list_agents(
+    request: Request,
+    caller: AgentsReader,
+    pool: str | None = None,
+    state: AgentState | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+    after: Annotated[str | None, Query(description="the `next` of the page before")] = None,
+) -> Response:
+    views = [
+        view
+        for view in await _visible(parts_of(request), caller)
+        if (pool is None or view.pool == pool)
+        and (state is None or view.state == state)
+        and (after is None or view.agent_id > after)
+    ]
+    page = views[:limit]
+    following = page[-1].agent_id if len(views) > limit else None
+    return json_answer(AgentPage(data=page, next=following))
+
+
+@router.get(
+    "/api/v1/agents/{agent_id}", **describe("One agent", scope=Scope.AGENTS_READ, answer=AgentView, errors=(404,))
+)
+async def get_agent(request: Request, agent_id: str, caller: AgentsReader) -> Response:
+    return json_answer(await _find(parts_of(request), caller, agent_id))
+
+
+@router.post(
+    "/api/v1/agents",
+    **describe(
+        "Start an agent of one's own",
+        "Only this tenant sees it and is answered by it.",
+        scope=Scope.AGENTS_WRITE,
+        answer=AgentView,
+        status=202,
+        body="AgentBody",
+        errors=(404, 409),
+        headers="location",
+    ),
+)
+async def create_agent(request: Request, caller: AgentsWriter, body: JsonBody) -> Response:
+    parts = parts_of(request)
+    order = checked(AgentBody, body)
+    spec = parts.read_manifest(order.manifest)
+    pool = known_pool(parts, order.pool) if order.pool else spec.pool or DEFAULT_POOL
+    agent = DesiredAgent(agent_id=_new_agent_id(spec), pool=pool, tenant=caller.tenant, spec=spec)
+    await parts.fleet.spawn_agent(agent)
+    headers = {"location": f"/api/v1/agents/{agent.agent_id}"}
+    return json_answer(_starting(agent), status=202, headers=headers)
+
+
+@router.delete(
+    "/api/v1/agents/{agent_id}",
+    **describe(
+        "Remove an agent of one's own",
+        "Its running turns end first.",
+        scope=Scope.AGENTS_WRITE,
+        answer=AgentView,
+        status=202,
+        errors=(404, 409),
+    ),
+)
+async def delete_agent(request: Request, agent_id: str, caller: AgentsWriter) -> Response:
+    parts = parts_of(request)
+    view = await _find(parts, caller, agent_id)
+    await parts.fleet.remove_agent(agent_id, tenant=caller.tenant)
+    return json_answer(view.model_copy(update={"state": "draining"}), status=202)
+
+
+@router.post(
+    "/api/v1/agents/{agent_id}/drain",
+    **describe(
+        "Replace an agent's process",
+        "Its running turns end first.",
+        scope=Scope.FLEET_WRITE,
+        answer=Operation,
+        status=202,
+        errors=(404, 409, 429),
+        headers="location",
+    ),
+)
+async def drain_agent(request: Request, agent_id: str, caller: FleetWriter) -> Response:
+    parts = parts_of(request)
+    await _find(parts, caller, agent_id)
+    return started(await parts.fleet.submit("drain", {"agent_id": agent_id}, tenant=caller.tenant))
+
+
+async def _visible(parts: ApiParts, caller: Principal) -> list[AgentView]:
+    """Live agents, and the tenant's own that were asked for and are not up yet."""
+    try:
+        live = parts.fleet.snapshot().agents
+    except NotReady:
+        live = ()
+    views = {agent.agent_id: _view(agent) for agent in live if agent.tenant in (None, caller.tenant)}
+    desired = await parts.stores.fleet.load()
+    for agent in desired.agents:
+        if agent.tenant == caller.tenant and agent.agent_id not in views:
+            views[agent.agent_id] = _starting(agent)
+    return sorted(views.values(), key=lambda view: view.agent_id)
+
+
+async def _find(parts: ApiParts, caller: Principal, agent_id: str) -> AgentView:
+    for view in await _visible(parts, caller):
+        if view.agent_id == agent_id:
+            return view
+    raise NotFound(f"There is no agent {agent_id[:128]!r}; GET /api/v1/agents lists them.", param="agent_id")
+
+
+def _view(agent: AgentInfo) -> AgentView:
+    return AgentView(
+        agent_id=agent.agent_id,
+        pool=agent.pool,
+        own=agent.tenant is not None,
+        manifest=agent.manifest,
+        version=agent.version,
+        capabilities=list(agent.capabilities),
+        description=agent.description,
+        tier=agent.tier,
+        state=agent.state.value,
+        node_id=agent.node_id,
+        slots=agent.slots,
+        started_at=agent.started_at,
+    )
+
+
+def _starting(agent: DesiredAgent) -> AgentView:
+    spec = agent.spec
+    return AgentView(
+        agent_id=agent.agent_id,
+        pool=agent.pool,
+        own=True,
+        manifest=spec.name,
+        version=spec.version,
+        capabilities=list(spec.capabilities),
+        description=spec.description,
+        tier=spec.model.tier,
+        state="starting",
+        slots=spec.limits.max_concurrent_requests or 1,
+    )
+
+
+def _new_agent_id(spec: AgentSpec) -> str:
+    """The manifest's name and a random end, so that no tenant's id is another's or a pool's."""
+    stem = _NOT_IN_IDS.sub("-", spec.name.lower()).strip("-")[:40]
+    if not stem:
+        raise InvalidRequest("The manifest's name holds no letter or digit.", param="manifest")
+    return f"{stem}-{secrets.token_hex(4)}"

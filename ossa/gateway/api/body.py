@@ -1,0 +1,99 @@
+"""A request's body: bounded while it is read, JSON whatever its Content-Type says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Depends
+from starlette.requests import Request
+
+from ossa.contracts.errors import InvalidRequest, PayloadTooLarge
+from ossa.gateway.api.failures import MalformedBody
+from ossa.gateway.api.parts import parts_of
+
+MAX_DEPTH = 100
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+async def read_body(request: Request, *, at_most: int) -> bytes:
+    """Raises `PayloadTooLarge` as soon as it is known; a body that is too long is not kept."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > at_most:
+        raise _too_large(at_most)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > at_most:
+            raise _too_large(at_most)
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """A JSON object. Raises `MalformedBody`; `InvalidRequest` naming the field for what cannot be stored."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise MalformedBody(f"The body is not valid JSON: {error}.", param="body") from None
+    if not isinstance(value, dict):
+        raise InvalidRequest("The body must be a JSON object.", param="body")
+    if b"\\u0000" in raw:
+        _refuse_nul(value)
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
+        _refuse_depth(value)
+    return value
+
+
+async def json_body(request: Request) -> dict[str, Any]:
+    return parse_object(await read_body(request, at_most=parts_of(request).settings.max_body_bytes))
+
+
+JsonBody = Annotated[dict[str, Any], Depends(json_body)]
+
+
+def idempotency_key(request: Request) -> str | None:
+    """Raises `InvalidRequest`."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not _KEY.fullmatch(key):
+        raise InvalidRequest("Idempotency-Key must be 1 to 255 visible ASCII characters.", param="Idempotency-Key")
+    return key
+
+
+def _refuse_nul(value: dict[str, Any]) -> None:
+    for path, found, _ in _walk(value):
+        if isinstance(found, str) and "\0" in found:
+            raise InvalidRequest(f"{path} holds a NUL character, which cannot be stored. Leave it out.", param=path)
+
+
+def _refuse_depth(value: dict[str, Any]) -> None:
+    for path, _, depth in _walk(value):
+        if depth > MAX_DEPTH:
+            top = path.split(".")[0]
+            raise InvalidRequest(f"{top} is nested deeper than {MAX_DEPTH} levels.", param=top)
+
+
+def _walk(value: Any) -> Iterator[tuple[str, Any, int]]:
+    """Every key and leaf with its dotted path and depth, without recursion."""
+    todo: list[tuple[str, Any, int]] = [("", value, 0)]
+    while todo:
+        path, found, depth = todo.pop()
+        if depth > MAX_DEPTH:
+            yield path, None, depth
+        elif isinstance(found, dict):
+            for name, inner in found.items():
+                yield path or "body", name, depth
+                todo.append((f"{path}.{name}" if path else name, inner, depth + 1))
+        elif isinstance(found, list):
+            todo.extend((f"{path}.{i}", inner, depth + 1) for i, inner in enumerate(found))
+        else:
+            yield path, found, depth
+
+
+def _too_large(at_most: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body is longer than {at_most} bytes.", param="body")

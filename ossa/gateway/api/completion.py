@@ -1,0 +1,113 @@
+"""A task's outcome in OpenAI's form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from ossa.contracts.fleet import AgentInfo
+from ossa.contracts.task import Outcome, Usage
+
+
+def completion_id(task_id: str) -> str:
+    return "chatcmpl-" + task_id.removeprefix("task_")
+
+
+def completion(task_id: str, model: str, outcome: Outcome, created: int) -> dict[str, Any]:
+    """A `chat.completion` object."""
+    message = dict(outcome.message or {"role": "assistant", "content": ""})
+    message.setdefault("role", "assistant")
+    message.setdefault("content", None)
+    return {
+        "id": completion_id(task_id),
+        "object": "chat.completion",
+        "created": created,
+        "model": outcome.model or model,
+        "choices": [
+            {"index": 0, "message": message, "logprobs": None, "finish_reason": outcome.finish_reason or "stop"}
+        ],
+        "usage": usage_object(outcome.usage),
+    }
+
+
+def usage_object(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "cost_usd": usage.cost_usd,
+    }
+
+
+def outcome_headers(task_id: str, outcome: Outcome) -> dict[str, str]:
+    """Of an ended task."""
+    headers = {"x-ossa-task-id": task_id, "x-ossa-cost-usd": f"{outcome.usage.cost_usd:.8f}"}
+    for name, value in (("agent", outcome.agent_id), ("pool", outcome.pool), ("model", outcome.model)):
+        if value:
+            headers[f"x-ossa-{name}"] = header_value(value)
+    return headers
+
+
+def agent_headers(task_id: str, agent: AgentInfo | None) -> dict[str, str]:
+    """Of a task that streams still: what it will cost is not known yet."""
+    headers = {"x-ossa-task-id": task_id}
+    if agent is not None:
+        headers["x-ossa-agent"] = header_value(agent.agent_id)
+        headers["x-ossa-pool"] = header_value(agent.pool)
+    return headers
+
+
+def header_value(text: str) -> str:
+    """Printable ASCII; a model's name may be anything."""
+    return "".join(char if " " < char < "\x7f" else "_" for char in text[:256])
+
+
+class Chunks:
+    """The `chat.completion.chunk` events of one stream."""
+
+    def __init__(self, task_id: str, model: str, created: int) -> None:
+        self._head: dict[str, Any] = {
+            "id": completion_id(task_id),
+            "object": "chat.completion.chunk",
+            "created": created,
+            "model": model,
+        }
+        head = orjson.dumps(self._head)[:-1]
+        self._before = b"data: " + head + b',"choices":[{"index":0,"delta":{"content":'
+        self._after = b'},"logprobs":null,"finish_reason":null}]}\n\n'
+
+    def first(self) -> bytes:
+        return self._chunk({"role": "assistant", "content": ""}, None)
+
+    def text(self, piece: str) -> bytes:
+        return self._before + orjson.dumps(piece) + self._after
+
+    def last(self, outcome: Outcome) -> bytes:
+        """The reason, and tool calls the client is to run, if there are any."""
+        calls = (outcome.message or {}).get("tool_calls")
+        finish = self._chunk({}, outcome.finish_reason or "stop")
+        if not isinstance(calls, list) or not calls:
+            return finish
+        numbered = [{**call, "index": i} for i, call in enumerate(calls) if isinstance(call, dict)]
+        return self._chunk({"tool_calls": numbered}, None) + finish
+
+    def usage(self, usage: Usage) -> bytes:
+        return _data({**self._head, "choices": [], "usage": usage_object(usage)})
+
+    def _chunk(self, delta: dict[str, Any], finish_reason: str | None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return _data({**self._head, "choices": [choice]})
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+def stream_error(message: str, code: str, task_id: str) -> bytes:
+    """An error after the stream began: its status was sent as 200 already."""
+    error = {"message": message, "type": "api_error", "param": None, "code": code, "task_id": task_id}
+    return _data({"error": error})
+
+
+def _data(value: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(value) + b"\n\n"

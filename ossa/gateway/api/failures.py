@@ -1,0 +1,234 @@
+"""Errors as answers: RFC 9457 under `/api`, OpenAI's form under `/v1`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+
+from ossa.contracts.errors import InvalidRequest, OssaError, error_types
+from ossa.contracts.task import ErrorInfo
+from ossa.gateway.api.answer import json_answer
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+NOT_TO_BE_RETRIED = frozenset(
+    {"idempotency_conflict", "limit_exceeded", "timed_out", "model_failed", "tool_failed", "cancelled"}
+)
+"""Codes whose status OpenAI's clients would retry by themselves, for nothing or for double the money."""
+
+_OPENAI_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "invalid_request_error",
+    405: "invalid_request_error",
+    409: "invalid_request_error",
+    413: "invalid_request_error",
+    429: "rate_limit_error",
+}
+M = TypeVar("M", bound=BaseModel)
+
+_HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
+_HTTP_MESSAGES = {
+    404: "There is nothing at this address. The API is described at /docs.",
+    405: "This address does not take this method.",
+}
+
+
+class MalformedBody(InvalidRequest):
+    """The body is not JSON at all."""
+
+    status: ClassVar[int] = 400
+    code, title = "malformed_body", "Malformed body"
+
+
+def checked(model: type[M], body: dict[str, Any]) -> M:
+    """The body as a value. Raises `InvalidRequest` naming the first field that is wrong."""
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise invalid_fields(error) from None
+
+
+class FieldFault(BaseModel):
+    """One field that is wrong."""
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:ossa:error:not_found"])
+    title: str = Field(examples=["Not found"])
+    status: int = Field(ge=400, le=599, examples=[404])
+    detail: str = Field(examples=["There is no task task_0."])
+    code: str = Field(examples=["not_found"])
+    request_id: str
+    param: str | None = None
+    errors: list[FieldFault] | None = None
+
+
+class OpenAIErrorBody(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class OpenAIError(BaseModel):
+    """An error as OpenAI's API gives it."""
+
+    error: OpenAIErrorBody
+
+
+def request_id_of(request: Request) -> str:
+    return str(request.scope.get("ossa_request_id", ""))
+
+
+def failure_answer(request: Request, error: OssaError, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer to a failed request, in the form its path promises."""
+    return _answer(
+        request,
+        status=error.status,
+        code=error.code,
+        title=error.title,
+        detail=error.message,
+        param=error.param,
+        headers={**_error_headers(error), **(headers or {})},
+        errors=error.details.get("errors"),
+    )
+
+
+def error_from(info: ErrorInfo | None) -> OssaError:
+    """The exception an outcome's error stands for."""
+    if info is None:
+        return OssaError("The task failed without a reason.")
+    cls = error_types().get(info.code, OssaError)
+    return cls(info.message, info.param, info.retry_after_s)
+
+
+def invalid_fields(error: ValidationError | RequestValidationError, *, skip: int = 0) -> InvalidRequest:
+    """Pydantic's findings as one error that names the first field and lists all."""
+    faults = [
+        {"field": ".".join(str(part) for part in found["loc"][skip:]) or "body", "message": str(found["msg"])}
+        for found in error.errors()[:20]
+    ]
+    first = faults[0]
+    return InvalidRequest(f"{first['field']}: {first['message']}.", param=first["field"], details={"errors": faults})
+
+
+def install(app: FastAPI) -> None:
+    """One handler for each way a request can fail; what is left over is the edge's."""
+    app.add_exception_handler(OssaError, _ossa_error)
+    app.add_exception_handler(ValidationError, _validation_error)
+    app.add_exception_handler(RequestValidationError, _request_validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+
+
+async def _ossa_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OssaError)
+    return failure_answer(request, error)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ValidationError)
+    return failure_answer(request, invalid_fields(error))
+
+
+async def _request_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return failure_answer(request, invalid_fields(error, skip=1))
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = error.status_code
+    headers = dict(error.headers or {})
+    if status == 405:
+        headers["allow"] = ", ".join(sorted(_methods_here(request)))
+    return _answer(
+        request,
+        status=status,
+        code=_HTTP_CODES.get(status, "http_error"),
+        title=str(error.detail),
+        detail=_HTTP_MESSAGES.get(status, str(error.detail)),
+        param=None,
+        headers=headers,
+    )
+
+
+def _methods_here(request: Request) -> set[str]:
+    """All methods of this address; Starlette's own answer knows those of the first route only."""
+    scope = {**request.scope}
+    return {
+        method
+        for route in request.app.routes
+        if route.matches(scope)[0] is not Match.NONE
+        for method in getattr(route, "methods", None) or ()
+    }
+
+
+def unexpected_answer(request: Request) -> Response:
+    """For what nobody foresaw. Says nothing of the cause; the log has it under the request id."""
+    return failure_answer(request, OssaError("Something went wrong here. The request id leads to the cause."))
+
+
+def _answer(
+    request: Request,
+    *,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    param: str | None,
+    headers: Mapping[str, str],
+    errors: Any = None,
+) -> Response:
+    request_id = request_id_of(request)
+    if request.url.path.startswith("/v1/"):
+        # OpenAI answers 400 where we say 422, and its clients know a wrong model by its code.
+        status = 400 if status == 422 else status
+        code = "model_not_found" if code == "not_found" and param == "model" else code
+        body: dict[str, Any] = {
+            "error": {"message": detail, "type": _OPENAI_TYPES.get(status, "api_error"), "param": param, "code": code}
+        }
+        return json_answer(body, status=status, headers=headers)
+    body = {
+        "type": f"urn:ossa:error:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+    }
+    if param is not None:
+        body["param"] = param
+    if errors:
+        body["errors"] = errors
+    return json_answer(body, status=status, headers=headers, media_type=PROBLEM_MEDIA_TYPE)
+
+
+def _error_headers(error: OssaError) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    retry_after_s = error.retry_after_s
+    if retry_after_s is None and error.status in (429, 503):
+        retry_after_s = 1.0
+    if retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(retry_after_s)))
+    if error.code in NOT_TO_BE_RETRIED:
+        headers["x-should-retry"] = "false"
+    return headers

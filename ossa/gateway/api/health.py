@@ -1,0 +1,99 @@
+"""`/health`, `/version` and `/metrics`: open to everybody, cheap to ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ossa.contracts.errors import NotReady, StoreUnavailable
+from ossa.gateway.api.answer import json_answer
+from ossa.gateway.api.description import describe
+from ossa.gateway.api.parts import ApiParts, parts_of
+from ossa.gateway.api.schemas import Check, Health, Version
+
+router = APIRouter(tags=["Service"])
+
+CHECK_S = 2.0
+METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def _described_health() -> dict[str, object]:
+    said = describe("Whether new work is taken", "503 with the same body when not.", scope=None, answer=Health)
+    said["responses"][503] = {**said["responses"][503], "model": Health, "description": "No new work is taken"}
+    return said
+
+
+@router.get("/health", **_described_health())  # type: ignore[arg-type]
+async def health(request: Request) -> Response:
+    found = await check_health(parts_of(request))
+    headers = {} if found.ready else {"retry-after": "1"}
+    return json_answer(found, status=200 if found.ready else 503, headers=headers)
+
+
+@router.get("/health/live", **describe("Whether the process lives", scope=None, answer=Health))
+async def live(request: Request) -> Response:
+    return json_answer(Health(live=True, ready=parts_of(request).dispatcher.accepting, checks={}))
+
+
+@router.get("/version", **describe("What this is", scope=None, answer=Version))
+async def version(request: Request) -> Response:
+    return json_answer(Version(name="ossa-on-ray", version=parts_of(request).version, api="v1"))
+
+
+@router.get(
+    "/metrics",
+    **describe(
+        "Metrics of this replica, for Prometheus",
+        scope=None,
+        content={"text/plain": {"schema": {"type": "string"}}},
+    ),
+)
+async def metrics(request: Request) -> Response:
+    parts = parts_of(request)
+    await _gather(parts)
+    return Response(parts.metrics.text(), headers={"content-type": METRICS_MEDIA_TYPE})
+
+
+async def check_health(parts: ApiParts) -> Health:
+    """The store is asked; the fleet and the lease are known here."""
+    checks = {
+        "journal": await _journal(parts),
+        "fleet": _fleet(parts),
+        "lease": Check(ok=parts.dispatcher.accepting, detail=f"{parts.dispatcher.running} tasks here"),
+    }
+    return Health(live=True, ready=all(check.ok for check in checks.values()), checks=checks)
+
+
+async def _journal(parts: ApiParts) -> Check:
+    try:
+        async with asyncio.timeout(CHECK_S):
+            await parts.stores.journal.ping()
+    except (StoreUnavailable, TimeoutError):
+        return Check(ok=False, detail="does not answer")
+    return Check(ok=True)
+
+
+def _fleet(parts: ApiParts) -> Check:
+    try:
+        snapshot = parts.fleet.snapshot()
+    except NotReady as error:
+        return Check(ok=False, detail=error.message)
+    states = Counter(agent.state.value for agent in snapshot.agents)
+    return Check(ok=True, detail=", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "empty")
+
+
+async def _gather(parts: ApiParts) -> None:
+    """Gauges that are read when they are asked for."""
+    gauge = parts.metrics.agents
+    gauge.clear()
+    try:
+        for agent in parts.fleet.snapshot().agents:
+            gauge.labels(agent.pool, agent.state.value).inc()
+        async with asyncio.timeout(CHECK_S):
+            parts.metrics.open_tasks.set(await parts.stores.journal.count_open())
+    except (NotReady, StoreUnavailable, TimeoutError):
+        parts.metrics.failures.labels("metrics").inc()

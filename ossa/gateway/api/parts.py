@@ -1,0 +1,41 @@
+"""What the routes need, made once by `create_app` and found on the app's state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+
+from ossa.contracts.agent_spec import AgentSpec
+from ossa.contracts.configuration import GatewaySettings
+from ossa.contracts.fleet import FleetPort
+from ossa.contracts.stores import Stores
+from ossa.gateway.dispatcher import Dispatcher
+from ossa.gateway.metrics import GatewayMetrics
+from ossa.tenancy.key_ring import KeyRing
+
+ReadManifest = Callable[[str | dict[str, Any]], AgentSpec]
+
+
+@dataclass(frozen=True)
+class ApiParts:
+    """`operator_tenant`'s admins may make and revoke keys of other tenants."""
+
+    settings: GatewaySettings
+    stores: Stores
+    fleet: FleetPort
+    dispatcher: Dispatcher
+    keys: KeyRing
+    metrics: GatewayMetrics
+    read_manifest: ReadManifest
+    operator_tenant: str
+    version: str
+    started_at: float = field(default_factory=time.time)
+
+
+def parts_of(request: Request) -> ApiParts:
+    parts: ApiParts = request.app.state.parts
+    return parts

@@ -1,0 +1,96 @@
+"""`/api/v1/pools`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ossa.contracts.access import Scope
+from ossa.contracts.errors import NotFound, NotReady
+from ossa.contracts.fleet import POOL_ALIASES, POOLS, Operation, PoolInfo
+from ossa.gateway.api.answer import json_answer
+from ossa.gateway.api.body import JsonBody
+from ossa.gateway.api.caller import AgentsReader, FleetWriter
+from ossa.gateway.api.description import describe
+from ossa.gateway.api.failures import checked
+from ossa.gateway.api.operations import started
+from ossa.gateway.api.parts import ApiParts, parts_of
+from ossa.gateway.api.schemas import ManifestBody, PoolList, ScaleBody
+
+router = APIRouter(tags=["Pools"])
+
+
+def known_pool(parts: ApiParts, name: str) -> str:
+    """The pool of that name or alias. Raises `NotFound`, listing those there are."""
+    real = POOL_ALIASES.get(name, name)
+    try:
+        live = {pool.name for pool in parts.fleet.snapshot().pools}
+    except NotReady:
+        live = set()
+    known = {*POOLS, *live}
+    if real not in known:
+        listed = ", ".join(sorted({*known, *POOL_ALIASES}))
+        raise NotFound(f"There is no pool {name[:128]!r}. Known pools: {listed}.", param="pool")
+    return real
+
+
+@router.get("/api/v1/pools", **describe("List pools", scope=Scope.AGENTS_READ, answer=PoolList))
+async def list_pools(request: Request, caller: AgentsReader) -> Response:
+    snapshot = parts_of(request).fleet.snapshot()
+    return json_answer(PoolList(data=list(snapshot.pools), standby=snapshot.standby))
+
+
+@router.get("/api/v1/pools/{name}", **describe("One pool", scope=Scope.AGENTS_READ, answer=PoolInfo, errors=(404,)))
+async def get_pool(request: Request, name: str, caller: AgentsReader) -> Response:
+    parts = parts_of(request)
+    real = known_pool(parts, name)
+    for pool in parts.fleet.snapshot().pools:
+        if pool.name == real:
+            return json_answer(pool)
+    return json_answer(PoolInfo(name=real, desired=0, ready=0))
+
+
+@router.post(
+    "/api/v1/pools/{name}/scale",
+    **describe(
+        "Set a pool's size",
+        scope=Scope.FLEET_WRITE,
+        answer=Operation,
+        status=202,
+        body="ScaleBody",
+        errors=(404, 409, 429),
+        headers="location",
+    ),
+)
+async def scale_pool(request: Request, name: str, caller: FleetWriter, body: JsonBody) -> Response:
+    parts = parts_of(request)
+    order = {"pool_type": known_pool(parts, name), "agent_count": checked(ScaleBody, body).agents}
+    return started(await parts.fleet.submit("spawn-pool", order, tenant=caller.tenant))
+
+
+async def apply_manifest(request: Request, name: str, caller: FleetWriter, body: JsonBody) -> Response:
+    parts = parts_of(request)
+    pool = known_pool(parts, name)
+    spec = parts.read_manifest(checked(ManifestBody, body).manifest)
+    order = {"manifest": spec.model_dump(mode="json"), "pool": pool}
+    return started(await parts.fleet.submit("apply", order, tenant=caller.tenant))
+
+
+for _method in ("PUT", "POST"):
+    router.add_api_route(
+        "/api/v1/pools/{name}/manifest",
+        apply_manifest,
+        methods=[_method],
+        operation_id=f"apply_manifest_{_method.lower()}",
+        **describe(
+            "Apply a manifest to a pool",
+            "Agents of that manifest are replaced one after the other; running turns end first.",
+            scope=Scope.FLEET_WRITE,
+            answer=Operation,
+            status=202,
+            body="ManifestBody",
+            errors=(404, 409, 429),
+            headers="location",
+        ),
+    )

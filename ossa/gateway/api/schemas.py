@@ -1,0 +1,288 @@
+"""What goes over the wire, as the OpenAPI document describes it. The hot path builds the same shapes by hand."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ossa.contracts.access import ApiKey, Scope
+from ossa.contracts.fleet import Operation, PoolInfo
+from ossa.contracts.task import Outcome, Step, TaskStatus
+from ossa.gateway.ids import TASK_ID_PATTERN
+
+
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+TargetName = Annotated[
+    str,
+    Field(
+        description="`auto`, `pool/NAME` or `agent/NAME`",
+        examples=["auto", "pool/intelligence"],
+        min_length=1,
+    ),
+]
+
+
+class ChatMessage(Open):
+    """An OpenAI chat message; further fields pass through."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[dict[str, Any]] | None = None
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+
+
+class StreamOptions(Open):
+    include_usage: bool | None = None
+
+
+class ChatRequest(Open):
+    """OpenAI's chat completion request. Fields not named here pass through to the model."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "example": {"model": "auto", "messages": [{"role": "user", "content": "Summarise our incident report."}]}
+        },
+    )
+
+    model: TargetName
+    messages: list[ChatMessage] = Field(min_length=1)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Literal[1] | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, ge=0, le=1)
+    tools: list[dict[str, Any]] | None = None
+    metadata: dict[str, Any] | None = None
+    timeout_s: float | None = Field(None, gt=0, le=86_400, description="wall time for the whole task")
+
+
+class ChatUsage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    cost_usd: float
+
+
+class ChatChoice(BaseModel):
+    index: int
+    message: ChatMessage
+    logprobs: dict[str, Any] | None = None
+    finish_reason: str
+
+
+class ChatCompletion(BaseModel):
+    """OpenAI's chat completion, with the cost in its usage."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: ChatUsage
+
+
+class ModelCard(BaseModel):
+    id: str = Field(examples=["pool/intelligence"])
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "ossa"
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+class TaskBody(Closed):
+    """A task: `messages`, or `input` for one user message."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"model": "pool/security", "input": "Review this change."}}
+    )
+
+    model: TargetName = "auto"
+    messages: list[dict[str, Any]] | None = Field(None, min_length=1, description="OpenAI chat messages")
+    input: str | None = Field(None, min_length=1)
+    parameters: dict[str, Any] = Field(default_factory=dict, description="for the model, as in OpenAI's API")
+    metadata: dict[str, Any] = Field(default_factory=dict, description="kept with the task, given back with it")
+    timeout_s: float | None = Field(None, gt=0, le=86_400)
+
+
+class TaskView(BaseModel):
+    """A task as its tenant sees it."""
+
+    id: str = Field(pattern=TASK_ID_PATTERN)
+    status: TaskStatus
+    model: str = Field(description="what was asked for")
+    attempts: int
+    cancel_requested: bool
+    metadata: dict[str, Any]
+    outcome: Outcome | None
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+
+
+class TaskPage(BaseModel):
+    """Newest first. `next` is the `before` of the next page."""
+
+    data: list[TaskView]
+    next: str | None
+
+
+class TaskEvent(Step):
+    """One journaled step; its event id is `seq`."""
+
+
+class AgentView(BaseModel):
+    """One agent. `state` is `starting` for one that was asked for and is not up yet."""
+
+    agent_id: str
+    pool: str
+    own: bool = Field(description="this tenant's own, not shared")
+    manifest: str
+    version: str
+    capabilities: list[str] = []
+    description: str = ""
+    tier: str
+    state: Literal["starting", "ready", "draining"]
+    node_id: str = ""
+    slots: int
+    started_at: datetime | None = None
+
+
+class AgentPage(BaseModel):
+    """Sorted by id. `next` is the `after` of the next page."""
+
+    data: list[AgentView]
+    next: str | None
+
+
+Manifest = dict[str, Any] | Annotated[str, Field(min_length=1)]
+
+
+class AgentBody(Closed):
+    """A tenant's own agent."""
+
+    manifest: Manifest = Field(description="an OSSA manifest: a JSON object, or YAML or JSON text")
+    pool: str | None = Field(None, min_length=1, max_length=63, description="default: what the manifest asks for")
+
+
+class ManifestBody(Closed):
+    """A manifest for a pool."""
+
+    manifest: Manifest = Field(description="an OSSA manifest: a JSON object, or YAML or JSON text")
+
+
+class PoolList(BaseModel):
+    data: list[PoolInfo]
+    standby: int
+
+
+class DeployPhaseBody(Open):
+    """The mission's first call."""
+
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra={"example": {"phase": "phase4-enterprise-analytics", "target_agents": 200}}
+    )
+
+    phase: str = Field(min_length=1, max_length=128)
+    target_agents: int = Field(ge=1, le=10_000)
+
+
+class SpawnPoolBody(Open):
+    """The mission's second call."""
+
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra={"example": {"pool_type": "enterprise-analytics", "agent_count": 50}}
+    )
+
+    pool_type: str = Field(min_length=1, max_length=63)
+    agent_count: int = Field(ge=0, le=10_000, description="the pool's size afterwards")
+
+
+class ScaleToPhase4Body(Open):
+    """The mission's third call."""
+
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra={"example": {"target": "200-agent-enterprise", "kubernetes_nodes": 12}}
+    )
+
+    target: str = Field(min_length=1, max_length=128)
+    kubernetes_nodes: int = Field(ge=1, le=10_000)
+
+
+class ScaleBody(Closed):
+    agents: int = Field(ge=0, le=10_000, description="the pool's size afterwards")
+
+
+class OperationList(BaseModel):
+    data: list[Operation]
+
+
+class KeyBody(Closed):
+    """A new key. `tenant` other than one's own is for the operator's admins."""
+
+    name: str = Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]+$")
+    scopes: list[Scope] = Field(min_length=1, default=[Scope.CHAT, Scope.TASKS, Scope.AGENTS_READ])
+    tenant: str | None = Field(None, min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
+    expires_at: Annotated[datetime, Field(description="with a time zone")] | None = None
+
+
+class NewKey(BaseModel):
+    """`secret` is shown this once."""
+
+    key: ApiKey
+    secret: str
+
+
+class KeyList(BaseModel):
+    data: list[ApiKey]
+
+
+class Check(BaseModel):
+    ok: bool
+    detail: str = ""
+
+
+class Health(BaseModel):
+    """`ready`: new work is taken."""
+
+    live: bool
+    ready: bool
+    checks: dict[str, Check]
+
+
+class Version(BaseModel):
+    name: str
+    version: str
+    api: str
+
+
+REQUEST_MODELS: dict[str, type[BaseModel]] = {
+    model.__name__: model
+    for model in (
+        ChatRequest,
+        TaskBody,
+        AgentBody,
+        ManifestBody,
+        DeployPhaseBody,
+        SpawnPoolBody,
+        ScaleToPhase4Body,
+        ScaleBody,
+        KeyBody,
+    )
+}

@@ -1,0 +1,130 @@
+"""`/api/v1/tasks`: work that is not waited for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ossa.contracts.access import Scope
+from ossa.contracts.errors import InvalidRequest, NotFound
+from ossa.contracts.task import NewTask, Task, TaskRequest, TaskStatus
+from ossa.gateway.api.answer import json_answer
+from ossa.gateway.api.body import JsonBody, idempotency_key
+from ossa.gateway.api.caller import TasksCaller
+from ossa.gateway.api.chat import body_digest
+from ossa.gateway.api.chat_order import check_parameters
+from ossa.gateway.api.description import describe
+from ossa.gateway.api.failures import checked
+from ossa.gateway.api.messages import read_messages, read_target
+from ossa.gateway.api.parts import parts_of
+from ossa.gateway.api.schemas import TaskBody, TaskPage, TaskView
+from ossa.gateway.ids import is_task_id, new_task_id
+
+router = APIRouter(tags=["Tasks"])
+
+
+@router.post(
+    "/api/v1/tasks",
+    **describe(
+        "Hand in a task",
+        "Answered once the task is journaled: from then on it is done, whatever fails.",
+        scope=Scope.TASKS,
+        answer=TaskView,
+        status=202,
+        body="TaskBody",
+        errors=(404, 409, 429),
+        idempotent=True,
+        headers="location",
+    ),
+)
+async def create_task(request: Request, caller: TasksCaller, body: JsonBody) -> Response:
+    parts = parts_of(request)
+    order = checked(TaskBody, body)
+    key = idempotency_key(request)
+    new = NewTask(
+        id=new_task_id(),
+        tenant=caller.tenant,
+        request=_task_request(order, parts.settings.max_messages),
+        idempotency_key=key,
+        body_sha256=body_digest("task", body) if key is not None else "",
+    )
+    accepted = await parts.dispatcher.submit(new)
+    headers = {"location": f"/api/v1/tasks/{accepted.task.id}"}
+    return json_answer(task_view(accepted.task), status=202, headers=headers)
+
+
+@router.get("/api/v1/tasks", **describe("List tasks, newest first", scope=Scope.TASKS, answer=TaskPage))
+async def list_tasks(
+    request: Request,
+    caller: TasksCaller,
+    status: TaskStatus | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Annotated[str | None, Query(description="the `next` of the page before")] = None,
+) -> Response:
+    if before is not None and not is_task_id(before):
+        raise InvalidRequest("before must be a task's id.", param="before")
+    journal = parts_of(request).stores.journal
+    tasks = await journal.tasks(tenant=caller.tenant, status=status, limit=limit, before=before)
+    following = tasks[-1].id if len(tasks) == limit else None
+    return json_answer(TaskPage(data=[task_view(task) for task in tasks], next=following))
+
+
+@router.get("/api/v1/tasks/{task_id}", **describe("One task", scope=Scope.TASKS, answer=TaskView, errors=(404,)))
+async def get_task(request: Request, task_id: str, caller: TasksCaller) -> Response:
+    check_task_id(task_id)
+    return json_answer(task_view(await parts_of(request).stores.journal.get(task_id, tenant=caller.tenant)))
+
+
+@router.post(
+    "/api/v1/tasks/{task_id}/cancel",
+    **describe(
+        "Cancel a task",
+        "A queued task ends at once; a running one as soon as its agent heard of it; an ended one stays as it is.",
+        scope=Scope.TASKS,
+        answer=TaskView,
+        status=202,
+        errors=(404,),
+    ),
+)
+async def cancel_task(request: Request, task_id: str, caller: TasksCaller) -> Response:
+    check_task_id(task_id)
+    task = await parts_of(request).dispatcher.cancel(task_id, tenant=caller.tenant)
+    return json_answer(task_view(task), status=202)
+
+
+def check_task_id(task_id: str) -> None:
+    """What cannot be an id is not looked up."""
+    if not is_task_id(task_id):
+        raise NotFound(f"There is no task {task_id[:64]!r}.", param="task_id")
+
+
+def task_view(task: Task) -> TaskView:
+    return TaskView.model_construct(
+        id=task.id,
+        status=task.status,
+        model=str(task.request.target),
+        attempts=task.attempts,
+        cancel_requested=task.cancel_requested,
+        metadata=task.request.metadata,
+        outcome=task.outcome,
+        created_at=task.created_at,
+        updated_at=task.updated_at,
+        finished_at=task.finished_at,
+    )
+
+
+def _task_request(order: TaskBody, max_messages: int) -> TaskRequest:
+    if (order.messages is None) == (order.input is None):
+        raise InvalidRequest("Give either messages or input.", param="messages")
+    found: list[dict[str, Any]] = order.messages or [{"role": "user", "content": order.input}]
+    check_parameters(order.parameters)
+    return TaskRequest(
+        target=read_target(order.model),
+        messages=read_messages(found, at_most=max_messages),
+        parameters=order.parameters,
+        metadata=order.metadata,
+        timeout_s=order.timeout_s,
+    )

@@ -1,0 +1,119 @@
+"""The gateway as an ASGI application."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+
+from ossa.contracts.configuration import GatewaySettings
+from ossa.contracts.fleet import FleetPort
+from ossa.contracts.stores import Stores
+from ossa.contracts.turn import AgentLink
+from ossa.gateway.api import (
+    agents,
+    chat,
+    document,
+    failures,
+    health,
+    keys,
+    models,
+    operations,
+    orchestration,
+    pools,
+    task_events,
+    tasks,
+)
+from ossa.gateway.api.edge import Edge
+from ossa.gateway.api.parts import ApiParts, ReadManifest
+from ossa.gateway.dispatcher import DRAIN_S, Dispatcher
+from ossa.gateway.manifests import read_manifest
+from ossa.gateway.metrics import GatewayMetrics
+from ossa.tenancy.key_ring import KeyRing
+
+ROUTERS = (chat, models, tasks, task_events, orchestration, agents, pools, operations, keys, health)
+"""`orchestration` before `agents`: `/api/v1/agents/spawn-pool` must not be taken for an agent's id."""
+
+
+def create_app(
+    *,
+    settings: GatewaySettings,
+    stores: Stores,
+    fleet: FleetPort,
+    link: AgentLink,
+    read_manifest: ReadManifest = read_manifest,
+    operator_tenant: str = "default",
+    replica: str = "gateway",
+    clock: Callable[[], float] = time.monotonic,
+    rng: random.Random | None = None,
+    drain_s: float = DRAIN_S,
+) -> FastAPI:
+    """The app; its lifespan opens the stores, runs the dispatcher, and closes both and the link.
+
+    Args:
+        operator_tenant: its admins may manage other tenants' keys.
+        replica: begins the owner ids of this process.
+        clock: monotonic seconds.
+        drain_s: at shutdown, how long running tasks may take to end before they are handed over.
+    """
+
+    metrics = GatewayMetrics()
+
+    def make_parts() -> ApiParts:
+        dispatcher = Dispatcher(
+            journal=stores.journal,
+            fleet=fleet,
+            link=link,
+            settings=settings,
+            metrics=metrics,
+            name=replica,
+            clock=clock,
+            rng=rng,
+        )
+        return ApiParts(
+            settings=settings,
+            stores=stores,
+            fleet=fleet,
+            dispatcher=dispatcher,
+            keys=KeyRing(stores.keys, cache_s=settings.key_cache_s, clock=clock),
+            metrics=metrics,
+            read_manifest=read_manifest,
+            operator_tenant=operator_tenant,
+            version=package_version(),
+        )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await stores.open()
+        # Made here, because their locks and tasks belong to the loop that serves.
+        parts = app.state.parts = make_parts()
+        await parts.dispatcher.start()
+        try:
+            yield
+        finally:
+            await parts.dispatcher.stop(drain_s=drain_s)
+            await link.close()
+            await stores.close()
+
+    return _application(lifespan, metrics)
+
+
+def _application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]], metrics: GatewayMetrics) -> FastAPI:
+    app = FastAPI(title="OSSA on Ray", version=package_version(), lifespan=lifespan)
+    for resource in ROUTERS:
+        app.include_router(resource.router)
+    failures.install(app)
+    document.install(app)
+    app.add_middleware(Edge, metrics=metrics)
+    return app
+
+
+def package_version() -> str:
+    try:
+        return version("ossa-on-ray")
+    except PackageNotFoundError:
+        return "0.0.0"
