@@ -24,6 +24,8 @@ from ossa.fleet.meters import AgentMeters, MeteredRunner
 
 log = logging.getLogger(__name__)
 
+TITLE_DELAY_S = 0.2
+
 RunnerFactory = Callable[[Assignment], TurnRunner]
 
 
@@ -50,6 +52,7 @@ class AgentActor:
         return self._info.agent_id if self._info else "standby"
 
     async def describe(self) -> AgentReport:
+        self._show_name()
         return AgentReport(
             incarnation=self._birth.incarnation,
             block=self._birth.block,
@@ -90,7 +93,7 @@ class AgentActor:
         runner = MeteredRunner(self._runner_factory(assignment), AgentMeters(info))
         self._server.set_runner(runner, slots=slots, agent_id=info.agent_id)
         self._info = info
-        _set_title(info.agent_id)
+        self._show_name()
         return info
 
     async def drain(self) -> None:
@@ -99,8 +102,12 @@ class AgentActor:
 
     async def wait_closed(self) -> None:
         """Never returns: the call fails when the process dies, which tells the caller at once."""
-        _set_title(repr(self))
+        self._show_name()
         await asyncio.Event().wait()
+
+    def _show_name(self) -> None:
+        """Put the agent's name into `ps` and the dashboard, after Ray has put the last method's there."""
+        asyncio.get_running_loop().call_later(TITLE_DELAY_S, _set_title, repr(self))
 
 
 def _node_ip() -> str:
@@ -109,6 +116,5 @@ def _node_ip() -> str:
 
 
 def _set_title(name: str) -> None:
-    """Show the agent's name in `ps` and the dashboard. Ray's own title would name the last method called."""
     with contextlib.suppress(AttributeError):
         ray._raylet.setproctitle(f"ray::ossa:{name}")  # type: ignore[attr-defined]

@@ -129,7 +129,8 @@ class Controller:
         return decisions
 
     async def follow(self) -> None:
-        """Write down how far the open operations are."""
+        """Write down how far the open operations are. What they say is in the snapshot before."""
+        self._publish()
         views = [member.view() for member in self.roster.members.values()]
         latest = self._bulletin.latest
         pending = {pool.name: pool.pending for pool in latest.pools} if latest else {}
@@ -247,7 +248,7 @@ class Controller:
         self.wake()
 
     def _publish(self) -> None:
-        members = self.roster.members.values()
+        members = sorted(self.roster.members.values(), key=lambda member: member.since, reverse=True)
         every = [info for member in members if (info := member.public()) is not None]
         agents = one_per_id(every)
         serving = {agent.agent_id for agent in agents if agent.state == ProcessState.READY.value}

@@ -14,7 +14,10 @@ _ORDER = {AgentState.READY: 0, AgentState.STARTING: 1, AgentState.DRAINING: 2}
 
 
 def one_per_id(agents: Iterable[AgentInfo]) -> tuple[AgentInfo, ...]:
-    """Each agent once, by id: while one process follows another, the one that serves is shown."""
+    """Each agent once, by id, from agents newest first.
+
+    While one process follows another, the one that serves is shown, and of two that serve the newer.
+    """
     best: dict[str, AgentInfo] = {}
     for agent in agents:
         known = best.get(agent.agent_id)
@@ -97,10 +100,15 @@ def ready_fresh(desired: DesiredFleet, processes: Iterable[ProcessView]) -> Coun
 
 
 def leftover(desired: DesiredFleet, processes: Iterable[ProcessView]) -> Counter[str]:
-    """Processes that still have to go, by pool: of agents not wanted, or draining."""
+    """Processes that still have to go, by pool: of agents not wanted, with an older manifest, or draining."""
     wanted = wanted_agents(desired)
     return Counter(
         process.pool
         for process in processes
-        if process.agent_id is not None and (process.agent_id not in wanted or process.state is ProcessState.DRAINING)
+        if process.agent_id is not None
+        and (
+            process.state is ProcessState.DRAINING
+            or process.agent_id not in wanted
+            or process.digest != wanted[process.agent_id].spec.digest
+        )
     )
