@@ -23,7 +23,7 @@ def create(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     scope: Annotated[
-        list[Scope] | None, typer.Option("--scope", help="What it may do; chat and tasks if left out.")
+        list[Scope] | None, typer.Option("--scope", help="What it may do, once a scope; else chat, tasks, agents:read.")
     ] = None,
     tenant: Annotated[
         str | None, typer.Option("--tenant", help="Whose it is; else the tenant of your own key.")
@@ -33,17 +33,16 @@ def create(
     as_json: options.Json = False,
 ) -> None:
     """Make a key. Its secret is printed now and can never be shown again."""
-    scopes = [item.value for item in scope or (Scope.CHAT, Scope.TASKS)]
+    scopes = [item.value for item in scope] if scope else None
     with connected(context, url, api_key, as_json=as_json) as (client, terminal):
-        key = client.keys.create(name, scopes=scopes, tenant=tenant)
-        secret = key.secret.get_secret_value()
+        made = client.keys.create(name, scopes=scopes, tenant=tenant)
+        secret = made.secret.get_secret_value()
         if as_json:
-            terminal.json({**key.model_dump(mode="json"), "secret": secret})
+            terminal.json({"key": made.key, "secret": secret})
             return
         terminal.text(secret)
-        terminal.note(
-            f"Key {key.id} of tenant {key.tenant} for {', '.join(key.scopes)}. Keep it: it is not shown again."
-        )
+        key = made.key
+        terminal.note(f"Key {key.id} of tenant {key.tenant} for {', '.join(key.scopes)}. It is not shown again.")
 
 
 @app.command("list", epilog="Example: ossa keys list --json")
@@ -69,8 +68,8 @@ def revoke(
 ) -> None:
     """End a key; replicas of the gateway believe it for a few seconds more."""
     with connected(context, url, api_key, as_json=as_json) as (client, terminal):
-        client.keys.revoke(key_id)
+        key = client.keys.revoke(key_id)
         if as_json:
-            terminal.json({"id": key_id, "revoked": True})
+            terminal.json(key)
         else:
             terminal.note(f"Key {key_id} is revoked.")

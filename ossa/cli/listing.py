@@ -46,7 +46,7 @@ def tasks(
     events: Annotated[bool, typer.Option("--events", help="Follow the task's events to its end.")] = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="Ask for the task's end.")] = False,
     status: Annotated[Status | None, typer.Option("--status", help="Only tasks with this status.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="At most so many.")] = 20,
     url: options.Url = None,
     api_key: options.ApiKey = None,
     as_json: options.Json = False,

@@ -56,7 +56,9 @@ def status(
             terminal.json({"ok": well, "version": version.version, "health": health, "pools": pools})
         else:
             terminal.table(Pools.columns, pools.rows())
-            terminal.note(f"{_verdict(well, pools)} (version {version.version}, health {health.status or 'unknown'})")
+            for fault in health.faults:
+                terminal.note(fault)
+            terminal.note(f"{_verdict(well, pools)} (version {version.version})")
     raise typer.Exit(ExitCode.OK if well else ExitCode.FAILED)
 
 

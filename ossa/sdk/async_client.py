@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
@@ -23,10 +24,10 @@ from ossa.sdk.exchange import Exchange
 from ossa.sdk.openai_client import openai_module
 from ossa.sdk.retry import RetryPolicy
 from ossa.sdk.values.answer import Answer
-from ossa.sdk.values.fleet import Agent, Agents, Pools
+from ossa.sdk.values.fleet import Agent, Agents, Pool, Pools
 from ossa.sdk.values.health import Health, Version
-from ossa.sdk.values.key import Keys, NewKey
-from ossa.sdk.values.operation import Operation
+from ossa.sdk.values.key import Key, Keys, NewKey
+from ossa.sdk.values.operation import Operation, Operations
 from ossa.sdk.values.task import Task, TaskEvent, Tasks
 
 if TYPE_CHECKING:
@@ -258,19 +259,27 @@ class AsyncAgentCalls:
     def __init__(self, sender: AsyncSender) -> None:
         self._sender = sender
 
-    async def list(self, *, pool: str | None = None) -> Agents:
-        return await self._sender.send(fleet_calls.agents(pool=pool))
+    async def list(self, *, pool: str | None = None, state: str | None = None) -> Agents:
+        """All of them, by id; `state` is `starting`, `ready` or `draining`."""
+        found: builtins.list[Agent] = []
+        after: str | None = None
+        while True:
+            page = await self._sender.send(fleet_calls.agents(pool=pool, state=state, after=after))
+            found.extend(page.data)
+            after = page.next
+            if after is None:
+                return Agents(found)
 
     async def get(self, agent_id: str) -> Agent:
         return await self._sender.send(fleet_calls.agent(agent_id))
 
-    async def create(self, manifest: Manifest, *, pool: str | None = None, agent_id: str | None = None) -> Agent:
+    async def create(self, manifest: Manifest, *, pool: str | None = None) -> Agent:
         """A tenant's own agent: `manifest` is OSSA text, a `Path`, a mapping or an `AgentSpec`."""
-        return await self._sender.send(fleet_calls.create_agent(manifest, pool=pool, agent_id=agent_id))
+        return await self._sender.send(fleet_calls.create_agent(manifest, pool=pool))
 
-    async def delete(self, agent_id: str) -> None:
-        """Running turns finish first."""
-        await self._sender.send(fleet_calls.delete_agent(agent_id))
+    async def delete(self, agent_id: str) -> Agent:
+        """Remove a tenant's own agent; its running turns finish first."""
+        return await self._sender.send(fleet_calls.delete_agent(agent_id))
 
     async def drain(self, agent_id: str) -> Operation:
         """Replace the agent's process once its running turns have finished."""
@@ -285,6 +294,9 @@ class AsyncPoolCalls:
 
     async def list(self) -> Pools:
         return await self._sender.send(fleet_calls.pools())
+
+    async def get(self, name: str) -> Pool:
+        return await self._sender.send(fleet_calls.pool(name))
 
     async def scale(self, name: str, size: int) -> Operation:
         return await self._sender.send(fleet_calls.scale_pool(name, size))
@@ -302,6 +314,10 @@ class AsyncOperationCalls:
 
     async def get(self, operation_id: str) -> Operation:
         return await self._sender.send(fleet_calls.operation(operation_id))
+
+    async def list(self, *, open_only: bool = False, limit: int = 50) -> Operations:
+        """Newest first."""
+        return await self._sender.send(fleet_calls.operations(open_only=open_only, limit=limit))
 
     async def wait(self, operation_id: str, *, timeout_s: float = 600.0, poll_s: float = 0.25) -> Operation:
         """The operation once it has ended, well or not. Raises `TimedOut`; the operation then goes on."""
@@ -325,11 +341,9 @@ class AsyncKeyCalls:
     async def list(self) -> Keys:
         return await self._sender.send(key_calls.keys())
 
-    async def create(
-        self, name: str, *, scopes: Sequence[str] = ("chat", "tasks"), tenant: str | None = None
-    ) -> NewKey:
-        """The secret is in this answer and nowhere else."""
+    async def create(self, name: str, *, scopes: Sequence[str] | None = None, tenant: str | None = None) -> NewKey:
+        """The secret is in this answer and nowhere else. Scopes left out: chat, tasks and agents:read."""
         return await self._sender.send(key_calls.create_key(name, scopes=scopes, tenant=tenant))
 
-    async def revoke(self, key_id: str) -> None:
-        await self._sender.send(key_calls.revoke_key(key_id))
+    async def revoke(self, key_id: str) -> Key:
+        return await self._sender.send(key_calls.revoke_key(key_id))

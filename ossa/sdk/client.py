@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from types import TracebackType
@@ -23,10 +24,10 @@ from ossa.sdk.openai_client import openai_module
 from ossa.sdk.retry import RetryPolicy
 from ossa.sdk.sender import Sender
 from ossa.sdk.values.answer import Answer
-from ossa.sdk.values.fleet import Agent, Agents, Pools
+from ossa.sdk.values.fleet import Agent, Agents, Pool, Pools
 from ossa.sdk.values.health import Health, Version
-from ossa.sdk.values.key import Keys, NewKey
-from ossa.sdk.values.operation import Operation
+from ossa.sdk.values.key import Key, Keys, NewKey
+from ossa.sdk.values.operation import Operation, Operations
 from ossa.sdk.values.task import Task, TaskEvent, Tasks
 
 if TYPE_CHECKING:
@@ -263,19 +264,27 @@ class AgentCalls:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
-    def list(self, *, pool: str | None = None) -> Agents:
-        return self._sender.send(fleet_calls.agents(pool=pool))
+    def list(self, *, pool: str | None = None, state: str | None = None) -> Agents:
+        """All of them, by id; `state` is `starting`, `ready` or `draining`."""
+        found: builtins.list[Agent] = []
+        after: str | None = None
+        while True:
+            page = self._sender.send(fleet_calls.agents(pool=pool, state=state, after=after))
+            found.extend(page.data)
+            after = page.next
+            if after is None:
+                return Agents(found)
 
     def get(self, agent_id: str) -> Agent:
         return self._sender.send(fleet_calls.agent(agent_id))
 
-    def create(self, manifest: Manifest, *, pool: str | None = None, agent_id: str | None = None) -> Agent:
+    def create(self, manifest: Manifest, *, pool: str | None = None) -> Agent:
         """A tenant's own agent: `manifest` is OSSA text, a `Path`, a mapping or an `AgentSpec`."""
-        return self._sender.send(fleet_calls.create_agent(manifest, pool=pool, agent_id=agent_id))
+        return self._sender.send(fleet_calls.create_agent(manifest, pool=pool))
 
-    def delete(self, agent_id: str) -> None:
-        """Running turns finish first."""
-        self._sender.send(fleet_calls.delete_agent(agent_id))
+    def delete(self, agent_id: str) -> Agent:
+        """Remove a tenant's own agent; its running turns finish first."""
+        return self._sender.send(fleet_calls.delete_agent(agent_id))
 
     def drain(self, agent_id: str) -> Operation:
         """Replace the agent's process once its running turns have finished."""
@@ -290,6 +299,9 @@ class PoolCalls:
 
     def list(self) -> Pools:
         return self._sender.send(fleet_calls.pools())
+
+    def get(self, name: str) -> Pool:
+        return self._sender.send(fleet_calls.pool(name))
 
     def scale(self, name: str, size: int) -> Operation:
         return self._sender.send(fleet_calls.scale_pool(name, size))
@@ -307,6 +319,10 @@ class OperationCalls:
 
     def get(self, operation_id: str) -> Operation:
         return self._sender.send(fleet_calls.operation(operation_id))
+
+    def list(self, *, open_only: bool = False, limit: int = 50) -> Operations:
+        """Newest first."""
+        return self._sender.send(fleet_calls.operations(open_only=open_only, limit=limit))
 
     def wait(self, operation_id: str, *, timeout_s: float = 600.0, poll_s: float = 0.25) -> Operation:
         """The operation once it has ended, well or not. Raises `TimedOut`; the operation then goes on."""
@@ -330,9 +346,9 @@ class KeyCalls:
     def list(self) -> Keys:
         return self._sender.send(key_calls.keys())
 
-    def create(self, name: str, *, scopes: Sequence[str] = ("chat", "tasks"), tenant: str | None = None) -> NewKey:
-        """The secret is in this answer and nowhere else."""
+    def create(self, name: str, *, scopes: Sequence[str] | None = None, tenant: str | None = None) -> NewKey:
+        """The secret is in this answer and nowhere else. Scopes left out: chat, tasks and agents:read."""
         return self._sender.send(key_calls.create_key(name, scopes=scopes, tenant=tenant))
 
-    def revoke(self, key_id: str) -> None:
-        self._sender.send(key_calls.revoke_key(key_id))
+    def revoke(self, key_id: str) -> Key:
+        return self._sender.send(key_calls.revoke_key(key_id))

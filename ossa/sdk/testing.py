@@ -29,6 +29,8 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def __init__(self, pools: dict[str, int] | None = None) -> None:
         self.pools = pools or {"foundation": 2, "security": 1, "intelligence": 2}
+        self.own_agents: dict[str, dict[str, Any]] = {}
+        self.page_size = 1000
         self.keys: dict[str, dict[str, Any]] = {}
         self.tasks: dict[str, dict[str, Any]] = {}
         self.operations: dict[str, dict[str, Any]] = {}
@@ -104,7 +106,7 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
         api = "/api/v1"
         for method, path, handler in (
             ("GET", "/health", self._health),
-            ("GET", "/version", lambda _: httpx.Response(200, json={"version": "0.0.0"})),
+            ("GET", "/version", lambda _: httpx.Response(200, json={"name": "ossa", "version": "0.0.0", "api": "v1"})),
             ("GET", "/v1/models", self._models),
             ("POST", "/v1/chat/completions", self._chat),
             ("POST", f"{api}/tasks", self._create_task),
@@ -115,14 +117,16 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
             ("GET", f"{api}/agents", self._list_agents),
             ("POST", f"{api}/agents", self._create_agent),
             ("GET", f"{api}/agents{one}", self._get_agent),
-            ("DELETE", f"{api}/agents{one}", lambda _, agent_id: httpx.Response(204)),
+            ("DELETE", f"{api}/agents{one}", self._delete_agent),
             ("POST", f"{api}/agents{one}/drain", lambda _, agent_id: self._operation("drain", {"agent_id": agent_id})),
             ("GET", f"{api}/pools", self._list_pools),
             ("POST", f"{api}/pools{one}/scale", self._scale),
             ("POST", f"{api}/pools{one}/manifest", self._apply),
             ("POST", f"{api}/orchestration/deploy-phase", self._deploy),
+            ("GET", f"{api}/pools{one}", self._get_pool),
+            ("GET", f"{api}/operations", lambda _: httpx.Response(200, json={"data": list(self.operations.values())})),
             ("GET", f"{api}/operations{one}", self._get_operation),
-            ("GET", f"{api}/keys", lambda _: httpx.Response(200, json={"keys": list(self.keys.values())})),
+            ("GET", f"{api}/keys", lambda _: httpx.Response(200, json={"data": list(self.keys.values())})),
             ("POST", f"{api}/keys", self._create_key),
             ("DELETE", f"{api}/keys{one}", self._revoke_key),
         ):
@@ -147,7 +151,12 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
         return httpx.Response(error.status, headers=headers, content=json.dumps(body).encode())
 
     def _health(self, _: httpx.Request) -> httpx.Response:
-        return httpx.Response(200 if self.healthy else 503, json={"status": "ok" if self.healthy else "degraded"})
+        body = {
+            "live": True,
+            "ready": self.healthy,
+            "checks": {"store": {"ok": self.healthy, "detail": "" if self.healthy else "no answer"}},
+        }
+        return httpx.Response(200 if self.healthy else 503, json=body)
 
     def _models(self, _: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"data": [{"id": "auto"}, *({"id": f"pool/{name}"} for name in self.pools)]})
@@ -179,6 +188,9 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
         pool, agent = _place(f"pool/{self.answer_from}" if self.answer_from else body["model"])
         text = self._answers.pop(0) if self._answers else "hello"
         task: dict[str, Any] = {
+            "model": body["model"],
+            "metadata": body.get("metadata", {}),
+            "cancel_requested": False,
             "id": f"task_{len(self.tasks):032x}",
             "status": "succeeded",
             "attempts": 1,
@@ -205,7 +217,7 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def _list_tasks(self, request: httpx.Request) -> httpx.Response:
         limit = int(request.url.params.get("limit", 50))
-        return httpx.Response(200, json={"tasks": list(reversed(self.tasks.values()))[:limit]})
+        return httpx.Response(200, json={"data": list(reversed(self.tasks.values()))[:limit]})
 
     def _get_task(self, _: httpx.Request, task_id: str) -> httpx.Response:
         return httpx.Response(200, json=self._task(task_id))
@@ -216,20 +228,14 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
     def _task_events(self, request: httpx.Request, task_id: str) -> httpx.Response:
         task = self._task(task_id)
         agent = task["outcome"]["agent_id"]
-        steps: list[tuple[str, dict[str, Any]]] = [
-            ("step", {"seq": 0, "kind": "tool_call", "agent_id": agent, "payload": {"name": "calculator"}}),
-            ("step", {"seq": 1, "kind": "tool_result", "agent_id": agent, "payload": _TOOL_RESULT}),
-            ("step", {"seq": 2, "kind": "model", "agent_id": agent, "payload": {}}),
-            ("outcome", task["outcome"]),
+        steps: list[dict[str, Any]] = [
+            {"seq": 0, "kind": "tool_call", "agent_id": agent, "payload": {"call_id": "call_0", "name": "calculator"}},
+            {"seq": 1, "kind": "tool_result", "agent_id": agent, "payload": _TOOL_RESULT},
+            {"seq": 2, "kind": "model", "agent_id": agent, "payload": {}},
         ]
         after = int(request.headers.get("last-event-id", -1))
-        return self._stream(
-            [
-                f"id: {n}\nevent: {kind}\ndata: {json.dumps(data)}\n\n"
-                for n, (kind, data) in enumerate(steps)
-                if n > after
-            ]
-        )
+        events = [f"id: {step['seq']}\nevent: step\ndata: {json.dumps(step)}\n\n" for step in steps[after + 1 :]]
+        return self._stream([*events, f"event: end\ndata: {json.dumps(task)}\n\n"])
 
     def _stream(self, events: list[str], headers: dict[str, str] | None = None) -> httpx.Response:
         cut, self._cut_after = self._cut_after, None
@@ -256,7 +262,11 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def _list_agents(self, request: httpx.Request) -> httpx.Response:
         pool = request.url.params.get("pool")
-        return httpx.Response(200, json={"agents": [a for a in self._agents() if pool in (None, a["pool"])]})
+        found = [agent for agent in self._agents() if pool in (None, agent["pool"])]
+        after = request.url.params.get("after", "")
+        page = [agent for agent in sorted(found, key=_agent_id) if agent["agent_id"] > after]
+        following = page[self.page_size - 1]["agent_id"] if len(page) > self.page_size else None
+        return httpx.Response(200, json={"data": page[: self.page_size], "next": following})
 
     def _get_agent(self, _: httpx.Request, agent_id: str) -> httpx.Response:
         for agent in self._agents():
@@ -264,24 +274,34 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 return httpx.Response(200, json=agent)
         raise NotFound(f"There is no agent {agent_id!r}.")
 
+    def _delete_agent(self, _: httpx.Request, agent_id: str) -> httpx.Response:
+        if not self.own_agents.pop(agent_id, None):
+            raise NotFound(f"There is no agent {agent_id!r}.")
+        return httpx.Response(202, json={**self._agents()[0], "agent_id": agent_id, "state": "draining"})
+
     def _create_agent(self, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(202, json={**self._agents()[0], "agent_id": "own-000", "state": "starting"})
+        agent = {**self._agents()[0], "agent_id": f"own-{len(self.own_agents)}", "own": True, "state": "starting"}
+        self.own_agents[agent["agent_id"]] = json.loads(request.content)
+        return httpx.Response(202, json=agent)
 
     def _list_pools(self, _: httpx.Request) -> httpx.Response:
-        return httpx.Response(
-            200,
-            json={"pools": [{"name": name, "desired": n, "ready": n, "blocks": 1} for name, n in self.pools.items()]},
-        )
+        return httpx.Response(200, json={"data": [self._pool(name) for name in self.pools], "standby": 1})
+
+    def _get_pool(self, _: httpx.Request, name: str) -> httpx.Response:
+        return httpx.Response(200, json=self._pool(name))
+
+    def _pool(self, name: str) -> dict[str, Any]:
+        if name not in self.pools:
+            raise NotFound(f"There is no pool {name!r}.", param="pool")
+        return {"name": name, "desired": self.pools[name], "ready": self.pools[name], "blocks": 1}
 
     def _scale(self, request: httpx.Request, pool: str) -> httpx.Response:
-        if pool not in self.pools:
-            raise NotFound(f"There is no pool {pool!r}.", param="name")
-        self.pools[pool] = json.loads(request.content)["size"]
+        self._pool(pool)
+        self.pools[pool] = json.loads(request.content)["agents"]
         return self._operation("scale", {"pool": pool})
 
     def _apply(self, request: httpx.Request, pool: str) -> httpx.Response:
-        if pool not in self.pools:
-            raise NotFound(f"There is no pool {pool!r}.", param="name")
+        self._pool(pool)
         return self._operation("apply", {"pool": pool})
 
     def _deploy(self, request: httpx.Request) -> httpx.Response:
@@ -312,22 +332,26 @@ class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
             "id": f"key_{len(self.keys)}",
             "name": body["name"],
             "tenant": body.get("tenant", "default"),
-            "scopes": body["scopes"],
+            "scopes": body.get("scopes", ["chat", "tasks", "agents:read"]),
             "prefix": "ossa_sk_fake",
             "created_at": NOW,
         }
         self.keys[key["id"]] = key
-        return httpx.Response(201, json={**key, "secret": f"ossa_sk_fake{len(self.keys)}"})
+        return httpx.Response(201, json={"key": key, "secret": f"ossa_sk_fake{len(self.keys)}"})
 
     def _revoke_key(self, _: httpx.Request, key_id: str) -> httpx.Response:
         if key_id not in self.keys:
             raise NotFound(f"There is no key {key_id!r}.")
         self.keys[key_id]["revoked_at"] = NOW
-        return httpx.Response(204)
+        return httpx.Response(200, json=self.keys[key_id])
 
 
 _TOOL_RESULT = {"call_id": "call_0", "name": "calculator", "content": "4", "is_error": False}
 _USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+
+
+def _agent_id(agent: dict[str, Any]) -> str:
+    return str(agent["agent_id"])
 
 
 def _place(model: str) -> tuple[str, str]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
 
 import httpx
 
@@ -15,8 +14,8 @@ from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.errors import InvalidRequest
 from ossa.sdk.call import Call, Request
 from ossa.sdk.calls.listed import items
-from ossa.sdk.values.fleet import Agent, Agents, Pool, Pools
-from ossa.sdk.values.operation import Operation
+from ossa.sdk.values.fleet import Agent, AgentPage, Pool, Pools
+from ossa.sdk.values.operation import Operation, Operations
 
 AGENTS = "/api/v1/agents"
 POOLS = "/api/v1/pools"
@@ -52,10 +51,11 @@ def _agent(response: httpx.Response) -> Agent:
     return Agent.model_validate(response.json())
 
 
-def agents(*, pool: str | None) -> Call[Agents]:
+def agents(*, pool: str | None, state: str | None, after: str | None) -> Call[AgentPage]:
+    wanted = {"pool": pool, "state": state, "after": after}
     return Call(
-        Request("GET", AGENTS, params={"pool": pool} if pool else {}),
-        lambda response: Agents(Agent.model_validate(item) for item in items(response, "agents")),
+        Request("GET", AGENTS, params={name: value for name, value in wanted.items() if value}),
+        lambda response: AgentPage.model_validate(response.json()),
     )
 
 
@@ -63,17 +63,16 @@ def agent(agent_id: str) -> Call[Agent]:
     return Call(Request("GET", f"{AGENTS}/{quote(agent_id, safe='')}"), _agent)
 
 
-def create_agent(manifest: Manifest, *, pool: str | None, agent_id: str | None) -> Call[Agent]:
+def create_agent(manifest: Manifest, *, pool: str | None) -> Call[Agent]:
+    """Not repeatable: each time makes another agent."""
     body: dict[str, Any] = {"manifest": manifest_text(manifest)}
     if pool:
         body["pool"] = pool
-    if agent_id:
-        body["agent_id"] = agent_id
-    return Call(Request("POST", AGENTS, json=body, headers={"Idempotency-Key": uuid4().hex}, repeatable=False), _agent)
+    return Call(Request("POST", AGENTS, json=body, repeatable=False), _agent)
 
 
-def delete_agent(agent_id: str) -> Call[None]:
-    return Call(Request("DELETE", f"{AGENTS}/{quote(agent_id, safe='')}", repeatable=False), lambda _: None)
+def delete_agent(agent_id: str) -> Call[Agent]:
+    return Call(Request("DELETE", f"{AGENTS}/{quote(agent_id, safe='')}", repeatable=False), _agent)
 
 
 def drain_agent(agent_id: str) -> Call[Operation]:
@@ -83,24 +82,23 @@ def drain_agent(agent_id: str) -> Call[Operation]:
 def pools() -> Call[Pools]:
     return Call(
         Request("GET", POOLS),
-        lambda response: Pools(Pool.model_validate(item) for item in items(response, "pools")),
+        lambda response: Pools(Pool.model_validate(item) for item in items(response)),
+    )
+
+
+def pool(name: str) -> Call[Pool]:
+    return Call(
+        Request("GET", f"{POOLS}/{quote(name, safe='')}"), lambda response: Pool.model_validate(response.json())
     )
 
 
 def scale_pool(name: str, size: int) -> Call[Operation]:
-    return Call(Request("POST", f"{POOLS}/{quote(name, safe='')}/scale", json={"size": size}), _operation)
+    return Call(Request("POST", f"{POOLS}/{quote(name, safe='')}/scale", json={"agents": size}), _operation)
 
 
 def apply_manifest(name: str, manifest: Manifest) -> Call[Operation]:
-    return Call(
-        Request(
-            "POST",
-            f"{POOLS}/{quote(name, safe='')}/manifest",
-            content=manifest_text(manifest).encode(),
-            headers={"Content-Type": "application/yaml"},
-        ),
-        _operation,
-    )
+    body = {"manifest": manifest_text(manifest)}
+    return Call(Request("POST", f"{POOLS}/{quote(name, safe='')}/manifest", json=body), _operation)
 
 
 def deploy_phase(phase: str, target_agents: int) -> Call[Operation]:
@@ -121,3 +119,11 @@ def scale_to_phase4(target: str, kubernetes_nodes: int) -> Call[Operation]:
 
 def operation(operation_id: str) -> Call[Operation]:
     return Call(Request("GET", f"{OPERATIONS}/{quote(operation_id, safe='')}"), _operation)
+
+
+def operations(*, open_only: bool, limit: int) -> Call[Operations]:
+    params: dict[str, str | int] = {"open_only": "true" if open_only else "false", "limit": limit}
+    return Call(
+        Request("GET", OPERATIONS, params=params),
+        lambda response: Operations(Operation.model_validate(item) for item in items(response)),
+    )

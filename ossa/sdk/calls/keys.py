@@ -16,13 +16,15 @@ PATH = "/api/v1/keys"
 def keys() -> Call[Keys]:
     return Call(
         Request("GET", PATH),
-        lambda response: Keys(Key.model_validate(item) for item in items(response, "keys")),
+        lambda response: Keys(Key.model_validate(item) for item in items(response)),
     )
 
 
-def create_key(name: str, *, scopes: Sequence[str], tenant: str | None) -> Call[NewKey]:
+def create_key(name: str, *, scopes: Sequence[str] | None, tenant: str | None) -> Call[NewKey]:
     """Not repeatable: each time makes another key."""
-    body: dict[str, Any] = {"name": name, "scopes": list(scopes)}
+    body: dict[str, Any] = {"name": name}
+    if scopes is not None:
+        body["scopes"] = list(scopes)
     if tenant:
         body["tenant"] = tenant
     return Call(
@@ -30,5 +32,8 @@ def create_key(name: str, *, scopes: Sequence[str], tenant: str | None) -> Call[
     )
 
 
-def revoke_key(key_id: str) -> Call[None]:
-    return Call(Request("DELETE", f"{PATH}/{quote(key_id, safe='')}"), lambda _: None)
+def revoke_key(key_id: str) -> Call[Key]:
+    """Revoking twice is revoking once."""
+    return Call(
+        Request("DELETE", f"{PATH}/{quote(key_id, safe='')}"), lambda response: Key.model_validate(response.json())
+    )

@@ -26,5 +26,5 @@ def version() -> Call[Version]:
 def models() -> Call[tuple[str, ...]]:
     return Call(
         Request("GET", "/v1/models"),
-        lambda response: tuple(str(item["id"]) for item in items(response, "data")),
+        lambda response: tuple(str(item["id"]) for item in items(response)),
     )

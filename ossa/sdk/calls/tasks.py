@@ -38,7 +38,9 @@ def create(
     idempotency_key: str | None,
     parameters: Mapping[str, Any],
 ) -> Call[Task]:
-    body: dict[str, Any] = {**parameters, "model": model, "messages": messages_of(prompt)}
+    body: dict[str, Any] = {"model": model, "messages": messages_of(prompt)}
+    if parameters:
+        body["parameters"] = dict(parameters)
     if metadata:
         body["metadata"] = dict(metadata)
     if timeout_s is not None:
@@ -61,7 +63,7 @@ def listed(*, status: str | None, limit: int, before: str | None) -> Call[Tasks]
         params["before"] = before
     return Call(
         Request("GET", PATH, params=params),
-        lambda response: Tasks(Task.model_validate(item) for item in items(response, "tasks")),
+        lambda response: Tasks(Task.model_validate(item) for item in items(response)),
     )
 
 
@@ -92,14 +94,8 @@ class EventTrail:
         if not isinstance(data, dict):
             data = {"value": data}
         self.after = event.id or self.after
-        self.ended = self.ended or _is_end(event.type, data)
+        self.ended = self.ended or event.type == "end"
         return TaskEvent(id=event.id, type=event.type, data=data)
-
-
-def _is_end(kind: str, data: Mapping[str, Any]) -> bool:
-    return kind in ("outcome", "end", "succeeded", "failed", "cancelled") or (
-        kind == "status" and data.get("status") in ("succeeded", "failed", "cancelled")
-    )
 
 
 def not_ended(thing_id: str, timeout_s: float) -> TimedOut:

@@ -22,13 +22,22 @@ class Agent(Received):
     tier: str = ""
     capabilities: tuple[str, ...] = ()
     description: str = ""
-    tenant: str | None = None
+    own: bool = False
+    """This tenant's own, not shared."""
     node_id: str = ""
+    slots: int = 1
     started_at: datetime | None = None
 
 
 class Agents(Listing[Agent]):
     columns: ClassVar[tuple[str, ...]] = ("id", "pool", "state", "manifest", "version", "tier", "capabilities")
+
+
+class AgentPage(Received):
+    """`next` is what the next page comes after; None on the last one."""
+
+    data: tuple[Agent, ...]
+    next: str | None = None
 
 
 class Pool(Received):

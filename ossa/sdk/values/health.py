@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ossa.sdk.values.received import Received
 
 
+class Check(Received):
+    ok: bool
+    detail: str = ""
+
+
 class Health(Received):
-    """`checks` as the gateway names them; `ok` is the gateway's own verdict (HTTP 200)."""
+    """`ok` is the gateway's verdict: new work is taken."""
 
     ok: bool
-    status: str = ""
-    checks: dict[str, Any] = {}
+    checks: dict[str, Check] = {}
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """A line a check that is not ok."""
+        return tuple(
+            f"{name}: {check.detail or 'not ok'}" for name, check in sorted(self.checks.items()) if not check.ok
+        )
 
 
 class Version(Received):
     version: str
+    name: str = ""
     api: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import SecretStr
 
 from ossa.sdk.values.listing import Listing
 from ossa.sdk.values.received import Received
@@ -24,10 +24,11 @@ class Key(Received):
     revoked_at: datetime | None = None
 
 
-class NewKey(Key):
+class NewKey(Received):
     """`secret.get_secret_value()` is what a caller sends; the fleet keeps a hash alone and cannot show it again."""
 
-    secret: SecretStr = Field(validation_alias=AliasChoices("secret", "key", "api_key"))
+    key: Key
+    secret: SecretStr
 
 
 class Keys(Listing[Key]):

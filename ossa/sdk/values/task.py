@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar
 
+from pydantic import AliasChoices, Field
+
 from ossa.contracts.errors import OssaError, error_types
 from ossa.sdk.values.listing import Listing
 from ossa.sdk.values.received import Received
@@ -43,6 +45,8 @@ class Task(Received):
     id: str
     status: str
     outcome: Outcome | None = None
+    asked: str = Field(default="", validation_alias=AliasChoices("model", "asked"), description="`pool/NAME`, ...")
+    metadata: dict[str, Any] = {}
     attempts: int = 0
     cancel_requested: bool = False
     created_at: datetime | None = None
@@ -87,7 +91,10 @@ class Tasks(Listing[Task]):
 
 
 class TaskEvent(Received):
-    """One thing that happened to a task. `id` is what resuming starts after."""
+    """One thing that happened to a task: `step`s as they are journaled, then `end` with the task.
+
+    `id` is what resuming starts after; the end's is that of the last step.
+    """
 
     id: str
     type: str

@@ -159,7 +159,9 @@ def test_status_of_a_well_fleet_is_exit_code_0(run: Any, run_json: Any) -> None:
 def test_status_of_an_unwell_fleet_is_exit_code_1(run: Any, run_json: Any, fleet: FakeFleet) -> None:
     fleet.healthy = False
     assert run_json("status", expect=1)["ok"] is False
-    assert "not well" in run("status", expect=1).stderr
+    shown = run("status", expect=1).stderr
+    assert "store: no answer" in shown
+    assert "not well" in shown
 
 
 # ask
@@ -217,7 +219,7 @@ def test_apply_takes_the_pool_from_the_manifest_unless_told(run: Any, fleet: Fak
         "/api/v1/pools/security/manifest",
         "/api/v1/pools/foundation/manifest",
     ]
-    assert posts[0].content.decode() == MANIFEST
+    assert json.loads(posts[0].content) == {"manifest": MANIFEST}
 
 
 def test_apply_of_a_manifest_without_a_pool_asks_for_one(run: Any, fleet: FakeFleet, manifest: Path) -> None:
@@ -294,7 +296,7 @@ def test_a_failed_task_is_exit_code_1(run: Any, fleet: FakeFleet) -> None:
 def test_a_new_key_s_secret_is_all_of_standard_output(run: Any, run_json: Any, fleet: FakeFleet) -> None:
     secret = run("keys", "create", "ci").stdout
     assert secret == "ossa_sk_fake1\n"
-    assert fleet.sent() == {"name": "ci", "scopes": ["chat", "tasks"]}
+    assert fleet.sent() == {"name": "ci"}
     made = run_json("keys", "create", "admin", "--scope", "admin", "--tenant", "acme")
     assert made["secret"] == "ossa_sk_fake2"
     assert fleet.sent() == {"name": "admin", "scopes": ["admin"], "tenant": "acme"}
@@ -303,6 +305,6 @@ def test_a_new_key_s_secret_is_all_of_standard_output(run: Any, run_json: Any, f
 def test_keys_are_listed_without_secrets_and_revoked(run: Any, run_json: Any) -> None:
     run("keys", "create", "ci")
     assert "ossa_sk_fake1" not in run("keys", "list").stdout
-    assert run_json("keys", "revoke", "key_0") == {"id": "key_0", "revoked": True}
+    assert run_json("keys", "revoke", "key_0")["revoked_at"]
     assert run_json("keys", "list")[0]["revoked_at"]
     run("keys", "revoke", "key_9", expect=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,7 @@ async def test_a_task_is_made_waited_for_and_read(either: Either, fleet: FakeFle
         "messages": [{"role": "user", "content": "Work"}],
         "metadata": {"ticket": 7},
         "timeout_s": 30,
-        "max_tokens": 5,
+        "parameters": {"max_tokens": 5},
     }
     ended = await either(lambda c: c.tasks.wait(task.id))
     assert (ended.text, ended.pool, ended.usage.cost_usd) == ("done", "foundation", 0.001)
@@ -196,17 +197,17 @@ async def test_the_events_of_a_task_come_in_order_to_their_end(either: Either) -
         ("0", "step"),
         ("1", "step"),
         ("2", "step"),
-        ("3", "outcome"),
+        ("2", "end"),
     ]
     later = await either.all(lambda c: c.tasks.events(task.id, after="1"))
-    assert [event.id for event in later] == ["2", "3"]
+    assert [(event.id, event.type) for event in later] == [("2", "step"), ("2", "end")]
 
 
 async def test_broken_events_are_taken_up_where_they_broke(either: Either, fleet: FakeFleet) -> None:
     task = await either(lambda c: c.tasks.create("Work"))
     fleet.cut_next_stream(after_events=2)
     events = await either.all(lambda c: c.tasks.events(task.id))
-    assert [event.id for event in events] == ["0", "1", "2", "3"]
+    assert [event.id for event in events] == ["0", "1", "2", "2"]
     assert fleet.requests[-1].headers["last-event-id"] == "1"
 
 
@@ -229,6 +230,14 @@ async def test_agents_and_pools_are_listed_and_shown_as_tables(either: Either, f
         await either(lambda c: c.agents.get("nobody"))
 
 
+async def test_all_agents_come_however_many_pages_they_fill(either: Either, fleet: FakeFleet) -> None:
+    fleet.page_size = 2
+    agents = await either(lambda c: c.agents.list())
+    assert [agent.id for agent in agents] == sorted(agent.id for agent in agents)
+    assert len(agents) == 5
+    assert len(fleet.requests) == 3
+
+
 async def test_tables_escape_what_a_manifest_may_hold(either: Either, fleet: FakeFleet) -> None:
     fleet.pools = {"<script>": 1}
     assert "<script>" not in (await either(lambda c: c.pools.list()))._repr_html_()
@@ -244,6 +253,8 @@ async def test_the_fleet_is_changed_through_operations(either: Either, fleet: Fa
         "target_agents": 200,
     }
     assert (await either(lambda c: c.agents.drain("security-000"))).kind == "drain"
+    assert (await either(lambda c: c.pools.get("security"))).desired == 5
+    assert len(await either(lambda c: c.operations.list(open_only=True))) == 3
     with pytest.raises(NotFound):
         await either(lambda c: c.pools.scale("nope", 1))
 
@@ -259,7 +270,7 @@ async def test_a_manifest_is_applied_in_any_form(either: Either, fleet: FakeFlee
         "spec": AgentSpec(name="a", dialect="ossa/v0.5.0", document={"apiVersion": "ossa/v0.5.0"}),
     }
     await either(lambda c: c.pools.apply("security", forms[form]))
-    assert fleet.sent() == {"apiVersion": "ossa/v0.5.0"}
+    assert json.loads(fleet.sent()["manifest"]) == {"apiVersion": "ossa/v0.5.0"}
 
 
 async def test_a_manifest_that_cannot_be_read_is_refused_before_anything_is_sent(
@@ -273,15 +284,17 @@ async def test_a_manifest_that_cannot_be_read_is_refused_before_anything_is_sent
 
 async def test_a_tenant_s_own_agent_comes_and_goes(either: Either) -> None:
     agent = await either(lambda c: c.agents.create("apiVersion: ossa/v0.5.0", pool="community"))
-    assert agent.id == "own-000"
-    assert await either(lambda c: c.agents.delete(agent.id)) is None
+    assert (agent.own, agent.state) == (True, "starting")
+    assert (await either(lambda c: c.agents.delete(agent.id))).state == "draining"
+    with pytest.raises(NotFound):
+        await either(lambda c: c.agents.delete(agent.id))
 
 
 async def test_a_new_key_shows_its_secret_once_and_masks_it(either: Either) -> None:
-    key = await either(lambda c: c.keys.create("ci", scopes=["chat"]))
-    assert key.secret.get_secret_value().startswith("ossa_sk_")
-    assert key.secret.get_secret_value() not in repr(key)
-    await either(lambda c: c.keys.revoke(key.id))
+    made = await either(lambda c: c.keys.create("ci", scopes=["chat"]))
+    assert made.secret.get_secret_value().startswith("ossa_sk_")
+    assert made.secret.get_secret_value() not in repr(made)
+    assert (await either(lambda c: c.keys.revoke(made.key.id))).revoked_at is not None
     (listed,) = await either(lambda c: c.keys.list())
     assert listed.revoked_at is not None
     assert not hasattr(listed, "secret")
@@ -291,7 +304,7 @@ async def test_an_unwell_fleet_is_an_answer_not_an_error(either: Either, fleet: 
     assert (await either(lambda c: c.health())).ok
     fleet.healthy = False
     health = await either(lambda c: c.health())
-    assert (health.ok, health.status) == (False, "degraded")
+    assert (health.ok, health.faults) == (False, ("store: no answer",))
 
 
 async def test_ids_cannot_leave_their_place_in_the_path(either: Either, fleet: FakeFleet) -> None:
