@@ -1,0 +1,69 @@
+"""The body of a model call beside its messages. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ossa.contracts.agent_spec import ModelPreference
+
+_OURS = ("model", "messages", "stream", "stream_options", "n")
+_CAPS = ("max_completion_tokens", "max_tokens")
+
+
+def client_tools(parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The tools the caller brought, by name: the caller runs them, we do not."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in parameters.get("tools") or ():
+        function = one.get("function") if isinstance(one, dict) else None
+        if isinstance(function, dict) and isinstance(function.get("name"), str):
+            found[function["name"]] = one
+    return found
+
+
+def wants_no_tools(parameters: dict[str, Any]) -> bool:
+    return parameters.get("tool_choice") == "none"
+
+
+def model_parameters(
+    preference: ModelPreference,
+    parameters: dict[str, Any],
+    *,
+    functions: Sequence[dict[str, Any]],
+    cap: int | None,
+    tools_ran: bool,
+) -> dict[str, Any]:
+    """What goes to the model: the request's parameters over the manifest's, within the limits.
+
+    Args:
+        functions: the agent's own tools, to be offered beside the caller's.
+        cap: the most tokens the answer may have.
+        tools_ran: whether a tool has run in this turn; a forced `tool_choice` has
+            then been obeyed, and forcing it again would never end.
+    """
+    body = {key: value for key, value in parameters.items() if key not in _OURS and value is not None}
+    if preference.temperature is not None:
+        body.setdefault("temperature", preference.temperature)
+    if preference.top_p is not None:
+        body.setdefault("top_p", preference.top_p)
+    _cap_answer(body, preference.max_tokens, cap)
+    tools = [*(body.get("tools") or ()), *functions]
+    if not tools:
+        for key in ("tools", "tool_choice", "parallel_tool_calls"):
+            body.pop(key, None)
+        return body
+    body["tools"] = tools
+    if tools_ran and body.get("tool_choice") not in (None, "none", "auto"):
+        body["tool_choice"] = "auto"
+    return body
+
+
+def _cap_answer(body: dict[str, Any], preferred: int | None, cap: int | None) -> None:
+    asked = [key for key in _CAPS if isinstance(body.get(key), int)]
+    if not asked and preferred is not None:
+        body["max_tokens"] = preferred
+        asked = ["max_tokens"]
+    if cap is None:
+        return
+    for key in asked or ["max_tokens"]:
+        body[key] = min(body.get(key, cap), cap)

@@ -1,0 +1,91 @@
+"""From an assignment to the runner of its turns."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from ossa.agent.clock import Clock
+from ossa.agent.limits import DEFAULT_TIMEOUT_S
+from ossa.agent.tool_registry import ToolRegistry
+from ossa.agent.turn import AgentTurn
+from ossa.contracts.configuration import Endpoint, Models
+from ossa.contracts.model import ModelClient
+from ossa.contracts.task import Assignment
+from ossa.models.clients import ModelClients
+from ossa.models.tiers import choose_endpoint
+
+log = logging.getLogger("ossa.agent")
+
+
+def build_runner(
+    assignment: Assignment,
+    *,
+    models: Models,
+    clients: Callable[[Endpoint], ModelClient],
+    tools: ToolRegistry,
+    clock: Clock | None = None,
+    default_timeout_s: float = DEFAULT_TIMEOUT_S,
+) -> AgentTurn:
+    """The runner of this agent's turns.
+
+    The manifest's tools that are not on the allow-list are left out and
+    reported once, here. Raises `NotReady` when no model endpoint is configured.
+    """
+    bound = tools.bind(assignment.spec.tools)
+    if bound.missing:
+        log.warning(
+            "tools_not_allowed",
+            extra={"agent_id": assignment.agent_id, "manifest": assignment.spec.name, "tools": list(bound.missing)},
+        )
+    choice = choose_endpoint(models, assignment.spec.model)
+    return AgentTurn(
+        assignment,
+        choice=choice,
+        client=clients(choice.endpoint),
+        tools=bound,
+        clock=clock,
+        default_timeout_s=default_timeout_s,
+    )
+
+
+class RunnerFactory:
+    """Assignment -> runner, in any process: it pickles, and loads tools and clients where it is first called.
+
+    Calling it raises what `build_runner` and `ToolRegistry.load` raise.
+    """
+
+    def __init__(
+        self, models: Models, *, tool_modules: Sequence[str] = (), default_timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> None:
+        self._models = models
+        self._tool_modules = tuple(tool_modules)
+        self._default_timeout_s = default_timeout_s
+        self._tools: ToolRegistry | None = None
+        self._clients: ModelClients | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_factory, (self._models, self._tool_modules, self._default_timeout_s))
+
+    def warm(self) -> None:
+        """Load the tools now, so that a standby's assignment is quick."""
+        if self._tools is None:
+            self._tools = ToolRegistry.load(self._tool_modules)
+        if self._clients is None:
+            self._clients = ModelClients()
+
+    def __call__(self, assignment: Assignment) -> AgentTurn:
+        self.warm()
+        assert self._tools is not None
+        assert self._clients is not None
+        return build_runner(
+            assignment,
+            models=self._models,
+            clients=self._clients,
+            tools=self._tools,
+            default_timeout_s=self._default_timeout_s,
+        )
+
+
+def _factory(models: Models, tool_modules: Sequence[str], default_timeout_s: float) -> RunnerFactory:
+    return RunnerFactory(models, tool_modules=tool_modules, default_timeout_s=default_timeout_s)

@@ -1,0 +1,50 @@
+"""Fakes of the turn's seams, with test verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from ossa.contracts.task import Step
+
+
+class RecordingSink:
+    """A `TurnSink` that keeps what it is told. `fail_next_commit` makes the owner go away."""
+
+    def __init__(self) -> None:
+        self.deltas: list[str] = []
+        self.commits: list[tuple[Step, ...]] = []
+        self._failures: list[Exception] = []
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All committed steps, in order."""
+        return tuple(step for commit in self.commits for step in commit)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.deltas)
+
+    def fail_next_commit(self, error: Exception) -> None:
+        self._failures.append(error)
+
+    async def delta(self, text: str) -> None:
+        self.deltas.append(text)
+
+    async def commit(self, steps: Sequence[Step]) -> None:
+        if self._failures:
+            raise self._failures.pop(0)
+        self.commits.append(tuple(steps))
+
+
+class SteppedClock:
+    """A `Clock` that moves when told to."""
+
+    def __init__(self, start: datetime = datetime(2026, 1, 1, 12, tzinfo=UTC)) -> None:
+        self._now = start
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)

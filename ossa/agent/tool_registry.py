@@ -1,0 +1,80 @@
+"""The allow-list: which tools there are in this process, and which of them a manifest gets."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ossa.agent.builtin_tools import builtin_tools
+from ossa.agent.builtin_tools.fleet_status import ReadStatus
+from ossa.agent.tools import Tool
+from ossa.contracts.agent_spec import ToolRef
+
+_SEPARATORS = re.compile(r"[^A-Za-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class BoundTools:
+    """A manifest's tools that may run, by the name the model calls them; `missing` are not on the allow-list."""
+
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    configs: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+
+class ToolRegistry:
+    """Tools by name. `ToolRegistry.load(modules)` is what a process starts with."""
+
+    def __init__(self, allow: Iterable[Tool]) -> None:
+        """Raises `ValueError` when two tools share a name (`-`, `_`, `.` and case make no difference)."""
+        self._tools: dict[str, Tool] = {}
+        for each in allow:
+            if self._tools.setdefault(_key(each.name), each) is not each:
+                raise ValueError(f"two tools are named {each.name!r}")
+
+    @classmethod
+    def load(cls, modules: Sequence[str] = (), *, fleet_status: ReadStatus | None = None) -> ToolRegistry:
+        """The built-in tools and those in each module's `TOOLS`.
+
+        Raises `ImportError` for a module that cannot be imported, `TypeError`
+        for one whose `TOOLS` are absent or no `Tool`s, `ValueError` for a name taken.
+        """
+        tools = list(builtin_tools(fleet_status=fleet_status))
+        for name in modules:
+            tools.extend(_tools_of(name))
+        return cls(tools)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(each.name for each in self._tools.values())
+
+    def bind(self, refs: Sequence[ToolRef]) -> BoundTools:
+        """What a manifest's tools are here."""
+        tools: dict[str, Tool] = {}
+        configs: dict[str, dict[str, Any]] = {}
+        missing: list[str] = []
+        for ref in refs:
+            found = self._tools.get(_key(ref.name))
+            if found is None:
+                missing.append(ref.name)
+            else:
+                tools[found.name], configs[found.name] = found, ref.config
+        return BoundTools(tools, configs, tuple(missing))
+
+
+def _key(name: str) -> str:
+    return _SEPARATORS.sub("_", name).strip("_").lower()
+
+
+def _tools_of(name: str) -> list[Tool]:
+    found = getattr(importlib.import_module(name), "TOOLS", None)
+    if found is None:
+        raise TypeError(f"the tool module {name} has no TOOLS")
+    tools = list(found)
+    for each in tools:
+        if not isinstance(each, Tool):
+            raise TypeError(f"TOOLS of {name} holds {each!r}, which is no Tool (see ossa.agent.tool)")
+    return tools

@@ -1,0 +1,284 @@
+"""One turn: ask the model, run the tools it calls, until it answers. Plain Python, no Ray.
+
+A turn that continues after a takeover starts from the steps that are in the
+journal; nothing else is carried over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ossa.agent.clock import Clock, SystemClock
+from ossa.agent.conversation import Conversation
+from ossa.agent.limits import DEFAULT_TIMEOUT_S, Budget, budget_of, check_steps, completion_cap, out_of_time
+from ossa.agent.parameters import client_tools, model_parameters, wants_no_tools
+from ossa.agent.tool_calls import ToolCall, calls_of, idempotency_key, only
+from ossa.agent.tool_registry import BoundTools
+from ossa.agent.tool_run import INTERRUPTED, ToolAnswer, run_tool, unknown_tool
+from ossa.agent.tools import Tool, ToolContext
+from ossa.contracts.errors import ModelFailed, OssaError
+from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
+from ossa.contracts.task import Assignment, ErrorInfo, Message, Outcome, TaskStatus, Turn
+from ossa.contracts.turn import TurnResult, TurnSink
+from ossa.models.tiers import Choice
+
+log = logging.getLogger("ossa.agent")
+
+TOOL_PARALLELISM = 8
+_CANCEL_GRACE_S = 1.0
+
+
+@dataclass(slots=True)
+class TurnCounters:
+    """What an agent has done since it was assigned. `failed` counts turns by error code."""
+
+    turns: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+    tool_errors: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+
+
+class AgentTurn:
+    """One agent's `TurnRunner`. Any number of turns may run at once; they share nothing but the counters.
+
+    `run` raises only what the sink raised (the owner is gone, or is another
+    now) and `CancelledError`; whatever else goes wrong is a failed outcome.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        *,
+        choice: Choice,
+        client: ModelClient,
+        tools: BoundTools,
+        clock: Clock | None = None,
+        default_timeout_s: float = DEFAULT_TIMEOUT_S,
+        tool_parallelism: int = TOOL_PARALLELISM,
+    ) -> None:
+        self.assignment = assignment
+        self.choice = choice
+        self.client = client
+        self.tools = tools
+        self.clock = clock or SystemClock()
+        self.default_timeout_s = default_timeout_s
+        self.tool_parallelism = tool_parallelism
+        self.counters = TurnCounters()
+
+    async def run(self, turn: Turn, sink: TurnSink) -> TurnResult:
+        self.counters.turns += 1
+        running = _RunningTurn(self, turn, sink)
+        try:
+            return await running.to_the_end()
+        except _OwnerFailed as failure:
+            raise failure.cause from None
+        except OssaError as error:
+            return self._failed(running, error)
+        except Exception:
+            log.exception("turn_crashed", extra={"task_id": turn.task_id, "agent_id": self.assignment.agent_id})
+            return self._failed(running, OssaError("the agent failed; its log has the cause"))
+
+    def _failed(self, running: _RunningTurn, error: OssaError) -> TurnResult:
+        self.counters.failed[error.code] += 1
+        log.info(
+            "turn_failed",
+            extra={"task_id": running.turn.task_id, "agent_id": self.assignment.agent_id, "code": error.code},
+        )
+        info = ErrorInfo(code=error.code, message=error.message, param=error.param, retry_after_s=error.retry_after_s)
+        return running.result(TaskStatus.FAILED, error=info)
+
+
+class _OwnerFailed(Exception):
+    """The sink raised; that is not the task's fault."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class _RunningTurn:
+    """One turn on its way."""
+
+    def __init__(self, agent: AgentTurn, turn: Turn, sink: TurnSink) -> None:
+        self.agent = agent
+        self.turn = turn
+        self._sink = sink
+        self._agent_id = agent.assignment.agent_id
+        spec = agent.assignment.spec
+        self._talk = Conversation(spec.role, turn.request, turn.steps, agent_id=self._agent_id)
+        self._budget: Budget = budget_of(spec, turn.request, turn.used_today, default_timeout_s=agent.default_timeout_s)
+        self._ends = asyncio.get_running_loop().time() + self._budget.timeout_s
+        self._theirs = client_tools(turn.request.parameters)
+        # A tool the caller brought hides the agent's own of that name.
+        hidden = agent.tools.tools.keys() if wants_no_tools(turn.request.parameters) else self._theirs.keys()
+        self._ours: dict[str, Tool] = {name: one for name, one in agent.tools.tools.items() if name not in hidden}
+        self._functions = [one.function for one in self._ours.values()]
+
+    async def to_the_end(self) -> TurnResult:
+        talk = self._talk
+        while True:
+            if talk.last is not None:
+                message: Message = talk.last.payload["message"]
+                calls = calls_of(message)
+                if not calls or any(call.name in self._theirs for call in calls):
+                    return self.result(TaskStatus.SUCCEEDED, message=message)
+                if pending := talk.pending():
+                    check_steps(self._budget, talk.usage.model_calls)
+                    await self._run_tools(pending)
+            await self._ask()
+
+    def result(
+        self, status: TaskStatus, *, message: Message | None = None, error: ErrorInfo | None = None
+    ) -> TurnResult:
+        """The turn's end, with the steps that are not committed yet."""
+        last = self._talk.last
+        choice = self.agent.choice
+        outcome = Outcome(
+            status=status,
+            message=message,
+            finish_reason=last.payload["finish_reason"] if message is not None and last is not None else None,
+            error=error,
+            usage=self._talk.usage,
+            agent_id=self._agent_id,
+            pool=self.agent.assignment.pool,
+            model=last.payload["model"] if last is not None else choice.endpoint.model,
+            tier=choice.tier,
+        )
+        return TurnResult(outcome=outcome, steps=tuple(self._talk.uncommitted))
+
+    async def _ask(self) -> None:
+        """One model call; its message joins the conversation."""
+        talk, choice, now = self._talk, self.agent.choice, self.agent.clock.now
+        prompt = talk.prompt_estimate([*self._theirs.values(), *self._functions])
+        cap = completion_cap(self._budget, talk.usage, prompt, choice.endpoint, now())
+        request = ModelRequest(
+            model=choice.endpoint.model,
+            messages=talk.messages(),
+            parameters=model_parameters(
+                self.agent.assignment.spec.model,
+                self.turn.request.parameters,
+                functions=self._functions,
+                cap=cap,
+                tools_ran=talk.tools_ran,
+            ),
+            timeout_s=self._left_s(),
+        )
+        self.agent.counters.model_calls += 1
+        reply = await self._reply(request)
+        message = talk.named(reply.message)
+        if any(call.name in self._theirs for call in calls_of(message)):
+            # The caller answers its own calls and knows no others; the model may ask for ours again.
+            message = only(message, self._theirs.keys())
+        talk.add_reply(reply, message, now())
+
+    async def _reply(self, request: ModelRequest) -> ModelReply:
+        try:
+            async with asyncio.timeout(request.timeout_s):
+                if self.turn.stream:
+                    return await self._streamed(request)
+                return await self.agent.client.complete(request)
+        except (TimeoutError, OssaError):
+            if asyncio.get_running_loop().time() >= self._ends:
+                raise out_of_time(self._budget) from None
+            raise
+
+    async def _streamed(self, request: ModelRequest) -> ModelReply:
+        stream = self.agent.client.stream(request)
+        reply: ModelReply | None = None
+        try:
+            async for piece in stream:
+                if isinstance(piece, ModelReply):
+                    reply = piece
+                else:
+                    await self._delta(piece)
+        finally:
+            # A protocol's iterator need not be a generator; one that is must be closed with the call.
+            close = getattr(stream, "aclose", None)
+            if close is not None:
+                await close()
+        if reply is None:
+            raise ModelFailed("the model's stream ended without an answer")
+        return reply
+
+    async def _run_tools(self, calls: Sequence[ToolCall]) -> None:
+        """Write down what will be run, run it, write down the results as they come."""
+        talk, now = self._talk, self.agent.clock.now
+        talk.add_intents(self.turn.task_id, calls, now())
+        await self._commit()
+        slots = asyncio.Semaphore(self.agent.tool_parallelism)
+        running = {asyncio.create_task(self._answer(call, slots)): call for call in calls}
+        try:
+            waiting = set(running)
+            while waiting:
+                _, waiting = await asyncio.wait(waiting, timeout=self._left_s(), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(0)  # those that end in the same breath share a commit
+                waiting = {task for task in waiting if not task.done()}
+                ended = [task for task in running if task.done() and task not in waiting]
+                if not ended:
+                    raise out_of_time(self._budget)
+                for task in ended:
+                    call, answer = running.pop(task), task.result()
+                    talk.add_result(call, answer.content, now(), is_error=answer.is_error)
+                await self._commit()
+        finally:
+            await _cancelled(running)
+
+    async def _answer(self, call: ToolCall, slots: asyncio.Semaphore) -> ToolAnswer:
+        counters = self.agent.counters
+        counters.tool_calls += 1
+        tool = self._ours.get(call.name)
+        if tool is None:
+            answer = unknown_tool(call, sorted(self._ours))
+        elif tool.effects == "at_most_once" and call.call_id in self._talk.interrupted:
+            answer = ToolAnswer(INTERRUPTED, is_error=True)
+        else:
+            async with slots:
+                answer = await run_tool(tool, call, self._context(call))
+        counters.tool_errors += answer.is_error
+        return answer
+
+    def _context(self, call: ToolCall) -> ToolContext:
+        return ToolContext(
+            task_id=self.turn.task_id,
+            tenant=self.turn.tenant,
+            agent_id=self._agent_id,
+            idempotency_key=idempotency_key(self.turn.task_id, call.call_id),
+            config=dict(self.agent.tools.configs.get(call.name, {})),
+        )
+
+    def _left_s(self) -> float:
+        left = self._ends - asyncio.get_running_loop().time()
+        if left <= 0:
+            raise out_of_time(self._budget)
+        return left
+
+    async def _commit(self) -> None:
+        steps = tuple(self._talk.uncommitted)
+        if not steps:
+            return
+        try:
+            await self._sink.commit(steps)
+        except Exception as error:
+            raise _OwnerFailed(error) from error
+        del self._talk.uncommitted[: len(steps)]
+
+    async def _delta(self, text: str) -> None:
+        try:
+            await self._sink.delta(text)
+        except Exception as error:
+            raise _OwnerFailed(error) from error
+
+
+async def _cancelled(tasks: dict[asyncio.Task[ToolAnswer], Any]) -> None:
+    """Cancel what still runs. A tool that will not stop is left behind after a second."""
+    if not tasks:
+        return
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=_CANCEL_GRACE_S)
