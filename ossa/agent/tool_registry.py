@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ossa.agent.builtin_tools import builtin_tools
-from ossa.agent.builtin_tools.fleet_status import ReadStatus
+from ossa.agent.builtin_tools import BUILTIN_TOOLS, builtin_tool
 from ossa.agent.tools import Tool
 from ossa.contracts.agent_spec import ToolRef
+
+ReadStatus = Callable[[], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
+"""Reads the fleet's state for the tool `fleet_status`."""
 
 _SEPARATORS = re.compile(r"[^A-Za-z0-9]+")
 
@@ -30,10 +32,14 @@ class ToolRegistry:
 
     def __init__(self, allow: Iterable[Tool]) -> None:
         """Raises `ValueError` when two tools share a name (`-`, `_`, `.` and case make no difference)."""
-        self._tools: dict[str, Tool] = {}
+        self._tools: dict[str, Tool | str] = {}
+        """A string is the name of a built-in tool that nobody needed yet."""
         for each in allow:
-            if self._tools.setdefault(_key(each.name), each) is not each:
-                raise ValueError(f"two tools are named {each.name!r}")
+            self._add(each.name, each)
+
+    def _add(self, name: str, tool: Tool | str) -> None:
+        if self._tools.setdefault(_key(name), tool) is not tool:
+            raise ValueError(f"two tools are named {name!r}")
 
     @classmethod
     def load(cls, modules: Sequence[str] = (), *, fleet_status: ReadStatus | None = None) -> ToolRegistry:
@@ -42,14 +48,18 @@ class ToolRegistry:
         Raises `ImportError` for a module that cannot be imported, `TypeError`
         for one whose `TOOLS` are absent or no `Tool`s, `ValueError` for a name taken.
         """
-        tools = list(builtin_tools(fleet_status=fleet_status))
-        for name in modules:
-            tools.extend(_tools_of(name))
-        return cls(tools)
+        registry = cls(each for name in modules for each in _tools_of(name))
+        for name in BUILTIN_TOOLS:
+            registry._add(name, name)
+        if fleet_status is not None:
+            from ossa.agent.builtin_tools.fleet_status import fleet_status_tool
+
+            registry._add("fleet_status", fleet_status_tool(fleet_status))
+        return registry
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(each.name for each in self._tools.values())
+        return tuple(each if isinstance(each, str) else each.name for each in self._tools.values())
 
     def bind(self, refs: Sequence[ToolRef]) -> BoundTools:
         """What a manifest's tools are here."""
@@ -57,12 +67,18 @@ class ToolRegistry:
         configs: dict[str, dict[str, Any]] = {}
         missing: list[str] = []
         for ref in refs:
-            found = self._tools.get(_key(ref.name))
+            found = self._tool(_key(ref.name))
             if found is None:
                 missing.append(ref.name)
             else:
                 tools[found.name], configs[found.name] = found, ref.config
         return BoundTools(tools, configs, tuple(missing))
+
+    def _tool(self, key: str) -> Tool | None:
+        found = self._tools.get(key)
+        if isinstance(found, str):
+            found = self._tools[key] = builtin_tool(found)
+        return found
 
 
 def _key(name: str) -> str:

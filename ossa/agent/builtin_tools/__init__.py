@@ -1,18 +1,21 @@
-"""The tools every fleet has: harmless, quick, without network or files."""
+"""The tools every fleet has: harmless, quick, without network or files.
+
+One file a tool, `NAME.py` with the tool `NAME` in it. An agent imports those its manifest names:
+schemas cost milliseconds, and there are many agents.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
 
-from ossa.agent.builtin_tools.calculator import calculator
-from ossa.agent.builtin_tools.clock import clock
-from ossa.agent.builtin_tools.fleet_status import ReadStatus, fleet_status_tool
-from ossa.agent.builtin_tools.json_query import json_query
-from ossa.agent.builtin_tools.text_stats import text_stats
 from ossa.agent.tools import Tool
 
+BUILTIN_TOOLS: tuple[str, ...] = ("calculator", "clock", "json_query", "text_stats")
+"""All but `fleet_status`, which exists only where somebody hands in a way to read it."""
 
-def builtin_tools(*, fleet_status: ReadStatus | None = None) -> Sequence[Tool]:
-    """All of them; `fleet_status` only with a way to read it."""
-    tools = [calculator, clock, json_query, text_stats]
-    return [*tools, fleet_status_tool(fleet_status)] if fleet_status is not None else tools
+
+def builtin_tool(name: str) -> Tool:
+    """Raises `ImportError` for a name that is not in `BUILTIN_TOOLS`."""
+    found = getattr(importlib.import_module(f"{__name__}.{name}"), name)
+    assert isinstance(found, Tool)
+    return found

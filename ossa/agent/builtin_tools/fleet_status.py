@@ -8,10 +8,8 @@ from typing import Any
 
 from ossa.agent.tools import Tool, tool
 
-ReadStatus = Callable[[], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
 
-
-def fleet_status_tool(read: ReadStatus) -> Tool:
+def fleet_status_tool(read: Callable[[], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]) -> Tool:
     """The tool over this callable."""
 
     @tool(effects="none", timeout_s=10)

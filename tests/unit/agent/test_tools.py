@@ -170,13 +170,18 @@ def test_tool_modules_join_the_allow_list(monkeypatch: pytest.MonkeyPatch) -> No
         ToolRegistry.load(["no_such_tools"])
 
 
-def test_two_tools_with_one_name_are_refused() -> None:
+def test_two_tools_with_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     @tool(effects="none", name="Clock")
     async def other() -> str:
         return ""
 
     with pytest.raises(ValueError, match="two tools"):
-        ToolRegistry([*ToolRegistry.load()._tools.values(), other])
+        ToolRegistry([search, search, tool(effects="none", name="SEARCH")(other.call)])
+    module = ModuleType("clashing_tools")
+    module.TOOLS = (other,)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "clashing_tools", module)
+    with pytest.raises(ValueError, match="two tools"):
+        ToolRegistry.load(["clashing_tools"])
 
 
 def test_ids_that_are_missing_taken_repeated_or_too_long_are_replaced() -> None:
