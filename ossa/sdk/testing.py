@@ -1,6 +1,6 @@
 """A fleet in memory, for tests of programs that use the client. No network, no processes.
 
-    fleet = FakeFleet()
+    fleet = FakeGateway()
     fleet.say("Paris")
     client = ossa.connect("http://fleet", "key", transport=fleet)
     assert client.chat("Capital of France?").text == "Paris"
@@ -24,7 +24,7 @@ Handler = Callable[..., httpx.Response]
 NOW = "2026-01-01T00:00:00Z"
 
 
-class FakeFleet(httpx.BaseTransport, httpx.AsyncBaseTransport):
+class FakeGateway(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """A transport for both clients. Test verbs: `say`, `fail_next`, `drop_next`, `cut_next_stream`, `sent`."""
 
     def __init__(self, pools: dict[str, int] | None = None) -> None:

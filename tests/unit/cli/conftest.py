@@ -15,7 +15,7 @@ from ossa.cli.application import app
 from ossa.cli.session import Wiring
 from ossa.sdk.client import Client
 from ossa.sdk.connection import Connection
-from ossa.sdk.testing import FakeFleet
+from ossa.sdk.testing import FakeGateway
 
 
 @dataclass
@@ -35,8 +35,8 @@ class FakeComposition:
 
 
 @pytest.fixture
-def fleet() -> FakeFleet:
-    return FakeFleet()
+def fleet() -> FakeGateway:
+    return FakeGateway()
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(fleet: FakeFleet, composition: FakeComposition) -> Run:
+def run(fleet: FakeGateway, composition: FakeComposition) -> Run:
     """Runs `ossa ARGS...`; a wrong exit code shows what was printed."""
 
     def connect(url: str | None, api_key: str | None, *, timeout_s: float = 30.0) -> Client:

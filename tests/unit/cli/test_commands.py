@@ -12,7 +12,7 @@ import typer
 
 from ossa.cli.application import app
 from ossa.contracts.errors import Forbidden, NotFound, OssaError, Unauthenticated
-from ossa.sdk.testing import FakeFleet
+from ossa.sdk.testing import FakeGateway
 
 MANIFEST = """\
 apiVersion: ossa/v0.5.0
@@ -68,7 +68,7 @@ def test_help_documents_the_exit_codes(run: Any) -> None:
     ],
 )
 def test_errors_are_one_sentence_on_standard_error_and_an_exit_code(
-    run: Any, fleet: FakeFleet, error: OssaError, code: int
+    run: Any, fleet: FakeGateway, error: OssaError, code: int
 ) -> None:
     fleet.fail_next(error)
     result = run("agents", expect=code)
@@ -76,12 +76,12 @@ def test_errors_are_one_sentence_on_standard_error_and_an_exit_code(
     assert result.stderr == f"ossa: {error.message}\n"
 
 
-def test_no_answer_is_exit_code_3(run: Any, fleet: FakeFleet) -> None:
+def test_no_answer_is_exit_code_3(run: Any, fleet: FakeGateway) -> None:
     fleet.drop_next(httpx.ConnectError("refused"))
     assert "No OSSA fleet answers at http://fleet" in run("status", expect=3).stderr
 
 
-def test_an_error_with_json_is_one_json_object_on_standard_error(run: Any, fleet: FakeFleet) -> None:
+def test_an_error_with_json_is_one_json_object_on_standard_error(run: Any, fleet: FakeGateway) -> None:
     fleet.fail_next(NotFound("There is no pool.", param="name"))
     result = run("agents", "--json", expect=1)
     assert result.stdout == ""
@@ -106,7 +106,7 @@ def test_an_error_with_json_is_one_json_object_on_standard_error(run: Any, fleet
     ],
 )
 def test_a_wrong_command_line_is_exit_code_2_and_asks_nothing(
-    run: Any, fleet: FakeFleet, arguments: tuple[str, ...]
+    run: Any, fleet: FakeGateway, arguments: tuple[str, ...]
 ) -> None:
     assert run(*arguments, expect=2).stderr
     assert not fleet.requests
@@ -156,7 +156,7 @@ def test_status_of_a_well_fleet_is_exit_code_0(run: Any, run_json: Any) -> None:
     assert [pool["name"] for pool in shown["pools"]] == ["foundation", "security", "intelligence"]
 
 
-def test_status_of_an_unwell_fleet_is_exit_code_1(run: Any, run_json: Any, fleet: FakeFleet) -> None:
+def test_status_of_an_unwell_fleet_is_exit_code_1(run: Any, run_json: Any, fleet: FakeGateway) -> None:
     fleet.healthy = False
     assert run_json("status", expect=1)["ok"] is False
     shown = run("status", expect=1).stderr
@@ -167,7 +167,7 @@ def test_status_of_an_unwell_fleet_is_exit_code_1(run: Any, run_json: Any, fleet
 # ask
 
 
-def test_ask_prints_the_answer_alone_on_standard_output(run: Any, fleet: FakeFleet) -> None:
+def test_ask_prints_the_answer_alone_on_standard_output(run: Any, fleet: FakeGateway) -> None:
     fleet.say("[bold]Paris[/bold]")
     result = run("ask", "Capital?", "--pool", "security", "--max-tokens", "9")
     assert result.stdout == "[bold]Paris[/bold]\n"
@@ -176,20 +176,20 @@ def test_ask_prints_the_answer_alone_on_standard_output(run: Any, fleet: FakeFle
     assert fleet.sent()["max_tokens"] == 9
 
 
-def test_ask_reads_a_dash_from_standard_input(run: Any, fleet: FakeFleet) -> None:
+def test_ask_reads_a_dash_from_standard_input(run: Any, fleet: FakeGateway) -> None:
     run("ask", "-", "--agent", "reviewer", stdin="from a pipe")
     assert fleet.sent()["messages"] == [{"role": "user", "content": "from a pipe"}]
     assert fleet.sent()["model"] == "agent/reviewer"
 
 
-def test_ask_streams_as_text_and_as_json_lines(run: Any, fleet: FakeFleet) -> None:
+def test_ask_streams_as_text_and_as_json_lines(run: Any, fleet: FakeGateway) -> None:
     fleet.say("one two", "one two")
     assert run("ask", "Count", "--stream").stdout == "one two\n"
     *pieces, last = (json.loads(line) for line in run("ask", "Count", "--stream", "--json").stdout.splitlines())
     assert "".join(piece["delta"] for piece in pieces) == last["text"] == "one two"
 
 
-def test_a_stream_that_breaks_is_an_error(run: Any, fleet: FakeFleet) -> None:
+def test_a_stream_that_breaks_is_an_error(run: Any, fleet: FakeGateway) -> None:
     fleet.cut_next_stream(after_events=1)
     run("ask", "Count", "--stream", expect=3)
 
@@ -197,21 +197,21 @@ def test_a_stream_that_breaks_is_an_error(run: Any, fleet: FakeFleet) -> None:
 # changing the fleet
 
 
-def test_scale_waits_for_the_operation(run: Any, run_json: Any, fleet: FakeFleet) -> None:
+def test_scale_waits_for_the_operation(run: Any, run_json: Any, fleet: FakeGateway) -> None:
     assert run_json("scale", "security", "4")["status"] == "succeeded"
     assert fleet.pools["security"] == 4
     assert run_json("scale", "security", "5", "--no-wait")["status"] == "pending"
     assert "no pool 'nope'" in run("scale", "nope", "1", expect=1).stderr
 
 
-def test_an_operation_that_failed_is_exit_code_1_with_its_reason(run: Any, fleet: FakeFleet) -> None:
+def test_an_operation_that_failed_is_exit_code_1_with_its_reason(run: Any, fleet: FakeGateway) -> None:
     fleet.break_operations("no node has room")
     result = run("scale", "security", "400", expect=1)
     assert "failed" in result.stdout
     assert "no node has room" in result.stderr
 
 
-def test_apply_takes_the_pool_from_the_manifest_unless_told(run: Any, fleet: FakeFleet, manifest: Path) -> None:
+def test_apply_takes_the_pool_from_the_manifest_unless_told(run: Any, fleet: FakeGateway, manifest: Path) -> None:
     run("apply", str(manifest))
     run("apply", str(manifest), "--pool", "foundation")
     posts = [request for request in fleet.requests if request.method == "POST"]
@@ -222,13 +222,13 @@ def test_apply_takes_the_pool_from_the_manifest_unless_told(run: Any, fleet: Fak
     assert json.loads(posts[0].content) == {"manifest": MANIFEST}
 
 
-def test_apply_of_a_manifest_without_a_pool_asks_for_one(run: Any, fleet: FakeFleet, manifest: Path) -> None:
+def test_apply_of_a_manifest_without_a_pool_asks_for_one(run: Any, fleet: FakeGateway, manifest: Path) -> None:
     manifest.write_text(MANIFEST.replace("labels: {pool: security}", "labels: {}"))
     assert "--pool" in run("apply", str(manifest), expect=2).stderr
     assert not fleet.requests
 
 
-def test_apply_of_a_broken_manifest_says_where_and_sends_nothing(run: Any, fleet: FakeFleet, manifest: Path) -> None:
+def test_apply_of_a_broken_manifest_says_where_and_sends_nothing(run: Any, fleet: FakeGateway, manifest: Path) -> None:
     manifest.write_text("apiVersion: [")
     assert "agent.yaml:" in run("apply", str(manifest), expect=1).stderr
     assert not fleet.requests
@@ -268,7 +268,7 @@ def test_agents_are_listed_by_pool(run: Any, run_json: Any) -> None:
     assert len(run("agents").stdout.splitlines()) == 6
 
 
-def test_tasks_are_listed_and_one_is_shown_with_its_events(run: Any, run_json: Any, fleet: FakeFleet) -> None:
+def test_tasks_are_listed_and_one_is_shown_with_its_events(run: Any, run_json: Any, fleet: FakeGateway) -> None:
     fleet.say("done")
     run("ask", "Work")
     (task,) = run_json("tasks", "--limit", "5")
@@ -279,7 +279,7 @@ def test_tasks_are_listed_and_one_is_shown_with_its_events(run: Any, run_json: A
     assert fleet.requests[-2].url.path.endswith("/cancel")
 
 
-def test_a_failed_task_is_exit_code_1(run: Any, fleet: FakeFleet) -> None:
+def test_a_failed_task_is_exit_code_1(run: Any, fleet: FakeGateway) -> None:
     run("ask", "Work")
     (task_id,) = fleet.tasks
     fleet.tasks[task_id] |= {
@@ -293,7 +293,7 @@ def test_a_failed_task_is_exit_code_1(run: Any, fleet: FakeFleet) -> None:
 # keys
 
 
-def test_a_new_key_s_secret_is_all_of_standard_output(run: Any, run_json: Any, fleet: FakeFleet) -> None:
+def test_a_new_key_s_secret_is_all_of_standard_output(run: Any, run_json: Any, fleet: FakeGateway) -> None:
     secret = run("keys", "create", "ci").stdout
     assert secret == "ossa_sk_fake1\n"
     assert fleet.sent() == {"name": "ci"}

@@ -12,7 +12,7 @@ from ossa.cli.report import run_examples
 from ossa.contracts.errors import FleetBusy
 from ossa.contracts.fleet import POOLS
 from ossa.manifest import catalogue
-from ossa.sdk.testing import FakeFleet
+from ossa.sdk.testing import FakeGateway
 
 HELLO = ({"role": "user", "content": "Hello"},)
 
@@ -21,7 +21,7 @@ def example(**fields: object) -> Example:
     return Example.model_validate({"name": "it", "kind": "chat", "model": "auto", "messages": HELLO, **fields})
 
 
-def run(fleet: FakeFleet, *examples: Example) -> tuple[ExampleReport, str]:
+def run(fleet: FakeGateway, *examples: Example) -> tuple[ExampleReport, str]:
     out = io.StringIO()
     report = run_examples(
         "http://fleet", "key", Console(file=out, width=200), examples=examples, timeout_s=5, transport=fleet
@@ -46,7 +46,7 @@ def test_the_bundled_tool_example_names_an_agent_of_the_catalogue_that_has_the_t
 
 @pytest.mark.parametrize("kind", ["chat", "stream", "task"])
 def test_a_good_answer_of_each_kind_is_ok_with_its_facts(kind: str) -> None:
-    fleet = FakeFleet()
+    fleet = FakeGateway()
     fleet.say("A fine answer.")
     report, shown = run(fleet, example(kind=kind, model="pool/security"))
     (result,) = report.results
@@ -58,7 +58,7 @@ def test_a_good_answer_of_each_kind_is_ok_with_its_facts(kind: str) -> None:
 
 
 def test_an_empty_answer_is_not_ok() -> None:
-    fleet = FakeFleet()
+    fleet = FakeGateway()
     fleet.say("  ")
     report, shown = run(fleet, example())
     assert not report.ok
@@ -66,15 +66,15 @@ def test_an_empty_answer_is_not_ok() -> None:
 
 
 def test_a_tool_counts_only_with_its_result_in_the_journal() -> None:
-    report, _ = run(FakeFleet(), example(expect_tool="calculator"))
+    report, _ = run(FakeGateway(), example(expect_tool="calculator"))
     assert report.ok
-    report, shown = run(FakeFleet(), example(expect_tool="clock"))
+    report, shown = run(FakeGateway(), example(expect_tool="clock"))
     assert not report.ok
     assert "the tool clock gave no result (results came from: calculator)" in shown
 
 
 def test_another_pool_than_the_one_asked_is_not_ok() -> None:
-    fleet = FakeFleet()
+    fleet = FakeGateway()
     fleet.answer_from = "community"
     report, shown = run(fleet, example(model="pool/security"))
     assert not report.ok
@@ -82,7 +82,7 @@ def test_another_pool_than_the_one_asked_is_not_ok() -> None:
 
 
 def test_an_answer_that_differs_from_the_journal_is_not_ok() -> None:
-    fleet = FakeFleet()
+    fleet = FakeGateway()
     fleet.journal_says = "something else"
     report, shown = run(fleet, example())
     assert not report.ok
@@ -90,7 +90,7 @@ def test_an_answer_that_differs_from_the_journal_is_not_ok() -> None:
 
 
 def test_a_request_that_fails_is_a_row_and_the_others_still_run() -> None:
-    fleet = FakeFleet()
+    fleet = FakeGateway()
     fleet.fail_next(*(FleetBusy("no free agent", retry_after_s=0.01) for _ in range(3)))
     report, shown = run(fleet, example(name="first"), example(name="second"))
     assert [result.ok for result in report.results] == [False, True]

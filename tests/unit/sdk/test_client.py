@@ -15,7 +15,7 @@ import ossa
 from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.errors import FleetBusy, InvalidRequest, NotFound, NotReady, TimedOut, Unauthenticated
 from ossa.sdk.errors import UnexpectedAnswer, Unreachable
-from ossa.sdk.testing import FakeFleet
+from ossa.sdk.testing import FakeGateway
 
 SECRET = "ossa_sk_" + "s" * 43
 Ask = Callable[..., Any]
@@ -39,12 +39,12 @@ class Either:
 
 
 @pytest.fixture
-def fleet() -> FakeFleet:
-    return FakeFleet()
+def fleet() -> FakeGateway:
+    return FakeGateway()
 
 
 @pytest.fixture(params=["blocking", "asyncio"])
-async def either(request: pytest.FixtureRequest, fleet: FakeFleet) -> AsyncIterator[Either]:
+async def either(request: pytest.FixtureRequest, fleet: FakeGateway) -> AsyncIterator[Either]:
     if request.param == "blocking":
         with ossa.connect("http://fleet", SECRET, transport=fleet) as client:
             yield Either(client)
@@ -53,7 +53,7 @@ async def either(request: pytest.FixtureRequest, fleet: FakeFleet) -> AsyncItera
             yield Either(client)
 
 
-async def test_a_text_is_asked_and_answered(either: Either, fleet: FakeFleet) -> None:
+async def test_a_text_is_asked_and_answered(either: Either, fleet: FakeGateway) -> None:
     fleet.say("Paris")
     answer = await either(lambda c: c.chat("Capital?", model="pool/security", temperature=0.2))
     assert str(answer) == answer.text == "Paris"
@@ -70,13 +70,13 @@ async def test_a_text_is_asked_and_answered(either: Either, fleet: FakeFleet) ->
     assert request.headers["user-agent"].startswith("ossa-python/")
 
 
-async def test_messages_are_sent_as_they_are(either: Either, fleet: FakeFleet) -> None:
+async def test_messages_are_sent_as_they_are(either: Either, fleet: FakeGateway) -> None:
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     await either(lambda c: c.chat(messages))
     assert fleet.sent()["messages"] == messages
 
 
-async def test_a_streamed_answer_comes_in_pieces_and_as_a_whole(either: Either, fleet: FakeFleet) -> None:
+async def test_a_streamed_answer_comes_in_pieces_and_as_a_whole(either: Either, fleet: FakeGateway) -> None:
     fleet.say("one two three")
     stream = await either(lambda c: c.chat("Count", stream=True))
     pieces = await either.all(lambda _: stream)
@@ -87,14 +87,14 @@ async def test_a_streamed_answer_comes_in_pieces_and_as_a_whole(either: Either, 
     assert fleet.sent()["stream_options"] == {"include_usage": True}
 
 
-async def test_a_streamed_answer_that_breaks_off_is_an_error(either: Either, fleet: FakeFleet) -> None:
+async def test_a_streamed_answer_that_breaks_off_is_an_error(either: Either, fleet: FakeGateway) -> None:
     fleet.cut_next_stream(after_events=1)
     with pytest.raises(Unreachable, match="broke"):
         await either.all(lambda c: c.chat("Count", stream=True))
 
 
 async def test_a_broken_connection_is_sent_again_under_the_same_idempotency_key(
-    either: Either, fleet: FakeFleet
+    either: Either, fleet: FakeGateway
 ) -> None:
     fleet.drop_next()
     assert (await either(lambda c: c.chat("Hi"))).text == "hello"
@@ -103,7 +103,7 @@ async def test_a_broken_connection_is_sent_again_under_the_same_idempotency_key(
 
 
 async def test_closing_a_stream_may_cancel_its_task_so_it_carries_only_a_given_key(
-    either: Either, fleet: FakeFleet
+    either: Either, fleet: FakeGateway
 ) -> None:
     await either.all(lambda c: c.chat("Hi", stream=True))
     assert "idempotency-key" not in fleet.requests[-1].headers
@@ -115,7 +115,7 @@ async def test_closing_a_stream_may_cancel_its_task_so_it_carries_only_a_given_k
     assert fleet.requests[-1].headers["idempotency-key"] == "mine"
 
 
-async def test_two_chats_carry_two_idempotency_keys_and_a_given_one_is_kept(either: Either, fleet: FakeFleet) -> None:
+async def test_two_chats_carry_two_idempotency_keys_and_a_given_one_is_kept(either: Either, fleet: FakeGateway) -> None:
     await either(lambda c: c.chat("Hi"))
     await either(lambda c: c.chat("Hi"))
     await either(lambda c: c.tasks.create("Hi", idempotency_key="mine"))
@@ -124,14 +124,14 @@ async def test_two_chats_carry_two_idempotency_keys_and_a_given_one_is_kept(eith
     assert keys[2] == "mine"
 
 
-async def test_making_a_key_is_never_repeated_blindly(either: Either, fleet: FakeFleet) -> None:
+async def test_making_a_key_is_never_repeated_blindly(either: Either, fleet: FakeGateway) -> None:
     fleet.drop_next()
     with pytest.raises(Unreachable):
         await either(lambda c: c.keys.create("ci"))
     assert len(fleet.requests) == 1
 
 
-async def test_a_full_fleet_is_asked_again_and_then_reported(either: Either, fleet: FakeFleet) -> None:
+async def test_a_full_fleet_is_asked_again_and_then_reported(either: Either, fleet: FakeGateway) -> None:
     fleet.fail_next(FleetBusy("full", retry_after_s=0.01))
     assert (await either(lambda c: c.chat("Hi"))).text == "hello"
     fleet.fail_next(*(FleetBusy("full", retry_after_s=0.01) for _ in range(3)))
@@ -139,7 +139,7 @@ async def test_a_full_fleet_is_asked_again_and_then_reported(either: Either, fle
         await either(lambda c: c.chat("Hi"))
 
 
-async def test_errors_of_the_fleet_arrive_as_they_left(either: Either, fleet: FakeFleet) -> None:
+async def test_errors_of_the_fleet_arrive_as_they_left(either: Either, fleet: FakeGateway) -> None:
     fleet.fail_next(Unauthenticated("The key is unknown."))
     with pytest.raises(Unauthenticated, match="unknown"):
         await either(lambda c: c.chat("Hi"))
@@ -149,13 +149,13 @@ async def test_errors_of_the_fleet_arrive_as_they_left(either: Either, fleet: Fa
     assert caught.value.param == "messages"
 
 
-async def test_an_answer_that_cannot_be_read_is_named(either: Either, fleet: FakeFleet) -> None:
+async def test_an_answer_that_cannot_be_read_is_named(either: Either, fleet: FakeGateway) -> None:
     fleet._routes.insert(0, ("GET", __import__("re").compile("/version"), lambda _: httpx.Response(200, text="<html>")))
     with pytest.raises(UnexpectedAnswer, match="GET /version answered 200"):
         await either(lambda c: c.version())
 
 
-async def test_a_task_is_made_waited_for_and_read(either: Either, fleet: FakeFleet) -> None:
+async def test_a_task_is_made_waited_for_and_read(either: Either, fleet: FakeGateway) -> None:
     fleet.say("done")
     task = await either(lambda c: c.tasks.create("Work", metadata={"ticket": 7}, timeout_s=30, max_tokens=5))
     assert fleet.sent() == {
@@ -172,14 +172,14 @@ async def test_a_task_is_made_waited_for_and_read(either: Either, fleet: FakeFle
     assert (await either(lambda c: c.tasks.cancel(task.id))).ended
 
 
-async def test_waiting_ends_at_its_deadline_and_says_the_task_goes_on(either: Either, fleet: FakeFleet) -> None:
+async def test_waiting_ends_at_its_deadline_and_says_the_task_goes_on(either: Either, fleet: FakeGateway) -> None:
     task = await either(lambda c: c.tasks.create("Work"))
     fleet.tasks[task.id]["status"] = "running"
     with pytest.raises(TimedOut, match="goes on"):
         await either(lambda c: c.tasks.wait(task.id, timeout_s=0.03, poll_s=0.01))
 
 
-async def test_a_failed_task_can_raise_what_it_failed_with(either: Either, fleet: FakeFleet) -> None:
+async def test_a_failed_task_can_raise_what_it_failed_with(either: Either, fleet: FakeGateway) -> None:
     task = await either(lambda c: c.tasks.create("Work"))
     fleet.tasks[task.id] |= {
         "status": "failed",
@@ -203,7 +203,7 @@ async def test_the_events_of_a_task_come_in_order_to_their_end(either: Either) -
     assert [(event.id, event.type) for event in later] == [("2", "step"), ("2", "end")]
 
 
-async def test_broken_events_are_taken_up_where_they_broke(either: Either, fleet: FakeFleet) -> None:
+async def test_broken_events_are_taken_up_where_they_broke(either: Either, fleet: FakeGateway) -> None:
     task = await either(lambda c: c.tasks.create("Work"))
     fleet.cut_next_stream(after_events=2)
     events = await either.all(lambda c: c.tasks.events(task.id))
@@ -211,14 +211,14 @@ async def test_broken_events_are_taken_up_where_they_broke(either: Either, fleet
     assert fleet.requests[-1].headers["last-event-id"] == "1"
 
 
-async def test_events_of_a_fleet_that_stays_away_end_in_an_error(either: Either, fleet: FakeFleet) -> None:
+async def test_events_of_a_fleet_that_stays_away_end_in_an_error(either: Either, fleet: FakeGateway) -> None:
     task = await either(lambda c: c.tasks.create("Work"))
     fleet.fail_next(*(NotReady("starting") for _ in range(9)))
     with pytest.raises(NotReady):
         await either.all(lambda c: c.tasks.events(task.id))
 
 
-async def test_agents_and_pools_are_listed_and_shown_as_tables(either: Either, fleet: FakeFleet) -> None:
+async def test_agents_and_pools_are_listed_and_shown_as_tables(either: Either, fleet: FakeGateway) -> None:
     agents = await either(lambda c: c.agents.list(pool="security"))
     assert [agent.id for agent in agents] == ["security-000"]
     assert "<td>security-000</td>" in agents._repr_html_()
@@ -230,7 +230,7 @@ async def test_agents_and_pools_are_listed_and_shown_as_tables(either: Either, f
         await either(lambda c: c.agents.get("nobody"))
 
 
-async def test_all_agents_come_however_many_pages_they_fill(either: Either, fleet: FakeFleet) -> None:
+async def test_all_agents_come_however_many_pages_they_fill(either: Either, fleet: FakeGateway) -> None:
     fleet.page_size = 2
     agents = await either(lambda c: c.agents.list())
     assert [agent.id for agent in agents] == sorted(agent.id for agent in agents)
@@ -238,12 +238,12 @@ async def test_all_agents_come_however_many_pages_they_fill(either: Either, flee
     assert len(fleet.requests) == 3
 
 
-async def test_tables_escape_what_a_manifest_may_hold(either: Either, fleet: FakeFleet) -> None:
+async def test_tables_escape_what_a_manifest_may_hold(either: Either, fleet: FakeGateway) -> None:
     fleet.pools = {"<script>": 1}
     assert "<script>" not in (await either(lambda c: c.pools.list()))._repr_html_()
 
 
-async def test_the_fleet_is_changed_through_operations(either: Either, fleet: FakeFleet) -> None:
+async def test_the_fleet_is_changed_through_operations(either: Either, fleet: FakeGateway) -> None:
     operation = await either(lambda c: c.pools.scale("security", 5))
     assert not operation.ended
     assert (await either(lambda c: c.operations.wait(operation.id))).status == "succeeded"
@@ -260,7 +260,7 @@ async def test_the_fleet_is_changed_through_operations(either: Either, fleet: Fa
 
 
 @pytest.mark.parametrize("form", ["text", "file", "mapping", "spec"])
-async def test_a_manifest_is_applied_in_any_form(either: Either, fleet: FakeFleet, form: str, tmp_path: Path) -> None:
+async def test_a_manifest_is_applied_in_any_form(either: Either, fleet: FakeGateway, form: str, tmp_path: Path) -> None:
     text = '{"apiVersion": "ossa/v0.5.0"}'
     (tmp_path / "agent.yaml").write_text(text)
     forms = {
@@ -274,7 +274,7 @@ async def test_a_manifest_is_applied_in_any_form(either: Either, fleet: FakeFlee
 
 
 async def test_a_manifest_that_cannot_be_read_is_refused_before_anything_is_sent(
-    either: Either, fleet: FakeFleet, tmp_path: Path
+    either: Either, fleet: FakeGateway, tmp_path: Path
 ) -> None:
     for bad in (tmp_path / "absent.yaml", AgentSpec(name="a", dialect="ossa/v1")):
         with pytest.raises(InvalidRequest):
@@ -300,14 +300,14 @@ async def test_a_new_key_shows_its_secret_once_and_masks_it(either: Either) -> N
     assert not hasattr(listed, "secret")
 
 
-async def test_an_unwell_fleet_is_an_answer_not_an_error(either: Either, fleet: FakeFleet) -> None:
+async def test_an_unwell_fleet_is_an_answer_not_an_error(either: Either, fleet: FakeGateway) -> None:
     assert (await either(lambda c: c.health())).ok
     fleet.healthy = False
     health = await either(lambda c: c.health())
     assert (health.ok, health.faults) == (False, ("store: no answer",))
 
 
-async def test_ids_cannot_leave_their_place_in_the_path(either: Either, fleet: FakeFleet) -> None:
+async def test_ids_cannot_leave_their_place_in_the_path(either: Either, fleet: FakeGateway) -> None:
     with pytest.raises(NotFound):
         await either(lambda c: c.tasks.get("../keys"))
     assert fleet.requests[-1].url.raw_path == b"/api/v1/tasks/..%2Fkeys"
