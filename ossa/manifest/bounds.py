@@ -1,4 +1,4 @@
-"""What a manifest may cost to read. Real ones stay under 40 kB, 1,500 values and 12 levels."""
+"""What a manifest may cost to read. Real ones stay under 40 kB."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ MAX_CHARS = 2 * MAX_BYTES
 
 MAX_ALIASES = 1_000
 """`*name` uses in one file."""
+
+MAX_DOCUMENTS = 1_000
+"""Documents in one file."""
+
+MAX_TOOLS = 1_000
+"""Tools of one agent."""
+
+MAX_NAME = 253
+"""Characters of an agent's or a tool's name."""
 
 MAX_INT = 2**63 - 1
 MIN_INT = -(2**63)

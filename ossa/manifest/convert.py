@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ossa.contracts.agent_spec import AgentSpec
+from ossa.manifest.bounds import MAX_NAME
 from ossa.manifest.digest import digest
 from ossa.manifest.fields.autonomy import read_autonomy
 from ossa.manifest.fields.capabilities import read_capabilities
@@ -16,8 +17,6 @@ from ossa.manifest.fields.role import read_role
 from ossa.manifest.fields.tools import read_tools
 from ossa.manifest.layout import Keys, Layout
 from ossa.manifest.place import Place
-
-_MAX_NAME = 253
 
 
 def convert(root: Place, dialect: str, layout: Layout) -> AgentSpec:
@@ -57,6 +56,6 @@ def _name(root: Place, paths: Sequence[Keys]) -> str:
         raise place.fail("a name")
     if "{{" in name or "${" in name:
         raise place.fail("a name without placeholders", problem=f"is {name[:60]!r}: an unfilled template")
-    if len(name) > _MAX_NAME or not name.isprintable():
-        raise place.fail(f"a name of at most {_MAX_NAME} printable characters on one line")
+    if len(name) > MAX_NAME or not name.isprintable():
+        raise place.fail(f"a name of at most {MAX_NAME} printable characters on one line")
     return name

@@ -10,6 +10,8 @@ from ossa.manifest.place import Place
 
 KNOWN = "ossa/v0.2.2 to ossa/v0.9.x, ossa/v1, @bluefly/ossa/v0.1.9, `ossa: 0.1.8` or `ossaVersion: 1.0`"
 
+_MAX_KIND = 100
+
 _BY_API_VERSION = (
     (api_version.VERSION, api_version.LAYOUT),
     (v0_1_9.VERSION, v0_1_9.LAYOUT),
@@ -31,6 +33,8 @@ def detect(root: Place) -> Detected:
     if not isinstance(root.value, dict):
         raise root.fail("a mapping with apiVersion, kind, metadata and spec")
     kind = root.at("kind").text("a word, such as Agent")
+    if len(kind) > _MAX_KIND or not kind.isprintable():
+        raise root.at("kind").fail("a word, such as Agent")
     for name, read in (("apiVersion", _api_version), ("ossa", _ossa), ("ossaVersion", _ossa_version)):
         if root.at(name).value is not None:
             return read(root, kind)

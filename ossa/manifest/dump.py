@@ -22,8 +22,7 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
 
 def _text(dumper: Any, text: str) -> yaml.Node:
     is_block = "\n" in text and text.isascii() and all(_is_block_line(line) for line in text.split("\n"))
-    style = "|" if is_block and not text.startswith((" ", "\n")) else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)  # type: ignore[no-any-return]
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if is_block else None)  # type: ignore[no-any-return]
 
 
 def _is_block_line(line: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from ossa.manifest.bounds import MAX_CHARS
+
 _VARIABLE = re.compile(
     r"""\$\{ ([A-Za-z_][A-Za-z0-9_]*)                      # the name; `${outputs.x}` and `${{ x }}` are not ours
         (?: (:?-) ( (?: [^{}$] | \$(?!\{) | \$\{[^{}]*\} )*+ ) )?  # a default, which may hold one more variable
@@ -13,16 +15,30 @@ _VARIABLE = re.compile(
 )
 
 
+class TooLong(ValueError):
+    """Few characters of text can ask for a long variable many times."""
+
+
 def expand(text: str, env: Mapping[str, str]) -> str:
     """`text` with variables put in, as a shell would.
 
     `:-` takes the default when the variable is unset or empty, `-` when it is
     unset. Unset without a default it stays as written. What a variable holds
-    is not expanded again.
+    is not expanded again. Raises `TooLong`.
     """
     if "${" not in text:
         return text
-    return _VARIABLE.sub(lambda match: _value(match, env), text)
+    length = len(text)
+
+    def put_in(match: re.Match[str]) -> str:
+        nonlocal length
+        value = _value(match, env)
+        length += len(value)
+        if length > MAX_CHARS:
+            raise TooLong(f"expands to more than {MAX_CHARS} characters")
+        return value
+
+    return _VARIABLE.sub(put_in, text)
 
 
 def unresolved(text: str) -> str | None:

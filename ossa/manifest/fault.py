@@ -6,16 +6,20 @@ from ossa.contracts.errors import ManifestError
 
 Path = tuple[str | int, ...]
 
+_MAX_SHOWN = 60
+"""Characters of a value, or of one key, that an error quotes."""
+
 
 def path_text(path: Path) -> str:
-    """`("spec", "tools", 0, "name")` as `spec.tools[0].name`; the root is empty."""
+    """`("spec", "tools", 0)` as `spec.tools[0]`; the root is empty. Odd keys are escaped, long ones cut."""
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += f".{part}" if text else part
-    return text
+            key = part if part.isprintable() and len(part) <= _MAX_SHOWN else shown(part)
+            text += f".{key}" if text else key
+    return text if len(text) <= 4 * _MAX_SHOWN else f"...{text[-4 * _MAX_SHOWN :]}"
 
 
 def fault(
@@ -35,5 +39,5 @@ def fault(
 
 def shown(value: object) -> str:
     """A value as an error may quote it: short, on one line."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    text = repr(value[: _MAX_SHOWN + 1] if isinstance(value, str) else value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."

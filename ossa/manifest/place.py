@@ -10,7 +10,7 @@ from typing import Any
 
 from ossa.contracts.errors import ManifestError
 from ossa.manifest.bounds import MAX_INT
-from ossa.manifest.expand import expand, unresolved
+from ossa.manifest.expand import TooLong, expand, unresolved
 from ossa.manifest.fault import Path, fault, shown
 from ossa.manifest.tree import Tree
 
@@ -78,7 +78,7 @@ class Place:
             return default
         if isinstance(value, bool):
             return "true" if value else "false"
-        return expand(value, self.env).strip() or default if isinstance(value, str) else str(value)
+        return self._expanded(value) or default if isinstance(value, str) else str(value)
 
     def whole(self, minimum: int) -> int | None:
         """A whole number, also as text. None where nothing is written. Raises for anything else."""
@@ -100,7 +100,7 @@ class Place:
     def seconds(self, unit: float = 1.0) -> float | None:
         """A time above zero in seconds: a number of `unit` seconds, or text such as `90s`, `5m`, `500ms`."""
         expected = "a time above zero, such as 90 or 90s" if unit == 1.0 else "a number of milliseconds above zero"
-        duration = _DURATION.match(expand(self.value, self.env).strip()) if isinstance(self.value, str) else None
+        duration = _DURATION.match(self._expanded(self.value)) if isinstance(self.value, str) else None
         if duration:
             suffix = duration[2] if duration[2] == "ms" else duration[2][0]
             value: float | None = float(duration[1]) * _SECONDS[suffix]
@@ -111,12 +111,18 @@ class Place:
             raise self.fail(expected)
         return value
 
+    def _expanded(self, written: str) -> str:
+        try:
+            return expand(written, self.env).strip()
+        except TooLong as error:
+            raise self.fail("shorter text", problem=str(error)) from None
+
     def _number(self, expected: str) -> int | float | None:
         value = self.value
         if value is None:
             return None
         if isinstance(value, str):
-            text = expand(value, self.env).strip()
+            text = self._expanded(value)
             variable = unresolved(text)
             if variable:
                 raise self.fail(expected, problem=f"is {shown(value)}, and variable {variable} is not set")

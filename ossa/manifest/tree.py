@@ -124,10 +124,14 @@ class TreeBuilder:
     def refuse(self, problem: str, line: int | None, expected: str = "") -> ManifestError:
         """An error at the value being read."""
         error = fault(problem, source=self.source, line=line, path=self._path(), expected=expected)
-        root = self._stack[0].value if self._stack else None
-        if isinstance(root, dict) and isinstance(root.get("kind"), str):
-            error.details["kind"] = root["kind"]
+        error.details["kind"] = self.kind()
         return error
+
+    def kind(self) -> str:
+        """The `kind` of the document being read, as far as it got; empty for none."""
+        root = self._stack[0].value if self._stack else None
+        kind = root.get("kind") if isinstance(root, dict) else None
+        return kind if isinstance(kind, str) else ""
 
     def _open(self, value: dict[str, Any] | list[Any], line: int, anchor: str | None) -> None:
         if self._key_due():

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from ossa.contracts.errors import ManifestError
+from ossa.manifest.bounds import MAX_DOCUMENTS
 from ossa.manifest.fault import fault
 from ossa.manifest.scalars import BadScalar, Scalar, plain
 from ossa.manifest.tree import Tree, TreeBuilder
@@ -25,6 +26,7 @@ def read_yaml(text: str, source: str, parser: Any = PARSERS[0]) -> Iterator[Tree
     """Each document of `text` that is not empty, as soon as it is complete. Raises `ManifestError`."""
     builder = TreeBuilder(source)
     empty = True
+    documents = 0
     try:
         for event in yaml.parse(text, Loader=parser):
             if isinstance(event, yaml.DocumentStartEvent):
@@ -32,11 +34,18 @@ def read_yaml(text: str, source: str, parser: Any = PARSERS[0]) -> Iterator[Tree
             elif isinstance(event, yaml.DocumentEndEvent):
                 tree = builder.finish()
                 if not empty:
+                    documents += 1
+                    if documents > MAX_DOCUMENTS:
+                        raise fault(
+                            f"holds more than {MAX_DOCUMENTS} documents", source=source, expected="several files"
+                        )
                     yield tree
             else:
                 empty = _feed(builder, event) and empty
     except yaml.YAMLError as error:
-        raise _syntax_fault(error, source) from None
+        refusal = _syntax_fault(error, source)
+        refusal.details["kind"] = builder.kind()
+        raise refusal from None
 
 
 def _feed(builder: TreeBuilder, event: Any) -> bool:

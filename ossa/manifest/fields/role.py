@@ -18,9 +18,14 @@ def read_role(root: Place, titles: Sequence[Keys], instructions: Sequence[Keys],
     role = next((text for path in titles if (text := root.at(*path).text())), "")
     told = next((text for path in instructions if (text := _prompt(root.at(*path)))), "")
     parts = [role] if told in role else [role, told]
-    if len(" ".join(parts).split()) <= 2:
+    if _is_title(" ".join(parts)):
         parts.append(description)
     return "\n\n".join(part for part in parts if part)
+
+
+def _is_title(text: str) -> bool:
+    """Up to three words and no sentence: `security-auditor`, `Research Assistant`, nothing at all."""
+    return len(text.split()) <= 3 and not text.strip().endswith((".", "!", "?"))
 
 
 def _prompt(place: Place) -> str:
