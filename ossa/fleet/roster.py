@@ -25,10 +25,12 @@ ADOPT_TIMEOUT_S = 10.0
 ASSIGN_TIMEOUT_S = 15.0
 PROBE_TIMEOUT_S = 5.0
 MISSED_PROBES = 3
-SHORT_LIFE_S = 10.0
-"""An agent that dies sooner counts as one that failed to start: its next start waits."""
-
 MAX_BACKOFF_S = 60.0
+"""Between tries to start an agent that does not start."""
+
+SHORT_LIFE_S = 3.0
+SHORT_LIFE_BACKOFF_S = 5.0
+"""An agent that dies so soon after it was ready waits so long at most, and not at all the first time."""
 
 ProcessDecision = StartAgent | StartStandby | AssignStandby | Drain | Kill
 
@@ -271,7 +273,7 @@ class Roster:
             log.warning("agent_lost", extra=_about(member, reason=reason))
             self._meters.lost(member.view().pool or STANDBY_POOL)
             if member.ready_at is not None and self._now() - member.ready_at < SHORT_LIFE_S:
-                self._failed(member, reason)
+                self._failed(member, reason, started=True)
             else:
                 self.failures.pop(_key(member), None)
         self._changed()
@@ -279,12 +281,14 @@ class Roster:
     def _forget(self, member: Member) -> bool:
         return self.members.pop(member.incarnation, None) is not None
 
-    def _failed(self, member: Member, reason: str) -> None:
+    def _failed(self, member: Member, reason: str, *, started: bool = False) -> None:
         key = _key(member)
         known = self.failures.get(key)
         # An agent that was up for long between two failures starts counting anew.
         count = 1 if known is None or self._now() - known.retry_at > MAX_BACKOFF_S else known.count + 1
         backoff = min(MAX_BACKOFF_S, 2.0 ** (count - 1))
+        if started:
+            backoff = 0.0 if count == 1 else min(SHORT_LIFE_BACKOFF_S, backoff)
         self.failures[key] = Failure(count=count, reason=reason[:300], retry_at=self._now() + backoff)
         log.warning("agent_failed", extra=_about(member, reason=reason[:300], count=count, backoff_s=backoff))
         self._meters.failed()
