@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ossa.agent.builtin_tools import BUILTIN_TOOLS, builtin_tool
 from ossa.agent.tools import Tool
@@ -18,13 +17,12 @@ ReadStatus = Callable[[], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
 _SEPARATORS = re.compile(r"[^A-Za-z0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
-class BoundTools:
+class BoundTools(NamedTuple):
     """A manifest's tools that may run, by the name the model calls them; `missing` are not on the allow-list."""
 
-    tools: Mapping[str, Tool] = field(default_factory=dict)
-    configs: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    missing: tuple[str, ...] = ()
+    tools: Mapping[str, Tool]
+    configs: Mapping[str, dict[str, Any]]
+    missing: tuple[str, ...]
 
 
 class ToolRegistry:

@@ -30,7 +30,7 @@ at_most_once:  it must not run again; the model is told that the outcome is unkn
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ToolContext:
     """What a tool may know about the call. The key is the same whenever this very call is run again."""
 
@@ -46,7 +46,7 @@ class ArgumentsInvalid(ValueError):
     """The model's arguments do not fit the tool's schema. The message is written for the model."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tool:
     """One tool. `call` takes the arguments by name, and `context` if `takes_context`; it may be async.
 

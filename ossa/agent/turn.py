@@ -33,7 +33,7 @@ TOOL_PARALLELISM = 8
 _CANCEL_GRACE_S = 1.0
 
 
-@dataclass(slots=True)
+@dataclass
 class TurnCounters:
     """What an agent has done since it was assigned. `failed` counts turns by error code."""
 

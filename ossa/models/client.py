@@ -32,7 +32,7 @@ _OURS = frozenset({401, 402, 403, 404, 405})
 """Refusals the request did not cause: the key, the account, the URL or the model's name in settings."""
 
 
-@dataclass(slots=True)
+@dataclass
 class ClientCounters:
     """What a client has done since it was made. `failures` counts calls, not tries."""
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import httptools
@@ -41,8 +41,7 @@ class TooLarge(HttpFailed):
     """The answer is larger than the caller takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where an endpoint listens, and the path its calls begin with."""
 
     scheme: str

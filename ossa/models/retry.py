@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 RETRY_AFTER_CAP_S = 60.0
 """The longest wait an endpoint may ask of us; a longer one is given up, because the caller is waiting."""
@@ -11,8 +11,7 @@ RETRY_AFTER_CAP_S = 60.0
 _RETRIED = frozenset({408, 409, 425, 429})
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(NamedTuple):
     """`max_retries` tries after the first. Waits double from `backoff_s` up to `cap_s`, with full jitter."""
 
     max_retries: int = 3
