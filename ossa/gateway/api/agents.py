@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from typing import Annotated
@@ -74,8 +75,8 @@ async def get_agent(request: Request, agent_id: str, caller: AgentsReader) -> Re
 async def create_agent(request: Request, caller: AgentsWriter, body: JsonBody) -> Response:
     parts = parts_of(request)
     order = checked(AgentBody, body)
-    spec = parts.read_manifest(order.manifest)
-    pool = known_pool(parts, order.pool) if order.pool else spec.pool or DEFAULT_POOL
+    spec = await asyncio.to_thread(parts.read_manifest, order.manifest)
+    pool = known_pool(parts, order.pool) if order.pool else _wanted_pool(parts, spec)
     agent = DesiredAgent(agent_id=_new_agent_id(spec), pool=pool, tenant=caller.tenant, spec=spec)
     await parts.fleet.spawn_agent(agent)
     headers = {"location": f"/api/v1/agents/{agent.agent_id}"}
@@ -170,6 +171,14 @@ def _starting(agent: DesiredAgent) -> AgentView:
         state="starting",
         slots=spec.limits.max_concurrent_requests or 1,
     )
+
+
+def _wanted_pool(parts: ApiParts, spec: AgentSpec) -> str:
+    """What the manifest asks for, if there is such a pool."""
+    try:
+        return known_pool(parts, spec.pool or DEFAULT_POOL)
+    except NotFound:
+        return DEFAULT_POOL
 
 
 def _new_agent_id(spec: AgentSpec) -> str:

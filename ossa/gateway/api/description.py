@@ -30,6 +30,20 @@ REASONS = {
 }
 
 _TEXT = {"schema": {"type": "string"}}
+EVENTS = {
+    "text/event-stream": {
+        "schema": {
+            "description": "one server-sent event",
+            "type": "object",
+            "required": ["data"],
+            "properties": {
+                "id": {"type": "string"},
+                "event": {"type": "string"},
+                "data": {"type": "string", "description": "JSON, or `[DONE]`"},
+            },
+        }
+    }
+}
 _REQUEST_ID = {"x-request-id": {"description": "the request's id, in every log line about it", **_TEXT}}
 _RETRY_AFTER = {"retry-after": {"description": "seconds", "schema": {"type": "integer", "minimum": 1}}}
 _WWW_AUTHENTICATE = {"www-authenticate": _TEXT}
@@ -104,7 +118,7 @@ def _success(
     if content is not None:
         said["content"] = content
     if also_streams:
-        said["content"] = {"text/event-stream": _TEXT}
+        said["content"] = EVENTS
     return said
 
 

@@ -78,6 +78,7 @@ class Problem(BaseModel):
     request_id: str
     param: str | None = None
     errors: list[FieldFault] | None = None
+    details: dict[str, Any] | None = Field(None, description="facts for machines, such as a manifest's line and path")
 
 
 class OpenAIErrorBody(BaseModel):
@@ -107,7 +108,7 @@ def failure_answer(request: Request, error: OssaError, headers: Mapping[str, str
         detail=error.message,
         param=error.param,
         headers={**_error_headers(error), **(headers or {})},
-        errors=error.details.get("errors"),
+        details=error.details,
     )
 
 
@@ -194,7 +195,7 @@ def _answer(
     detail: str,
     param: str | None,
     headers: Mapping[str, str],
-    errors: Any = None,
+    details: Mapping[str, Any] | None = None,
 ) -> Response:
     request_id = request_id_of(request)
     if request.url.path.startswith("/v1/"):
@@ -215,8 +216,8 @@ def _answer(
     }
     if param is not None:
         body["param"] = param
-    if errors:
-        body["errors"] = errors
+    if details:
+        body |= {"errors": details["errors"]} if "errors" in details else {"details": details}
     return json_answer(body, status=status, headers=headers, media_type=PROBLEM_MEDIA_TYPE)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -72,7 +74,7 @@ async def scale_pool(request: Request, name: str, caller: FleetWriter, body: Jso
 async def apply_manifest(request: Request, name: str, caller: FleetWriter, body: JsonBody) -> Response:
     parts = parts_of(request)
     pool = known_pool(parts, name)
-    spec = parts.read_manifest(checked(ManifestBody, body).manifest)
+    spec = await asyncio.to_thread(parts.read_manifest, checked(ManifestBody, body).manifest)
     order = {"manifest": spec.model_dump(mode="json"), "pool": pool}
     return started(await parts.fleet.submit("apply", order, tenant=caller.tenant))
 

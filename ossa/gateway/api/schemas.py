@@ -174,8 +174,18 @@ class AgentPage(BaseModel):
 Manifest = dict[str, Any] | Annotated[str, Field(min_length=1)]
 
 
+EXAMPLE_MANIFEST: dict[str, Any] = {
+    "apiVersion": "ossa/v0.5.0",
+    "kind": "Agent",
+    "metadata": {"name": "reviewer", "version": "1.0.0", "description": "Reviews changes."},
+    "spec": {"role": "You review changes to code."},
+}
+
+
 class AgentBody(Closed):
     """A tenant's own agent."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"manifest": EXAMPLE_MANIFEST}})
 
     manifest: Manifest = Field(description="an OSSA manifest: a JSON object, or YAML or JSON text")
     pool: str | None = Field(None, min_length=1, max_length=63, description="default: what the manifest asks for")
@@ -183,6 +193,8 @@ class AgentBody(Closed):
 
 class ManifestBody(Closed):
     """A manifest for a pool."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"manifest": EXAMPLE_MANIFEST}})
 
     manifest: Manifest = Field(description="an OSSA manifest: a JSON object, or YAML or JSON text")
 
@@ -226,6 +238,10 @@ class ScaleToPhase4Body(Open):
 
 
 class ScaleBody(Closed):
+    """A pool's size."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"agents": 50}})
+
     agents: int = Field(ge=0, le=10_000, description="the pool's size afterwards")
 
 
@@ -235,6 +251,10 @@ class OperationList(BaseModel):
 
 class KeyBody(Closed):
     """A new key. `tenant` other than one's own is for the operator's admins."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"name": "notebook", "scopes": ["chat", "tasks"]}}
+    )
 
     name: str = Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]+$")
     scopes: list[Scope] = Field(min_length=1, default=[Scope.CHAT, Scope.TASKS, Scope.AGENTS_READ])

@@ -15,7 +15,7 @@ from ossa.contracts.stores import Journal
 from ossa.contracts.task import Task
 from ossa.gateway.api.answer import EventStream, event
 from ossa.gateway.api.caller import TasksCaller
-from ossa.gateway.api.description import describe
+from ossa.gateway.api.description import EVENTS, describe
 from ossa.gateway.api.parts import parts_of
 from ossa.gateway.api.tasks import check_task_id, task_view
 
@@ -26,7 +26,6 @@ LONGEST_WAIT_S = 0.5
 KEEP_ALIVE_S = 15.0
 MAX_SEQ = 2**31 - 1
 
-_EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
 _LAST_EVENT_ID = {
     "name": "Last-Event-ID",
     "in": "header",
@@ -43,7 +42,7 @@ def _described() -> dict[str, object]:
         "with the task (schema TaskView). A client that was cut off sends `Last-Event-ID` and misses nothing.",
         scope=Scope.TASKS,
         errors=(404,),
-        content=_EVENTS,
+        content=EVENTS,
     )
     said["openapi_extra"]["parameters"] = [_LAST_EVENT_ID]
     return said

@@ -1,0 +1,106 @@
+"""The gateway on Ray Serve. The only file of the gateway that knows Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+
+from ossa.contracts.configuration import GatewaySettings
+from ossa.contracts.errors import StoreUnavailable
+from ossa.contracts.fleet import FleetPort
+from ossa.contracts.stores import Stores
+from ossa.contracts.turn import AgentLink
+from ossa.gateway.api.parts import ApiParts
+from ossa.gateway.application import create_app
+
+DEPLOYMENT = "gateway"
+HEALTH_CHECK_S = 2.0
+DRAIN_S = 20.0
+OTHER_REQUESTS = 128
+"""Beside `max_inflight` chats: health checks, event streams, the fleet's own calls."""
+
+TOLERATED_S = 60.0
+"""How long a replica without a lease counts as well: a new replica would not reach the store either."""
+
+
+@dataclass(frozen=True)
+class GatewayParts:
+    """What a replica is built from; made in the replica's own process, on its event loop."""
+
+    stores: Stores
+    fleet: FleetPort
+    link: AgentLink
+    operator_tenant: str = "default"
+    close: Callable[[], Awaitable[None]] | None = None
+
+
+MakeParts = Callable[[], Awaitable[GatewayParts]]
+
+
+@serve.ingress()
+class Gateway:
+    """One replica: an API, a dispatcher, and the leases of what it accepted."""
+
+    async def __init__(self, settings: GatewaySettings, make_parts: MakeParts) -> None:  # type: ignore[misc]
+        self._gateway_parts = await make_parts()
+        self._gateway_settings = settings
+        self._gateway_app: FastAPI | None = None
+        self._unwell_since: float | None = None
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        parts = self._gateway_parts
+        self._gateway_app = create_app(
+            settings=self._gateway_settings,
+            stores=parts.stores,
+            fleet=parts.fleet,
+            link=parts.link,
+            operator_tenant=parts.operator_tenant,
+            replica=f"gateway-{os.getpid()}",
+            drain_s=DRAIN_S,
+        )
+        return self._gateway_app
+
+    async def check_health(self) -> None:
+        """Raises when this process, and not only the store, seems to be what is broken."""
+        api: ApiParts | None = getattr(getattr(self._gateway_app, "state", None), "parts", None)
+        if api is None:
+            return
+        if api.dispatcher.accepting:
+            self._unwell_since = None
+            return
+        now = asyncio.get_running_loop().time()
+        if self._unwell_since is None:
+            self._unwell_since = now
+        try:
+            async with asyncio.timeout(HEALTH_CHECK_S):
+                await api.stores.journal.ping()
+        except (StoreUnavailable, TimeoutError):
+            if now - self._unwell_since < TOLERATED_S:
+                return
+        else:
+            # The store answers and still there is no lease: give the loop a few rounds, then be replaced.
+            if now - self._unwell_since < 5 * self._gateway_settings.lease_ttl_s:
+                return
+        raise RuntimeError("The gateway has held no lease for too long.")
+
+
+def gateway_application(settings: GatewaySettings, make_parts: MakeParts) -> serve.Application:
+    """The Serve application. `make_parts` is pickled: let it hold settings, not connections."""
+    options: dict[str, Any] = {
+        "name": DEPLOYMENT,
+        "num_replicas": settings.replicas,
+        "max_ongoing_requests": settings.max_inflight + OTHER_REQUESTS,
+        "max_queued_requests": -1,
+        "health_check_period_s": 5,
+        "health_check_timeout_s": 15,
+        "graceful_shutdown_wait_loop_s": 0.5,
+        "graceful_shutdown_timeout_s": DRAIN_S + 10,
+        "ray_actor_options": {"num_cpus": 0},
+    }
+    return serve.deployment(**options)(Gateway).bind(settings, make_parts)
