@@ -1,0 +1,97 @@
+"""What the configured models cost, from the price list in the `genai-prices` package (no network).
+
+Runs in the composition root: the list is large, and agents get endpoints that carry their price.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from decimal import Decimal
+from urllib.parse import urlsplit
+
+from ossa.contracts.agent_spec import Tier
+from ossa.contracts.configuration import Endpoint, Models
+from ossa.contracts.value import Value
+
+log = logging.getLogger("ossa.cost")
+
+_PROBE_TOKENS = 1000
+"""Priced as a short call: a list with tiers by prompt size gives its first one."""
+
+
+class Price(Value):
+    """USD for a million tokens."""
+
+    input_usd_per_mtok: float
+    output_usd_per_mtok: float
+
+
+def priced(models: Models) -> Models:
+    """The same settings, each endpoint with its price where settings gave none.
+
+    A price in settings wins, also one of two. A model the list does not know
+    keeps None, counts as free, and is warned about (`model_price_unknown`).
+    """
+    tiers: dict[Tier, Endpoint] = {}
+    for tier, endpoint in models.tiers.items():
+        tiers[tier] = _priced(tier, endpoint)
+    return models.model_copy(update={"tiers": tiers})
+
+
+def find_price(model: str, base_url: str, *, price_as: str | None = None) -> Price | None:
+    """The price list's answer for an endpoint; None when it has none.
+
+    `price_as` (`gpt-4o`, or with its provider `openai/gpt-4o`) is looked up
+    whatever the URL. Otherwise the URL names the provider; an unknown public
+    host is looked up by the model's name alone, and a private one not at all:
+    a model of one's own machine has no price by the token.
+    """
+    if price_as is not None:
+        provider, _, name = price_as.partition("/")
+        return (_look_up(name, provider=provider) if name else None) or _look_up(price_as)
+    if _private(base_url):
+        return None
+    return _look_up(model, base_url=base_url) or _look_up(model)
+
+
+def _priced(tier: Tier, endpoint: Endpoint) -> Endpoint:
+    if endpoint.input_usd_per_mtok is not None and endpoint.output_usd_per_mtok is not None:
+        return endpoint
+    price = find_price(endpoint.model, endpoint.base_url, price_as=endpoint.price_as)
+    if price is None:
+        log.warning("model_price_unknown", extra={"tier": tier, "model": endpoint.price_as or endpoint.model})
+        return endpoint
+    found = price.model_dump()
+    return endpoint.model_copy(update={name: usd for name, usd in found.items() if getattr(endpoint, name) is None})
+
+
+def _look_up(model: str, *, provider: str | None = None, base_url: str | None = None) -> Price | None:
+    # Imported on use: nothing else in this package needs the list.
+    from genai_prices import Usage, calc_price
+
+    usage = Usage(input_tokens=_PROBE_TOKENS, output_tokens=_PROBE_TOKENS)
+    try:
+        if provider is not None:
+            cost = calc_price(usage, model, provider_id=provider)
+        else:
+            cost = calc_price(usage, model, provider_api_url=base_url)
+    except LookupError:
+        return None
+    return Price(
+        input_usd_per_mtok=_per_million(cost.input_price),
+        output_usd_per_mtok=_per_million(cost.output_price),
+    )
+
+
+def _per_million(price: Decimal) -> float:
+    return float(price * 1_000_000 / _PROBE_TOKENS)
+
+
+def _private(base_url: str) -> bool:
+    host = urlsplit(base_url).hostname or ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith((".local", ".internal", ".svc", ".localhost"))
+    return not address.is_global
