@@ -1,1 +1,0 @@
-"""Composition root: settings -> stores -> actors -> Serve apps."""

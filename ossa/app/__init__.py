@@ -1,0 +1,12 @@
+"""Composition root: settings -> stores -> actors -> Serve apps.
+
+sizing.py         how many agents this machine holds
+local_ray.py      a Ray head of our own, stopped by its session and nothing else
+services.py       the embedded PostgreSQL and model, where none is configured
+factories.py      what actors get to build their own stores and runners
+keys.py           the first API key
+deployment.py     controller and gateway on a cluster
+local_fleet.py    all of it on one machine: `ossa up`
+on_cluster.py     all of it on a cluster that is there: `ray job submit`
+run_file.py       what `ossa up` leaves for `ossa down` and the SDK
+"""

@@ -1,0 +1,49 @@
+"""What goes into actors and replicas instead of connections: small picklable makers of them.
+
+Agents never import this file: theirs is `ossa.agent.RunnerFactory`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from ossa.app.keys import TENANT
+from ossa.channel import ChannelLink
+from ossa.contracts.configuration import Database
+from ossa.fleet import FleetClient
+from ossa.gateway.deployment import GatewayParts
+from ossa.stores.postgres import PostgresStores
+
+FIRST_SNAPSHOT_S = 60.0
+
+
+@dataclass(frozen=True)
+class StoresFactory:
+    """Builds the stores in the process that uses them."""
+
+    database: Database
+    dsn: SecretStr
+
+    def __call__(self) -> PostgresStores:
+        return PostgresStores(self.database, self.dsn.get_secret_value())
+
+
+@dataclass(frozen=True)
+class GatewayFactory:
+    """Builds a replica's stores, its view of the fleet and its way to the agents, on the replica's loop."""
+
+    stores: StoresFactory
+    namespace: str
+
+    async def __call__(self) -> GatewayParts:
+        fleet = FleetClient(self.namespace)
+        await fleet.start(FIRST_SNAPSHOT_S)
+        return GatewayParts(
+            stores=self.stores(),
+            fleet=fleet,
+            link=ChannelLink(lambda: fleet.snapshot().channel_token),
+            operator_tenant=TENANT,
+            close=fleet.close,
+        )

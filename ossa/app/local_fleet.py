@@ -1,0 +1,222 @@
+"""All of it on one machine: embedded stores and model, a Ray of its own (or the one that is joined), the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from ossa.app.keys import first_key
+from ossa.app.local_ray import LocalRay, end_session
+from ossa.app.ports import free_port, is_free
+from ossa.app.run_file import RunFile, read_run_file, remove_run_file, write_run_file
+from ossa.app.services import Backing, Services
+from ossa.app.sizing import Machine, default_agents, logical_cpus
+from ossa.contracts.errors import Conflict, NotReady, OssaError
+from ossa.settings import Settings
+from ossa.stores.postgres import PostgresStores
+
+log = logging.getLogger(__name__)
+
+Tell = Callable[[str], None]
+
+
+def this_machine() -> Machine:
+    return Machine(cores=os.cpu_count() or 1, memory_mib=psutil.virtual_memory().available // 2**20)
+
+
+class LocalFleet:
+    """`start`, use `url`, `stop`. Blocking: for `ossa up`, tests and benchmarks.
+
+    With `RAY_ADDRESS` set it joins that cluster and, at `stop`, removes its
+    fleet from it; else it starts a Ray of its own and ends it.
+
+    Args:
+        agents: the size the machine is prepared for; None: what fits it.
+        tell: hears of each stage, for people.
+    """
+
+    def __init__(self, settings: Settings, *, agents: int | None = None, tell: Tell = lambda _: None) -> None:
+        self.settings = settings
+        self.home: Path = settings.home_dir
+        self.machine = this_machine()
+        self.agents = agents or default_agents(self.machine)
+        self.url = ""
+        self.dashboard_url = ""
+        self.ray_address = ""
+        self.key_file = self.home / "api_key"
+        self._tell = tell
+        self._services = Services(settings)
+        self._backing: Backing | None = None
+        self._ray: LocalRay | None = None
+        self._connected = False
+
+    @property
+    def api_key(self) -> str:
+        return self.key_file.read_text().strip()
+
+    @property
+    def dsn(self) -> str:
+        """Of the PostgreSQL in use. A secret."""
+        return self._backing.dsn.get_secret_value() if self._backing else ""
+
+    def start(self) -> None:
+        """Everything up but the agents: those are deployed through the API, as anyone would.
+
+        Raises an `OssaError` that says what is in the way; what was started before it is stopped again.
+        """
+        self._refuse_a_second()
+        try:
+            self._tell("starting the stores and the model")
+            self._backing = self._services.start()
+            self.key_file = asyncio.run(self._first_key())
+            self._tell("starting Ray" if not os.environ.get("RAY_ADDRESS") else "joining Ray")
+            self.ray_address = self._start_ray()
+            self._tell("deploying the controller and the gateway")
+            self._deploy(self.ray_address)
+        except BaseException:
+            self.stop()
+            raise
+
+    def ensure(self) -> None:
+        """Start again what died of the embedded services. Raises `NotReady` when our Ray is gone."""
+        self._services.ensure()
+        if self._ray is not None and not self._ray.alive():
+            raise NotReady("Ray has ended; see its log in the home's logs folder")
+
+    def stop(self) -> None:
+        """Stop what `start` started, and nothing else."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(remove_run_file, self.home)
+            stack.callback(self._services.stop)
+            stack.callback(self._stop_ray)
+
+    def leave(self) -> None:
+        """Let all of it run on after this process; `stop_left` ends it."""
+        import ray
+
+        if self._connected:
+            ray.shutdown()
+
+    def _refuse_a_second(self) -> None:
+        run = read_run_file(self.home)
+        if run is not None and _runs(run):
+            raise Conflict(
+                f"a fleet of this home ({self.home}) runs already at {run.url}: "
+                "`ossa down` stops it, OSSA_HOME names another home"
+            )
+
+    async def _first_key(self) -> Path:
+        assert self._backing is not None
+        stores = PostgresStores(self.settings.database, self._backing.dsn.get_secret_value())
+        await stores.open()
+        try:
+            return await first_key(self.home, stores.keys)
+        finally:
+            await stores.close()
+
+    def _start_ray(self) -> str:
+        joined = os.environ.get("RAY_ADDRESS")
+        if joined:
+            return joined
+        fleet = self.settings.fleet
+        cpus = logical_cpus(self.machine, agents=self.agents, cpus_per_agent=fleet.cpus_per_agent)
+        self._ray = LocalRay(cpus=cpus, log_dir=self.home / "logs", gateway=self.settings.gateway)
+        address = self._ray.start()
+        self.dashboard_url = self._ray.dashboard_url
+        return address
+
+    def _deploy(self, address: str) -> None:
+        # Ray reads its environment when it is first imported, which is why that has to wait until here.
+        import ray
+
+        from ossa.app.deployment import deploy
+
+        assert self._backing is not None
+        namespace = self.settings.fleet.namespace
+        ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level="ERROR")
+        self._connected = True
+        gateway = self.settings.gateway
+        port = self._port(gateway.host, gateway.port)
+        self.url = f"http://{gateway.host}:{port}"
+        self._record(address)
+        deploy(self.settings, self._backing, host=gateway.host, port=port)
+
+    def _port(self, host: str, wanted: int) -> int:
+        if wanted and is_free(wanted, host):
+            return wanted
+        port = free_port(host=host)
+        if wanted:
+            self._tell(f"port {wanted} is taken; using {port}")
+        return port
+
+    def _record(self, address: str) -> None:
+        assert self._backing is not None
+        run = RunFile(
+            url=self.url,
+            api_key_file=str(self.key_file),
+            ray_address=address,
+            dashboard_url=self.dashboard_url,
+            ray_session=self._ray.session if self._ray else None,
+            ray_session_started=self._ray.session_started if self._ray else None,
+            supervisor_pid=os.getpid(),
+            namespace=self.settings.fleet.namespace,
+            embedded=self._backing.embedded,
+        )
+        write_run_file(self.home, run)
+
+    def _stop_ray(self) -> None:
+        if self._connected:
+            import ray
+
+            from ossa.app.deployment import undeploy
+
+            try:
+                undeploy(self.settings)
+            except (OssaError, RuntimeError, ray.exceptions.RayError) as error:
+                log.warning("fleet_not_drained", extra={"reason": str(error)[:200]})
+            ray.shutdown()
+            self._connected = False
+        if self._ray is not None:
+            self._ray.stop()
+
+
+def stop_left(settings: Settings) -> RunFile | None:
+    """Stop what an `ossa up` of this home left running; None when there is nothing."""
+    home = settings.home_dir
+    run = read_run_file(home)
+    if run is None:
+        return None
+    if run.ray_session is not None and run.ray_session_started is not None:
+        end_session(run.ray_session, run.ray_session_started)
+    else:
+        _leave_joined(settings, run)
+    Services(settings).stop()
+    remove_run_file(home)
+    return run
+
+
+def _leave_joined(settings: Settings, run: RunFile) -> None:
+    import ray
+
+    from ossa.app.deployment import undeploy
+
+    ray.init(address=run.ray_address, namespace=run.namespace, log_to_driver=False, logging_level="ERROR")
+    try:
+        undeploy(settings)
+    finally:
+        ray.shutdown()
+
+
+def _runs(run: RunFile) -> bool:
+    if run.ray_session is None or run.ray_session_started is None:
+        return run.supervisor_pid is not None and psutil.pid_exists(run.supervisor_pid)
+    try:
+        return abs(psutil.Process(run.ray_session).create_time() - run.ray_session_started) < 1.0
+    except psutil.NoSuchProcess:
+        return False

