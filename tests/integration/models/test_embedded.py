@@ -1,0 +1,181 @@
+"""The embedded model, for real: SmolLM2 under llama.cpp's server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from ossa.contracts.configuration import Models
+from ossa.contracts.errors import ModelFailed, NotReady
+from ossa.contracts.model import ModelReply, ModelRequest
+from ossa.models import embedded
+from ossa.models.client import OpenAIClient
+from ossa.models.embedded import MODEL_NAME, EmbeddedModel, ServerRecord
+
+MODELS = Models(embedded_threads=2, embedded_context=2048, embedded_slots=2)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("embedded")
+
+
+@pytest.fixture(scope="module")
+def model(home: Path) -> Iterator[EmbeddedModel]:
+    found = EmbeddedModel(home, MODELS)
+    yield found
+    found.stop()
+
+
+def record(home: Path) -> ServerRecord:
+    return ServerRecord.model_validate_json((home / "run/model.json").read_bytes())
+
+
+def request(text: str, **parameters: object) -> ModelRequest:
+    messages = [{"role": "user", "content": text}]
+    return ModelRequest(model=MODEL_NAME, messages=messages, parameters={"max_tokens": 24, **parameters})
+
+
+async def test_it_answers_and_counts(model: EmbeddedModel) -> None:
+    client = OpenAIClient(model.start())
+    reply = await client.complete(request("What is the capital of France?", temperature=0))
+    await client.close()
+    assert "Paris" in reply.message["content"]
+    assert reply.model == MODEL_NAME
+    assert reply.usage.prompt_tokens > 5
+    assert 0 < reply.usage.completion_tokens <= 24
+    assert reply.usage.cost_usd == 0
+
+
+async def test_it_streams(model: EmbeddedModel) -> None:
+    client = OpenAIClient(model.start())
+    pieces = [piece async for piece in client.stream(request("Count to five."))]
+    await client.close()
+    assert len(pieces) > 3
+    assert isinstance(pieces[-1], ModelReply)
+    assert "".join(str(piece) for piece in pieces[:-1]) == pieces[-1].message["content"]
+    assert pieces[-1].usage.completion_tokens > 0
+
+
+async def test_it_takes_a_conversation_with_tool_results(model: EmbeddedModel) -> None:
+    client = OpenAIClient(model.start())
+    call = {"id": "c1", "type": "function", "function": {"name": "calculator", "arguments": '{"expression":"12*7"}'}}
+    messages = [
+        {"role": "system", "content": "Answer briefly."},
+        {"role": "user", "content": "What is 12*7?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "84"},
+    ]
+    tool = {"type": "function", "function": {"name": "calculator", "parameters": {"type": "object", "properties": {}}}}
+    parameters = {"max_tokens": 24, "temperature": 0, "tools": [tool]}
+    reply = await client.complete(ModelRequest(model=MODEL_NAME, messages=messages, parameters=parameters))
+    await client.close()
+    assert "84" in reply.message["content"]
+
+
+async def test_it_refuses_who_has_not_the_key(model: EmbeddedModel) -> None:
+    client = OpenAIClient(model.start().model_copy(update={"api_key": SecretStr("")}))
+    with pytest.raises(ModelFailed, match="401"):
+        await client.complete(request("hi"))
+    await client.close()
+
+
+def test_its_key_is_readable_by_its_owner_alone_and_in_no_process_list(model: EmbeddedModel, home: Path) -> None:
+    model.start()
+    assert stat.S_IMODE((home / "run/model.json").stat().st_mode) == 0o600
+    found = record(home)
+    assert found.key not in " ".join(psutil.Process(found.pid).cmdline())
+
+
+def test_a_living_server_is_adopted(model: EmbeddedModel, home: Path) -> None:
+    first = model.start()
+    pid = record(home).pid
+    assert model.start() == first
+    assert EmbeddedModel(home, MODELS).start() == first
+    assert record(home).pid == pid
+    assert model.alive()
+
+
+def test_it_outlives_the_session_of_who_started_it(model: EmbeddedModel, home: Path) -> None:
+    model.start()
+    assert os.getsid(record(home).pid) != os.getsid(0)
+
+
+def test_a_killed_server_comes_back_at_its_address(model: EmbeddedModel, home: Path) -> None:
+    before = model.start()
+    pid = record(home).pid
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not model.alive())
+    assert model.ensure() == before
+    assert record(home).pid != pid
+    assert model.alive()
+
+
+def test_a_server_whose_port_was_taken_comes_back_at_another(model: EmbeddedModel, home: Path) -> None:
+    before = model.start()
+    os.kill(record(home).pid, signal.SIGKILL)
+    wait_for(lambda: not model.alive())
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", record(home).port))
+        taken.listen()
+        after = model.ensure()
+    assert after.base_url != before.base_url
+    assert model.alive()
+
+
+def test_a_server_that_hangs_is_replaced_after_some_patience(
+    model: EmbeddedModel, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "HEALTH_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(embedded, "STOP_TIMEOUT_S", 0.5)
+    model.start()
+    pid = record(home).pid
+    os.kill(pid, signal.SIGSTOP)
+    model.ensure()
+    assert record(home).pid == pid
+    model.ensure()
+    model.ensure()
+    assert record(home).pid != pid
+    assert model.alive()
+
+
+def test_other_settings_mean_another_server(model: EmbeddedModel, home: Path) -> None:
+    model.start()
+    pid = record(home).pid
+    other = EmbeddedModel(home, MODELS.model_copy(update={"embedded_slots": 1}))
+    other.start()
+    assert record(home).pid != pid
+
+
+def test_stopping_ends_the_process_and_stopping_again_does_nothing(model: EmbeddedModel, home: Path) -> None:
+    model.start()
+    pid = record(home).pid
+    EmbeddedModel(home, MODELS).stop()
+    wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    assert not model.alive()
+    model.stop()
+
+
+def test_a_server_that_cannot_start_shows_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"not a model")
+    monkeypatch.setattr(embedded, "model_file", lambda: bad)
+    with pytest.raises(NotReady, match="did not start"):
+        EmbeddedModel(tmp_path, MODELS).start()
+
+
+def wait_for(condition: object, timeout_s: float = 10) -> None:
+    ends = time.monotonic() + timeout_s
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < ends
+        time.sleep(0.02)
