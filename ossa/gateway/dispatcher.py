@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from ossa.contracts.configuration import GatewaySettings
-from ossa.contracts.errors import FleetBusy, NotReady, OssaError, StoreUnavailable, TimedOut
+from ossa.contracts.errors import Conflict, FleetBusy, NotReady, OssaError, StoreUnavailable, TimedOut
 from ossa.contracts.fleet import AgentInfo, FleetPort
 from ossa.contracts.stores import Accepted, Journal
 from ossa.contracts.task import NewTask, Task
@@ -306,7 +306,7 @@ class Dispatcher:
         lease = self.leases.current()
         try:
             tasks = await self._journal.claim(owner=lease.owner, limit=room)
-        except (StoreUnavailable, asyncio.CancelledError):
+        except (StoreUnavailable, Conflict, asyncio.CancelledError):
             self.leases.doubt(lease)
             raise
         for task in tasks:

@@ -8,9 +8,10 @@ link.die_at_step("intelligence-000", 1)
 from __future__ import annotations
 
 import asyncio
+import inspect
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,6 +54,18 @@ def fake_agent(agent_id: str, **fields: Any) -> AgentInfo:
         "address": "127.0.0.1:1",
     }
     return AgentInfo(**{**known, **fields})
+
+
+async def eventually(condition: Callable[[], Any], *, within_s: float = 10.0) -> Any:
+    """The first true value of a condition, plain or awaitable. Raises `TimeoutError`."""
+    async with asyncio.timeout(within_s):
+        while True:
+            found = condition()
+            if inspect.isawaitable(found):
+                found = await found
+            if found:
+                return found
+            await asyncio.sleep(0.002)
 
 
 class FakeFleet:

@@ -99,6 +99,7 @@ class TaskRun:
         self._stop: Literal["", "cancel", "lose"] = ""
         self._fenced: Fenced | None = None
         self._finishing = False
+        self._begun = False
 
     # What others may ask of it
 
@@ -118,14 +119,17 @@ class TaskRun:
         if self._stop == "lose" or self.end is None or self.end.done() or (why == "cancel" and self._finishing):
             return
         self._stop = why
-        self.end.cancel()
+        if self._begun:  # a task that is cancelled before its first step never runs, and so could not tidy up
+            self.end.cancel()
 
     # The way
 
     async def run(self) -> RunEnd:
         end = RunEnd("lost")
+        self._begun = True
         try:
-            end = await self._run()
+            if self._stop != "lose":
+                end = await self._run()
         except asyncio.CancelledError:
             if self._stop != "lose":
                 raise
@@ -161,7 +165,7 @@ class TaskRun:
         return RunEnd("ended", outcome=await self._finish(outcome, last))
 
     async def _turns(self) -> TurnResult:
-        if self.task.cancel_requested:
+        if self.task.cancel_requested or self._stop == "cancel":
             raise Cancelled("The task was cancelled.")
         if self.task.fence > 1:
             await self._resume()
@@ -201,7 +205,7 @@ class TaskRun:
         missing_until = parts.clock() + MISSING_GRACE_S
         while True:
             try:
-                return parts.desk.take(self._wish, exclude=frozenset(self._lost | self._busy))
+                return self._look_for_seat()
             except (FleetBusy, NotReady) as error:
                 self._busy.clear()
                 if self._busy_until is not None and parts.clock() >= self._busy_until:
@@ -211,6 +215,16 @@ class TaskRun:
                     raise
             self._check_deadline()
             await parts.desk.change(self._wish, at_most_s=LOOK_AGAIN_S)
+
+    def _look_for_seat(self) -> Seat:
+        desk = self._parts.desk
+        try:
+            return desk.take(self._wish, exclude=frozenset(self._lost | self._busy))
+        except FleetBusy:
+            if not self._lost:
+                raise
+            # Rather a process that was lost a while ago than none: perhaps only the way to it was broken.
+            return desk.take(self._wish, exclude=frozenset(self._busy))
 
     async def _give_up_waiting(self, error: OssaError) -> None:
         if self._release_when_busy:
