@@ -39,7 +39,7 @@ class Journal(Protocol):
         """Take up to `limit` tasks, oldest first, that are queued or whose owner's lease ended.
 
         Each comes back running, with fence + 1 and attempts + 1.
-        Never hands one task to two owners. The caller must hold a lease (`renew`).
+        Never hands one task to two owners. Raises `Conflict` when the caller holds no lease (`renew`).
         """
 
     async def append(self, task_id: str, *, fence: int, steps: Sequence[Step], agent_id: str | None = None) -> None:
@@ -65,7 +65,10 @@ class Journal(Protocol):
         """
 
     async def release(self, task_id: str, *, fence: int) -> None:
-        """Put a running task back to queued (nobody could take it now). Raises `Fenced`."""
+        """Put a running task back to queued (nobody could take it now); the attempt does not count.
+
+        Releasing a queued task again is a no-op. Raises `Fenced`, `NotFound`.
+        """
 
     async def renew(self, owner: str, *, ttl_s: float) -> None:
         """Start or prolong the owner's lease."""

@@ -1,0 +1,126 @@
+"""Where the embedded server keeps its things.
+
+    data_dir/            ours if it was absent; otherwise its permissions are left as they are
+    ├── password         0600
+    ├── port             the last one, taken again so that a DSN outlives a restart
+    ├── postgres.log
+    ├── lock             held while starting or stopping
+    ├── location         only when the cluster is elsewhere
+    └── cluster/         0700, the server's user's
+
+Root cannot run the server, and the user it becomes may not be able to enter
+`data_dir`. Then the cluster lies in a private folder of the machine.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+from ossa.contracts.errors import StoreUnavailable
+from ossa.stores.embedded.account import Account
+
+logger = logging.getLogger(__name__)
+
+_PRIVATE_PARENTS = (Path("/var/lib"), Path("/var/tmp"))  # the second may be swept by age
+_LOCK_WAIT_S = 120.0
+_POLL_S = 0.02
+
+
+class Place:
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.password_file = data_dir / "password"
+        self.log = data_dir / "postgres.log"
+        self._port = data_dir / "port"
+        self._location = data_dir / "location"
+
+    @property
+    def root(self) -> Path:
+        """The folder of the cluster; `data_dir` itself unless a private one was made."""
+        try:
+            return Path(self._location.read_text().strip())
+        except (FileNotFoundError, NotADirectoryError):
+            return self.data_dir
+
+    @property
+    def cluster(self) -> Path:
+        return self.root / "cluster"
+
+    @property
+    def exists(self) -> bool:
+        return (self.cluster / "PG_VERSION").exists()
+
+    def create(self) -> None:
+        if not self.data_dir.exists():
+            self.data_dir.mkdir(parents=True)
+            # Others may pass through, not look: the server's user has to reach its cluster.
+            self.data_dir.chmod(0o711 if os.geteuid() == 0 else 0o700)
+
+    def settle(self, account: Account) -> None:
+        """See that the account can reach `root`. An existing cluster stays where it is."""
+        if self.exists or account.can_enter(self.root):
+            return
+        private = self._private_folder()
+        self._location.write_text(f"{private}\n")
+        logger.info("embedded_postgres_elsewhere", extra={"data_dir": str(self.data_dir), "cluster": str(private)})
+
+    def private_folder(self) -> Path:
+        """Of the machine, for what `data_dir` cannot hold; made once."""
+        if self.root == self.data_dir:
+            noted = self.data_dir / "programs"
+            if not noted.exists():
+                noted.write_text(f"{self._private_folder()}\n")
+            return Path(noted.read_text().strip())
+        return self.root
+
+    def password(self) -> str:
+        """Made once; readable by its owner alone."""
+        if not self.password_file.exists():
+            fresh = os.open(self.password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(fresh, "w") as file:
+                file.write(secrets.token_urlsafe(32))
+        return self.password_file.read_text().strip()
+
+    def last_port(self) -> int | None:
+        try:
+            return int(self._port.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def remember_port(self, port: int) -> None:
+        self._port.write_text(f"{port}\n")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One process at a time starts or stops the server. Raises `StoreUnavailable`."""
+        deadline = monotonic() + _LOCK_WAIT_S
+        with (self.data_dir / "lock").open("a") as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if monotonic() > deadline:
+                        raise StoreUnavailable(
+                            f"Another process has been starting PostgreSQL in {self.data_dir} for too long."
+                        ) from None
+                    sleep(_POLL_S)
+            yield
+
+    def _private_folder(self) -> Path:
+        for parent in _PRIVATE_PARENTS:
+            try:
+                private = Path(tempfile.mkdtemp(prefix="ossa-postgres-", dir=parent))
+            except OSError:
+                continue
+            private.chmod(0o711)
+            return private
+        raise StoreUnavailable("There is no folder the embedded PostgreSQL could use: set OSSA_DATABASE__DSN.")

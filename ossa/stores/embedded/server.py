@@ -1,0 +1,244 @@
+"""Start, adopt and stop a PostgreSQL of our own.
+
+The server outlives the process that started it, until somebody stops it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from time import monotonic, sleep
+
+import psycopg
+
+from ossa.contracts.errors import StoreUnavailable
+from ossa.stores.embedded.account import Account, choose_account
+from ossa.stores.embedded.binaries import Binaries, find_binaries
+from ossa.stores.embedded.place import Place
+from ossa.stores.embedded.postmaster import Postmaster, clear_foreign_pid_file, find_postmaster
+
+logger = logging.getLogger(__name__)
+
+USER = "ossa"
+DATABASE = "ossa"
+
+_START_S = 60.0
+_POLL_S = 0.01
+_PAUSE_S = 0.2
+_LOG_MAX_BYTES = 10 * 2**20
+
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "100",
+    "shared_buffers": "64MB",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    # Nobody replicates from here: the smallest journal, and no senders.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_wal_size": "1GB",
+    "checkpoint_timeout": "15min",
+    "autovacuum_naptime": "15s",
+    "autovacuum_max_workers": "2",
+    # Two cores are shared with everything else.
+    "max_parallel_workers_per_gather": "0",
+    "max_worker_processes": "2",
+    "io_method": "sync",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_checkpoints": "off",
+    # A statement in the log could carry what a user wrote.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+}
+
+
+class EmbeddedPostgres:
+    """One PostgreSQL in `data_dir`, on 127.0.0.1 with a password of its own.
+
+    Several processes may start the same one: the first does, the others adopt it.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._place = Place(data_dir.expanduser().absolute())
+
+    def __repr__(self) -> str:
+        return f"EmbeddedPostgres({str(self._place.data_dir)!r})"
+
+    @property
+    def running(self) -> bool:
+        """Whether it accepts connections."""
+        found = find_postmaster(self._place.cluster)
+        return found is not None and found.ready
+
+    @property
+    def pid(self) -> int | None:
+        """Of the postmaster."""
+        found = find_postmaster(self._place.cluster)
+        return found.pid if found else None
+
+    def start(self) -> str:
+        """The DSN of a server that accepts connections. Recovers from a crash; does nothing when it runs.
+
+        Raises `StoreUnavailable` saying what to install or to change.
+        """
+        self._place.create()
+        with self._place.locked():
+            postmaster = find_postmaster(self._place.cluster)
+            if postmaster is None:
+                postmaster = self._launch()
+            elif not postmaster.ready:
+                postmaster = self._wait_ready(None)
+            self._place.remember_port(postmaster.port)
+            dsn = self._dsn(postmaster.port, DATABASE)
+            self._ensure_database(postmaster.port)
+            return dsn
+
+    def stop(self) -> None:
+        """Returns when it is gone; does nothing when it does not run. Raises `StoreUnavailable`."""
+        if not self._place.data_dir.exists():
+            return
+        with self._place.locked():
+            postmaster = find_postmaster(self._place.cluster)
+            if postmaster is not None:
+                postmaster.stop()
+                logger.info("embedded_postgres_stopped", extra={"pid": postmaster.pid})
+
+    def _launch(self) -> Postmaster:
+        account = choose_account(self._place.cluster)
+        binaries = find_binaries()
+        self._place.settle(account)
+        if not account.can_run(binaries.postgres):
+            binaries = binaries.reachable_by(account, self._place.private_folder())
+        if not self._place.exists:
+            self._initialise(account, binaries)
+        clear_foreign_pid_file(self._place.cluster)
+        deadline = monotonic() + _START_S
+        while True:
+            port = self._choose_port()
+            process = self._spawn(account, binaries, port)
+            try:
+                postmaster = self._wait_ready(process)
+            except StoreUnavailable:
+                # Backends of a killed server may hold its memory a moment longer; the port may have been taken.
+                if monotonic() > deadline or not self._may_succeed_later():
+                    raise
+                sleep(_PAUSE_S)
+            else:
+                logger.info("embedded_postgres_started", extra={"pid": postmaster.pid, "port": port})
+                return postmaster
+
+    def _initialise(self, account: Account, binaries: Binaries) -> None:
+        """Made aside and renamed, so that a cluster is whole or absent."""
+        fresh = self._place.root / "cluster.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        account.give(fresh)
+        secret = fresh.with_name("cluster.pw")
+        secret.unlink(missing_ok=True)
+        with os.fdopen(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(self._place.password())
+        account.give(secret)
+        try:
+            done = account.run(
+                [
+                    binaries.initdb,
+                    "--pgdata",
+                    fresh,
+                    "--username",
+                    USER,
+                    "--pwfile",
+                    secret,
+                    "--auth=scram-sha-256",
+                    "--encoding=UTF8",
+                    "--locale=C",
+                    "--no-instructions",
+                ],
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+            )
+        finally:
+            secret.unlink(missing_ok=True)
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip().splitlines()
+            raise StoreUnavailable(f"The embedded PostgreSQL could not be set up: {' '.join(said[-2:])}")
+        fresh.rename(self._place.cluster)
+
+    def _spawn(self, account: Account, binaries: Binaries, port: int) -> subprocess.Popen[bytes]:
+        settings = [
+            part for name, value in {**_SETTINGS, "port": str(port)}.items() for part in ("-c", f"{name}={value}")
+        ]
+        if self._place.log.exists() and self._place.log.stat().st_size > _LOG_MAX_BYTES:
+            self._place.log.rename(self._place.log.with_suffix(".log.1"))
+        with self._place.log.open("ab") as log:
+            # A session of its own: Ctrl-C in our terminal is not for the server.
+            return subprocess.Popen(
+                [str(binaries.postgres), "-D", str(self._place.cluster), *settings],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+                start_new_session=True,
+                **account.popen_options(),
+            )
+
+    def _wait_ready(self, process: subprocess.Popen[bytes] | None) -> Postmaster:
+        deadline = monotonic() + _START_S
+        while monotonic() < deadline:
+            found = find_postmaster(self._place.cluster)
+            if found is not None and found.ready and (process is None or found.pid == process.pid):
+                return found
+            if process is not None and process.poll() is not None:
+                raise StoreUnavailable(f"The embedded PostgreSQL did not start: {self._last_words()}")
+            sleep(_POLL_S)
+        if process is not None:
+            process.kill()
+            process.wait()
+        raise StoreUnavailable(f"The embedded PostgreSQL did not start in {_START_S:.0f} s; see {self._place.log}.")
+
+    def _choose_port(self) -> int:
+        """The last one if it is free."""
+        wanted = self._place.last_port() or 0
+        for port in (wanted, 0):
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+                return int(probe.getsockname()[1])
+        raise StoreUnavailable("There is no free port on 127.0.0.1.")
+
+    def _ensure_database(self, port: int) -> None:
+        try:
+            with psycopg.connect(self._dsn(port, "postgres"), autocommit=True, connect_timeout=10) as conn:
+                known = conn.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
+                if known is None:
+                    conn.execute(f"CREATE DATABASE {DATABASE}")
+        except psycopg.Error as error:
+            raise StoreUnavailable(
+                f"The embedded PostgreSQL in {self._place.data_dir} runs but refuses us: {str(error).splitlines()[0]}"
+            ) from error
+
+    def _dsn(self, port: int, database: str) -> str:
+        return f"postgresql://{USER}:{self._place.password()}@127.0.0.1:{port}/{database}"
+
+    def _may_succeed_later(self) -> bool:
+        said = self._last_words()
+        return "shared memory block" in said or "could not bind" in said or "could not create any TCP" in said
+
+    def _last_words(self) -> str:
+        try:
+            with self._place.log.open("rb") as log:
+                log.seek(max(0, self._place.log.stat().st_size - 2000))
+                lines = log.read().decode("utf-8", "replace").splitlines()
+        except FileNotFoundError:
+            return "it said nothing"
+        return " ".join(lines[-4:]) or "it said nothing"

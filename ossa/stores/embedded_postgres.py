@@ -1,0 +1,5 @@
+"""Where callers find `EmbeddedPostgres`."""
+
+from ossa.stores.embedded.server import EmbeddedPostgres
+
+__all__ = ["EmbeddedPostgres"]

@@ -1,0 +1,54 @@
+"""Journal, keys and fleet in memory."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from ossa.stores.memory.fleet import MemoryFleet
+from ossa.stores.memory.gate import Gate
+from ossa.stores.memory.journal import Clock, MemoryJournal
+from ossa.stores.memory.keys import MemoryKeys
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class MemoryStores:
+    """`ossa.contracts.stores.Stores`, for one event loop.
+
+    Args:
+        clock: the store's time, with a time zone; leases and days go by it.
+    """
+
+    def __init__(self, clock: Clock = _now) -> None:
+        self._gate = Gate()
+        self._journal = MemoryJournal(self._gate, clock)
+        self._keys = MemoryKeys(self._gate)
+        self._fleet = MemoryFleet(self._gate)
+
+    @property
+    def journal(self) -> MemoryJournal:
+        return self._journal
+
+    @property
+    def keys(self) -> MemoryKeys:
+        return self._keys
+
+    @property
+    def fleet(self) -> MemoryFleet:
+        return self._fleet
+
+    async def open(self) -> None:
+        """Nothing to open; what is in it stays."""
+
+    async def close(self) -> None:
+        """Nothing to close; what is in it stays."""
+
+    def go_down(self) -> None:
+        """From now on every call raises `StoreUnavailable`."""
+        self._gate.open = False
+
+    def come_back(self) -> None:
+        """Undo `go_down`."""
+        self._gate.open = True

@@ -1,0 +1,168 @@
+"""Journal writes, and the batch in which they go to the database together."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ossa.contracts.task import NewTask, Outcome, Step
+from ossa.stores.postgres.arrays import BigIntegers, Doubles, Integers, Texts
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Write:
+    """One caller's write. `done` gets the commit's time, or the caller's error.
+
+    `repeated` is set once it may have reached the database without an answer.
+    """
+
+    task_id: str
+    done: Future[datetime]
+    deadline: float
+    repeated: bool = False
+    tries: int = 0
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Accept(Write):
+    new: NewTask
+    owner: str | None
+    request: bytes
+    known: str | None = None
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Append(Write):
+    fence: int
+    steps: Sequence[Step]
+    bodies: Sequence[bytes]
+    agent_id: str | None
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Finish(Write):
+    fence: int
+    steps: Sequence[Step]
+    bodies: Sequence[bytes]
+    outcome: Outcome
+    body: bytes
+    subjects: Sequence[str]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Release(Write):
+    fence: int
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """At most one write a task; that is the gatherer's care."""
+
+    writes: list[Write] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.writes)
+
+    def halves(self) -> tuple[Batch, Batch]:
+        middle = len(self.writes) // 2
+        return Batch(self.writes[:middle]), Batch(self.writes[middle:])
+
+    def params(self) -> list[object]:
+        """In the order of `ossa.journal_write`."""
+        accepts, appends, finishes, releases = _Accepts(), _Appends(), _Finishes(), _Releases()
+        steps, usage = _Steps(), _Usage()
+        for write in self.writes:
+            if isinstance(write, Accept):
+                accepts.add(write)
+            elif isinstance(write, Finish):
+                finishes.add(write)
+                steps.add(write)
+                usage.add(write)
+            elif isinstance(write, Append):
+                appends.add(write)
+                steps.add(write)
+            elif isinstance(write, Release):
+                releases.add(write)
+        return [*accepts.arrays, *appends.arrays, *finishes.arrays, *releases.arrays, *steps.arrays, *usage.arrays]
+
+
+class _Accepts:
+    def __init__(self) -> None:
+        self.arrays = (Texts(), Texts(), Texts(), Texts(), Texts(), Texts())
+
+    def add(self, write: Accept) -> None:
+        new = write.new
+        ids, tenants, keys, shas, owners, requests = self.arrays
+        ids.append(new.id)
+        tenants.append(new.tenant)
+        keys.append(new.idempotency_key)
+        shas.append(new.body_sha256)
+        owners.append(write.owner)
+        requests.append(write.request)
+
+
+class _Appends:
+    def __init__(self) -> None:
+        self.arrays = (Texts(), Integers(), Integers(), Integers(), Texts())
+
+    def add(self, write: Append) -> None:
+        ids, fences, firsts, counts, agents = self.arrays
+        ids.append(write.task_id)
+        fences.append(write.fence)
+        firsts.append(write.steps[0].seq if write.steps else None)
+        counts.append(len(write.steps))
+        agents.append(write.agent_id)
+
+
+class _Finishes:
+    def __init__(self) -> None:
+        self.arrays = (Texts(), Integers(), Integers(), Integers(), Texts(), Texts())
+
+    def add(self, write: Finish) -> None:
+        ids, fences, firsts, counts, statuses, outcomes = self.arrays
+        ids.append(write.task_id)
+        fences.append(write.fence)
+        firsts.append(write.steps[0].seq if write.steps else None)
+        counts.append(len(write.steps))
+        statuses.append(write.outcome.status.value)
+        outcomes.append(write.body)
+
+
+class _Releases:
+    def __init__(self) -> None:
+        self.arrays = (Texts(), Integers())
+
+    def add(self, write: Release) -> None:
+        ids, fences = self.arrays
+        ids.append(write.task_id)
+        fences.append(write.fence)
+
+
+class _Steps:
+    def __init__(self) -> None:
+        self.arrays = (Texts(), Integers(), Integers(), Texts(), Texts())
+
+    def add(self, write: Append | Finish) -> None:
+        tasks, seqs, fences, kinds, bodies = self.arrays
+        for step, body in zip(write.steps, write.bodies, strict=True):
+            tasks.append(write.task_id)
+            seqs.append(step.seq)
+            fences.append(write.fence)
+            kinds.append(step.kind)
+            bodies.append(body)
+
+
+class _Usage:
+    def __init__(self) -> None:
+        self.arrays = (Texts(), Texts(), BigIntegers(), Doubles())
+
+    def add(self, write: Finish) -> None:
+        tasks, subjects, tokens, costs = self.arrays
+        used = write.outcome.usage
+        for subject in write.subjects:
+            tasks.append(write.task_id)
+            subjects.append(subject)
+            tokens.append(used.prompt_tokens + used.completion_tokens)
+            costs.append(used.cost_usd)

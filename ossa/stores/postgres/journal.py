@@ -1,0 +1,280 @@
+"""The journal over PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from time import monotonic
+from uuid import uuid4
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from ossa.contracts.configuration import Database
+from ossa.contracts.errors import Conflict, NotFound, OssaError, StoreUnavailable
+from ossa.contracts.stores import Accepted
+from ossa.contracts.task import ErrorInfo, NewTask, Outcome, Step, Task, TaskStatus, UsageToday
+from ossa.stores import judgement
+from ossa.stores.json_text import as_json
+from ossa.stores.postgres.batch import Accept, Append, Finish, Release, Write
+from ossa.stores.postgres.connection import Reader, Server
+from ossa.stores.postgres.doubt import Doubt
+from ossa.stores.postgres.group_commit import GroupCommit, fail
+from ossa.stores.postgres.queries import load_queries
+from ossa.stores.postgres.rows import standing_of, task_of
+
+logger = logging.getLogger(__name__)
+
+_JUDGEMENTS_MAX = 5
+_ENDED_OTHERWISE = (TaskStatus.FAILED, TaskStatus.CANCELLED)
+
+
+class PostgresJournal:
+    """`ossa.contracts.stores.Journal`. `accept`, `append`, `finish` and `release` share commits."""
+
+    def __init__(self, server: Server, reader: Reader, database: Database, *, lanes: int) -> None:
+        self._timeout_s = database.statement_timeout_s
+        self._reader = reader
+        self._sql = load_queries("journal.sql")
+        self._commits = GroupCommit(
+            server, lanes=lanes, batch_max=database.group_commit_max, on_leftover=self._on_leftover
+        )
+        self._settling: set[asyncio.Task[None]] = set()
+        self._doubt = Doubt(keep_s=3 * database.statement_timeout_s)
+
+    async def accept(self, new: NewTask, *, owner: str | None) -> Accepted:
+        judgement.check_new(new, owner)
+        write = Accept(
+            task_id=new.id,
+            done=asyncio.get_running_loop().create_future(),
+            deadline=monotonic() + self._timeout_s,
+            new=new,
+            owner=owner,
+            request=as_json(new.request),
+        )
+        self._commits.submit(write)
+        try:
+            at = await write.done
+        except (asyncio.CancelledError, StoreUnavailable):
+            if owner is not None:
+                self._doubt.accept(owner, new.id, monotonic())
+            raise
+        if write.known is None:
+            return Accepted(task=_fresh(new, owner, at), created=True)
+        task = await self.get(write.known)
+        mine = write.repeated and task.id == new.id and task.owner == owner
+        return Accepted(task=task, created=mine)
+
+    async def append(self, task_id: str, *, fence: int, steps: Sequence[Step], agent_id: str | None = None) -> None:
+        judgement.check_steps(task_id, steps)
+        write = Append(
+            task_id=task_id,
+            done=asyncio.get_running_loop().create_future(),
+            deadline=monotonic() + self._timeout_s,
+            fence=fence,
+            steps=steps,
+            bodies=[as_json(step) for step in steps],
+            agent_id=agent_id,
+        )
+        self._commits.submit(write)
+        await write.done
+
+    async def finish(
+        self,
+        task_id: str,
+        *,
+        fence: int,
+        outcome: Outcome,
+        steps: Sequence[Step] = (),
+        usage_subjects: Sequence[str] = (),
+    ) -> None:
+        judgement.check_outcome(outcome)
+        judgement.check_steps(task_id, steps)
+        write = Finish(
+            task_id=task_id,
+            done=asyncio.get_running_loop().create_future(),
+            deadline=monotonic() + self._timeout_s,
+            fence=fence,
+            steps=steps,
+            bodies=[as_json(step) for step in steps],
+            outcome=outcome,
+            body=as_json(outcome),
+            subjects=usage_subjects,
+        )
+        self._commits.submit(write)
+        await write.done
+
+    async def release(self, task_id: str, *, fence: int) -> None:
+        write = Release(
+            task_id=task_id,
+            done=asyncio.get_running_loop().create_future(),
+            deadline=monotonic() + self._timeout_s,
+            fence=fence,
+        )
+        self._commits.submit(write)
+        await write.done
+
+    async def claim(self, *, owner: str, limit: int) -> list[Task]:
+        """Raises `Conflict` when the owner holds no lease."""
+        claim_id = uuid4().hex
+        params = {
+            "owner": owner,
+            "limit": limit,
+            "claim_id": claim_id,
+            "claims": [*self._doubt.claims_of(owner), claim_id],
+            "accepts": self._doubt.accepts_of(owner),
+        }
+        try:
+            rows = await self._reader.rows(self._sql["claim"], params)
+        except (asyncio.CancelledError, OssaError):
+            self._doubt.claim(owner, claim_id, monotonic())
+            raise
+        self._doubt.settle(owner, [row["id"] for row in rows], exhausted=len(rows) < limit, now=monotonic())
+        if not rows:
+            lease = await self._reader.row(self._sql["has_lease"], {"owner": owner})
+            if lease is None or not lease["held"]:
+                raise Conflict(f"{owner} holds no lease; renew it before claiming.")
+        return [task_of(row) for row in rows]
+
+    async def renew(self, owner: str, *, ttl_s: float) -> None:
+        await self._reader.execute(self._sql["renew"], {"owner": owner, "ttl_s": ttl_s})
+
+    async def retire(self, owner: str) -> None:
+        await self._reader.execute(self._sql["retire"], {"owner": owner})
+
+    async def get(self, task_id: str, *, tenant: str | None = None) -> Task:
+        row = await self._reader.row(self._sql["get"], {"task_id": task_id, "tenant": tenant})
+        if row is None:
+            raise NotFound(f"There is no task {task_id}.")
+        return task_of(row)
+
+    async def tasks(
+        self, *, tenant: str, status: TaskStatus | None = None, limit: int = 50, before: str | None = None
+    ) -> list[Task]:
+        name = "tasks"
+        if status is TaskStatus.SUCCEEDED:
+            name = "tasks_succeeded"
+        elif status in _ENDED_OTHERWISE:
+            name = "tasks_ended_otherwise"
+        elif status is not None:
+            name = "tasks_open"
+        params = {"tenant": tenant, "status": status and status.value, "limit": limit, "before": before}
+        return [task_of(row) for row in await self._reader.rows(self._sql[name], params)]
+
+    async def steps(self, task_id: str, *, after: int = -1) -> list[Step]:
+        rows = await self._reader.rows(self._sql["steps"], {"task_id": task_id, "after": after})
+        return [Step.model_validate_json(row["body"]) for row in rows]
+
+    async def request_cancel(self, task_id: str, *, tenant: str) -> Task:
+        await self._reader.run(partial(self._cancel, task_id, tenant))
+        return await self.get(task_id, tenant=tenant)
+
+    async def cancel_requests(self, owner: str) -> list[str]:
+        rows = await self._reader.rows(self._sql["cancel_requests"], {"owner": owner})
+        return [row["task_id"] for row in rows]
+
+    async def count_open(self, *, tenant: str | None = None) -> int:
+        row = await self._reader.row(self._sql["count_open"], {"tenant": tenant})
+        return int(row["open"]) if row else 0
+
+    async def usage_today(self, subject: str) -> UsageToday:
+        row = await self._reader.row(self._sql["usage_today"], {"subject": subject})
+        return UsageToday(tokens=row["tokens"], cost_usd=row["cost_usd"]) if row else UsageToday()
+
+    async def ping(self) -> None:
+        await self._reader.execute(self._sql["ping"])
+
+    async def close(self) -> None:
+        """What was submitted is still written. The connections for reading belong to the stores."""
+        while self._settling:
+            await asyncio.wait(self._settling)
+        await self._commits.close()
+
+    async def _cancel(self, task_id: str, tenant: str, conn: AsyncConnection[DictRow]) -> None:
+        async with conn.transaction():
+            cursor = await conn.execute(self._sql["lock_open"], {"task_id": task_id, "tenant": tenant})
+            held = await cursor.fetchone()
+            if held is None:
+                return
+            if held["owner"] is not None:
+                await conn.execute(self._sql["ask_to_cancel"], {"task_id": task_id})
+                return
+            ended = Outcome(
+                status=TaskStatus.CANCELLED, error=ErrorInfo(code="cancelled", message="Cancelled before it began.")
+            )
+            params = {"task_id": task_id, "outcome": as_json(ended).decode()}
+            await conn.execute(self._sql["cancel_queued"], params)
+
+    def _on_leftover(self, write: Write) -> None:
+        task = asyncio.get_running_loop().create_task(self._settle(write))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _settle(self, write: Write) -> None:
+        """A write was not applied: find out why, tell the caller, or try again with what is missing."""
+        try:
+            again = await self._judge(write)
+            write.tries += 1
+            if not again:
+                if not write.done.done():
+                    write.done.set_result(datetime.min)
+            elif write.tries >= _JUDGEMENTS_MAX:
+                fail(write, StoreUnavailable(f"{write.task_id} changes too often.", retry_after_s=1.0))
+            else:
+                self._commits.submit(write)
+        except OssaError as error:
+            fail(write, error)
+        except Exception as error:  # a background task: the caller must hear of it
+            logger.exception("journal_write_unsettled", extra={"task_id": write.task_id})
+            fail(write, OssaError(f"The journal could not settle a write: {type(error).__name__}"))
+
+    async def _judge(self, write: Write) -> bool:
+        """Whether to submit it again. Raises what its caller shall meet."""
+        if isinstance(write, Accept):
+            return await self._judge_accept(write)
+        assert isinstance(write, Append | Finish | Release)
+        first = 0 if isinstance(write, Release) or not write.steps else write.steps[0].seq
+        row = await self._reader.row(self._sql["standing"], {"task_id": write.task_id, "first": first})
+        standing = standing_of(row) if row else None
+        if isinstance(write, Release):
+            return judgement.may_release(write.task_id, standing, fence=write.fence)
+        missing: Sequence[Step] | None
+        if isinstance(write, Append):
+            missing = judgement.steps_to_append(write.task_id, standing, fence=write.fence, steps=write.steps)
+            again = bool(missing)
+        else:
+            missing = judgement.steps_to_finish(
+                write.task_id, standing, fence=write.fence, status=write.outcome.status, steps=write.steps
+            )
+            again = missing is not None
+        if again and missing is not None:
+            write.bodies = write.bodies[len(write.steps) - len(missing) :]
+            write.steps = missing
+        return again
+
+    async def _judge_accept(self, write: Accept) -> bool:
+        new = write.new
+        params = {"id": new.id, "tenant": new.tenant, "key": new.idempotency_key}
+        row = await self._reader.row(self._sql["occupant"], params)
+        if row is None:  # what stood in the way was rolled back
+            return True
+        write.known = judgement.known_task(new, task_id=row["id"], tenant=row["tenant"], body_sha256=row["body_sha256"])
+        return False
+
+
+def _fresh(new: NewTask, owner: str | None, at: datetime) -> Task:
+    return Task(
+        id=new.id,
+        tenant=new.tenant,
+        status=TaskStatus.RUNNING if owner else TaskStatus.QUEUED,
+        request=new.request,
+        owner=owner,
+        fence=1 if owner else 0,
+        attempts=1 if owner else 0,
+        idempotency_key=new.idempotency_key,
+        created_at=at,
+        updated_at=at,
+    )

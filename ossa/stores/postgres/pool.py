@@ -1,0 +1,61 @@
+"""A few connections, shared.
+
+Without background tasks: a program that ends without closing it just ends, and
+a lost server costs nothing until somebody asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow
+
+from ossa.contracts.errors import NotReady
+
+Connect = Callable[[], Awaitable[AsyncConnection[DictRow]]]
+
+
+class Pool:
+    """At most `size` connections, made when needed, kept until they fail or `close`."""
+
+    def __init__(self, connect: Connect, size: int) -> None:
+        self._connect = connect
+        self._room = asyncio.Semaphore(size)
+        self._idle: list[AsyncConnection[DictRow]] = []
+        self._closed = False
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection[DictRow]]:
+        """Waits for room; raises `NotReady` after `close`. A connection left inside a transaction is not used again."""
+        async with self._room:
+            if self._closed:
+                raise NotReady("The store is closed.")
+            conn = self._idle.pop() if self._idle else await self._connect()
+            try:
+                yield conn
+            except BaseException:
+                await self._give_back(conn, failed=True)
+                raise
+            await self._give_back(conn, failed=False)
+
+    async def forget(self) -> None:
+        """Close what is idle: the server went away, and took them along."""
+        idle, self._idle = self._idle, []
+        for conn in idle:
+            await conn.close()
+
+    async def close(self) -> None:
+        """Connections in use are closed when they come back."""
+        self._closed = True
+        await self.forget()
+
+    async def _give_back(self, conn: AsyncConnection[DictRow], *, failed: bool) -> None:
+        clean = not conn.closed and conn.info.transaction_status is TransactionStatus.IDLE
+        if self._closed or not clean or (failed and conn.broken):
+            await conn.close()
+        else:
+            self._idle.append(conn)

@@ -1,0 +1,26 @@
+"""Rows become values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ossa.contracts.access import ApiKey
+from ossa.contracts.task import Outcome, Task, TaskRequest, TaskStatus
+from ossa.stores.judgement import Standing
+
+
+def task_of(row: dict[str, Any]) -> Task:
+    fields = dict(row)
+    fields["request"] = TaskRequest.model_validate_json(fields["request"])
+    if fields["outcome"] is not None:
+        fields["outcome"] = Outcome.model_validate_json(fields["outcome"])
+    return Task(**fields)
+
+
+def standing_of(row: dict[str, Any]) -> Standing:
+    written = dict(zip(row["seqs"], zip(row["fences"], row["kinds"], strict=True), strict=True))
+    return Standing(status=TaskStatus(row["status"]), fence=row["fence"], next_seq=row["next_seq"], written=written)
+
+
+def key_of(row: dict[str, Any]) -> ApiKey:
+    return ApiKey(**row)

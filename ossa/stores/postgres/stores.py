@@ -1,0 +1,55 @@
+"""Journal, keys and fleet in one PostgreSQL."""
+
+from __future__ import annotations
+
+from ossa.contracts.configuration import Database
+from ossa.stores.postgres.connection import Reader, Server
+from ossa.stores.postgres.fleet import PostgresFleet
+from ossa.stores.postgres.journal import PostgresJournal
+from ossa.stores.postgres.keys import PostgresKeys
+from ossa.stores.postgres.queries import load_queries
+from ossa.stores.postgres.schema import migrate
+
+_LANES = 2
+
+
+class PostgresStores:
+    """`ossa.contracts.stores.Stores`. Open it in the process and event loop that use it.
+
+    Args:
+        database: limits; `pool_max` connections at most, the journal's two writers included (three at least).
+        dsn: in place of `database.dsn`, for the embedded server.
+
+    Raises `InvalidRequest` for a DSN that cannot be read.
+    """
+
+    def __init__(self, database: Database, dsn: str | None = None) -> None:
+        self._server = Server(dsn or database.dsn.get_secret_value(), database)
+        self._reader = Reader(self._server, max(1, database.pool_max - _LANES))
+        self._journal = PostgresJournal(self._server, self._reader, database, lanes=_LANES)
+        self._keys = PostgresKeys(self._reader)
+        self._fleet = PostgresFleet(self._reader)
+
+    def __repr__(self) -> str:
+        return f"PostgresStores({self._server.name})"
+
+    @property
+    def journal(self) -> PostgresJournal:
+        return self._journal
+
+    @property
+    def keys(self) -> PostgresKeys:
+        return self._keys
+
+    @property
+    def fleet(self) -> PostgresFleet:
+        return self._fleet
+
+    async def open(self) -> None:
+        """Raises `StoreUnavailable`: no connection, a newer schema, an old server."""
+        await migrate(self._server)
+        await self._reader.execute(load_queries("journal.sql")["forget_dispatchers"])
+
+    async def close(self) -> None:
+        await self._journal.close()
+        await self._reader.close()

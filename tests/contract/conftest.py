@@ -1,0 +1,168 @@
+"""Every store that can be had here: the fake, the embedded PostgreSQL, and Debian's when it is installed.
+
+`scripts/install-debian-postgres` installs the last one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from ossa.contracts.configuration import Database
+from ossa.contracts.stores import Stores
+from ossa.contracts.task import NewTask, Outcome, Step, TaskRequest, TaskStatus, Usage
+from ossa.stores.embedded.account import choose_account
+from ossa.stores.embedded_postgres import EmbeddedPostgres
+from ossa.stores.memory import MemoryStores
+from ossa.stores.postgres import PostgresStores
+
+DEBIAN = Path("/usr/lib/postgresql/15/bin")
+LEFT_OUT = "left out: Debian PostgreSQL not installed (scripts/install-debian-postgres)"
+KINDS = ("memory", "embedded", "debian")
+
+
+def pytest_report_header() -> str:
+    debian = f"Debian PostgreSQL ({DEBIAN})" if (DEBIAN / "postgres").exists() else f"Debian {LEFT_OUT}"
+    return f"stores under contract: in memory (a fake); embedded PostgreSQL (real); {debian}"
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("embedded") / "postgres")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def debian_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if not (DEBIAN / "postgres").exists():
+        pytest.skip(LEFT_OUT)
+    home = tmp_path_factory.mktemp("debian")
+    cluster = home / "cluster"
+    account = choose_account(cluster)
+    for parent in (home, home.parent, home.parent.parent):
+        if account.switch:
+            parent.chmod(0o711)  # pytest's own folders
+    cluster.mkdir(mode=0o700)
+    account.give(cluster)
+    done = account.run([DEBIAN / "initdb", "-D", cluster, "-U", "ossa", "-A", "trust", "-E", "UTF8", "--locale=C"])
+    assert done.returncode == 0, done.stderr
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ("-p", str(port), "-h", "127.0.0.1", "-k", "")
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [DEBIAN / "postgres", "-D", cluster, *options], stdout=log, stderr=log, **account.popen_options()
+        )
+    dsn = f"postgresql://ossa@127.0.0.1:{port}/postgres"
+    try:
+        wait_until_it_answers(dsn)
+        yield dsn
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+
+
+def wait_until_it_answers(dsn: str) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            psycopg.connect(dsn, connect_timeout=2).close()
+            return
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def dsn(kind: str, request: pytest.FixtureRequest) -> str | None:
+    if kind == "memory":
+        return None
+    found = request.getfixturevalue("debian_dsn") if kind == "debian" else request.getfixturevalue("embedded").start()
+    empty(str(found))
+    return str(found)
+
+
+def empty(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        tables = conn.execute(
+            "SELECT 'ossa.' || tablename FROM pg_tables WHERE schemaname = 'ossa' AND tablename <> 'migrations'"
+        ).fetchall()
+        for (table,) in tables:
+            conn.execute(f"DELETE FROM {table}")
+
+
+@pytest.fixture
+async def stores(dsn: str | None) -> AsyncIterator[Stores]:
+    opened: Stores = MemoryStores() if dsn is None else PostgresStores(Database(), dsn)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def journal(stores: Stores) -> Any:
+    return stores.journal
+
+
+_numbers = count(time.time_ns())
+
+
+class Made:
+    """Values to write."""
+
+    def task(self, tenant: str = "acme", *, key: str | None = None, body: str = "b", text: str = "hi") -> NewTask:
+        request = TaskRequest(messages=[{"role": "user", "content": text}], parameters={"temperature": 0.5})
+        return NewTask(
+            id=f"task_{next(_numbers):032x}", tenant=tenant, request=request, idempotency_key=key, body_sha256=body
+        )
+
+    def step(self, seq: int, kind: str = "model", **payload: Any) -> Step:
+        return Step(
+            seq=seq,
+            kind=kind,  # type: ignore[arg-type]
+            agent_id="foundation-001",
+            payload=payload or {"message": {"role": "assistant", "content": f"step {seq}"}},
+            usage=Usage(prompt_tokens=7, completion_tokens=2, cost_usd=0.25, model_calls=1),
+            at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
+        )
+
+    def outcome(self, status: TaskStatus = TaskStatus.SUCCEEDED, tokens: int = 10, cost: float = 0.5) -> Outcome:
+        return Outcome(
+            status=status,
+            message={"role": "assistant", "content": "done", "nothing": None},
+            finish_reason="stop",
+            usage=Usage(prompt_tokens=tokens, completion_tokens=1, cost_usd=cost, model_calls=1),
+            agent_id="foundation-001",
+            pool="foundation",
+        )
+
+
+@pytest.fixture
+def made() -> Made:
+    return Made()
+
+
+@pytest.fixture
+def tell_kill() -> Callable[[int], None]:
+    """SIGKILL one process."""
+    return lambda pid: os.kill(pid, signal.SIGKILL)
