@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.fleet import FleetPort
@@ -29,6 +30,7 @@ from ossa.gateway.api import (
     tasks,
 )
 from ossa.gateway.api.edge import Edge
+from ossa.gateway.api.fast_lane import Endpoint, FastLane
 from ossa.gateway.api.parts import ApiParts, ReadManifest
 from ossa.gateway.dispatcher import DRAIN_S, Dispatcher
 from ossa.gateway.manifests import read_manifest
@@ -106,10 +108,23 @@ def _application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]
     app = FastAPI(title="OSSA on Ray", version=package_version(), lifespan=lifespan)
     for resource in ROUTERS:
         app.include_router(resource.router)
+    app.state.api_routes = [
+        route for resource in ROUTERS for route in resource.router.routes if isinstance(route, APIRoute)
+    ]
     failures.install(app)
     document.install(app)
+    # The one that is added last is the outermost.
+    app.add_middleware(FastLane, lanes=_lanes(app))
     app.add_middleware(Edge, metrics=metrics)
     return app
+
+
+def _lanes(app: FastAPI) -> dict[tuple[str, str], tuple[APIRoute, Endpoint]]:
+    return {
+        ("POST", route.path): (route, chat.chat_completions)
+        for route in app.state.api_routes
+        if route.endpoint is chat.chat_completions
+    }
 
 
 def package_version() -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ossa.contracts.errors import NotFound
-from ossa.contracts.fleet import POOL_ALIASES, AgentInfo
+from ossa.contracts.fleet import POOL_ALIASES
 from ossa.contracts.task import Target
-from ossa.routing.index import AgentGroup, FleetIndex
+from ossa.routing.index import AgentGroup, FleetIndex, Seat
 
 NAMED_IN_ERRORS = 20
 
@@ -25,17 +25,18 @@ def named_groups(index: FleetIndex, target: Target, tenant: str) -> list[int]:
         positions = index.by_name.get(target.name, ())
     else:
         positions = tuple(range(len(index.groups)))
-    visible = [position for position in positions if index.groups[position].visible_to(tenant)]
+    hidden = index.hidden_from(tenant)
+    visible = [position for position in positions if position not in hidden] if hidden else list(positions)
     if not visible and target.kind == "agent":
         raise NotFound(f"No agent named {target.name!r}. Known agents: {_known_agents(index, tenant)}.", param="model")
     return visible
 
 
-def wanted_agents(group: AgentGroup, target: Target) -> tuple[AgentInfo, ...]:
+def wanted_seats(group: AgentGroup, target: Target) -> tuple[Seat, ...]:
     """The group's ready agents; one only where the target names one by its id."""
     if target.kind == "agent" and target.name != group.manifest:
-        return tuple(agent for agent in group.agents if agent.agent_id == target.name)
-    return group.agents
+        return tuple(seat for seat in group.seats if seat[1] == target.name)
+    return group.seats
 
 
 def _known_agents(index: FleetIndex, tenant: str) -> str:

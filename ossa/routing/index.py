@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from ossa.contracts.fleet import POOL_ALIASES, AgentInfo, AgentState, FleetSnapshot
 from ossa.routing.features import words_of
 
+Seat = tuple[AgentInfo, str, str, int]
+"""(agent, agent_id, incarnation, slots): a plain tuple, because reading a model's fields costs the hot loop most."""
+
 
 @dataclass(frozen=True)
 class AgentGroup:
@@ -18,7 +21,7 @@ class AgentGroup:
     pool: str
     manifest: str
     tenant: str | None
-    agents: tuple[AgentInfo, ...]
+    seats: tuple[Seat, ...]
     """Ready ones only."""
     members: int
     """Ready, starting and draining ones."""
@@ -38,6 +41,8 @@ class FleetIndex:
     words: dict[str, tuple[float, tuple[int, ...]]]
     """Word -> its weight (idf) and the groups whose manifest has it."""
     pools: tuple[str, ...]
+    owned: dict[str, frozenset[int]]
+    """Tenant -> positions of the groups that are its own."""
 
     @classmethod
     def of(cls, snapshot: FleetSnapshot) -> FleetIndex:
@@ -56,7 +61,13 @@ class FleetIndex:
             by_name={name: tuple(found) for name, found in by_name.items()},
             words=_words(groups, snapshot.agents),
             pools=tuple(by_pool),
+            owned=_owned(groups),
         )
+
+    def hidden_from(self, tenant: str) -> frozenset[int]:
+        """Positions of other tenants' groups."""
+        others = [positions for owner, positions in self.owned.items() if owner != tenant]
+        return frozenset().union(*others)
 
     def pool_named(self, name: str) -> str | None:
         """The pool of that name or alias."""
@@ -74,11 +85,23 @@ def _grouped(agents: Iterable[AgentInfo]) -> tuple[AgentGroup, ...]:
             pool=pool,
             manifest=manifest,
             tenant=tenant,
-            agents=tuple(agent for agent in found if agent.state is AgentState.READY),
+            seats=tuple(
+                (agent, agent.agent_id, agent.incarnation, agent.slots)
+                for agent in found
+                if agent.state is AgentState.READY
+            ),
             members=len(found),
         )
         for (pool, manifest, tenant), found in members.items()
     )
+
+
+def _owned(groups: tuple[AgentGroup, ...]) -> dict[str, frozenset[int]]:
+    found: dict[str, set[int]] = defaultdict(set)
+    for position, group in enumerate(groups):
+        if group.tenant is not None:
+            found[group.tenant].add(position)
+    return {tenant: frozenset(positions) for tenant, positions in found.items()}
 
 
 def _words(groups: tuple[AgentGroup, ...], agents: Iterable[AgentInfo]) -> dict[str, tuple[float, tuple[int, ...]]]:

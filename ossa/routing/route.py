@@ -10,12 +10,14 @@ from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import Target
 from ossa.routing.decision import Decision
 from ossa.routing.features import RequestFeatures
-from ossa.routing.filters import named_groups, wanted_agents
-from ossa.routing.index import FleetIndex
+from ossa.routing.filters import named_groups, wanted_seats
+from ossa.routing.index import FleetIndex, Seat
 from ossa.routing.scorers import FIT_WEIGHT, ROOM_WEIGHT, fits
 
 NEAR = 0.05
 RETRY_AFTER_S = 1.0
+SAMPLE = 8
+"""Of a larger group of equal agents so many are looked at: enough for an even load, and a bound on the time."""
 
 Candidate = tuple[float, float, AgentInfo]
 """(score, room, agent)"""
@@ -43,29 +45,49 @@ def route(
     """
     positions = named_groups(index, target, tenant)
     fit_of = fits(index, features) if len(positions) > 1 else {}
+    # Best fit first: once no room could lift a group to the best one's neighbourhood, the rest need no look.
+    positions = sorted(positions, key=lambda position: -fit_of.get(position, 0.0)) if fit_of else positions
     candidates: list[Candidate] = []
+    best = 0.0
     full = excluded = members = 0
     for position in positions:
+        fit = FIT_WEIGHT * fit_of.get(position, 0.0)
+        if fit + ROOM_WEIGHT < best - NEAR:
+            break
         group = index.groups[position]
         members += group.members
-        fit = FIT_WEIGHT * fit_of.get(position, 0.0)
-        for agent in wanted_agents(group, target):
-            turns = inflight.get(agent.agent_id, 0)
-            if turns >= agent.slots:
+        seats = wanted_seats(group, target)
+        if len(seats) > SAMPLE:
+            seats = _sample(seats, inflight, exclude, rng)
+        for agent, agent_id, incarnation, slots in seats:
+            turns = inflight.get(agent_id, 0)
+            if turns >= slots:
                 full += 1
-            elif agent.incarnation in exclude:
+            elif incarnation in exclude:
                 excluded += 1
             else:
-                free = 1.0 - turns / agent.slots
-                candidates.append((fit + ROOM_WEIGHT * free, free, agent))
+                free = 1.0 - turns / slots
+                score = fit + ROOM_WEIGHT * free
+                if score >= best - NEAR:
+                    candidates.append((score, free, agent))
+                    best = max(best, score)
     filtered = {"full": full, "excluded": excluded}
     if not candidates:
         raise _busy(target, members, filtered)
-    return _pick(candidates, rng, filtered)
+    return _pick(candidates, best, rng, filtered)
 
 
-def _pick(candidates: list[Candidate], rng: random.Random, filtered: dict[str, int]) -> Decision:
-    best = max(candidate[0] for candidate in candidates)
+def _sample(
+    seats: tuple[Seat, ...], inflight: Mapping[str, int], exclude: frozenset[str], rng: random.Random
+) -> tuple[Seat, ...]:
+    """A few of many equal agents, and all of them when none of the few is free."""
+    few = tuple(rng.sample(seats, SAMPLE))
+    if any(inflight.get(agent_id, 0) < slots and incarnation not in exclude for _, agent_id, incarnation, slots in few):
+        return few
+    return seats
+
+
+def _pick(candidates: list[Candidate], best: float, rng: random.Random, filtered: dict[str, int]) -> Decision:
     near = [candidate for candidate in candidates if candidate[0] >= best - NEAR]
     score, free, agent = _less_loaded(near, rng)
     reasons = (

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from ossa.contracts.errors import InvalidRequest, PayloadTooLarge
+from ossa.contracts.errors import Cancelled, InvalidRequest, PayloadTooLarge
 from ossa.gateway.api.failures import MalformedBody
 from ossa.gateway.api.parts import parts_of
 
@@ -25,11 +25,14 @@ async def read_body(request: Request, *, at_most: int) -> bytes:
         raise _too_large(at_most)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > at_most:
-            raise _too_large(at_most)
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > at_most:
+                raise _too_large(at_most)
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise Cancelled("The client hung up.") from None
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

@@ -8,11 +8,11 @@ from typing import Any, ClassVar, TypeVar
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
 
 from ossa.contracts.errors import InvalidRequest, OssaError, error_types
 from ossa.contracts.task import ErrorInfo
@@ -171,14 +171,10 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 
 def _methods_here(request: Request) -> set[str]:
-    """All methods of this address; Starlette's own answer knows those of the first route only."""
-    scope = {**request.scope}
-    return {
-        method
-        for route in request.app.routes
-        if route.matches(scope)[0] is not Match.NONE
-        for method in getattr(route, "methods", None) or ()
-    }
+    """All methods of this address; the framework's own answer knows those of one route only."""
+    routes: list[APIRoute] = request.app.state.api_routes
+    path = request.scope["path"]
+    return {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
 
 
 def unexpected_answer(request: Request) -> Response:
