@@ -44,8 +44,7 @@ def deploy(settings: Settings, backing: Backing, *, host: str, port: int) -> Non
         ),
         timeout_s=CONTROLLER_TIMEOUT_S,
     )
-    one_address = len({node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}) == 1
-    location = Location.HeadOnly if one_address else Location.EveryNode
+    location = Location.HeadOnly if len(_addresses()) == 1 else Location.EveryNode
     serve.start(http_options=HTTPOptions(host=host, port=port, location=location))
     app = gateway_application(settings.gateway, GatewayFactory(stores, settings.fleet.namespace))
     try:
@@ -61,10 +60,14 @@ def undeploy(settings: Settings) -> None:
 
 
 def _check_reach(backing: Backing) -> None:
-    addresses = {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    addresses = _addresses()
     if backing.embedded and len(addresses) > 1:
         raise Conflict(
             f"the embedded {' and '.join(backing.embedded)} serve one machine, and this cluster has {len(addresses)}: "
             "set OSSA_DATABASE__DSN and OSSA_MODELS__TIERS to servers that all nodes reach",
             param="database.dsn",
         )
+
+
+def _addresses() -> set[str]:
+    return {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]

@@ -60,6 +60,10 @@ class LocalFleet:
     def api_key(self) -> str:
         return self.key_file.read_text().strip()
 
+    def agent_pss_mib(self) -> float | None:
+        """Mean proportional set size of the agents' processes; None when they are not ours to look at."""
+        return self._ray.agent_pss_mib() if self._ray else None
+
     @property
     def dsn(self) -> str:
         """Of the PostgreSQL in use. A secret."""
@@ -139,7 +143,7 @@ class LocalFleet:
 
         assert self._backing is not None
         namespace = self.settings.fleet.namespace
-        ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
         self._connected = True
         gateway = self.settings.gateway
         port = self._port(gateway.host, gateway.port)
@@ -206,7 +210,7 @@ def _leave_joined(settings: Settings, run: RunFile) -> None:
 
     from ossa.app.deployment import undeploy
 
-    ray.init(address=run.ray_address, namespace=run.namespace, log_to_driver=False, logging_level="ERROR")
+    ray.init(address=run.ray_address, namespace=run.namespace, log_to_driver=False, logging_level=logging.ERROR)
     try:
         undeploy(settings)
     finally:

@@ -25,6 +25,7 @@ START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 4.0
 """A raylet told to end drains for half a minute; there is nothing left to drain by then."""
 READY_MARK = "Ray runtime started"
+AGENT_TITLE = "ray::ossa:"
 
 
 class LocalRay:
@@ -74,6 +75,15 @@ class LocalRay:
 
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    def agent_pss_mib(self) -> float | None:
+        """Mean proportional set size of the agents' processes, by their titles; None when none can be read."""
+        found = []
+        for process in _members(self.session):
+            with contextlib.suppress(psutil.Error, AttributeError, IndexError):
+                if process.cmdline()[0].startswith(AGENT_TITLE):
+                    found.append(process.memory_full_info().pss)
+        return round(sum(found) / len(found) / 2**20, 1) if found else None
 
     def stop(self) -> None:
         if self._process is not None:

@@ -17,7 +17,7 @@ from ossa.sdk.client import Client
 
 
 class Composition(Protocol):
-    """What `ossa up` and `ossa down` ask of `ossa.app`; both return an exit code."""
+    """What `ossa up` and `ossa down` do; both return an exit code."""
 
     def run_up(self, *, agents: int | None, once: bool, detach: bool, port: int | None, json_output: bool) -> int: ...
 
@@ -35,7 +35,7 @@ def _connect(url: str | None, api_key: str | None, *, timeout_s: float = 330.0) 
 
 
 def _composition() -> Composition:
-    return cast(Composition, import_module("ossa.app"))
+    return cast(Composition, import_module("ossa.cli.up"))
 
 
 @dataclass(frozen=True)

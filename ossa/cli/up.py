@@ -1,0 +1,199 @@
+"""`ossa up` and `ossa down` on this machine: start, deploy with a bar a pool, send the examples, serve, stop."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from ossa.app.local_fleet import LocalFleet, stop_left
+from ossa.cli.example import ExampleReport
+from ossa.cli.exit_code import ExitCode
+from ossa.cli.report import run_examples
+from ossa.cli.terminal import Terminal
+from ossa.contracts.fleet import POOLS
+from ossa.contracts.value import Value
+from ossa.sdk.client import Client
+from ossa.sdk.connecting import connect
+from ossa.settings import Settings
+
+DEPLOY_TIMEOUT_S = 1200.0
+POLL_S = 0.25
+WATCH_S = 2.0
+
+
+class UpReport(Value):
+    """What `ossa up` says once the examples have run. `agent_pss_mib`: mean memory of an agent's process (PSS)."""
+
+    ok: bool
+    url: str
+    api_key_file: str
+    docs_url: str
+    metrics_url: str
+    dashboard_url: str
+    agents_wanted: int
+    agents_ready: dict[str, int]
+    seconds_to_start: float
+    seconds_to_deploy: float
+    agent_pss_mib: float | None
+    examples: ExampleReport
+
+
+class Stopped(BaseException):
+    """SIGINT or SIGTERM came."""
+
+
+def run_up(*, agents: int | None, once: bool, detach: bool, port: int | None, json_output: bool) -> int:
+    """Everything `ossa up` does. Returns its exit code."""
+    terminal = Terminal(as_json=json_output)
+    settings = _settings(port)
+    fleet = LocalFleet(settings, agents=agents, tell=terminal.note)
+    with _signals():
+        try:
+            report = _bring_up(fleet, terminal)
+            _show(report, terminal)
+            if detach:
+                fleet.leave()
+                terminal.note("It runs on; `ossa down` stops it.")
+                return ExitCode.OK if report.ok else ExitCode.FAILED
+            if not once:
+                terminal.note("Serving until Ctrl-C.")
+                _serve(fleet)
+        except Stopped:
+            terminal.note("Stopping what was started ...")
+            fleet.stop()
+            return ExitCode.OK
+        except BaseException:
+            fleet.stop()
+            raise
+        terminal.note("Stopping what was started ...")
+        fleet.stop()
+        return ExitCode.OK if report.ok else ExitCode.FAILED
+
+
+def run_down(*, json_output: bool) -> int:
+    """Everything `ossa down` does."""
+    terminal = Terminal(as_json=json_output)
+    stopped = stop_left(_settings(None))
+    if json_output:
+        terminal.json({"stopped": stopped.url if stopped else None})
+    else:
+        terminal.note(f"stopped the fleet at {stopped.url}" if stopped else "nothing of this home runs")
+    return ExitCode.OK
+
+
+def _settings(port: int | None) -> Settings:
+    settings = Settings()
+    if port is None:
+        return settings
+    return settings.model_copy(update={"gateway": settings.gateway.model_copy(update={"port": port})})
+
+
+def _bring_up(fleet: LocalFleet, terminal: Terminal) -> UpReport:
+    began = time.monotonic()
+    fleet.start()
+    started = time.monotonic()
+    with connect(fleet.url, fleet.api_key) as client:
+        _deploy(client, fleet, terminal)
+        deployed = time.monotonic()
+        examples = run_examples(fleet.url, fleet.api_key, _console(terminal))
+        pools = client.pools.list()
+    ready = {pool.name: pool.ready for pool in pools}
+    return UpReport(
+        ok=examples.ok and sum(ready.values()) >= fleet.agents,
+        url=fleet.url,
+        api_key_file=str(fleet.key_file),
+        docs_url=f"{fleet.url}/docs",
+        metrics_url=f"{fleet.url}/metrics",
+        dashboard_url=fleet.dashboard_url,
+        agents_wanted=fleet.agents,
+        agents_ready=ready,
+        seconds_to_start=round(started - began, 1),
+        seconds_to_deploy=round(deployed - started, 1),
+        agent_pss_mib=fleet.agent_pss_mib(),
+        examples=examples,
+    )
+
+
+def _deploy(client: Client, fleet: LocalFleet, terminal: Terminal) -> None:
+    """Through the API, as anyone would; a bar a pool while it lasts."""
+    operation = client.deploy_phase(fleet.agents, fleet.settings.phase)
+    deadline = time.monotonic() + DEPLOY_TIMEOUT_S
+    with _bars(terminal) as bars:
+        rows = {name: bars.add_task(name, total=1, pending="") for name in POOLS}
+        while time.monotonic() < deadline:
+            for pool in (pool for pool in client.pools.list() if pool.name in rows):
+                bars.update(rows[pool.name], completed=pool.ready, total=max(1, pool.desired), pending=pool.pending)
+            operation = client.operations.get(operation.id)
+            if operation.status in ("succeeded", "failed"):
+                break
+            time.sleep(POLL_S)
+    if operation.status != "succeeded":
+        reason = operation.error.message if operation.error else "it took too long"
+        terminal.note(f"The phase was not deployed whole: {reason}")
+
+
+def _bars(terminal: Terminal) -> Progress:
+    return Progress(
+        TextColumn("{task.description:<13}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[pending]}", style="dim"),
+        console=terminal.err,
+        disable=terminal.as_json or not terminal.err.is_terminal,
+    )
+
+
+def _console(terminal: Terminal) -> Console:
+    """With --json the report's table goes to standard error: standard output gets the one document."""
+    return terminal.err if terminal.as_json else terminal.out
+
+
+def _show(report: UpReport, terminal: Terminal) -> None:
+    if terminal.as_json:
+        terminal.json(report)
+        return
+    up = sum(report.agents_ready.values())
+    memory = f", {report.agent_pss_mib:.0f} MiB an agent" if report.agent_pss_mib else ""
+    per_pool = ", ".join(f"{pool} {count}" for pool, count in report.agents_ready.items())
+    terminal.text(
+        f"\n{up} of {report.agents_wanted} agents up ({per_pool})"
+        f"\n{report.seconds_to_start:.0f} s to start, {report.seconds_to_deploy:.0f} s to deploy{memory}"
+        f"\n"
+        f"\n  API             {report.url}   (key in {report.api_key_file})"
+        f"\n  API docs        {report.docs_url}"
+        f"\n  metrics         {report.metrics_url}"
+        f"\n  Ray dashboard   {report.dashboard_url or 'of the cluster that was joined'}\n"
+    )
+    if not report.ok:
+        terminal.err.print(Text("Not all is well: see above.", style="bold red"))
+
+
+def _serve(fleet: LocalFleet) -> None:
+    while True:
+        time.sleep(WATCH_S)
+        fleet.ensure()
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """The first SIGINT or SIGTERM raises `Stopped`; later ones are ignored, so that stopping is not cut short."""
+
+    def stop(_: int, __: FrameType | None) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        raise Stopped
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
