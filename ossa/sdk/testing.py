@@ -122,7 +122,9 @@ class FakeGateway(httpx.BaseTransport, httpx.AsyncBaseTransport):
             ("GET", f"{api}/pools", self._list_pools),
             ("POST", f"{api}/pools{one}/scale", self._scale),
             ("POST", f"{api}/pools{one}/manifest", self._apply),
-            ("POST", f"{api}/orchestration/deploy-phase", self._deploy),
+            ("POST", f"{api}/orchestration/deploy-phase", self._change("deploy-phase")),
+            ("POST", f"{api}/agents/spawn-pool", self._change("spawn-pool")),
+            ("POST", f"{api}/infrastructure/scale-to-phase4", self._change("scale-to-phase4")),
             ("GET", f"{api}/pools{one}", self._get_pool),
             ("GET", f"{api}/operations", lambda _: httpx.Response(200, json={"data": list(self.operations.values())})),
             ("GET", f"{api}/operations{one}", self._get_operation),
@@ -304,8 +306,8 @@ class FakeGateway(httpx.BaseTransport, httpx.AsyncBaseTransport):
         self._pool(pool)
         return self._operation("apply", {"pool": pool})
 
-    def _deploy(self, request: httpx.Request) -> httpx.Response:
-        return self._operation("deploy-phase", json.loads(request.content))
+    def _change(self, kind: str) -> Handler:
+        return lambda request: self._operation(kind, json.loads(request.content))
 
     def _operation(self, kind: str, request: dict[str, Any]) -> httpx.Response:
         operation = {
