@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from ossa.contracts.agent_spec import Tier
@@ -34,6 +36,9 @@ class Endpoint(Section):
     connect_timeout_s: float = Field(5, gt=0)
     max_retries: int = Field(3, ge=0, le=10)
     backoff_s: float = Field(0.25, gt=0, description="first wait; doubles, with full jitter, up to 20 s")
+    forced_tools: Literal["native", "schema"] = Field(
+        "native", description="schema: a forced tool_choice becomes a JSON schema, for models that ignore tools"
+    )
     price_as: str | None = Field(None, description="model name to look the price up by; None: `model`")
     input_usd_per_mtok: float | None = Field(None, ge=0, description="overrides the price list")
     output_usd_per_mtok: float | None = Field(None, ge=0)

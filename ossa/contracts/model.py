@@ -33,7 +33,7 @@ class ModelClient(Protocol):
     """Any OpenAI-compatible endpoint.
 
     `complete` and `stream` raise `ModelFailed` (5xx, network; after retries),
-    `ModelRejected` (4xx), `TimedOut`. Cancelling the awaiting task closes the call.
+    `ModelRejected` (4xx that the request caused), `TimedOut`. Cancelling the awaiting task closes the call.
     """
 
     async def complete(self, request: ModelRequest) -> ModelReply: ...

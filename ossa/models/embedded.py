@@ -15,6 +15,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -38,6 +39,10 @@ MODEL_NAME = "smollm2-135m-instruct"
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
 HEALTH_TIMEOUT_S = 3.0
+_PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+"""llama.cpp's threads wait for one another after every operation. Spinning is a little faster on idle
+cores, and ruinous on shared ones: measured with two threads on two busy cores, 1 token/s against 39."""
+_PORT_WAIT_S = 3.0
 _SILENT_MAX = 3
 """Health checks in a row that a living server may miss; a busy machine is slow, not broken."""
 
@@ -135,6 +140,7 @@ class EmbeddedModel:
             base_url=f"http://127.0.0.1:{record.port}/v1",
             api_key=SecretStr(record.key),
             model=MODEL_NAME,
+            forced_tools="schema",
             input_usd_per_mtok=0.0,
             output_usd_per_mtok=0.0,
         )
@@ -158,7 +164,7 @@ class EmbeddedModel:
         former = self._record()
         key = former.key if former is not None else secrets.token_urlsafe(24)
         # Agents have the endpoint in their settings, so a server that comes back keeps port and key.
-        ports = [former.port, 0] if former is not None else [0]
+        ports = [former.port, 0] if former is not None and _free(former.port) else [0]
         for port in ports:
             record = self._launch_at(file, port, key)
             if record is not None:
@@ -183,7 +189,7 @@ class EmbeddedModel:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                env={**os.environ, KEY_VARIABLE: key},
+                env={**_PATIENT, **os.environ, KEY_VARIABLE: key},
             )
         self._child = child
         try:
@@ -272,6 +278,19 @@ def _process(record: ServerRecord) -> psutil.Process | None:
     except psutil.NoSuchProcess:
         return None
     return process
+
+
+def _free(port: int) -> bool:
+    """Whether the port can be listened on; a process that was just killed may hold it a moment longer."""
+    ends = time.monotonic() + _PORT_WAIT_S
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return True
+        if time.monotonic() > ends:
+            return False
+        time.sleep(0.05)
 
 
 def _healthy(port: int) -> bool:

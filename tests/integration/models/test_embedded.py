@@ -14,12 +14,17 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
+from ossa.agent import RunnerFactory
+from ossa.agent.testing import RecordingSink
+from ossa.contracts.agent_spec import AgentSpec, ToolRef
 from ossa.contracts.configuration import Models
 from ossa.contracts.errors import ModelFailed, NotReady
 from ossa.contracts.model import ModelReply, ModelRequest
+from ossa.contracts.task import Assignment, TaskRequest, Turn
 from ossa.models import embedded
 from ossa.models.client import OpenAIClient
 from ossa.models.embedded import MODEL_NAME, EmbeddedModel, ServerRecord
+from ossa.models.tiers import with_embedded
 
 MODELS = Models(embedded_threads=2, embedded_context=2048, embedded_slots=2)
 
@@ -82,6 +87,27 @@ async def test_it_takes_a_conversation_with_tool_results(model: EmbeddedModel) -
     assert "84" in reply.message["content"]
 
 
+async def test_an_agent_on_it_runs_a_tool_it_is_forced_to(model: EmbeddedModel) -> None:
+    runner = RunnerFactory(with_embedded(Models(), model.start()))(
+        Assignment(
+            agent_id="foundation-001",
+            pool="foundation",
+            spec=AgentSpec(name="sums", dialect="ossa/v0.5.0", tools=(ToolRef(name="calculator"),)),
+        )
+    )
+    asked = TaskRequest(
+        messages=[{"role": "user", "content": "What is 12*7?"}],
+        parameters={"tool_choice": {"type": "function", "function": {"name": "calculator"}}, "max_tokens": 32},
+    )
+    sink = RecordingSink()
+    result = await runner.run(Turn(task_id="task_1", tenant="acme", request=asked), sink)
+    assert result.outcome.error is None
+    assert [step.kind for step in sink.steps] == ["model", "tool_call", "tool_result"]
+    assert sink.steps[2].payload["content"] == "84"
+    assert result.outcome.message is not None
+    assert result.outcome.message["content"]
+
+
 async def test_it_refuses_who_has_not_the_key(model: EmbeddedModel) -> None:
     client = OpenAIClient(model.start().model_copy(update={"api_key": SecretStr("")}))
     with pytest.raises(ModelFailed, match="401"):
@@ -126,7 +152,7 @@ def test_a_server_whose_port_was_taken_comes_back_at_another(model: EmbeddedMode
     wait_for(lambda: not model.alive())
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", record(home).port))
+        wait_for(lambda: bound(taken, record(home).port))
         taken.listen()
         after = model.ensure()
     assert after.base_url != before.base_url
@@ -172,6 +198,14 @@ def test_a_server_that_cannot_start_shows_its_log(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(embedded, "model_file", lambda: bad)
     with pytest.raises(NotReady, match="did not start"):
         EmbeddedModel(tmp_path, MODELS).start()
+
+
+def bound(taken: socket.socket, port: int) -> bool:
+    try:
+        taken.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
 
 
 def wait_for(condition: object, timeout_s: float = 10) -> None:
