@@ -11,7 +11,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,23 +19,28 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Deploy phase4-enterprise-analytics on the cluster this job runs on.")
     parser.add_argument("--agents", type=_positive, default=None, help="agents in all; else what the cluster carries")
     parser.add_argument("--phase", default="phase4-enterprise-analytics")
-    parser.add_argument("--timeout", type=float, default=900.0, help="seconds until every agent has to be ready")
     parser.add_argument("--no-examples", action="store_true", help="do not send the example requests")
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     sys.path.insert(0, str(ROOT))  # with --working-dir the package is a folder beside this file, not installed
-    from ossa.app import deploy_on_cluster
+    from ossa.app.cluster_fleet import ClusterFleet
+    from ossa.cli.terminal import Terminal
+    from ossa.cli.up import bring_up, show
+    from ossa.contracts.errors import OssaError
+    from ossa.settings import Settings
 
-    report: Any = deploy_on_cluster(
-        agents=options.agents,
-        phase=options.phase,
-        timeout_s=options.timeout,
-        examples=not options.no_examples,
-    )
-    print(report)
+    settings = Settings().model_copy(update={"phase": options.phase})
+    terminal = Terminal(as_json=options.json)
+    try:
+        report = bring_up(ClusterFleet(settings, agents=options.agents), terminal, examples=not options.no_examples)
+    except OssaError as error:
+        terminal.error(error)
+        return 1
+    show(report, terminal)
     return 0 if report.ok else 1
 
 

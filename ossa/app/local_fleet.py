@@ -208,11 +208,13 @@ def stop_left(settings: Settings) -> RunFile | None:
 def _leave_joined(settings: Settings, run: RunFile) -> None:
     import ray
 
+    from ossa.app.cluster_fleet import stop_embedded
     from ossa.app.deployment import undeploy
 
     ray.init(address=run.ray_address, namespace=run.namespace, log_to_driver=False, logging_level=logging.ERROR)
     try:
         undeploy(settings)
+        stop_embedded(run.namespace)
     finally:
         ray.shutdown()
 

@@ -6,7 +6,9 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -42,7 +44,24 @@ class UpReport(Value):
     seconds_to_start: float
     seconds_to_deploy: float
     agent_pss_mib: float | None
-    examples: ExampleReport
+    examples: ExampleReport | None
+
+
+class StartedFleet(Protocol):
+    """`LocalFleet` or `ClusterFleet`."""
+
+    settings: Settings
+    agents: int
+    url: str
+    dashboard_url: str
+    key_file: Path
+
+    @property
+    def api_key(self) -> str: ...
+
+    def start(self) -> None: ...
+
+    def agent_pss_mib(self) -> float | None: ...
 
 
 class Stopped(BaseException):
@@ -56,8 +75,8 @@ def run_up(*, agents: int | None, once: bool, detach: bool, port: int | None, js
     fleet = LocalFleet(settings, agents=agents, tell=terminal.note)
     with _signals():
         try:
-            report = _bring_up(fleet, terminal)
-            _show(report, terminal)
+            report = bring_up(fleet, terminal)
+            show(report, terminal)
             if detach:
                 fleet.leave()
                 terminal.note("It runs on; `ossa down` stops it.")
@@ -95,18 +114,19 @@ def _settings(port: int | None) -> Settings:
     return settings.model_copy(update={"gateway": settings.gateway.model_copy(update={"port": port})})
 
 
-def _bring_up(fleet: LocalFleet, terminal: Terminal) -> UpReport:
+def bring_up(fleet: StartedFleet, terminal: Terminal, *, examples: bool = True) -> UpReport:
+    """Start, deploy, send the examples; what happened. Raises an `OssaError` that says what is in the way."""
     began = time.monotonic()
     fleet.start()
     started = time.monotonic()
     with connect(fleet.url, fleet.api_key) as client:
         _deploy(client, fleet, terminal)
         deployed = time.monotonic()
-        examples = run_examples(fleet.url, fleet.api_key, _console(terminal))
+        ran = run_examples(fleet.url, fleet.api_key, _console(terminal)) if examples else None
         pools = client.pools.list()
     ready = {pool.name: pool.ready for pool in pools}
     return UpReport(
-        ok=examples.ok and sum(ready.values()) >= fleet.agents,
+        ok=(ran is None or ran.ok) and sum(ready.values()) >= fleet.agents,
         url=fleet.url,
         api_key_file=str(fleet.key_file),
         docs_url=f"{fleet.url}/docs",
@@ -117,11 +137,11 @@ def _bring_up(fleet: LocalFleet, terminal: Terminal) -> UpReport:
         seconds_to_start=round(started - began, 1),
         seconds_to_deploy=round(deployed - started, 1),
         agent_pss_mib=fleet.agent_pss_mib(),
-        examples=examples,
+        examples=ran,
     )
 
 
-def _deploy(client: Client, fleet: LocalFleet, terminal: Terminal) -> None:
+def _deploy(client: Client, fleet: StartedFleet, terminal: Terminal) -> None:
     """Through the API, as anyone would; a bar a pool while it lasts."""
     operation = client.deploy_phase(fleet.agents, fleet.settings.phase)
     deadline = time.monotonic() + DEPLOY_TIMEOUT_S
@@ -156,7 +176,7 @@ def _console(terminal: Terminal) -> Console:
     return terminal.err if terminal.as_json else terminal.out
 
 
-def _show(report: UpReport, terminal: Terminal) -> None:
+def show(report: UpReport, terminal: Terminal) -> None:
     if terminal.as_json:
         terminal.json(report)
         return
