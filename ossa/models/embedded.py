@@ -42,6 +42,7 @@ HEALTH_TIMEOUT_S = 3.0
 _PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 """llama.cpp's threads wait for one another after every operation. Spinning is a little faster on idle
 cores, and ruinous on shared ones: measured with two threads on two busy cores, 1 token/s against 39."""
+_KILL_TIMEOUT_S = 10.0
 _PORT_WAIT_S = 3.0
 _SILENT_MAX = 3
 """Health checks in a row that a living server may miss; a busy machine is slow, not broken."""
@@ -240,7 +241,10 @@ class EmbeddedModel:
                 process.wait(STOP_TIMEOUT_S)
             except psutil.TimeoutExpired:
                 process.kill()
-                process.wait(STOP_TIMEOUT_S)
+                try:
+                    process.wait(_KILL_TIMEOUT_S)
+                except psutil.TimeoutExpired as error:
+                    raise NotReady(f"the embedded model's process {record.pid} cannot be ended") from error
         log.info("embedded_model_stopped", extra={"pid": record.pid})
 
     def _log_tail(self) -> str:

@@ -162,9 +162,9 @@ def test_a_server_whose_port_was_taken_comes_back_at_another(model: EmbeddedMode
 def test_a_server_that_hangs_is_replaced_after_some_patience(
     model: EmbeddedModel, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "HEALTH_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(embedded, "STOP_TIMEOUT_S", 0.5)
     model.start()
+    monkeypatch.setattr(embedded, "HEALTH_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(embedded, "STOP_TIMEOUT_S", 0.5)
     pid = record(home).pid
     os.kill(pid, signal.SIGSTOP)
     model.ensure()
