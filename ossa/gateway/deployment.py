@@ -102,5 +102,7 @@ def gateway_application(settings: GatewaySettings, make_parts: MakeParts) -> ser
         "graceful_shutdown_wait_loop_s": 0.5,
         "graceful_shutdown_timeout_s": DRAIN_S + 10,
         "ray_actor_options": {"num_cpus": 0},
+        # One line a request costs more than routing does; metrics count requests, and errors are logged with their id.
+        "logging_config": {"enable_access_log": False},
     }
     return serve.deployment(**options)(Gateway).bind(settings, make_parts)

@@ -39,11 +39,17 @@ class Listener:
             self.pieces.put_nowait(fresh)
 
     def committed(self, steps: Sequence[Step]) -> None:
-        if not self.diverged and any(step.kind == "model" for step in steps):
+        for step in steps:
+            if step.kind != "model" or self.diverged:
+                continue
+            content = (step.payload.get("message") or {}).get("content")
             try:
-                self._text.settle()
+                rest = self._text.settle(content if isinstance(content, str) else None)
             except Diverged:
                 self._give_up()
+            else:
+                if rest:
+                    self.pieces.put_nowait(rest)
 
     def ended(self, outcome: Outcome | None) -> None:
         content = (outcome.message or {}).get("content") if outcome is not None else None

@@ -32,11 +32,14 @@ class StreamedText:
         self._sent += fresh
         return fresh
 
-    def settle(self) -> None:
-        """The step is in the journal: its text will not be said again. Raises `Diverged` when it ended short."""
-        if self._cursor < len(self._sent):
-            raise Diverged
+    def settle(self, whole: str | None) -> str:
+        """The step is in the journal and will not be said again; `whole` is its text, if it has one.
+
+        What of it the client lacks, if it was told a part of it. Raises `Diverged`.
+        """
+        rest = self.close(whole or "") if self._sent else ""
         self._sent, self._cursor = "", 0
+        return rest
 
     def close(self, whole: str) -> str:
         """What of the final message's text the client lacks. Raises `Diverged`."""

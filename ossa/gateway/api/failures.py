@@ -156,7 +156,7 @@ async def _request_validation_error(request: Request, error: Exception) -> Respo
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = error.status_code
-    headers = dict(error.headers or {})
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if status == 405:
         headers["allow"] = ", ".join(sorted(_methods_here(request)))
     return _answer(

@@ -31,19 +31,26 @@ def test_other_text_diverges() -> None:
 def test_a_settled_step_is_not_said_again() -> None:
     text = StreamedText()
     text.feed("Let me look. ")
-    text.settle()
+    assert text.settle("Let me look. ") == ""
     text.restart()
     assert text.feed("Found it.") == "Found it."
     assert text.close("Found it.") == ""
 
 
+def test_the_rest_of_a_settled_step_is_told_if_a_part_of_it_was() -> None:
+    text = StreamedText()
+    text.feed("Hello")
+    text.restart()
+    assert text.settle("Hello world") == " world"
+    assert text.settle("Nobody heard of this step.") == ""
+
+
 def test_a_step_that_ends_short_of_what_was_sent_diverges() -> None:
     text = StreamedText()
     text.feed("Hello world")
-    text.restart()
-    text.feed("Hello")
-    with pytest.raises(Diverged):
-        text.settle()
+    for short in ("Hello", None):
+        with pytest.raises(Diverged):
+            text.settle(short)
 
 
 def test_a_final_message_that_differs_from_what_was_sent_diverges() -> None:
