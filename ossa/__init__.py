@@ -6,10 +6,11 @@ process imports `ossa` and none of them needs a client.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # importing `typing` for it would cost more than all the rest
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from ossa.contracts.agent_spec import AgentSpec
     from ossa.contracts.errors import (
         Cancelled,
@@ -77,6 +78,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'ossa' has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(home), name)
     globals()[name] = value
     return value

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Literal
 
 import httpx
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ossa.cli.example import Example, ExampleReport, ExampleResult, bundled_examples
@@ -20,6 +18,7 @@ from ossa.sdk.values.answer import Answer
 from ossa.sdk.values.task import Task
 
 COLUMNS = ("request", "ok", "pool", "agent", "model", "tokens", "cost $", "seconds", "task")
+NUMBERS = frozenset({"tokens", "cost $", "seconds"})
 
 
 def run_examples(
@@ -49,32 +48,30 @@ def run_examples(
 
 
 def print_report(report: ExampleReport, console: Console) -> None:
-    """The table, then a line for each request that is not ok."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in COLUMNS:
-        foldable = column in ("agent", "model", "task")
-        justify: Literal["left", "right"] = "right" if column in ("tokens", "cost $", "seconds") else "left"
-        table.add_column(column, justify=justify, no_wrap=not foldable, overflow="fold")
-    for result in report.results:
-        table.add_row(*_row(result))
-    width = None if console.is_terminal else 200
-    console.print(table, width=width)
+    """A line a request, never cut whatever the width, then a line for each that is not ok."""
+    rows = [COLUMNS, *(_row(result) for result in report.results)]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for number, row in enumerate(rows):
+        cells = zip(COLUMNS, row, widths, strict=True)
+        padded = [cell.rjust(width) if name in NUMBERS else cell.ljust(width) for name, cell, width in cells]
+        ok = not number or report.results[number - 1].ok
+        console.print(Text("  ".join(padded).rstrip(), style="" if ok else "red"), soft_wrap=True)
     for result in report.results:
         if not result.ok:
             console.print(Text(f"{result.name}: {result.problem}", style="red"), soft_wrap=True)
 
 
-def _row(result: ExampleResult) -> tuple[Text, ...]:
+def _row(result: ExampleResult) -> tuple[str, ...]:
     return (
-        Text(result.name),
-        Text("yes" if result.ok else "NO", style="green" if result.ok else "bold red"),
-        Text(result.pool),
-        Text(result.agent),
-        Text(result.model),
-        Text(f"{result.prompt_tokens}+{result.completion_tokens}"),
-        Text(f"{result.cost_usd:.6f}"),
-        Text(f"{result.latency_s:.2f}"),
-        Text(result.task_id),
+        result.name,
+        "yes" if result.ok else "NO",
+        result.pool,
+        result.agent,
+        result.model,
+        str(result.prompt_tokens + result.completion_tokens),
+        f"{result.cost_usd:.6f}",
+        f"{result.latency_s:.2f}",
+        result.task_id,
     )
 
 

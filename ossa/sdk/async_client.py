@@ -91,8 +91,8 @@ class AsyncClient:
         """Ask and get the answer; with `stream`, an iterator of its pieces.
 
         `prompt` is a text or a list of chat messages, `model` is `auto`, `pool/NAME` or `agent/NAME`;
-        `parameters` (temperature, max_tokens, ...) go into the OpenAI body as they are. Once accepted, the task goes
-        on though the caller goes away; closing a stream without an `idempotency_key` cancels it.
+        `parameters` (temperature, max_tokens, ...) go into the OpenAI body as they are. Leaving early cancels the task,
+        unless it has an `idempotency_key`: then it goes on, and asking again under that key gives its answer.
         """
         if not stream:
             return await self._sender.send(

@@ -41,7 +41,7 @@ class Client:
 
     Every method raises the errors of `ossa`: `Unreachable` when no answer comes, and what the fleet answers
     (`Unauthenticated`, `NotFound`, `FleetBusy`, ...). What may safely be sent again is, up to `max_retries` times:
-    chats and tasks carry an idempotency key, so that a repeated one is not done twice.
+    tasks always carry an idempotency key, chats a given one, so that a repeated one is not done twice.
     """
 
     def __init__(
@@ -96,8 +96,8 @@ class Client:
         """Ask and get the answer; with `stream`, an iterator of its pieces.
 
         `prompt` is a text or a list of chat messages, `model` is `auto`, `pool/NAME` or `agent/NAME`;
-        `parameters` (temperature, max_tokens, ...) go into the OpenAI body as they are. Once accepted, the task goes
-        on though the caller goes away; closing a stream without an `idempotency_key` cancels it.
+        `parameters` (temperature, max_tokens, ...) go into the OpenAI body as they are. Leaving early cancels the task,
+        unless it has an `idempotency_key`: then it goes on, and asking again under that key gives its answer.
         """
         if not stream:
             return self._sender.send(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import uuid4
 
 import httpx
 
@@ -27,15 +26,15 @@ def messages_of(prompt: Prompt) -> list[dict[str, Any]]:
 def chat_request(
     prompt: Prompt, *, model: str, stream: bool, idempotency_key: str | None, parameters: Mapping[str, Any]
 ) -> Request:
-    """A whole answer's request always carries an idempotency key: sent again, it gives the same task, not a second.
+    """With an idempotency key it may be sent again and gives the same task, which goes on when the caller leaves.
 
-    A streamed one carries only a given key: without one, whoever closes the stream cancels the task.
+    Without one it is not accepted before there is an agent for it, and leaving cancels it.
     """
     body: dict[str, Any] = {**parameters, "model": model, "messages": messages_of(prompt)}
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-    key = idempotency_key or ("" if stream else uuid4().hex)
-    return Request("POST", PATH, json=body, headers={"Idempotency-Key": key} if key else {}, repeatable=bool(key))
+    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+    return Request("POST", PATH, json=body, headers=headers, repeatable=bool(idempotency_key))
 
 
 def chat(prompt: Prompt, *, model: str, idempotency_key: str | None, parameters: Mapping[str, Any]) -> Call[Answer]:

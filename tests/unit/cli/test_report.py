@@ -97,5 +97,14 @@ def test_a_request_that_fails_is_a_row_and_the_others_still_run() -> None:
     assert "first: fleet_busy: no free agent" in shown
 
 
+def test_the_report_is_never_cut_however_narrow_the_terminal() -> None:
+    out = io.StringIO()
+    report = run_examples(
+        "http://fleet", "key", Console(file=out, width=40), examples=[example()], transport=FakeGateway()
+    )
+    assert report.results[0].task_id in out.getvalue()
+    assert len(out.getvalue().splitlines()) == 2
+
+
 def test_no_examples_at_all_is_not_ok() -> None:
     assert not ExampleReport(results=()).ok

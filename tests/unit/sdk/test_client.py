@@ -97,27 +97,37 @@ async def test_a_broken_connection_is_sent_again_under_the_same_idempotency_key(
     either: Either, fleet: FakeGateway
 ) -> None:
     fleet.drop_next()
-    assert (await either(lambda c: c.chat("Hi"))).text == "hello"
-    first, second = (request.headers["idempotency-key"] for request in fleet.requests)
+    assert (await either(lambda c: c.chat("Hi", idempotency_key="mine"))).text == "hello"
+    fleet.drop_next()
+    task = await either(lambda c: c.tasks.create("Hi"))
+    assert task.id in fleet.tasks
+    *chats, first, second = (request.headers["idempotency-key"] for request in fleet.requests)
+    assert chats == ["mine", "mine"]
     assert first == second
 
 
-async def test_closing_a_stream_may_cancel_its_task_so_it_carries_only_a_given_key(
+async def test_a_chat_without_a_key_is_cancelled_by_leaving_and_so_is_not_sent_twice(
     either: Either, fleet: FakeGateway
 ) -> None:
-    await either.all(lambda c: c.chat("Hi", stream=True))
-    assert "idempotency-key" not in fleet.requests[-1].headers
-    fleet.drop_next()
-    with pytest.raises(Unreachable):
-        await either(lambda c: c.chat("Hi", stream=True))
+    for stream in (False, True):
+        fleet.drop_next()
+        with pytest.raises(Unreachable):
+            await either(lambda c, stream=stream: c.chat("Hi", stream=stream))
+        assert "idempotency-key" not in fleet.requests[-1].headers
+    assert len(fleet.requests) == 2
+
+
+async def test_a_streamed_chat_with_a_key_is_sent_again_before_its_first_piece(
+    either: Either, fleet: FakeGateway
+) -> None:
     fleet.drop_next()
     await either.all(lambda c: c.chat("Hi", stream=True, idempotency_key="mine"))
     assert fleet.requests[-1].headers["idempotency-key"] == "mine"
 
 
-async def test_two_chats_carry_two_idempotency_keys_and_a_given_one_is_kept(either: Either, fleet: FakeGateway) -> None:
-    await either(lambda c: c.chat("Hi"))
-    await either(lambda c: c.chat("Hi"))
+async def test_two_tasks_carry_two_idempotency_keys_and_a_given_one_is_kept(either: Either, fleet: FakeGateway) -> None:
+    await either(lambda c: c.tasks.create("Hi"))
+    await either(lambda c: c.tasks.create("Hi"))
     await either(lambda c: c.tasks.create("Hi", idempotency_key="mine"))
     keys = [request.headers["idempotency-key"] for request in fleet.requests]
     assert keys[0] != keys[1]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import ossa
+
+ROOT = Path(ossa.__file__).parents[1]
 
 
 def test_the_public_names_are_exactly_these() -> None:
@@ -46,9 +49,11 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 def test_importing_ossa_loads_nothing_else() -> None:
     program = "import sys; before = set(sys.modules); import ossa; print(*sorted(set(sys.modules) - before))"
-    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    shown = subprocess.run(
+        [sys.executable, "-S", "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout.split()
     assert [name for name in shown if name.startswith("ossa")] == ["ossa"]
-    assert not {"httpx", "pydantic", "ray", "rich", "typer", "asyncio"} & set(shown)
+    assert not {"httpx", "pydantic", "ray", "rich", "typer", "typing", "asyncio"} & set(shown)
 
 
 def test_a_client_needs_neither_ray_nor_a_server_framework() -> None:
