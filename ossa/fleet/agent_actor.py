@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 TITLE_DELAY_S = 0.2
 
 RunnerFactory = Callable[[Assignment], TurnRunner]
+"""May have a method `warm()`: a standby calls it, so that what every agent needs is loaded before the assignment."""
 
 
 class AgentActor:
@@ -46,6 +47,8 @@ class AgentActor:
         self._address = await self._server.start()
         if birth.assignment is not None:
             await self.assign(birth.assignment)
+        elif (warm := getattr(runner_factory, "warm", None)) is not None:
+            warm()
 
     def __repr__(self) -> str:
         """Ray puts it before each log line and on the dashboard."""

@@ -37,7 +37,7 @@ WAITING_POLL_S = 0.25
 
 FOLLOW_SPACING_S = 0.25
 SWEEP_INTERVAL_S = 30.0
-COALESCE_S = 0.005
+TICK_SPACING_S = 0.01
 
 
 class Controller:
@@ -327,6 +327,7 @@ class Controller:
         while True:
             self._wake.clear()
             waiting = False
+            began = time.monotonic()
             try:
                 await self.tick()
                 waiting = any(not block.ready for block in self._blocks.values())
@@ -337,7 +338,8 @@ class Controller:
             with contextlib.suppress(TimeoutError):
                 pause = min(WAITING_POLL_S, self._interval) if waiting else self._interval
                 await asyncio.wait_for(self._wake.wait(), pause)
-            await asyncio.sleep(COALESCE_S)
+            # A first change is answered at once; those that come in a crowd are taken together.
+            await asyncio.sleep(max(0.0, began + TICK_SPACING_S - time.monotonic()))
 
     async def _follow_loop(self) -> None:
         while True:

@@ -1,0 +1,207 @@
+"""One arm of `benchmarks.spawn`, in a process of its own: a fresh cluster, a fleet or bare actors, JSON on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray
+from ray.cluster_utils import Cluster
+
+from ossa.agent import RunnerFactory
+from ossa.channel import ChannelLink
+from ossa.contracts.agent_spec import AgentSpec
+from ossa.contracts.configuration import FleetSettings, Models
+from ossa.contracts.fleet import AgentInfo, DesiredAgent, FleetSnapshot
+from ossa.contracts.task import TaskRequest, TaskStatus, Turn
+from ossa.fleet import Charter, FleetClient, start_controller, stop_fleet
+from ossa.fleet.file_store import FileStores
+from ossa.manifest import catalogue
+from ossa.models.scripted import ScriptedModelServer
+
+NAMESPACE = "spawn-benchmark"
+PHASE = "phase4-enterprise-analytics"
+GET_THERE_S = 1800.0
+ASK_AT_ONCE = 16
+
+
+class BareActor:
+    """What Ray itself costs: an actor that does nothing."""
+
+    def ping(self) -> int:
+        return os.getpid()
+
+
+@contextmanager
+def cluster(nodes: int, cpus: int) -> Iterator[None]:
+    """Nodes of that many logical CPUs, the first being the head.
+
+    Workers are not started in advance: an agent's process starts when it is asked for, in both arms.
+    """
+    plain = {"enable_worker_prestart": False, "prestart_worker_first_driver": False}
+    made = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": cpus, "include_dashboard": False, "_system_config": plain}
+    )
+    try:
+        for _ in range(nodes - 1):
+            made.add_node(num_cpus=cpus)
+        ray.init(address=made.address, namespace="benchmark", log_to_driver=False, configure_logging=False)
+        yield
+    finally:
+        ray.shutdown()
+        made.shutdown()  # type: ignore[no-untyped-call]
+
+
+def pss_mib(pids: Iterable[int]) -> dict[str, float]:
+    """Proportional set size: a page that n processes share counts 1/n in each."""
+    sizes = [psutil.Process(pid).memory_full_info().pss / 2**20 for pid in pids]
+    return {"mean": round(statistics.fmean(sizes), 2), "max": round(max(sizes), 2)}
+
+
+def run_bare(agents: int, cpus_per_agent: float) -> dict[str, Any]:
+    """Created all at once; up when every one has answered."""
+    actor_class = ray.remote(BareActor).options(num_cpus=cpus_per_agent)
+    began = time.perf_counter()
+    actors = [actor_class.remote() for _ in range(agents)]
+    pids = ray.get([actor.ping.remote() for actor in actors], timeout=GET_THERE_S)  # type: ignore[attr-defined]
+    seconds = time.perf_counter() - began
+    return {"agents_up": len(set(pids)), "seconds": round(seconds, 2), "pss_mib_per_agent": pss_mib(pids)}
+
+
+async def run_fleet(agents: int, settings: FleetSettings, samples: int) -> dict[str, Any]:
+    """From the submitted operation until every agent has answered a turn over its channel."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with ScriptedModelServer() as model:
+            endpoint = {"base_url": model.base_url, "model": "scripted"}
+            runners = RunnerFactory(Models.model_validate({"tiers": {"standard": endpoint}, "embedded": False}))
+            stores = partial(FileStores, Path(folder) / "fleet.json")
+            began = time.perf_counter()
+            await asyncio.to_thread(start_controller, Charter(settings, runners, stores, catalogue()))
+            client = FleetClient(NAMESPACE)
+            await client.start()
+            controller_s = time.perf_counter() - began
+            try:
+                report = await _spawn(client, agents)
+                report["controller_start_s"] = round(controller_s, 2)
+                if samples:
+                    report["standby_assign_ms"] = await _assign_standbys(client, samples)
+                    report["kill_to_ready_ms"] = await _kill_agents(client, samples // 5)
+            finally:
+                await client.close()
+                await asyncio.to_thread(stop_fleet, NAMESPACE)
+            return report
+
+
+async def _spawn(client: FleetClient, agents: int) -> dict[str, Any]:
+    began = time.perf_counter()
+    await client.submit("deploy-phase", {"phase": PHASE, "target_agents": agents}, tenant="benchmark")
+    snapshot = await client.wait_until(lambda s: sum(pool.ready for pool in s.pools) == agents, GET_THERE_S)
+    ready_s = time.perf_counter() - began
+    link = ChannelLink(lambda: client.snapshot().channel_token)
+    gate = asyncio.Semaphore(ASK_AT_ONCE)
+    answered = await asyncio.gather(*(_answers(link, agent, gate) for agent in snapshot.agents))
+    seconds = time.perf_counter() - began
+    await link.close()
+    settled = await client.wait_until(lambda s: s.standby == 1, GET_THERE_S)
+    return {
+        "agents_up": answered.count(""),
+        "errors": sorted({error for error in answered if error})[:5],
+        "seconds": round(seconds, 2),
+        "ready_s": round(ready_s, 2),
+        "pss_mib_per_agent": pss_mib(agent.pid for agent in settled.agents),
+        "pools": {pool.name: pool.ready for pool in settled.pools},
+        "agents_per_node": sorted(Counter(agent.node_id for agent in settled.agents).values()),
+    }
+
+
+async def _answers(link: ChannelLink, agent: AgentInfo, gate: asyncio.Semaphore) -> str:
+    """One real turn: over the channel, through the runner, to the model and back. Returns what went wrong, if so."""
+    request = TaskRequest(messages=[{"role": "user", "content": f"are you {agent.agent_id}?"}])
+    turn = Turn(task_id=f"task_{agent.agent_id}", tenant="benchmark", request=request)
+
+    async def nothing(_: object) -> None: ...
+
+    async with gate:
+        outcome = (await link.run(agent, turn, on_delta=nothing, on_steps=nothing)).outcome
+    return "" if outcome.status is TaskStatus.SUCCEEDED else str(outcome.error)
+
+
+async def _assign_standbys(client: FleetClient, samples: int) -> dict[str, Any]:
+    """From the call that wants an agent to the snapshot that has it, for a client; a standby is there each time."""
+    took: list[float] = []
+    for number in range(samples):
+        await client.wait_until(lambda s: s.standby == 1, GET_THERE_S)
+        spec = AgentSpec(name=f"sample-{number}", dialect="ossa/v0.5.0", digest=str(number))
+        own = DesiredAgent(agent_id=f"sample-{number}", pool="community", tenant="benchmark", spec=spec)
+        began = time.perf_counter()
+        await client.spawn_agent(own)
+        await client.wait_until(lambda s, own=own: _serves(s, own.agent_id), GET_THERE_S)  # type: ignore[misc]
+        took.append((time.perf_counter() - began) * 1000)
+        await client.remove_agent(own.agent_id, tenant="benchmark")
+    return _percentiles(took)
+
+
+async def _kill_agents(client: FleetClient, samples: int) -> dict[str, Any]:
+    """From SIGKILL of an agent's process to the snapshot in which a standby has its place."""
+    took: list[float] = []
+    for number in range(samples):
+        snapshot = await client.wait_until(lambda s: s.standby == 1, GET_THERE_S)
+        pool_agents = [agent for agent in snapshot.agents if agent.tenant is None]
+        victim = pool_agents[number * 7 % len(pool_agents)]
+        began = time.perf_counter()
+        os.kill(victim.pid, 9)
+        await client.wait_until(lambda s, v=victim: _serves(s, v.agent_id, v.incarnation), GET_THERE_S)  # type: ignore[misc]
+        took.append((time.perf_counter() - began) * 1000)
+    return _percentiles(took)
+
+
+def _serves(snapshot: FleetSnapshot, agent_id: str, other_than: str = "") -> bool:
+    return any(
+        agent.agent_id == agent_id and agent.state == "ready" and agent.incarnation != other_than
+        for agent in snapshot.agents
+    )
+
+
+def _percentiles(values: list[float]) -> dict[str, Any]:
+    ordered = sorted(values)
+    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    return {
+        "n": len(values),
+        "p50": round(statistics.median(ordered), 2),
+        "p99": round(p99, 2),
+        "max": round(ordered[-1], 2),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("arm", choices=["fleet", "bare"])
+    parser.add_argument("--agents", type=int, required=True)
+    parser.add_argument("--nodes", type=int, required=True)
+    parser.add_argument("--cpus-per-node", type=int, required=True)
+    parser.add_argument("--samples", type=int, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    settings = FleetSettings(namespace=NAMESPACE, standby=1, start_timeout_s=600)
+    with cluster(args.nodes, args.cpus_per_node):
+        if args.arm == "bare":
+            report = run_bare(args.agents, settings.cpus_per_agent)
+        else:
+            report = asyncio.run(run_fleet(args.agents, settings, args.samples))
+    args.out.write_text(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()
