@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
@@ -53,6 +53,7 @@ def create_app(
     clock: Callable[[], float] = time.monotonic,
     rng: random.Random | None = None,
     drain_s: float = DRAIN_S,
+    on_close: Callable[[], Awaitable[None]] | None = None,
 ) -> FastAPI:
     """The app; its lifespan opens the stores, runs the dispatcher, and closes both and the link.
 
@@ -61,6 +62,7 @@ def create_app(
         replica: begins the owner ids of this process.
         clock: monotonic seconds.
         drain_s: at shutdown, how long running tasks may take to end before they are handed over.
+        on_close: called last at shutdown, for what belongs to the app besides.
     """
 
     metrics = GatewayMetrics()
@@ -100,6 +102,8 @@ def create_app(
             await parts.dispatcher.stop(drain_s=drain_s)
             await link.close()
             await stores.close()
+            if on_close is not None:
+                await on_close()
 
     return _application(lifespan, metrics)
 

@@ -31,7 +31,10 @@ TOLERATED_S = 60.0
 
 @dataclass(frozen=True)
 class GatewayParts:
-    """What a replica is built from; made in the replica's own process, on its event loop."""
+    """What a replica is built from; made in the replica's own process, on its event loop.
+
+    `close` is called at the replica's end, after the dispatcher, the link and the stores.
+    """
 
     stores: Stores
     fleet: FleetPort
@@ -63,6 +66,7 @@ class Gateway:
             operator_tenant=parts.operator_tenant,
             replica=f"gateway-{os.getpid()}",
             drain_s=DRAIN_S,
+            on_close=parts.close,
         )
         return self._gateway_app
 
