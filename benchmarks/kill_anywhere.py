@@ -31,8 +31,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ray.util.state import list_actors
-
 from benchmarks.bench_fleet import BenchFleet
 from benchmarks.effects import ENVIRONMENT, count_effects
 from benchmarks.ray_node import RayNode
@@ -45,6 +43,7 @@ from ossa.sdk.connecting import connect_async
 from ossa.stores.postgres import PostgresStores
 
 EFFECTS_A_TASK = 3
+SETTLE_POLL_S = 0.5
 KINDS = {"agent": 0.72, "replica": 0.10, "controller": 0.10, "node": 0.08}
 ACTOR_CLASSES = {"agent": "AgentActor", "controller": "ControllerActor"}
 REPLICA_MARK = "ServeReplica:ossa:"
@@ -146,6 +145,9 @@ class Killer:
 
 
 def _pids(kind: str) -> list[int]:
+    # Ray reads its environment when it is imported, which the fleet sets first.
+    from ray.util.state import list_actors
+
     actors = list_actors(filters=[("state", "=", "ALIVE")], limit=1000, raise_on_missing_output=False)
     wanted = ACTOR_CLASSES.get(kind)
     return sorted(
@@ -176,9 +178,7 @@ async def kill_and_count(plan: Plan, fleet: BenchFleet, nodes: list[RayNode], ef
 
 async def _verdict(plan: Plan, stores: PostgresStores, tally: Tally, effects: Path) -> dict[str, Any]:
     """Wait until nothing is open, then count."""
-    deadline = time.monotonic() + plan.settle_s
-    while await stores.journal.count_open() and time.monotonic() < deadline:
-        await asyncio.sleep(0.5)
+    await _until_nothing_is_open(plan, stores)
     tasks = {task_id: await stores.journal.get(task_id) for task_id in tally.acknowledged}
     ended = Counter(task.status for task in tasks.values())
     still_open = await stores.journal.count_open()
@@ -208,6 +208,14 @@ async def _verdict(plan: Plan, stores: PostgresStores, tally: Tally, effects: Pa
     }
 
 
+async def _until_nothing_is_open(plan: Plan, stores: PostgresStores) -> None:
+    deadline = time.monotonic() + plan.settle_s
+    for _ in range(int(plan.settle_s / SETTLE_POLL_S)):
+        if not await stores.journal.count_open() or time.monotonic() > deadline:
+            return
+        await asyncio.sleep(SETTLE_POLL_S)
+
+
 def add_tool_everywhere(fleet: BenchFleet) -> None:
     """Give every manifest of the five pools the counting tool, by applying them again with it."""
     with fleet.client() as client:
@@ -215,7 +223,8 @@ def add_tool_everywhere(fleet: BenchFleet) -> None:
             for spec in specs:
                 document = json.loads(json.dumps(spec.document))
                 document["spec"]["tools"] = [*document["spec"].get("tools", []), {"name": "record_effect"}]
-                document["spec"].pop("constraints", None)
+                for limit in ("constraints", "max_steps"):
+                    document["spec"].pop(limit, None)
                 client.pools.apply(pool, dump(spec.model_copy(update={"document": document})))
 
 

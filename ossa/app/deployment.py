@@ -45,7 +45,7 @@ def deploy(settings: Settings, backing: Backing, *, host: str, port: int) -> Non
         timeout_s=CONTROLLER_TIMEOUT_S,
     )
     location = Location.HeadOnly if len(_addresses()) == 1 else Location.EveryNode
-    serve.start(http_options=HTTPOptions(host=host, port=port, location=location))
+    serve.start(proxy_location=location, http_options=HTTPOptions(host=host, port=port))
     app = gateway_application(settings.gateway, GatewayFactory(stores, settings.fleet.namespace))
     try:
         serve.run(app, name=SERVE_APP, route_prefix="/")

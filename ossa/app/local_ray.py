@@ -109,6 +109,8 @@ def set_environment(gateway: GatewaySettings, haproxy_dir: Path, metrics_port: i
 
     Serve's HAProxy keeps its files and ports at fixed places by default, where two clusters would meet.
     """
+    if "ray" in sys.modules and "RAY_AUTH_MODE" not in os.environ:
+        raise NotReady("Ray was imported before its authentication was set up: set RAY_AUTH_MODE=token before that")
     set_default = os.environ.setdefault
     set_default("RAY_AUTH_MODE", "token")
     set_default("RAY_prestart_worker_first_driver", "0")
