@@ -51,6 +51,7 @@ class Conversation:
 
     def _take_message(self, message: Message, step: Step) -> None:
         self.last = step
+        self._messages = self.messages()  # the answers to the calls before this message stay
         calls = calls_of(message)
         self._open = {call.call_id: call for call in calls}
         self._results = {}

@@ -129,6 +129,25 @@ async def test_a_tool_runs_between_two_commits_and_the_model_sees_its_result() -
     assert result.outcome.usage.model_calls == 2
 
 
+async def test_the_model_sees_all_that_happened_in_its_order() -> None:
+    text = (
+        '[[tool:pay {"amount": 1}]] [[tool:pay {"amount": 2}]]+[[tool:pay {"amount": 3}]] [[tool:pay {"amount": 4}]] x'
+    )
+    whole, model = RecordingSink(), ScriptedModel()
+    result = await runner(model, Counted().tools()).run(turn(text), whole)
+    assert result.outcome.message is not None
+    assert result.outcome.message["content"] == 'echo: x [{"paid":1}; {"paid":2}; {"paid":3}; {"paid":4}]'
+    last = model.requests[-1].messages
+    roles = " ".join(message["role"] for message in last)
+    assert roles == "user assistant tool assistant tool tool assistant tool"
+    asked = [call["id"] for message in last for call in message.get("tool_calls") or ()]
+    assert [message["tool_call_id"] for message in last if message["role"] == "tool"] == asked
+
+    again = ScriptedModel()
+    await runner(again, Counted().tools()).run(turn(text, steps=whole.steps), RecordingSink())
+    assert again.requests[0].messages == last, "a takeover sees the same"
+
+
 async def test_repeated_ids_of_the_model_become_unique_in_the_task() -> None:
     counted, sink = Counted(), RecordingSink()
     text = '[[tool:pay {"amount": 1}]] [[tool:pay {"amount": 2}]]+[[tool:pay {"amount": 3}]]'
