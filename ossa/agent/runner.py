@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ossa.agent.clock import Clock
 from ossa.agent.limits import DEFAULT_TIMEOUT_S
-from ossa.agent.tool_registry import ToolRegistry
+from ossa.agent.tool_registry import ReadStatus, ToolRegistry
 from ossa.agent.turn import AgentTurn
 from ossa.contracts.configuration import Endpoint, Models
 from ossa.contracts.model import ModelClient
@@ -52,25 +52,32 @@ def build_runner(
 class RunnerFactory:
     """Assignment -> runner, in any process: it pickles, and loads tools and clients where it is first called.
 
-    Calling it raises what `build_runner` and `ToolRegistry.load` raise.
+    `fleet_status` (picklable) is what the tool of that name reads; without it there is no such tool.
+    Calling the factory raises what `build_runner` and `ToolRegistry.load` raise.
     """
 
     def __init__(
-        self, models: Models, *, tool_modules: Sequence[str] = (), default_timeout_s: float = DEFAULT_TIMEOUT_S
+        self,
+        models: Models,
+        *,
+        tool_modules: Sequence[str] = (),
+        default_timeout_s: float = DEFAULT_TIMEOUT_S,
+        fleet_status: ReadStatus | None = None,
     ) -> None:
         self._models = models
         self._tool_modules = tuple(tool_modules)
         self._default_timeout_s = default_timeout_s
+        self._fleet_status = fleet_status
         self._tools: ToolRegistry | None = None
         self._clients: ModelClients | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_factory, (self._models, self._tool_modules, self._default_timeout_s))
+        return (_factory, (self._models, self._tool_modules, self._default_timeout_s, self._fleet_status))
 
     def warm(self) -> None:
         """Load the tools now, so that a standby's assignment is quick."""
         if self._tools is None:
-            self._tools = ToolRegistry.load(self._tool_modules)
+            self._tools = ToolRegistry.load(self._tool_modules, fleet_status=self._fleet_status)
         if self._clients is None:
             self._clients = ModelClients()
 
@@ -87,5 +94,9 @@ class RunnerFactory:
         )
 
 
-def _factory(models: Models, tool_modules: Sequence[str], default_timeout_s: float) -> RunnerFactory:
-    return RunnerFactory(models, tool_modules=tool_modules, default_timeout_s=default_timeout_s)
+def _factory(
+    models: Models, tool_modules: Sequence[str], default_timeout_s: float, fleet_status: ReadStatus | None
+) -> RunnerFactory:
+    return RunnerFactory(
+        models, tool_modules=tool_modules, default_timeout_s=default_timeout_s, fleet_status=fleet_status
+    )

@@ -14,6 +14,7 @@ from ossa.app.factories import GatewayFactory, StoresFactory
 from ossa.app.services import Backing
 from ossa.contracts.errors import Conflict, NotReady
 from ossa.fleet import Charter, start_controller, stop_fleet
+from ossa.fleet.status_reader import FleetStatusReader
 from ossa.gateway.deployment import gateway_application
 from ossa.manifest import catalogue
 from ossa.settings import Settings
@@ -38,6 +39,7 @@ def deploy(settings: Settings, backing: Backing, *, host: str, port: int) -> Non
                 backing.models,
                 tool_modules=settings.fleet.tool_modules,
                 default_timeout_s=settings.gateway.default_timeout_s,
+                fleet_status=FleetStatusReader(settings.fleet.namespace),
             ),
             stores_factory=stores,
             catalogue=catalogue(),

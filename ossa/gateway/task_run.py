@@ -203,6 +203,8 @@ class TaskRun:
     async def _wait_for_seat(self) -> Seat:
         parts = self._parts
         missing_until = parts.clock() + MISSING_GRACE_S
+        if self._busy_until is not None:  # somebody waits for the answer
+            missing_until = min(missing_until, self._busy_until)
         while True:
             try:
                 return self._look_for_seat()
