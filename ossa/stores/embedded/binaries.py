@@ -16,7 +16,7 @@ _NEEDED = ("bin/postgres", "bin/initdb", "lib", "share")
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
-    """An installation that may be moved as a whole: the server finds `share` and `lib` beside `bin`."""
+    """An installation inside the wheel. Its parts find one another by where they lie, so they move together."""
 
     root: Path
 
@@ -28,22 +28,27 @@ class Binaries:
     def initdb(self) -> Path:
         return self.root / "bin" / "initdb"
 
-    def reachable_by(self, account: Account, private: Path) -> Binaries:
-        """These, or a copy under `private` when the account may not run them where they are."""
-        if account.can_run(self.postgres):
-            return self
-        copy = private / self.root.name
-        if not copy.exists():
-            partial = private / f"{self.root.name}.partial"
+    @property
+    def libraries(self) -> Path:
+        """What the wheel's builder put beside its package."""
+        return self.root.parent.parent / f"{_WHEEL}.libs"
+
+    def runnable_by(self, account: Account) -> bool:
+        return account.can_run(self.postgres) and account.can_run(self.initdb)
+
+    def copied_to(self, folder: Path) -> Binaries:
+        """A copy, made once; half a copy is not taken for one."""
+        copy = Binaries(folder / "programs" / _WHEEL / self.root.name)
+        if not copy.root.exists():
+            partial = folder / "programs.partial"
             shutil.rmtree(partial, ignore_errors=True)
             for part in _NEEDED:
-                _copy(self.root / part, partial / part)
-            partial.rename(copy)
-        if not account.can_run(copy / "bin" / "postgres"):
-            raise StoreUnavailable(
-                f"The embedded PostgreSQL cannot be run as user {account.uid} from {copy}: is it mounted noexec?"
-            )
-        return Binaries(copy)
+                _copy(self.root / part, partial / _WHEEL / self.root.name / part)
+            if self.libraries.exists():
+                _copy(self.libraries, partial / self.libraries.name)
+            shutil.rmtree(folder / "programs", ignore_errors=True)
+            partial.rename(folder / "programs")
+        return copy
 
 
 def find_binaries() -> Binaries:

@@ -5,7 +5,8 @@
     ├── port             the last one, taken again so that a DSN outlives a restart
     ├── postgres.log
     ├── lock             held while starting or stopping
-    ├── location         only when the cluster is elsewhere
+    ├── location         only when the cluster is elsewhere: the path of that folder
+    ├── programs         only when the server runs from a copy: the path of the folder that has it
     └── cluster/         0700, the server's user's
 
 Root cannot run the server, and the user it becomes may not be able to enter

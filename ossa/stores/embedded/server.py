@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 USER = "ossa"
 DATABASE = "ossa"
 
-_START_S = 60.0
+_START_S = 120.0
 _POLL_S = 0.01
 _PAUSE_S = 0.2
 _LOG_MAX_BYTES = 10 * 2**20
@@ -115,8 +115,13 @@ class EmbeddedPostgres:
         account = choose_account(self._place.cluster)
         binaries = find_binaries()
         self._place.settle(account)
-        if not account.can_run(binaries.postgres):
-            binaries = binaries.reachable_by(account, self._place.private_folder())
+        if not binaries.runnable_by(account):
+            binaries = binaries.copied_to(self._place.private_folder())
+            if not binaries.runnable_by(account):
+                raise StoreUnavailable(
+                    f"The embedded PostgreSQL cannot be run as user {account.uid} from {binaries.root}; is it mounted "
+                    "noexec? Set OSSA_DATABASE__DSN to a PostgreSQL of your own."
+                )
         if not self._place.exists:
             self._initialise(account, binaries)
         clear_foreign_pid_file(self._place.cluster)

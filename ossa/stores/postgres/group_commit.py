@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
 from time import monotonic
-from typing import LiteralString
+from typing import Any, LiteralString
 
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
@@ -27,10 +27,14 @@ from ossa.stores.postgres.queries import load_queries
 
 logger = logging.getLogger(__name__)
 
-OnLeftover = Callable[[Write], None]
-"""Called for a write that was not applied, after the batch's commit; it must see that `done` is resolved."""
+Judge = Callable[[Write], Awaitable[bool]]
+"""Asked, after the batch's commit, about a write that was not applied: whether to write it again.
+
+Raises the `OssaError` its caller shall meet.
+"""
 
 _WAITING_BATCHES = 64
+_JUDGEMENTS_MAX = 5
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
 _GRACE_S = 1.0
@@ -44,12 +48,13 @@ class GroupCommit:
         batch_max: writes in one commit, at most.
     """
 
-    def __init__(self, server: Server, *, lanes: int, batch_max: int, on_leftover: OnLeftover) -> None:
+    def __init__(self, server: Server, *, lanes: int, batch_max: int, judge: Judge) -> None:
+        self._judge = judge
         self._batch_max = batch_max
         self._waiting_max = batch_max * _WAITING_BATCHES
         self._waiting: deque[Write] = deque()
         self._writing: set[str] = set()
-        self._idle = [_Lane(server, on_leftover) for _ in range(lanes)]
+        self._idle = [_Lane(server) for _ in range(lanes)]
         self._lanes = tuple(self._idle)
         self._running: set[asyncio.Task[None]] = set()
         self._wake_pending = False
@@ -81,11 +86,12 @@ class GroupCommit:
             batch = self._gather()
             if not batch:
                 return
-            lane = self._idle.pop()
-            task = asyncio.get_running_loop().create_task(self._run(lane, batch))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-            task.add_done_callback(self._running.discard)
+            self._run(self._write(self._idle.pop(), batch))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     def _gather(self) -> Batch:
         batch = Batch()
@@ -103,25 +109,51 @@ class GroupCommit:
         self._waiting.extendleft(reversed(later))
         return batch
 
-    async def _run(self, lane: _Lane, batch: Batch) -> None:
+    async def _write(self, lane: _Lane, batch: Batch) -> None:
+        task_ids = [write.task_id for write in batch.writes]
+        leftovers: Sequence[Write] = ()
         try:
-            await lane.run(batch)
+            leftovers = await lane.run(batch)
         finally:
-            self._writing.difference_update(write.task_id for write in batch.writes)
+            self._writing.difference_update(task_ids)
             self._idle.append(lane)
+            for write in leftovers:
+                self._writing.add(write.task_id)  # later writes of this task wait for the judgement
+                self._run(self._settle(write))
+            self._start_batches()
+
+    async def _settle(self, write: Write) -> None:
+        again = False
+        try:
+            again = await self._judge(write)
+            if not again:
+                succeed(write, datetime.min)
+            elif write.tries >= _JUDGEMENTS_MAX:
+                again = False
+                fail(write, StoreUnavailable(f"{write.task_id} changes too often.", retry_after_s=1.0))
+        except OssaError as error:
+            fail(write, error)
+        except Exception as error:  # a background task: the caller must hear of it
+            logger.exception("journal_write_unsettled", extra={"task_id": write.task_id})
+            fail(write, OssaError(f"The journal could not settle a write: {type(error).__name__}"))
+        finally:
+            write.tries += 1
+            self._writing.discard(write.task_id)
+            if again:
+                self._waiting.appendleft(write)
             self._start_batches()
 
 
 class _Lane:
-    """One connection, one batch at a time. Every write handed to it is resolved or handed to `on_leftover`."""
+    """One connection, one batch at a time."""
 
-    def __init__(self, server: Server, on_leftover: OnLeftover) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
-        self._on_leftover = on_leftover
         self._conn: AsyncConnection[DictRow] | None = None
         self._query: LiteralString = load_queries("journal.sql")["write"]
 
-    async def run(self, batch: Batch) -> None:
+    async def run(self, batch: Batch) -> Sequence[Write]:
+        """Every write's `done` is resolved, but for those returned: they were not applied."""
         pause = _FIRST_PAUSE_S
         while True:
             try:
@@ -133,15 +165,13 @@ class _Lane:
                     extra={"remedy": found.name, "writes": len(batch), "reason": reason(error)},
                 )
                 if found not in (Remedy.RECONNECT, Remedy.REPEAT):
-                    await self._split(batch, translate(error))
-                    return
+                    return await self._split(batch, translate(error))
                 await self._after_failure(batch, lost=found is Remedy.RECONNECT)
                 _fail_overdue(batch, translate(error), after=pause)
                 if not batch:
-                    return
+                    return ()
             else:
-                self._resolve(batch, row)
-                return
+                return _resolve(batch, row)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
@@ -167,33 +197,39 @@ class _Lane:
         if lost:
             await self.close()
 
-    async def _split(self, batch: Batch, error: OssaError) -> None:
+    async def _split(self, batch: Batch, error: OssaError) -> Sequence[Write]:
         """One bad write must not fail the others."""
         if len(batch) == 1:
             fail(batch.writes[0], error)
-            return
-        for half in batch.halves():
-            await self.run(half)
+            return ()
+        first, second = batch.halves()
+        return [*await self.run(first), *await self.run(second)]
 
-    def _resolve(self, batch: Batch, row: DictRow) -> None:
-        at: datetime = row["at"]
-        accepted, written = row["accepted"] or (), row["written"] or ()
-        if len(accepted) + len(written) == len(batch):
-            for write in batch.writes:
-                if not write.done.done():
-                    write.done.set_result(at)
-            return
-        applied_new, applied = set(accepted), set(written)
+
+def _resolve(batch: Batch, row: DictRow) -> Sequence[Write]:
+    at: datetime = row["at"]
+    accepted, written = row["accepted"] or (), row["written"] or ()
+    if len(accepted) + len(written) == len(batch):
         for write in batch.writes:
-            if write.task_id in (applied_new if isinstance(write, Accept) else applied):
-                if not write.done.done():
-                    write.done.set_result(at)
-            else:
-                self._on_leftover(write)
+            succeed(write, at)
+        return ()
+    applied_new, applied = set(accepted), set(written)
+    leftovers = []
+    for write in batch.writes:
+        if write.task_id in (applied_new if isinstance(write, Accept) else applied):
+            succeed(write, at)
+        else:
+            leftovers.append(write)
+    return leftovers
+
+
+def succeed(write: Write, at: datetime) -> None:
+    """A caller that was cancelled has nobody to tell."""
+    if not write.done.done():
+        write.done.set_result(at)
 
 
 def fail(write: Write, error: OssaError) -> None:
-    """A caller that was cancelled has nobody to tell."""
     if not write.done.done():
         write.done.set_exception(error)
 

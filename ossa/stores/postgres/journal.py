@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -14,36 +13,34 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from ossa.contracts.configuration import Database
-from ossa.contracts.errors import Conflict, NotFound, OssaError, StoreUnavailable
+from ossa.contracts.errors import Conflict, NotFound
 from ossa.contracts.stores import Accepted
 from ossa.contracts.task import ErrorInfo, NewTask, Outcome, Step, Task, TaskStatus, UsageToday
 from ossa.stores import judgement
 from ossa.stores.json_text import as_json
 from ossa.stores.postgres.batch import Accept, Append, Finish, Release, Write
 from ossa.stores.postgres.connection import Reader, Server
-from ossa.stores.postgres.doubt import Doubt
-from ossa.stores.postgres.group_commit import GroupCommit, fail
+from ossa.stores.postgres.group_commit import GroupCommit
 from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.rows import standing_of, task_of
 
-logger = logging.getLogger(__name__)
-
-_JUDGEMENTS_MAX = 5
 _ENDED_OTHERWISE = (TaskStatus.FAILED, TaskStatus.CANCELLED)
 
 
 class PostgresJournal:
-    """`ossa.contracts.stores.Journal`. `accept`, `append`, `finish` and `release` share commits."""
+    """`ossa.contracts.stores.Journal`. `accept`, `append`, `finish` and `release` share commits.
+
+    Every call is repeated on a new connection when one is lost, until the
+    statement timeout is over. An accept or a claim that was cancelled, or raised
+    `StoreUnavailable`, may have taken effect all the same: its owner must then
+    let its lease end, so that somebody else takes what it does not know of.
+    """
 
     def __init__(self, server: Server, reader: Reader, database: Database, *, lanes: int) -> None:
         self._timeout_s = database.statement_timeout_s
         self._reader = reader
         self._sql = load_queries("journal.sql")
-        self._commits = GroupCommit(
-            server, lanes=lanes, batch_max=database.group_commit_max, on_leftover=self._on_leftover
-        )
-        self._settling: set[asyncio.Task[None]] = set()
-        self._doubt = Doubt(keep_s=3 * database.statement_timeout_s)
+        self._commits = GroupCommit(server, lanes=lanes, batch_max=database.group_commit_max, judge=self._judge)
 
     async def accept(self, new: NewTask, *, owner: str | None) -> Accepted:
         judgement.check_new(new, owner)
@@ -56,12 +53,7 @@ class PostgresJournal:
             request=as_json(new.request),
         )
         self._commits.submit(write)
-        try:
-            at = await write.done
-        except (asyncio.CancelledError, StoreUnavailable):
-            if owner is not None:
-                self._doubt.accept(owner, new.id, monotonic())
-            raise
+        at = await write.done
         if write.known is None:
             return Accepted(task=_fresh(new, owner, at), created=True)
         task = await self.get(write.known)
@@ -119,20 +111,9 @@ class PostgresJournal:
 
     async def claim(self, *, owner: str, limit: int) -> list[Task]:
         """Raises `Conflict` when the owner holds no lease."""
-        claim_id = uuid4().hex
-        params = {
-            "owner": owner,
-            "limit": limit,
-            "claim_id": claim_id,
-            "claims": [*self._doubt.claims_of(owner), claim_id],
-            "accepts": self._doubt.accepts_of(owner),
-        }
-        try:
-            rows = await self._reader.rows(self._sql["claim"], params)
-        except (asyncio.CancelledError, OssaError):
-            self._doubt.claim(owner, claim_id, monotonic())
-            raise
-        self._doubt.settle(owner, [row["id"] for row in rows], exhausted=len(rows) < limit, now=monotonic())
+        # The id lets a second try find what a first one took when its answer was lost.
+        params = {"owner": owner, "limit": limit, "claim_id": uuid4().hex}
+        rows = await self._reader.rows(self._sql["claim"], params)
         if not rows:
             lease = await self._reader.row(self._sql["has_lease"], {"owner": owner})
             if lease is None or not lease["held"]:
@@ -189,8 +170,6 @@ class PostgresJournal:
 
     async def close(self) -> None:
         """What was submitted is still written. The connections for reading belong to the stores."""
-        while self._settling:
-            await asyncio.wait(self._settling)
         await self._commits.close()
 
     async def _cancel(self, task_id: str, tenant: str, conn: AsyncConnection[DictRow]) -> None:
@@ -207,29 +186,6 @@ class PostgresJournal:
             )
             params = {"task_id": task_id, "outcome": as_json(ended).decode()}
             await conn.execute(self._sql["cancel_queued"], params)
-
-    def _on_leftover(self, write: Write) -> None:
-        task = asyncio.get_running_loop().create_task(self._settle(write))
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
-
-    async def _settle(self, write: Write) -> None:
-        """A write was not applied: find out why, tell the caller, or try again with what is missing."""
-        try:
-            again = await self._judge(write)
-            write.tries += 1
-            if not again:
-                if not write.done.done():
-                    write.done.set_result(datetime.min)
-            elif write.tries >= _JUDGEMENTS_MAX:
-                fail(write, StoreUnavailable(f"{write.task_id} changes too often.", retry_after_s=1.0))
-            else:
-                self._commits.submit(write)
-        except OssaError as error:
-            fail(write, error)
-        except Exception as error:  # a background task: the caller must hear of it
-            logger.exception("journal_write_unsettled", extra={"task_id": write.task_id})
-            fail(write, OssaError(f"The journal could not settle a write: {type(error).__name__}"))
 
     async def _judge(self, write: Write) -> bool:
         """Whether to submit it again. Raises what its caller shall meet."""

@@ -66,7 +66,11 @@ async def _begin(conn: AsyncConnection[DictRow]) -> None:
 
 
 async def _version(conn: AsyncConnection[DictRow]) -> int:
-    cursor = await conn.execute("SELECT to_regclass('ossa.migrations') IS NOT NULL AS known")
+    # By the catalogue itself: to_regclass may answer from a cache that does not know what another just committed.
+    cursor = await conn.execute(
+        "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = 'ossa' AND c.relname = 'migrations') AS known"
+    )
     row = await cursor.fetchone()
     if row is None or not row["known"]:
         return 0

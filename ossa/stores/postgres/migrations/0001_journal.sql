@@ -18,8 +18,8 @@ CREATE TABLE ossa.tasks (
 CREATE UNIQUE INDEX tasks_idempotency ON ossa.tasks (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX tasks_of_tenant ON ossa.tasks (tenant, id);
 
--- `owner` NULL: queued. `claim_id` names the call that took the task, so that a
--- claim whose answer was lost can be found again.
+-- `owner` NULL: queued. `claim_id` names the call that took the task, so that
+-- the call finds it again when it is repeated because its answer was lost.
 CREATE TABLE ossa.open_tasks (
     task_id          text COLLATE "C" PRIMARY KEY,
     tenant           text COLLATE "C" NOT NULL,
@@ -101,7 +101,7 @@ CREATE FUNCTION ossa.journal_write(
     u_task text[], u_subject text[], u_tokens bigint[], u_cost double precision[],
     OUT at timestamptz, OUT accepted text[], OUT written text[]
 ) LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -40,7 +40,7 @@ WITH candidates AS MATERIALIZED (
     LEFT JOIN ossa.dispatchers d ON d.owner = o.owner
     WHERE EXISTS (SELECT FROM ossa.dispatchers mine WHERE mine.owner = %(owner)s AND mine.expires_at > now())
       AND (o.owner IS NULL OR d.owner IS NULL OR d.expires_at <= now()
-           OR (o.owner = %(owner)s AND (o.claim_id = ANY (%(claims)s) OR o.task_id = ANY (%(accepts)s))))
+           OR (o.owner = %(owner)s AND o.claim_id = %(claim_id)s))
     ORDER BY o.task_id
     LIMIT %(limit)s::integer + 256
 ), ready AS (

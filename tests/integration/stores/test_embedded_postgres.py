@@ -1,0 +1,190 @@
+"""The embedded server's life."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ossa.stores.embedded.place import Place
+from ossa.stores.embedded_postgres import EmbeddedPostgres
+
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="left out: needs root")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "postgres"
+    server = EmbeddedPostgres(tmp_path / "postgres")
+    server.stop()
+    for note in ("location", "programs"):
+        elsewhere = tmp_path / "postgres" / note
+        if elsewhere.exists():
+            shutil.rmtree(elsewhere.read_text().strip())
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def write(dsn: str, value: int) -> None:
+    with psycopg.connect(dsn) as conn:
+        conn.execute("CREATE TABLE IF NOT EXISTS kept (value integer)")
+        conn.execute("INSERT INTO kept VALUES (%s)", (value,))
+
+
+def kept(dsn: str) -> list[int]:
+    with psycopg.connect(dsn) as conn:
+        return [value for (value,) in conn.execute("SELECT value FROM kept ORDER BY value")]
+
+
+def test_it_starts_once_is_adopted_and_stops(home: Path) -> None:
+    server = EmbeddedPostgres(home)
+    assert not server.running
+    dsn = server.start()
+    pid = server.pid
+    assert server.running
+    assert (server.start(), server.pid) == (dsn, pid)
+    other = EmbeddedPostgres(home)
+    assert (other.start(), other.pid) == (dsn, pid)
+    other.stop()
+    other.stop()
+    assert not server.running
+    assert server.pid is None
+
+
+def test_many_starting_at_once_share_one_server(home: Path) -> None:
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(EmbeddedPostgres(home).start())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len(set(found)) == 1
+
+
+def test_after_a_kill_it_starts_again_at_the_same_address_with_its_data(home: Path) -> None:
+    server = EmbeddedPostgres(home)
+    dsn = server.start()
+    write(dsn, 1)
+    pid = server.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not server.running)
+    assert server.start() == dsn
+    assert server.pid != pid
+    assert kept(dsn) == [1]
+
+
+def test_a_taken_port_is_left_to_its_owner(home: Path) -> None:
+    import socket
+
+    server = EmbeddedPostgres(home)
+    dsn = server.start()
+    write(dsn, 1)
+    server.stop()
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", Place(home).last_port() or 0))
+        taken.listen()
+        other = server.start()
+    assert other != dsn
+    assert kept(other) == [1]
+
+
+def test_a_pid_file_of_another_program_is_stale(home: Path) -> None:
+    server = EmbeddedPostgres(home)
+    dsn = server.start()
+    pid_file = Place(home).cluster / "postmaster.pid"
+    lines = pid_file.read_text().splitlines()
+    server.stop()
+    pid_file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    shutil.copystat(Place(home).cluster, pid_file)
+    pid_file.chmod(0o600)
+    owner = Place(home).cluster.stat()
+    os.chown(pid_file, owner.st_uid, owner.st_gid)
+    assert not server.running
+    assert server.start() == dsn
+
+
+def test_a_setup_that_was_cut_short_is_done_again(home: Path) -> None:
+    home.mkdir(mode=0o711)
+    home.chmod(0o711)
+    (home / "cluster.new").mkdir()
+    (home / "cluster.new" / "half").write_text("x")
+    EmbeddedPostgres(home).start()
+    assert Place(home).exists
+
+
+def test_ctrl_c_in_our_terminal_is_not_for_the_server(home: Path) -> None:
+    server = EmbeddedPostgres(home)
+    server.start()
+    assert os.getsid(server.pid or 0) != os.getsid(0)
+
+
+def test_the_password_is_readable_by_its_owner_alone_and_is_asked_for(home: Path) -> None:
+    server = EmbeddedPostgres(home)
+    dsn = server.start()
+    file = home / "password"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text() in dsn
+    assert file.read_text() not in repr(server)
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(dsn.replace(file.read_text(), "wrong"), connect_timeout=5)
+    with psycopg.connect(dsn) as conn:
+        names = ("fsync", "synchronous_commit", "listen_addresses")
+        shown = [conn.execute(f"SHOW {name}").fetchone() for name in names]
+    assert shown == [("on",), ("on",), ("127.0.0.1",)]
+
+
+@AS_ROOT
+def test_root_runs_it_as_somebody_else(home: Path) -> None:
+    server = EmbeddedPostgres(home)
+    server.start()
+    assert Path(f"/proc/{server.pid}").stat().st_uid != 0
+
+
+@AS_ROOT
+def test_a_closed_folder_stays_closed_and_the_cluster_goes_elsewhere(home: Path) -> None:
+    closed = home.parent
+    closed.chmod(0o700)
+    server = EmbeddedPostgres(home)
+    write(server.start(), 1)
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+    assert not (home / "cluster").exists()
+    root = Place(home).root
+    assert root.stat().st_uid == 0
+    assert stat.S_IMODE((root / "cluster").stat().st_mode) == 0o700
+    server.stop()
+    assert kept(server.start()) == [1]
+
+
+@AS_ROOT
+def test_programs_the_servers_user_cannot_reach_are_copied(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ossa.stores.embedded import server as module
+    from ossa.stores.embedded.binaries import Binaries, find_binaries
+
+    tmp_path.chmod(0o700)
+    found = find_binaries()
+    hidden = Binaries(tmp_path / "venv" / found.root.parent.name / found.root.name)
+    shutil.copytree(found.root, hidden.root, symlinks=True)
+    shutil.copytree(found.libraries, hidden.libraries, symlinks=True)
+    monkeypatch.setattr(module, "find_binaries", lambda: hidden)
+    server = EmbeddedPostgres(home)
+    server.start()
+    assert server.running
+    assert str(tmp_path) not in str(Path(f"/proc/{server.pid}/exe").readlink())
