@@ -15,6 +15,7 @@ from ossa.contracts.fleet import AgentInfo, FleetPort
 from ossa.contracts.stores import Accepted, Journal
 from ossa.contracts.task import NewTask, Task
 from ossa.contracts.turn import AgentLink
+from ossa.gateway.daily_usage import DailyUsage
 from ossa.gateway.desk import Desk, Seat, Wish
 from ossa.gateway.durable import DurableJournal
 from ossa.gateway.lease import Lease, Leases
@@ -74,8 +75,10 @@ class Dispatcher:
             clock=clock,
             metrics=metrics,
         )
+        durable = DurableJournal(journal, metrics)
         self._parts = RunParts(
-            journal=DurableJournal(journal, metrics),
+            journal=durable,
+            daily=DailyUsage(durable.usage_today, clock),
             desk=self.desk,
             link=link,
             fleet=fleet,

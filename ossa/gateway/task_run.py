@@ -14,6 +14,7 @@ from ossa.contracts.errors import AgentLost, Cancelled, Fenced, FleetBusy, NotFo
 from ossa.contracts.fleet import AgentInfo, FleetPort
 from ossa.contracts.task import ErrorInfo, Outcome, Step, Task, TaskStatus, Turn, Usage, UsageToday
 from ossa.contracts.turn import AgentLink, TurnResult
+from ossa.gateway.daily_usage import DailyUsage
 from ossa.gateway.desk import LOOK_AGAIN_S, Desk, Seat, Wish
 from ossa.gateway.durable import DurableJournal
 from ossa.gateway.lease import Lease
@@ -39,6 +40,7 @@ class RunParts:
     """What all runs of a replica share."""
 
     journal: DurableJournal
+    daily: DailyUsage
     desk: Desk
     link: AgentLink
     fleet: FleetPort
@@ -270,7 +272,11 @@ class TaskRun:
         """Read only where the manifest limits a day: it is one more call to the store."""
         if agent.max_tokens_per_day is None and agent.max_cost_per_day_usd is None:
             return UsageToday()
-        return await self._parts.journal.usage_today(f"manifest:{agent.manifest}")
+        return await self._parts.daily.of(
+            f"manifest:{agent.manifest}",
+            max_tokens=agent.max_tokens_per_day,
+            max_cost_usd=agent.max_cost_per_day_usd,
+        )
 
     async def _commit(self, steps: Sequence[Step]) -> None:
         agent_id = steps[-1].agent_id if steps else ""
@@ -321,6 +327,8 @@ class TaskRun:
         await self._parts.journal.finish(
             self.task.id, fence=self.task.fence, outcome=outcome, steps=steps, subjects=subjects
         )
+        for subject in subjects:
+            self._parts.daily.spent(subject, outcome.usage)
         self._parts.metrics.ended(outcome)
         return outcome
 
