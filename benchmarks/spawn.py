@@ -1,7 +1,8 @@
 """Agents against bare Ray actors: `python -m benchmarks.spawn --agents 200 --nodes 12 --out FILE.json`.
 
 Both arms ask for the same CPUs an agent on a fresh cluster of the same nodes
-(all on this machine), one after the other, in alternating order over `--repeat`.
+(all on this machine) and have as many processes in start at once. They run one
+after the other, in alternating order over `--repeat`.
 A bare actor is up when it has answered a call; an agent when it has answered a
 turn over its channel, model call included. Memory is PSS when all are up. The
 exit code is 1 when an agent is missing or a ratio misses its target.

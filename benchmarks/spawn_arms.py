@@ -70,12 +70,22 @@ def pss_mib(pids: Iterable[int]) -> dict[str, float]:
     return {"mean": round(statistics.fmean(sizes), 2), "max": round(max(sizes), 2)}
 
 
-def run_bare(agents: int, cpus_per_agent: float) -> dict[str, Any]:
-    """Created all at once; up when every one has answered."""
+def run_bare(agents: int, cpus_per_agent: float, at_once: int) -> dict[str, Any]:
+    """As many in start at once as the fleet starts; up when every one has answered.
+
+    Without that bound some hundred processes start together, and on few cores take several times as long.
+    """
     actor_class = ray.remote(BareActor).options(num_cpus=cpus_per_agent)
+    actors: list[Any] = []
+    pids: list[int] = []
+    starting: list[Any] = []
     began = time.perf_counter()
-    actors = [actor_class.remote() for _ in range(agents)]
-    pids = ray.get([actor.ping.remote() for actor in actors], timeout=GET_THERE_S)  # type: ignore[attr-defined]
+    while len(pids) < agents:
+        while len(starting) < at_once and len(actors) < agents:
+            actors.append(actor_class.remote())
+            starting.append(actors[-1].ping.remote())
+        answered, starting = ray.wait(starting, num_returns=1, timeout=GET_THERE_S)
+        pids += ray.get(answered)
     seconds = time.perf_counter() - began
     return {"agents_up": len(set(pids)), "seconds": round(seconds, 2), "pss_mib_per_agent": pss_mib(pids)}
 
@@ -197,7 +207,7 @@ def main() -> None:
     settings = FleetSettings(namespace=NAMESPACE, standby=1, start_timeout_s=600)
     with cluster(args.nodes, args.cpus_per_node):
         if args.arm == "bare":
-            report = run_bare(args.agents, settings.cpus_per_agent)
+            report = run_bare(args.agents, settings.cpus_per_agent, settings.start_parallelism)
         else:
             report = asyncio.run(run_fleet(args.agents, settings, args.samples))
     args.out.write_text(json.dumps(report))
