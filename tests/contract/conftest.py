@@ -42,7 +42,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
     server = EmbeddedPostgres(tmp_path_factory.mktemp("embedded") / "postgres")
     server.start()
     yield server
-    server.stop()
+    server.erase()
 
 
 @pytest.fixture(scope="session")

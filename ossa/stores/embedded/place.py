@@ -19,6 +19,7 @@ import fcntl
 import logging
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ class Place:
         self.log = data_dir / "postgres.log"
         self._port = data_dir / "port"
         self._location = data_dir / "location"
+        self._programs = data_dir / "programs"
 
     @property
     def root(self) -> Path:
@@ -76,10 +78,9 @@ class Place:
     def private_folder(self) -> Path:
         """Of the machine, for what `data_dir` cannot hold; made once."""
         if self.root == self.data_dir:
-            noted = self.data_dir / "programs"
-            if not noted.exists():
-                noted.write_text(f"{self._private_folder()}\n")
-            return Path(noted.read_text().strip())
+            if not self._programs.exists():
+                self._programs.write_text(f"{self._private_folder()}\n")
+            return Path(self._programs.read_text().strip())
         return self.root
 
     def password(self) -> str:
@@ -115,6 +116,19 @@ class Place:
                         ) from None
                     sleep(_POLL_S)
             yield
+
+    def erase(self) -> None:
+        """Delete what this class made; other files in `data_dir` stay, and so does the folder then."""
+        for note in (self._location, self._programs):
+            if note.exists():
+                shutil.rmtree(Path(note.read_text().strip()), ignore_errors=True)
+        shutil.rmtree(self.data_dir / "cluster", ignore_errors=True)
+        shutil.rmtree(self.data_dir / "cluster.new", ignore_errors=True)
+        own = (self._location, self._programs, self.password_file, self._port, self.log, self.log.with_suffix(".log.1"))
+        for file in (*own, self.data_dir / "lock"):
+            file.unlink(missing_ok=True)
+        if self.data_dir.exists() and not any(self.data_dir.iterdir()):
+            self.data_dir.rmdir()
 
     def _private_folder(self) -> Path:
         for parent in _PRIVATE_PARENTS:

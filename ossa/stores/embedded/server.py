@@ -111,6 +111,11 @@ class EmbeddedPostgres:
                 postmaster.stop()
                 logger.info("embedded_postgres_stopped", extra={"pid": postmaster.pid})
 
+    def erase(self) -> None:
+        """Stop, and delete all data, also what was kept outside `data_dir`."""
+        self.stop()
+        self._place.erase()
+
     def _launch(self) -> Postmaster:
         account = choose_account(self._place.cluster)
         binaries = find_binaries()

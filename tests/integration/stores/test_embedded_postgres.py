@@ -23,12 +23,7 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="left out: needs root")
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "postgres"
-    server = EmbeddedPostgres(tmp_path / "postgres")
-    server.stop()
-    for note in ("location", "programs"):
-        elsewhere = tmp_path / "postgres" / note
-        if elsewhere.exists():
-            shutil.rmtree(elsewhere.read_text().strip())
+    EmbeddedPostgres(tmp_path / "postgres").erase()
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -188,3 +183,14 @@ def test_programs_the_servers_user_cannot_reach_are_copied(
     server.start()
     assert server.running
     assert str(tmp_path) not in str(Path(f"/proc/{server.pid}/exe").readlink())
+
+
+def test_erasing_leaves_nothing_behind_but_what_is_not_its_own(home: Path) -> None:
+    server = EmbeddedPostgres(home)
+    server.start()
+    root = Place(home).root
+    (home / "mine").write_text("x")
+    server.erase()
+    assert not server.running
+    assert [path.name for path in home.iterdir()] == ["mine"]
+    assert root == home or not root.exists()

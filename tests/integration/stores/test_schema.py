@@ -25,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgre
     server = EmbeddedPostgres(Path(tmp_path_factory.mktemp("schema")) / "postgres")
     server.start()
     yield server
-    server.stop()
+    server.erase()
 
 
 @pytest.fixture
