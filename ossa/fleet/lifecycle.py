@@ -14,7 +14,7 @@ from ray.util.placement_group import remove_placement_group
 from ossa.contracts.errors import NotReady, OssaError
 from ossa.fleet.controller_actor import Charter, ControllerActor
 from ossa.fleet.naming import CONTROLLER
-from ossa.fleet.ray_cluster import find_groups, find_processes
+from ossa.fleet.ray_cluster import find_groups, find_processes, last_line
 
 log = logging.getLogger(__name__)
 
@@ -93,3 +93,5 @@ def _ask(method: Any, timeout_s: float, *args: Any) -> None:
         if isinstance(error.cause, OssaError):
             raise error.cause from None
         raise
+    except RayError as error:
+        raise NotReady(f"the fleet's controller does not start: {last_line(error)}") from error

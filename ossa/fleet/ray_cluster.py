@@ -128,12 +128,12 @@ class RayProcess:
             except ActorUnavailableError as error:
                 if not await self._answers():
                     await self.kill()
-                    return f"out of reach: {_last_line(error)}"
+                    return f"out of reach: {last_line(error)}"
             except ActorDiedError as error:
-                return _last_line(error)
+                return last_line(error)
             except RayError as error:
                 await self.kill()
-                return _last_line(error)
+                return last_line(error)
 
     async def kill(self) -> None:
         # An actor that is dead already may not be known any more; there is nothing left to do then.
@@ -181,19 +181,19 @@ async def _ask(question: Callable[[], T]) -> T:
     try:
         return await asyncio.wait_for(asyncio.to_thread(question), CALL_TIMEOUT_S)
     except RayError as error:
-        raise ConnectionError(_last_line(error)) from error
+        raise ConnectionError(last_line(error)) from error
 
 
 async def _call(answer: Awaitable[Any], timeout_s: float) -> Any:
     try:
         return await asyncio.wait_for(answer, timeout_s)
     except RayTaskError as error:
-        raise error.cause if isinstance(error.cause, Exception) else ProcessGone(_last_line(error)) from error
+        raise error.cause if isinstance(error.cause, Exception) else ProcessGone(last_line(error)) from error
     except RayError as error:
-        raise ProcessGone(_last_line(error)) from error
+        raise ProcessGone(last_line(error)) from error
 
 
-def _last_line(error: Exception) -> str:
+def last_line(error: Exception) -> str:
     """Ray's messages are pages long; what was raised stands last, how a process died on the line that says why."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     died = [line for line in lines if line.startswith("The actor is dead because")]
