@@ -142,6 +142,8 @@ def set_environment(gateway: GatewaySettings, haproxy_dir: Path, metrics_port: i
             RAY_SERVE_HAPROXY_METRICS_PORT=str(metrics_port),
             RAY_SERVE_HAPROXY_STATS_PORT=str(stats_port),
             RAY_SERVE_HAPROXY_NBTHREAD=str(min(4, os.cpu_count() or 1)),
+            # The one proxy is on this machine and hears of a leaving replica at once; Serve would wait 30 s for others.
+            RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S="1",
         )
 
 

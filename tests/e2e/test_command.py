@@ -42,7 +42,7 @@ def test_a_key_is_shown_once_and_ends_when_revoked(fleet: BenchFleet) -> None:
     made = json.loads(ossa(fleet, "keys", "create", "e2e", "--scope", "chat", "--json").stdout)
     assert made["secret"].startswith("ossa_sk_")
     assert made["secret"] not in ossa(fleet, "keys", "list", "--json").stdout
-    assert ossa(fleet, "keys", "revoke", made["id"]).returncode == 0
+    assert ossa(fleet, "keys", "revoke", made["key"]["id"]).returncode == 0
 
 
 def test_a_wrong_key_exits_with_4_and_a_dead_address_with_3(fleet: BenchFleet) -> None:

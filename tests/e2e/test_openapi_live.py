@@ -17,9 +17,15 @@ def test_no_server_error_and_no_undocumented_answer(fleet: BenchFleet, tmp_path:
         key = client.keys.create(name="schemathesis", scopes=["chat", "tasks", "agents:read"])
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{fleet.url}/openapi.json", "--phases=examples,fuzzing"),
-        *(f"--checks={CHECKS}", f"--header=Authorization: Bearer {key.secret}", "--max-examples=5", "--seed=7"),
+        *(
+            f"--checks={CHECKS}",
+            f"--header=Authorization: Bearer {key.secret.get_secret_value()}",
+            "--max-examples=5",
+            "--seed=7",
+        ),
         *("--request-timeout=30", "--exclude-path-regex=events$", "--suppress-health-check=all", "--no-color"),
         "--generation-database=none",
     ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert "401" not in ended.stdout
     assert ended.returncode == 0, ended.stdout[-6000:] + ended.stderr[-2000:]
