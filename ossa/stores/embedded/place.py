@@ -62,10 +62,12 @@ class Place:
         return (self.cluster / "PG_VERSION").exists()
 
     def create(self) -> None:
-        if not self.data_dir.exists():
+        try:
             self.data_dir.mkdir(parents=True)
-            # Others may pass through, not look: the server's user has to reach its cluster.
-            self.data_dir.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        except FileExistsError:
+            return
+        # Others may pass through, not look: the server's user has to reach its cluster.
+        self.data_dir.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
     def settle(self, account: Account) -> None:
         """See that the account can reach `root`. An existing cluster stays where it is."""
