@@ -100,6 +100,11 @@ class ControllerActor:
     async def _found(self) -> Controller:
         charter = self._charter
         cluster = RayCluster(charter.settings, charter.runner_factory)
-        controller = Controller(cluster, charter.stores_factory(), charter.settings, charter.catalogue)
-        await controller.open()
+        stores = charter.stores_factory()
+        controller = Controller(cluster, stores, charter.settings, charter.catalogue)
+        try:
+            await controller.open()
+        except BaseException:
+            await stores.close()
+            raise
         return controller
