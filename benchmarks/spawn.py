@@ -35,8 +35,12 @@ def run_arm(arm: str, args: argparse.Namespace) -> dict[str, Any]:
         for name in ("agents", "nodes", "cpus_per_node", "samples"):
             command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
         load = os.getloadavg()[0]
-        subprocess.run(command, check=True)
-        return {"arm": arm, "load_before": round(load, 2), **json.loads(out.read_text())}
+        ended = subprocess.run(command, check=False)
+        found = json.loads(out.read_text()) if out.exists() else {}
+        if ended.returncode != 0:
+            print(json.dumps({"arm": arm, "status": ended.returncode, **found}), file=sys.stderr, flush=True)
+            ended.check_returncode()
+        return {"arm": arm, "load_before": round(load, 2), **found}
 
 
 def summarise(runs: list[dict[str, Any]], agents: int) -> dict[str, Any]:
@@ -73,7 +77,9 @@ def main() -> int:
     runs: list[dict[str, Any]] = []
     for number in range(args.repeat):
         order = ("bare", "fleet") if number % 2 == 0 else ("fleet", "bare")
-        runs += [run_arm(arm, args) for arm in order]
+        for arm in order:
+            runs.append(run_arm(arm, args))
+            print(json.dumps(runs[-1]), file=sys.stderr, flush=True)
     summary = summarise(runs, args.agents)
     report = {
         **summary,

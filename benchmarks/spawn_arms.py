@@ -90,8 +90,11 @@ def run_bare(agents: int, cpus_per_agent: float, at_once: int) -> dict[str, Any]
     return {"agents_up": len(set(pids)), "seconds": round(seconds, 2), "pss_mib_per_agent": pss_mib(pids)}
 
 
-async def run_fleet(agents: int, settings: FleetSettings, samples: int) -> dict[str, Any]:
-    """From the submitted operation until every agent has answered a turn over its channel."""
+async def run_fleet(agents: int, settings: FleetSettings, samples: int, out: Path) -> dict[str, Any]:
+    """From the submitted operation until every agent has answered a turn over its channel.
+
+    What is known by then is written to `out` before standbys are sampled, which takes as long again.
+    """
     with tempfile.TemporaryDirectory() as folder:
         async with ScriptedModelServer() as model:
             endpoint = {"base_url": model.base_url, "model": "scripted"}
@@ -105,6 +108,7 @@ async def run_fleet(agents: int, settings: FleetSettings, samples: int) -> dict[
             try:
                 report = await _spawn(client, agents)
                 report["controller_start_s"] = round(controller_s, 2)
+                out.write_text(json.dumps(report))  # noqa: ASYNC240 - nothing else runs now
                 if samples:
                     report["standby_assign_ms"] = await _assign_standbys(client, samples)
                     report["kill_to_ready_ms"] = await _kill_agents(client, samples // 5)
@@ -209,7 +213,7 @@ def main() -> None:
         if args.arm == "bare":
             report = run_bare(args.agents, settings.cpus_per_agent, settings.start_parallelism)
         else:
-            report = asyncio.run(run_fleet(args.agents, settings, args.samples))
+            report = asyncio.run(run_fleet(args.agents, settings, args.samples, args.out))
     args.out.write_text(json.dumps(report))
 
 
