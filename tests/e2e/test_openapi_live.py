@@ -27,5 +27,5 @@ def test_no_server_error_and_no_undocumented_answer(fleet: BenchFleet, tmp_path:
         "--generation-database=none",
     ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
-    assert "401" not in ended.stdout
+    assert "401 Unauthorized" not in ended.stdout
     assert ended.returncode == 0, ended.stdout[-6000:] + ended.stderr[-2000:]
