@@ -51,6 +51,10 @@ class BenchFleet:
         return self._local.ray_address
 
     @property
+    def dashboard_url(self) -> str:
+        return self._local.dashboard_url
+
+    @property
     def dsn(self) -> str:
         return self._local.dsn
 
@@ -69,3 +73,4 @@ class BenchFleet:
 
     def __exit__(self, *_: object) -> None:
         self._local.stop()
+        self._local.erase()

@@ -115,8 +115,9 @@ async def _chat(client: AsyncClient, name: str, tally: Tally) -> None:
 class Killer:
     """Kills one process (or one node) at a time, as the seed says."""
 
-    def __init__(self, plan: Plan, rng: random.Random, nodes: list[RayNode], tally: Tally) -> None:
+    def __init__(self, plan: Plan, rng: random.Random, nodes: list[RayNode], tally: Tally, dashboard_url: str) -> None:
         self._plan = plan
+        self._dashboard_url = dashboard_url
         self._rng = rng
         self._nodes = nodes
         self._tally = tally
@@ -137,18 +138,19 @@ class Killer:
             node.kill()
             node.start()
             return True
-        pids = _pids(kind)
+        pids = _pids(kind, self._dashboard_url)
         if not pids or (kind == "replica" and len(pids) < self._plan.replicas):
             return False
         os.kill(self._rng.choice(pids), signal.SIGKILL)
         return True
 
 
-def _pids(kind: str) -> list[int]:
+def _pids(kind: str, dashboard_url: str) -> list[int]:
     # Ray reads its environment when it is imported, which the fleet sets first.
     from ray.util.state import list_actors
 
-    actors = list_actors(filters=[("state", "=", "ALIVE")], limit=1000, raise_on_missing_output=False)
+    alive: list[Any] = [("state", "=", "ALIVE")]
+    actors = list_actors(address=dashboard_url, filters=alive, limit=1000, raise_on_missing_output=False)
     wanted = ACTOR_CLASSES.get(kind)
     return sorted(
         actor.pid
@@ -165,7 +167,7 @@ async def kill_and_count(plan: Plan, fleet: BenchFleet, nodes: list[RayNode], ef
             asyncio.create_task(submit_for_ever(number, client, random.Random(rng.random()), tally))
             for number in range(plan.clients)
         ]
-        await Killer(plan, rng, nodes, tally).run()
+        await Killer(plan, rng, nodes, tally, fleet.dashboard_url).run()
         tally.done = True
         await asyncio.wait_for(asyncio.gather(*users), plan.settle_s)
     stores = PostgresStores(fleet.settings.database, fleet.dsn)

@@ -57,8 +57,8 @@ class LiteLLMProxy:
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
-            family = [self._process, *psutil.Process(self._process.pid).children(recursive=True)]
-            for process in family:
+            leader = psutil.Process(self._process.pid)
+            for process in (*leader.children(recursive=True), leader):
                 process.kill()
             self._process.wait()
         self._folder.cleanup()

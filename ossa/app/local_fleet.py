@@ -100,6 +100,10 @@ class LocalFleet:
             stack.callback(self._services.stop)
             stack.callback(self._stop_ray)
 
+    def erase(self) -> None:
+        """Remove the embedded PostgreSQL's data, after `stop`: journal, keys and all."""
+        self._services.erase()
+
     def leave(self) -> None:
         """Let all of it run on after this process; `stop_left` ends it."""
         import ray

@@ -70,3 +70,8 @@ class Services:
                 stack.callback(self.postgres.stop)
             if self.model is not None:
                 stack.callback(self.model.stop)
+
+    def erase(self) -> None:
+        """Remove the embedded PostgreSQL and its data for good."""
+        if self.postgres is not None:
+            self.postgres.erase()
