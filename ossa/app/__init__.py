@@ -7,6 +7,6 @@ factories.py      what actors get to build their own stores and runners
 keys.py           the first API key
 deployment.py     controller and gateway on a cluster
 local_fleet.py    all of it on one machine: `ossa up`
-on_cluster.py     all of it on a cluster that is there: `ray job submit`
+cluster_fleet.py  all of it on a cluster that is there: `ray job submit`
 run_file.py       what `ossa up` leaves for `ossa down` and the SDK
 """
