@@ -6,6 +6,7 @@ import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 AGENT_IMPORTS = (
@@ -35,15 +36,16 @@ print(json.dumps(found))
 """
 
 
-def import_costs(repeat: int = 3) -> dict[str, Any]:
-    """Medians of `repeat` fresh processes each."""
-    agent = [_import(*AGENT_IMPORTS) for _ in range(repeat)]
-    avoided = [[row for name in AVOIDED_IMPORTS for row in _import(name)] for _ in range(repeat)]
+def import_costs(env: Mapping[str, str], repeat: int = 3) -> dict[str, Any]:
+    """Medians of `repeat` fresh processes each, after one that is not counted."""
+    agent = [_import(env, *AGENT_IMPORTS) for _ in range(repeat + 1)][1:]
+    avoided = [[row for name in AVOIDED_IMPORTS for row in _import(env, name)] for _ in range(repeat + 1)][1:]
     return {"n": repeat, "agent": _medians(agent), "avoided": _medians(avoided)}
 
 
-def _import(*names: str) -> list[tuple[str, float, float]]:
-    done = subprocess.run([sys.executable, "-c", _PROGRAM, *names], capture_output=True, text=True, check=False)
+def _import(env: Mapping[str, str], *names: str) -> list[tuple[str, float, float]]:
+    command = [sys.executable, "-c", _PROGRAM, *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     return json.loads(done.stdout) if done.returncode == 0 else []
 
 
