@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 AGENTS ?=
 ONCE ?=
-TESTS ?= tests/unit tests/contract tests/integration tests/e2e tests/chaos
+TESTS ?= tests/unit tests/contract tests/integration tests/chaos tests/e2e
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev services run down test check lint types imports unit format bench clean

@@ -266,11 +266,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--agents", type=int, default=10)
     parser.add_argument("--nodes", type=int, default=2)
+    parser.add_argument("--clients", type=int, default=6)
     parser.add_argument("--pause-s", type=float, default=1.5)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     plan = Plan(
-        kills=options.kills, seed=options.seed, agents=options.agents, nodes=options.nodes, pause_s=options.pause_s
+        kills=options.kills,
+        seed=options.seed,
+        agents=options.agents,
+        nodes=options.nodes,
+        clients=options.clients,
+        pause_s=options.pause_s,
     )
     result = run(plan)
     width = max(map(len, result))
