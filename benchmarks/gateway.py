@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import load
+from benchmarks.bench_fleet import BenchFleet
 from benchmarks.litellm_proxy import KEY, LiteLLMProxy
 from benchmarks.load import Load
 from ossa.app.ports import free_port
@@ -135,10 +136,10 @@ def main() -> int:
 
 
 def _run(options: argparse.Namespace, home: str, upstream: ScriptedProcess) -> dict[str, Any]:
-    from benchmarks.bench_fleet import BenchFleet
-    from benchmarks.serve_floor import deploy_floor
-
     with BenchFleet(home, upstream, agents=options.agents, replicas=options.replicas) as fleet:
+        # Ray reads its environment when it is imported, which the fleet sets first.
+        from benchmarks.serve_floor import deploy_floor
+
         fleet.deploy()
         deploy_floor()
         ways = {
