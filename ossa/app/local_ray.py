@@ -79,7 +79,13 @@ class LocalRay:
         ]
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                # Hundreds of processes import the same files: their bytecode is worth keeping.
+                env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             )
         self.session = self._process.pid
         self.session_started = psutil.Process(self.session).create_time()
