@@ -141,7 +141,10 @@ class Killer:
         pids = _pids(kind, self._dashboard_url)
         if not pids or (kind == "replica" and len(pids) < self._plan.replicas):
             return False
-        os.kill(self._rng.choice(pids), signal.SIGKILL)
+        try:
+            os.kill(self._rng.choice(pids), signal.SIGKILL)
+        except ProcessLookupError:  # it ended since it was listed
+            return False
         return True
 
 
