@@ -55,6 +55,7 @@ class LocalFleet:
         self._backing: Backing | None = None
         self._ray: LocalRay | None = None
         self._connected = False
+        self._began = False
 
     @property
     def api_key(self) -> str:
@@ -75,6 +76,7 @@ class LocalFleet:
         Raises an `OssaError` that says what is in the way; what was started before it is stopped again.
         """
         self._refuse_a_second()
+        self._began = True
         try:
             self._tell("starting the stores and the model")
             self._backing = self._services.start()
@@ -94,7 +96,10 @@ class LocalFleet:
             raise NotReady("Ray has ended; see its log in the home's logs folder")
 
     def stop(self) -> None:
-        """Stop what `start` started, and nothing else."""
+        """Stop what `start` started, and nothing else: a refused start leaves the fleet it met alone."""
+        if not self._began:
+            return
+        self._began = False
         with contextlib.ExitStack() as stack:
             stack.callback(remove_run_file, self.home)
             stack.callback(self._services.stop)

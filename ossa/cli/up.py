@@ -73,6 +73,7 @@ def run_up(*, agents: int | None, once: bool, detach: bool, port: int | None, js
     terminal = Terminal(as_json=json_output)
     settings = _settings(port)
     fleet = LocalFleet(settings, agents=agents, tell=terminal.note)
+    report: UpReport | None = None
     with _signals():
         try:
             report = bring_up(fleet, terminal)
@@ -87,7 +88,7 @@ def run_up(*, agents: int | None, once: bool, detach: bool, port: int | None, js
         except Stopped:
             terminal.note("Stopping what was started ...")
             fleet.stop()
-            return ExitCode.OK
+            return ExitCode.OK if report is not None and report.ok else ExitCode.FAILED
         except BaseException:
             fleet.stop()
             raise
