@@ -15,25 +15,22 @@ Root cannot run the server, and the user it becomes may not be able to enter
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from time import monotonic, sleep
 
 from ossa.contracts.errors import StoreUnavailable
 from ossa.stores.embedded.account import Account
+from ossa.stores.embedded.exclusive import exclusive
 
 logger = logging.getLogger(__name__)
 
 _PRIVATE_PARENTS = (Path("/var/lib"), Path("/var/tmp"))  # the second may be swept by age
 _LOCK_WAIT_S = 120.0
-_POLL_S = 0.02
 
 
 class Place:
@@ -102,22 +99,9 @@ class Place:
     def remember_port(self, port: int) -> None:
         self._port.write_text(f"{port}\n")
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """One process at a time starts or stops the server. Raises `StoreUnavailable`."""
-        deadline = monotonic() + _LOCK_WAIT_S
-        with (self.data_dir / "lock").open("a") as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if monotonic() > deadline:
-                        raise StoreUnavailable(
-                            f"Another process has been starting PostgreSQL in {self.data_dir} for too long."
-                        ) from None
-                    sleep(_POLL_S)
-            yield
+        return exclusive(self.data_dir, "PostgreSQL", wait_s=_LOCK_WAIT_S)
 
     def erase(self) -> None:
         """Delete what this class made; other files in `data_dir` stay, and so does the folder then."""

@@ -11,6 +11,7 @@ from time import monotonic, sleep
 import psutil
 
 from ossa.contracts.errors import StoreUnavailable
+from ossa.stores.embedded.living import lives, works_in
 
 _POLL_S = 0.01
 _FAST_S = 30.0
@@ -39,7 +40,7 @@ class Postmaster:
     def _gone_within(self, limit_s: float) -> bool:
         deadline = monotonic() + limit_s
         while monotonic() < deadline:
-            if not _lives(self.pid):
+            if not lives(self.pid):
                 return True
             sleep(_POLL_S)
         return False
@@ -51,7 +52,7 @@ def find_postmaster(cluster: Path) -> Postmaster | None:
     if len(lines) < 4 or not lines[0].isdigit() or not lines[3].isdigit():
         return None
     pid = int(lines[0])
-    if not _lives(pid) or not _serves(pid, cluster):
+    if not lives(pid) or not _serves(pid, cluster):
         return None
     return Postmaster(pid=pid, port=int(lines[3]), ready=len(lines) > 7 and lines[7] == "ready")
 
@@ -63,7 +64,7 @@ def clear_foreign_pid_file(cluster: Path) -> None:
     of the dead server still uses its memory; so this waits until none does.
     """
     lines = _pid_file(cluster)
-    if not lines or not lines[0].isdigit() or not _lives(int(lines[0])) or _serves(int(lines[0]), cluster):
+    if not lines or not lines[0].isdigit() or not lives(int(lines[0])) or _serves(int(lines[0]), cluster):
         return
     if not any(_serves(process.pid, cluster) for process in psutil.process_iter()):
         (cluster / "postmaster.pid").unlink(missing_ok=True)
@@ -76,19 +77,6 @@ def _pid_file(cluster: Path) -> list[str]:
         return []
 
 
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True
-
-
 def _serves(pid: int, cluster: Path) -> bool:
     """Every process of a server works in its cluster's folder."""
-    try:
-        process = psutil.Process(pid)
-        return process.name().startswith("postgres") and Path(process.cwd()) == cluster.resolve()
-    except psutil.Error:
-        return False
+    return works_in(pid, "postgres", cluster)

@@ -1,0 +1,1 @@
+"""What `benchmarks.compression` is made of: sets, methods, measures."""

@@ -1,0 +1,54 @@
+"""A cache in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+
+from ossa.stores.lifetime import check_size, milliseconds
+from ossa.stores.memory.gate import Gate
+
+
+class MemoryCache:
+    """`ossa.contracts.cache.CacheStore`, a fake for tests and trials. It has no bound.
+
+    Args:
+        clock: seconds; only differences count.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._gate = Gate()
+        self._clock = clock
+        self._kept: dict[tuple[str, str], tuple[bytes, float]] = {}
+
+    async def get(self, key: str, *, tenant: str) -> bytes | None:
+        self._gate.check()
+        value, until = self._kept.get((tenant, key), (None, 0.0))
+        if value is not None and self._clock() >= until:
+            del self._kept[tenant, key]
+            return None
+        return value
+
+    async def set(self, key: str, value: bytes, *, tenant: str, ttl_s: float) -> None:
+        check_size(value)
+        lifetime_ms = milliseconds(ttl_s)
+        self._gate.check()
+        self._kept[tenant, key] = (bytes(value), self._clock() + lifetime_ms / 1000)
+
+    async def drop(self, key: str, *, tenant: str) -> None:
+        self._gate.check()
+        self._kept.pop((tenant, key), None)
+
+    async def ping(self) -> None:
+        self._gate.check()
+
+    async def close(self) -> None:
+        """Nothing to close; what is in it stays."""
+
+    def go_down(self) -> None:
+        """From now on every call raises `StoreUnavailable`."""
+        self._gate.open = False
+
+    def come_back(self) -> None:
+        """Undo `go_down`."""
+        self._gate.open = True

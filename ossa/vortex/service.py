@@ -1,0 +1,89 @@
+"""`Compressor` in one process: compresses beside the event loop, keeps originals in a store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+from ossa.contracts.compression import Compressed, CompressionOrder, OriginalStore
+from ossa.contracts.errors import NotFound, OssaError
+from ossa.vortex.compression import compress
+from ossa.vortex.originals import handle_in, is_handle
+
+log = logging.getLogger(__name__)
+
+LIFETIME = timedelta(days=7)
+SWEEP_S = 600.0
+AT_ONCE = 2
+"""Threads: numpy and the tokenizer let others run while they work."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class CompressionService:
+    """`start` begins the sweeping of old originals, `stop` ends it."""
+
+    def __init__(
+        self, originals: OriginalStore, *, lifetime: timedelta = LIFETIME, now: Callable[[], datetime] = _now
+    ) -> None:
+        self._originals = originals
+        self._lifetime = lifetime
+        self._now = now
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="vortex")
+        self._sweeping: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._sweeping = asyncio.create_task(self._sweep_for_ever(), name="vortex-sweep")
+
+    async def stop(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def compress(self, order: CompressionOrder, *, tenant: str) -> Compressed:
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._threads, _compress, order)
+        for handle in found.handles:
+            expires_at = self._now() + self._lifetime
+            await self._originals.put(handle, order.content, tenant=tenant, expires_at=expires_at)
+        return found
+
+    async def decompress(self, text: str, *, tenant: str) -> str:
+        handle = text if is_handle(text) else handle_in(text)
+        if handle is None:
+            return text
+        original = await self._originals.get(handle, tenant=tenant, now=self._now())
+        if original is None:
+            raise NotFound(f"the original {handle} is not kept (any more)", param="text")
+        return original
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            try:
+                swept = await self._originals.sweep(now=self._now())
+            except OssaError as error:
+                log.warning("originals_not_swept", extra={"reason": str(error)[:200]})
+            except Exception:
+                log.exception("sweeping_originals_failed")
+            else:
+                if swept:
+                    log.info("originals_swept", extra={"count": swept})
+            await asyncio.sleep(SWEEP_S)
+
+
+def _compress(order: CompressionOrder) -> Compressed:
+    return compress(
+        order.content,
+        order.question,
+        reduction=order.reduction,
+        budget_tokens=order.budget_tokens,
+        kind=order.kind,
+        floor=order.floor,
+        model=order.model,
+    )

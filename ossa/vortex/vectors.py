@@ -1,0 +1,116 @@
+"""Static word vectors (WordLlama's, 256 dimensions, in its wheel) and what they say of a text."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ossa.vortex.words import STOP, Floats, Words, read_words
+
+DIMENSIONS = 128
+KNOWN_WORDS = 60_000
+"""Words whose vectors are remembered; half a KiB each."""
+
+AT_ONCE = 4096
+"""Words added up at once: so many vectors stay in a core's cache."""
+
+
+class WordVectors:
+    """A vector a word: the mean of its tokens' vectors. Thread-safe."""
+
+    def __init__(self) -> None:
+        import wordllama
+
+        loaded: Any = wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
+        self._table = np.asarray(loaded.embedding, dtype=np.float32)[:, :DIMENSIONS].copy()
+        self._tokenizer: Any = loaded.tokenizer
+        self._tokenizer.no_padding()
+        self._rows = np.zeros((1024, DIMENSIONS), dtype=np.float32)
+        self._row_of: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def of_words(self, words: Sequence[str]) -> Floats:
+        """Shape (words, DIMENSIONS)."""
+        with self._lock:
+            missing = [word for word in words if word not in self._row_of]
+            if len(self._row_of) + len(missing) > KNOWN_WORDS:
+                self._row_of.clear()
+                missing = list(words)
+            self._learn(missing)
+            rows = [self._row_of[word] for word in words]
+            found: Floats = self._rows[rows]
+        return found
+
+    def _learn(self, words: Sequence[str]) -> None:
+        if not words:
+            return
+        first = len(self._row_of)
+        encoded = self._tokenizer.encode_batch(list(words), add_special_tokens=False)
+        tokens = [one.ids or [0] for one in encoded]
+        lengths = np.asarray([len(one) for one in tokens])
+        starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
+        flat = np.asarray([token for one in tokens for token in one])
+        made = np.concatenate(
+            [
+                np.add.reduceat(self._table[flat[starts[at] : end]], starts[at : at + AT_ONCE] - starts[at], axis=0)
+                for at in range(0, len(words), AT_ONCE)
+                for end in [starts[at + AT_ONCE] if at + AT_ONCE < len(words) else len(flat)]
+            ]
+        )
+        while len(self._rows) < first + len(words):
+            self._rows = np.concatenate((self._rows, np.zeros_like(self._rows)))
+        self._rows[first : first + len(words)] = made / lengths[:, None]
+        self._row_of.update({word: first + number for number, word in enumerate(words)})
+
+    def of_texts(self, words: Words, weights: Floats) -> Floats:
+        """Unit vectors of texts: the weighted sum of their words' vectors. Shape (texts, DIMENSIONS).
+
+        Args:
+            weights: one for each word of the vocabulary.
+        """
+        made = np.zeros((words.texts, DIMENSIONS), dtype=np.float32)
+        if not len(words.ids):
+            return made
+        table = self.of_words(words.vocabulary) * weights[:, None]
+        for at in range(0, len(words.ids), AT_ONCE):
+            ids, owner = words.ids[at : at + AT_ONCE], words.owner[at : at + AT_ONCE]
+            starts = np.flatnonzero(np.diff(owner, prepend=-1))
+            made[owner[starts]] += np.add.reduceat(table[ids], starts, axis=0)
+        return unit(made)
+
+    def of_question(self, question: str) -> Floats:
+        """Shape (DIMENSIONS,). Stop words count little."""
+        words = read_words([question])
+        vector: Floats = self.of_texts(words, plain_weights(words))[0]
+        return vector
+
+
+def plain_weights(words: Words) -> Floats:
+    return np.asarray([0.1 if word in STOP else 1.0 for word in words.vocabulary], dtype=np.float32)
+
+
+def rarity_weights(words: Words) -> Floats:
+    """Rarer words weigh more: idf over the texts, stop words at a tenth."""
+    if not len(words.ids):
+        return plain_weights(words)
+    pairs = np.unique(words.ids.astype(np.int64) * words.texts + words.owner)
+    documents = np.bincount(pairs // words.texts, minlength=len(words.vocabulary))
+    idf: Floats = np.log(1 + words.texts / (documents + 0.5)).astype(np.float32)
+    return np.asarray(idf * plain_weights(words), dtype=np.float32)
+
+
+def unit(vectors: Floats) -> Floats:
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    found: Floats = vectors / np.maximum(norms, 1e-9)
+    return found
+
+
+@lru_cache(maxsize=1)
+def word_vectors() -> WordVectors:
+    """Loaded once a process (a fifth of a second)."""
+    return WordVectors()

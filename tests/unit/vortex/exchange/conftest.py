@@ -1,0 +1,103 @@
+"""An exchange whose clock and resolvers the test holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ossa.stores.memory.cache import MemoryCache
+from ossa.vortex.exchange import (
+    ExchangeLimits,
+    Placeholder,
+    PlaceholderType,
+    Registration,
+    ResolveCall,
+    ResolverRegistry,
+    Template,
+    TieredCache,
+    TokenExchange,
+    Trusted,
+)
+
+ALL = tuple(PlaceholderType)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time.timestamp()
+
+    def forward(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+class Source:
+    """A resolver: gives what it is told to, counts its calls, and fails or waits on request."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str | Template] = {}
+        self.broken: dict[str, Exception] = {}
+        self.calls: list[ResolveCall] = []
+        self.gate: asyncio.Event | None = None
+        self.answer: Callable[[ResolveCall], str | Template] | None = None
+
+    @property
+    def asked(self) -> list[str]:
+        return [call.placeholder.id for call in self.calls]
+
+    async def __call__(self, call: ResolveCall) -> str | Template:
+        self.calls.append(call)
+        if self.gate is not None:
+            await self.gate.wait()
+        if error := self.broken.get(call.placeholder.id):
+            raise error
+        if self.answer is not None:
+            return self.answer(call)
+        return self.values.get(call.placeholder.id, f"<{call.placeholder.id}>")
+
+
+class Bench:
+    """Namespace `src` is answered by `source`."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.source = Source()
+        self.store = MemoryCache(self.clock.monotonic)
+        self.registry = ResolverRegistry()
+
+    def register(self, *, namespace: str = "src", **more: Any) -> Bench:
+        more.setdefault("resolver", self.source)
+        self.registry.register(Registration(namespace, ALL, **more))
+        return self
+
+    def exchange(self, limits: ExchangeLimits = ExchangeLimits(), **more: Any) -> TokenExchange:
+        """Each call is another process: the store is shared, the front is not."""
+        cache = TieredCache(self.store, monotonic=self.clock.monotonic)
+        return TokenExchange(self.registry, cache=cache, limits=limits, clock=self.clock, **more)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.fixture
+def template() -> Callable[[str], Template]:
+    return lambda text: Template.parse(Trusted(text, "a test"))
+
+
+@pytest.fixture
+def ref() -> Callable[..., Placeholder]:
+    def make(name: str, kind: str = "CONTEXT", namespace: str = "src", scope: str = "s") -> Placeholder:
+        return Placeholder(PlaceholderType(kind), namespace, scope, name)
+
+    return make
