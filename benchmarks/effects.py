@@ -11,12 +11,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import uuid
 from collections import Counter
 from pathlib import Path
 
 from ossa.agent.tools import ToolContext, tool
 
 ENVIRONMENT = "OSSA_EFFECTS_DIR"
+WRITING = "writing"
 
 
 @tool(effects="idempotent")
@@ -26,8 +28,13 @@ async def record_effect(task: str, n: int, context: ToolContext) -> dict[str, in
     entry = json.dumps({"task": task, "n": n, "task_id": context.task_id})
     with (folder / "tries").open("a") as tries:  # one short appended line is written whole
         tries.write(entry + "\n")
-    with contextlib.suppress(FileExistsError), (folder / context.idempotency_key.replace(":", "_")).open("x") as file:
-        file.write(entry)
+    # Written beside and linked into place: a process that is killed in between has applied nothing, and not half of it.
+    writing = folder / WRITING
+    writing.mkdir(exist_ok=True)
+    draft = writing / uuid.uuid4().hex
+    draft.write_text(entry)
+    with contextlib.suppress(FileExistsError):
+        os.link(draft, folder / context.idempotency_key.replace(":", "_"))
     return {"recorded": n}
 
 
@@ -38,7 +45,7 @@ def count_effects(folder: Path) -> tuple[Counter[tuple[str, int]], int]:
     """How often each logical effect was applied, and how often any was tried."""
     applied: Counter[tuple[str, int]] = Counter()
     for path in folder.iterdir():
-        if path.name != "tries":
+        if path.name not in ("tries", WRITING):
             entry = json.loads(path.read_text())
             applied[(entry["task"], entry["n"])] += 1
     tries = folder / "tries"

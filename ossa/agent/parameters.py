@@ -7,7 +7,45 @@ from typing import Any
 
 from ossa.contracts.agent_spec import ModelPreference
 
-_OURS = ("model", "messages", "stream", "stream_options", "n")
+PASSED_ON = frozenset(
+    {
+        "audio",
+        "frequency_penalty",
+        "function_call",
+        "functions",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "min_p",
+        "modalities",
+        "parallel_tool_calls",
+        "prediction",
+        "presence_penalty",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "reasoning_effort",
+        "response_format",
+        "safety_identifier",
+        "seed",
+        "stop",
+        "temperature",
+        "tool_choice",
+        "tools",
+        "top_k",
+        "top_logprobs",
+        "top_p",
+        "user",
+        "verbosity",
+    }
+)
+"""What a request may tell the model: OpenAI's parameters and two more of sampling.
+
+Model servers take many others, and some of them lift the cap of an answer (`n_predict`, `ignore_eos`,
+`min_tokens`): what is not known here does not go there. Nor do OpenAI's `service_tier` and
+`web_search_options`, which cost more than the tokens that are counted.
+"""
+
 _CAPS = ("max_completion_tokens", "max_tokens")
 
 
@@ -33,7 +71,7 @@ def model_parameters(
     cap: int | None,
     tools_ran: bool,
 ) -> dict[str, Any]:
-    """What goes to the model: the request's parameters over the manifest's, within the limits.
+    """What goes to the model: those of the request's parameters that are known, over the manifest's, within the limits.
 
     Args:
         functions: the agent's own tools, to be offered beside the caller's.
@@ -41,7 +79,7 @@ def model_parameters(
         tools_ran: whether a tool has run in this turn; a forced `tool_choice` has
             then been obeyed, and forcing it again would never end.
     """
-    body = {key: value for key, value in parameters.items() if key not in _OURS and value is not None}
+    body = {key: value for key, value in parameters.items() if key in PASSED_ON and value is not None}
     if preference.temperature is not None:
         body.setdefault("temperature", preference.temperature)
     if preference.top_p is not None:

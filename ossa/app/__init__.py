@@ -1,5 +1,6 @@
 """Composition root: settings -> stores -> actors -> Serve apps.
 
+home.py           the folder of a fleet's data
 sizing.py         how many agents this machine holds
 local_ray.py      a Ray head of our own, stopped by its session and nothing else
 services.py       the embedded PostgreSQL and model, where none is configured

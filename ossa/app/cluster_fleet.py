@@ -10,16 +10,17 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from ossa.app.deployment import deploy
-from ossa.app.keys import FILE, first_key
+from ossa.app.cluster_room import agents_on_cluster, what_is_missing
+from ossa.app.deployment import deploy, reachable, serve_address
+from ossa.app.founding import found
+from ossa.app.home import make_home
+from ossa.app.keys import FILE
+from ossa.app.local_fleet import Tell
 from ossa.app.ports import is_free
-from ossa.app.run_file import RunFile, write_run_file
+from ossa.app.run_file import RunFile, read_run_file, write_run_file
 from ossa.app.services import Backing, Services
-from ossa.app.sizing import MISSION_AGENTS, SYSTEM_CPUS
 from ossa.contracts.errors import Conflict, OssaError
-from ossa.contracts.fleet import POOLS
 from ossa.settings import Settings
-from ossa.stores.postgres import PostgresStores
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +62,15 @@ class EmbeddedHost:
 class ClusterFleet:
     """The same face as `LocalFleet`; `start` needs no Ray of its own and nothing is stopped at the end."""
 
-    def __init__(self, settings: Settings, *, agents: int | None = None) -> None:
+    def __init__(self, settings: Settings, *, agents: int | None = None, tell: Tell = lambda _: None) -> None:
         if not ray.is_initialized():
             ray.init(namespace=settings.fleet.namespace, log_to_driver=False)
         self.settings = settings
         self.home: Path = settings.home_dir
-        self.agents = agents or _room(settings.fleet.cpus_per_agent)
+        cpus = ray.cluster_resources().get("CPU", 0.0)  # type: ignore[no-untyped-call]
+        self.agents = agents or agents_on_cluster(cpus, settings.fleet)
+        self._missing = what_is_missing(self.agents, cpus, settings.fleet)
+        self._tell = tell
         self.key_file = self.home / FILE
         self.url = ""
         self.dashboard_url = ""
@@ -77,13 +81,23 @@ class ClusterFleet:
 
     def start(self) -> None:
         """Everything up but the agents. Raises an `OssaError` that says what is in the way."""
+        make_home(self.home)
         gateway = self.settings.gateway
+        if self._missing:
+            self._tell(self._missing)
         backing = self._backing()
-        self.key_file = asyncio.run(self._first_key(backing))
-        self.url = f"http://{gateway.host}:{gateway.port}"
-        if not _serve_runs() and not is_free(gateway.port, gateway.host):
-            raise Conflict(f"port {gateway.port} on {gateway.host} is taken: set OSSA_GATEWAY__PORT", param="port")
-        deploy(self.settings, backing, host=gateway.host, port=gateway.port)
+        founding = asyncio.run(found(self.settings, backing.dsn.get_secret_value()))
+        self.key_file = founding.key_file
+        serving = serve_address()
+        host, port = serving or (gateway.host, gateway.port)
+        self.url = f"http://{reachable(host)}:{port}"
+        if serving:
+            self._tell(f"Serve runs on this cluster already: the gateway is at its address, {self.url}")
+        elif not is_free(port, host):
+            raise Conflict(f"port {port} on {host} is taken: set OSSA_GATEWAY__PORT", param="port")
+        known = read_run_file(self.home)
+        ours = known is not None and known.serve and known.url == self.url
+        deploy(self.settings, backing, fleet_id=founding.fleet_id, host=host, port=port)
         address = ray.get_runtime_context().gcs_address
         run = RunFile(
             url=self.url,
@@ -91,6 +105,7 @@ class ClusterFleet:
             ray_address=address,
             namespace=self.settings.fleet.namespace,
             embedded=backing.embedded,
+            serve=serving is None or ours,
         )
         write_run_file(self.home, run)
 
@@ -119,14 +134,6 @@ class ClusterFleet:
         backing: Backing = ray.get(host.backing.remote(), timeout=START_TIMEOUT_S)
         return backing
 
-    async def _first_key(self, backing: Backing) -> Path:
-        stores = PostgresStores(self.settings.database, backing.dsn.get_secret_value())
-        await stores.open()
-        try:
-            return await first_key(self.home, stores.keys)
-        finally:
-            await stores.close()
-
 
 def stop_embedded(namespace: str) -> None:
     """End the embedded services' host and what it hosts, where there is one."""
@@ -136,14 +143,3 @@ def stop_embedded(namespace: str) -> None:
         return
     ray.get(host.stop.remote(), timeout=60)
     ray.kill(host, no_restart=True)
-
-
-def _room(cpus_per_agent: float) -> int:
-    cpus = ray.cluster_resources().get("CPU", 0.0)  # type: ignore[no-untyped-call]
-    return max(len(POOLS), min(MISSION_AGENTS, int((cpus - SYSTEM_CPUS) / cpus_per_agent)))
-
-
-def _serve_runs() -> bool:
-    from ray import serve
-
-    return bool(serve.status().proxies)

@@ -8,9 +8,10 @@ import ray
 from ray import serve
 from ray.serve.config import HTTPOptions
 from ray.serve.config import ProxyLocation as Location
+from ray.serve.context import _get_global_client
 
 from ossa.agent import RunnerFactory
-from ossa.app.factories import GatewayFactory, StoresFactory
+from ossa.app.factories import CompressionFactory, GatewayFactory, StoresFactory
 from ossa.app.services import Backing
 from ossa.contracts.errors import Conflict, NotReady
 from ossa.fleet import Charter, start_controller, stop_fleet
@@ -21,14 +22,14 @@ from ossa.settings import Settings
 
 log = logging.getLogger(__name__)
 
-SERVE_APP = "ossa"
 CONTROLLER_TIMEOUT_S = 90.0
 
 
-def deploy(settings: Settings, backing: Backing, *, host: str, port: int) -> None:
+def deploy(settings: Settings, backing: Backing, *, fleet_id: str, host: str, port: int) -> None:
     """Found the fleet (or find it), then run the gateway. Returns when the gateway answers.
 
-    Raises `NotReady`; `Conflict` when embedded stores would have to serve several machines.
+    Raises `NotReady`; `Conflict` when embedded stores would have to serve several machines, or when another fleet has
+    the name.
     """
     _check_reach(backing)
     stores = StoresFactory(settings.database, backing.dsn)
@@ -43,22 +44,52 @@ def deploy(settings: Settings, backing: Backing, *, host: str, port: int) -> Non
             ),
             stores_factory=stores,
             catalogue=catalogue(),
+            fleet_id=fleet_id,
         ),
         timeout_s=CONTROLLER_TIMEOUT_S,
     )
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # what Serve remarks on its way is not for the terminal
     location = Location.HeadOnly if len(_addresses()) == 1 else Location.EveryNode
     serve.start(proxy_location=location, http_options=HTTPOptions(host=host, port=port))
-    app = gateway_application(settings.gateway, GatewayFactory(stores, settings.fleet.namespace))
+    name = settings.fleet.namespace
+    app = gateway_application(
+        settings.gateway, GatewayFactory(stores, settings.fleet.namespace), CompressionFactory(stores)
+    )
     try:
-        serve.run(app, name=SERVE_APP, route_prefix="/")
+        serve.run(app, name=name, route_prefix="/")
     except RuntimeError as error:
         raise NotReady(f"the gateway did not come up on Serve: {error}") from error
 
 
-def undeploy(settings: Settings) -> None:
-    """End the gateway, then drain and end the fleet. What is desired and journaled stays in the stores."""
-    serve.delete(SERVE_APP)
+def undeploy(settings: Settings, *, end_serve: bool) -> None:
+    """End the gateway, then drain and end the fleet. What is desired and journaled stays in the stores.
+
+    Args:
+        end_serve: end Serve too, unless others have applications on it by now.
+    """
+    serving = serve_address() is not None  # a start that was interrupted may not have come that far
+    if serving:
+        serve.delete(settings.fleet.namespace)
     stop_fleet(settings.fleet.namespace)
+    if serving and end_serve and not serve.status().applications:
+        serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+def serve_address() -> tuple[str, int] | None:
+    """Where Serve listens on this cluster already; None when it does not run.
+
+    A cluster has one Serve with one HTTP address, fixed by whoever started it. Ray tells it by no public call.
+    """
+    client = _get_global_client(raise_if_no_controller_running=False)
+    if client is None:
+        return None
+    options = client.http_config
+    return options.host or "127.0.0.1", options.port
+
+
+def reachable(host: str) -> str:
+    """The name under which a client on this machine finds what listens there."""
+    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
 
 
 def _check_reach(backing: Backing) -> None:

@@ -6,6 +6,7 @@ Agents never import this file: theirs is `ossa.agent.RunnerFactory`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
@@ -15,6 +16,9 @@ from ossa.contracts.configuration import Database
 from ossa.fleet import FleetClient
 from ossa.gateway.deployment import GatewayParts
 from ossa.stores.postgres import PostgresStores
+
+if TYPE_CHECKING:
+    from ossa.vortex.service import CompressionService
 
 FIRST_SNAPSHOT_S = 60.0
 
@@ -28,6 +32,21 @@ class StoresFactory:
 
     def __call__(self) -> PostgresStores:
         return PostgresStores(self.database, self.dsn.get_secret_value())
+
+
+@dataclass(frozen=True)
+class CompressionFactory:
+    """Builds a replica's compression service."""
+
+    stores: StoresFactory
+
+    async def __call__(self) -> CompressionService:
+        # The controller and the gateway import this file too, and do not compress.
+        from ossa.vortex.service import CompressionService
+
+        stores = self.stores()
+        await stores.open()
+        return CompressionService(stores.originals)
 
 
 @dataclass(frozen=True)

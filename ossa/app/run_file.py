@@ -14,7 +14,7 @@ NAME = "run.json"
 class RunFile(Value):
     """`ray_session` is the pid that leads our own Ray's session; None when Ray was joined.
 
-    `namespace` is the fleet's Ray namespace. `embedded` names what was started here.
+    `namespace` is the fleet's Ray namespace. `embedded` names what was started here, `serve` whether Ray Serve was.
     """
 
     url: str
@@ -26,6 +26,7 @@ class RunFile(Value):
     supervisor_pid: int | None = None
     namespace: str = "ossa"
     embedded: tuple[str, ...] = ()
+    serve: bool = True
 
 
 def write_run_file(home: Path, run: RunFile) -> None:

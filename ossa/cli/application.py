@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from ossa.cli import asking, changing, keys, listing, running, validating
+from ossa.cli import asking, changing, compressing, keys, listing, running, validating
 
 app = typer.Typer(
     name="ossa",
-    help="Run a fleet of OSSA agents on Ray, and talk to it.",
     epilog="Exit codes: 0 done; 1 it failed, or the fleet is not well; 2 usage; 3 no fleet answers; 4 not allowed.",
     no_args_is_help=True,
     add_completion=False,
@@ -16,12 +17,31 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from ossa.sdk.exchange import package_version
+
+        typer.echo(f"ossa-on-ray {package_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def ossa(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Run a fleet of OSSA agents on Ray, and talk to it."""
+
+
 app.command(epilog="Example: ossa up --agents 20 --detach")(running.up)
 app.command(epilog="Example: ossa down")(running.down)
 app.command(epilog="Example: ossa status --json | jq .pools")(running.status)
 app.command(epilog="Example: ossa ask 'What is a placement group?' --pool intelligence --stream")(asking.ask)
 app.command(epilog="Example: ossa apply agent.yaml --pool security")(changing.apply)
 app.command(epilog="Example: ossa validate manifests/ agent.yaml")(validating.validate)
+app.command(epilog="Example: ossa compress app.log -q 'why does it restart?'")(compressing.compress)
 app.command(epilog="Example: ossa scale security 40")(changing.scale)
 app.command(epilog="Example: ossa agents --pool security")(listing.agents)
 app.command(epilog="Example: ossa tasks task_0193... --events")(listing.tasks)

@@ -13,14 +13,20 @@ class ExitCode(IntEnum):
     FAILED = 1
     """It was asked for and did not succeed, or the fleet is not well."""
     USAGE = 2
-    """The command line is wrong; nothing was asked."""
+    """The command line or a setting is wrong; nothing was asked."""
     UNREACHABLE = 3
     """No fleet answers there."""
     DENIED = 4
     """No API key, a wrong one, or one without the scope."""
 
 
+REFUSED_HERE = frozenset({"wrong_setting", "wrong_usage"})
+"""Codes of errors that are raised before anything is asked."""
+
+
 def exit_code_of(error: OssaError) -> ExitCode:
+    if error.code in REFUSED_HERE:
+        return ExitCode.USAGE
     if isinstance(error, Unreachable):
         return ExitCode.UNREACHABLE
     if isinstance(error, Unauthenticated | Forbidden):

@@ -11,6 +11,7 @@ from ossa.cli import options
 from ossa.cli.exit_code import ExitCode
 from ossa.cli.session import connected
 from ossa.cli.terminal import Terminal
+from ossa.contracts.errors import NotFound
 from ossa.sdk.client import Client
 from ossa.sdk.values.fleet import Agents
 from ossa.sdk.values.task import Task, Tasks
@@ -34,10 +35,19 @@ def agents(
     """List the live agents."""
     with connected(context, url, api_key, as_json=as_json) as (client, terminal):
         found = client.agents.list(pool=pool)
+        if pool is not None and not found:
+            _check_pool(client, pool)
         if as_json:
             terminal.json(found)
         else:
             terminal.table(Agents.columns, found.rows())
+
+
+def _check_pool(client: Client, name: str) -> None:
+    """A pool may have no agents; one that is misspelt is an error."""
+    known = [pool.name for pool in client.pools.list()]
+    if name not in known:
+        raise NotFound(f"there is no pool {name!r}: the pools are {', '.join(known)}", param="pool")
 
 
 def tasks(

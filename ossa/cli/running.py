@@ -9,13 +9,20 @@ import typer
 from ossa.cli import options
 from ossa.cli.exit_code import ExitCode
 from ossa.cli.session import connected, reporting, wiring
+from ossa.contracts.fleet import POOLS
 from ossa.sdk.values.fleet import Pool, Pools
 
 
 def up(
     context: typer.Context,
     agents: Annotated[
-        int | None, typer.Option("--agents", min=1, max=10_000, help="Agents in all; else what the machine carries.")
+        int | None,
+        typer.Option(
+            "--agents",
+            min=len(POOLS),
+            max=10_000,
+            help=f"Agents in all, at least one for each of the {len(POOLS)} pools; else what the machine carries.",
+        ),
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Run the examples, report, stop; the exit code tells.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return once the fleet is up; `ossa down` ends it.")] = False,

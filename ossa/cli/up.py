@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -19,6 +22,7 @@ from ossa.cli.example import ExampleReport
 from ossa.cli.exit_code import ExitCode
 from ossa.cli.report import run_examples
 from ossa.cli.terminal import Terminal
+from ossa.contracts.errors import Cancelled
 from ossa.contracts.fleet import POOLS
 from ossa.contracts.value import Value
 from ossa.sdk.client import Client
@@ -28,6 +32,7 @@ from ossa.settings import Settings
 DEPLOY_TIMEOUT_S = 1200.0
 POLL_S = 0.25
 WATCH_S = 2.0
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class UpReport(Value):
@@ -65,7 +70,14 @@ class StartedFleet(Protocol):
 
 
 class Stopped(BaseException):
-    """SIGINT or SIGTERM came."""
+    """SIGINT, SIGTERM or SIGHUP came."""
+
+
+@dataclass
+class Told:
+    """`to_stop`: a signal came. Libraries put other errors in the place of what its handler raised."""
+
+    to_stop: bool = False
 
 
 def run_up(*, agents: int | None, once: bool, detach: bool, port: int | None, json_output: bool) -> int:
@@ -74,7 +86,8 @@ def run_up(*, agents: int | None, once: bool, detach: bool, port: int | None, js
     settings = _settings(port)
     fleet = LocalFleet(settings, agents=agents, tell=terminal.note)
     report: UpReport | None = None
-    with _signals():
+    # Ray's own threads print to standard output, which is the report's alone.
+    with contextlib.redirect_stdout(sys.stderr), _signals() as told:
         try:
             report = bring_up(fleet, terminal)
             show(report, terminal)
@@ -85,22 +98,21 @@ def run_up(*, agents: int | None, once: bool, detach: bool, port: int | None, js
             if not once:
                 terminal.note("Serving until Ctrl-C.")
                 _serve(fleet)
-        except Stopped:
-            terminal.note("Stopping what was started ...")
+        except BaseException as error:
             fleet.stop()
-            return ExitCode.OK if report is not None and report.ok else ExitCode.FAILED
-        except BaseException:
-            fleet.stop()
-            raise
-        terminal.note("Stopping what was started ...")
+            if not (told.to_stop or isinstance(error, SystemExit)):  # Ray makes that of a SIGTERM while one joins it
+                raise
+            if report is None:
+                terminal.error(Cancelled("interrupted before the fleet was up; what was started is stopped again"))
         fleet.stop()
-        return ExitCode.OK if report.ok else ExitCode.FAILED
+        return ExitCode.OK if report is not None and report.ok else ExitCode.FAILED
 
 
 def run_down(*, json_output: bool) -> int:
     """Everything `ossa down` does."""
     terminal = Terminal(as_json=json_output)
-    stopped = stop_left(_settings(None))
+    with contextlib.redirect_stdout(sys.stderr):
+        stopped = stop_left(_settings(None))
     if json_output:
         terminal.json({"stopped": stopped.url if stopped else None})
     else:
@@ -204,17 +216,26 @@ def _serve(fleet: LocalFleet) -> None:
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
-    """The first SIGINT or SIGTERM raises `Stopped`; later ones are ignored, so that stopping is not cut short."""
+def _signals() -> Iterator[Told]:
+    """The first SIGINT, SIGTERM or SIGHUP raises `Stopped`; later ones are ignored: stopping is not cut short.
+
+    A SIGHUP that is ignored already (`nohup`) stays so.
+    """
+
+    told = Told()
 
     def stop(_: int, __: FrameType | None) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        told.to_stop = True
+        for number in before:
             signal.signal(number, signal.SIG_IGN)
         raise Stopped
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = (number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in heard}
+    for number in before:
+        signal.signal(number, stop)
     try:
-        yield
+        yield told
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -11,7 +11,11 @@ from ossa.contracts.value import Value
 
 
 class Scope(StrEnum):
-    """What a key may do. ADMIN implies the others."""
+    """What a key may do.
+
+    ADMIN implies the others within its tenant. The pools are everybody's: FLEET_WRITE comes with ADMIN for the
+    operator's tenant alone, and is granted to others by the operator.
+    """
 
     CHAT = "chat"
     TASKS = "tasks"
@@ -41,5 +45,6 @@ class Principal(Value):
     tenant: str
     scopes: tuple[Scope, ...]
 
-    def allows(self, scope: Scope) -> bool:
-        return Scope.ADMIN in self.scopes or scope in self.scopes
+    def allows(self, scope: Scope, *, operator_tenant: str) -> bool:
+        implied = Scope.ADMIN in self.scopes and (scope is not Scope.FLEET_WRITE or self.tenant == operator_tenant)
+        return implied or scope in self.scopes

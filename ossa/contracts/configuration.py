@@ -72,11 +72,13 @@ class GatewaySettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     replicas: int = Field(1, ge=1)
+    vortex_replicas: int = Field(1, ge=1, description="of the compression service")
     haproxy: bool = Field(True, description="Serve's HAProxy mode, where the wheel carries it")
     max_body_bytes: int = Field(4 * 2**20, ge=1024)
     max_messages: int = Field(2048, ge=1)
     max_inflight: int = Field(256, ge=1, description="synchronous requests in one replica")
     max_queued_tasks: int = Field(10_000, ge=1, description="open asynchronous tasks a tenant")
+    max_agents_per_tenant: int = Field(20, ge=0, description="agents of one's own that a tenant may have at a time")
     lease_ttl_s: float = Field(6, gt=0)
     lease_renew_s: float = Field(1.5, gt=0)
     claim_interval_s: float = Field(0.5, gt=0)

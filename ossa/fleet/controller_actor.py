@@ -10,7 +10,7 @@ from typing import Any
 
 from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.configuration import FleetSettings
-from ossa.contracts.errors import NotReady
+from ossa.contracts.errors import Conflict, NotReady
 from ossa.contracts.fleet import DesiredAgent, Operation, OperationKind
 from ossa.contracts.stores import Stores
 from ossa.fleet.agent_actor import RunnerFactory
@@ -30,12 +30,14 @@ class Charter:
         runner_factory: builds an agent's runner, in the agent's process.
         stores_factory: builds the stores, in the controller's process.
         catalogue: manifests for pools that have none.
+        fleet_id: of the store; tells this fleet from another that wants the same namespace.
     """
 
     settings: FleetSettings
     runner_factory: RunnerFactory
     stores_factory: Callable[[], Stores]
     catalogue: Mapping[str, tuple[AgentSpec, ...]] = field(default_factory=dict)
+    fleet_id: str = ""
 
 
 class ControllerActor:
@@ -51,8 +53,14 @@ class ControllerActor:
     def __repr__(self) -> str:
         return "fleet-controller"
 
-    async def ready(self, timeout_s: float) -> None:
-        """Returns once open. Raises `NotReady` with what stands in the way."""
+    async def ready(self, timeout_s: float, fleet_id: str) -> None:
+        """Returns once open. Raises `NotReady` with what stands in the way; `Conflict` to another fleet's founder."""
+        if fleet_id != self._charter.fleet_id:
+            raise Conflict(
+                f"another fleet, with another database, runs in the namespace {self._charter.settings.namespace} of "
+                "this Ray cluster: set OSSA_FLEET__NAMESPACE, or join it with its own OSSA_HOME or OSSA_DATABASE__DSN",
+                param="fleet.namespace",
+            )
         await self._opened(timeout_s)
 
     async def snapshot(self, after_version: int, timeout_s: float) -> bytes | None:

@@ -24,7 +24,7 @@ POLL_S = 0.1
 def start_controller(charter: Charter, *, timeout_s: float = 60.0) -> None:
     """Start the namespace's controller, or find the one that is there (which keeps its own charter).
 
-    Returns once it has adopted what lives. Raises `NotReady`.
+    Returns once it has adopted what lives. Raises `NotReady`; `Conflict` when it is another fleet's.
     """
     controller = (
         ray.remote(ControllerActor)
@@ -42,7 +42,7 @@ def start_controller(charter: Charter, *, timeout_s: float = 60.0) -> None:
         )
         .remote(charter)
     )
-    _ask(controller.ready, timeout_s, timeout_s)
+    _ask(controller.ready, timeout_s, timeout_s, charter.fleet_id)
 
 
 def stop_fleet(namespace: str, *, timeout_s: float = 90.0) -> None:

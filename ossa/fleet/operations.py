@@ -90,12 +90,16 @@ def _pool(name: str, desired: DesiredFleet, catalogue: Catalogue) -> DesiredPool
 
 
 def _applied(pool: DesiredPool, spec: AgentSpec) -> DesiredPool:
-    """A manifest of the same name is replaced where it stands; a new one is added at the end."""
+    """A manifest of the same name is replaced where it stands; a new one is added, with an agent that runs it.
+
+    In a pool with fewer agents than manifests it comes behind those that have an agent, and the pool grows by one.
+    """
     if any(known.name == spec.name for known in pool.manifests):
         manifests = tuple(spec if known.name == spec.name else known for known in pool.manifests)
-    else:
-        manifests = (*pool.manifests, spec)
-    return pool.model_copy(update={"manifests": manifests})
+        return pool.model_copy(update={"manifests": manifests})
+    served = min(pool.size, len(pool.manifests))
+    manifests = (*pool.manifests[:served], spec, *pool.manifests[served:])
+    return pool.model_copy(update={"manifests": manifests, "size": max(pool.size, served + 1)})
 
 
 def _text(request: Mapping[str, Any], field: str) -> str:

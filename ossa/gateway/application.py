@@ -10,7 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 
+from ossa.contracts.compression import Compressor
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.fleet import FleetPort
 from ossa.contracts.stores import Stores
@@ -18,6 +20,7 @@ from ossa.contracts.turn import AgentLink
 from ossa.gateway.api import (
     agents,
     chat,
+    compression,
     document,
     failures,
     health,
@@ -37,7 +40,7 @@ from ossa.gateway.manifests import read_manifest
 from ossa.gateway.metrics import GatewayMetrics
 from ossa.tenancy.key_ring import KeyRing
 
-ROUTERS = (chat, models, tasks, task_events, orchestration, agents, pools, operations, keys, health)
+ROUTERS = (chat, models, tasks, task_events, orchestration, agents, pools, operations, compression, keys, health)
 """`orchestration` before `agents`: `/api/v1/agents/spawn-pool` must not be taken for an agent's id."""
 
 
@@ -49,23 +52,27 @@ def create_app(
     link: AgentLink,
     read_manifest: ReadManifest = read_manifest,
     operator_tenant: str = "default",
+    compressor: Compressor | None = None,
     replica: str = "gateway",
     clock: Callable[[], float] = time.monotonic,
     rng: random.Random | None = None,
     drain_s: float = DRAIN_S,
     on_close: Callable[[], Awaitable[None]] | None = None,
+    request_id_echoed: bool = False,
 ) -> FastAPI:
     """The app; its lifespan opens the stores, runs the dispatcher, and closes both and the link.
 
     Args:
         operator_tenant: its admins may manage other tenants' keys.
-        replica: begins the owner ids of this process.
+        compressor: answers `/api/v1/compress`; None: those routes are not ready.
+        replica: begins the owner ids of this process, and is a label of its metrics.
         clock: monotonic seconds.
         drain_s: at shutdown, how long running tasks may take to end before they are handed over.
         on_close: called last at shutdown, for what belongs to the app besides.
+        request_id_echoed: the server in front answers with the request's `x-request-id` itself.
     """
 
-    metrics = GatewayMetrics()
+    metrics = GatewayMetrics(replica)
 
     def make_parts() -> ApiParts:
         dispatcher = Dispatcher(
@@ -88,6 +95,7 @@ def create_app(
             read_manifest=read_manifest,
             operator_tenant=operator_tenant,
             version=package_version(),
+            compressor=compressor,
         )
 
     @asynccontextmanager
@@ -105,11 +113,14 @@ def create_app(
             if on_close is not None:
                 await on_close()
 
-    return _application(lifespan, metrics)
+    return _application(lifespan, metrics, request_id_echoed)
 
 
-def _application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]], metrics: GatewayMetrics) -> FastAPI:
-    app = FastAPI(title="OSSA on Ray", version=package_version(), lifespan=lifespan)
+def _application(
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]], metrics: GatewayMetrics, request_id_echoed: bool
+) -> FastAPI:
+    # Its pages load nothing from elsewhere: clusters are often cut off.
+    app = FastAPIOffline(title="OSSA on Ray", version=package_version(), lifespan=lifespan, redoc_url=None)
     for resource in ROUTERS:
         app.include_router(resource.router)
     app.state.api_routes = [
@@ -119,7 +130,7 @@ def _application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]
     document.install(app)
     # The one that is added last is the outermost.
     app.add_middleware(FastLane, lanes=_lanes(app))
-    app.add_middleware(Edge, metrics=metrics)
+    app.add_middleware(Edge, metrics=metrics, echoed=request_id_echoed)
     return app
 
 

@@ -1,4 +1,4 @@
-"""The gateway on Ray Serve. The only file of the gateway that knows Ray."""
+"""The gateway on Ray Serve. Besides `vortex_deployment` the only file of the gateway that knows Ray."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
+from ray.serve.handle import DeploymentHandle
 
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import StoreUnavailable
@@ -18,6 +19,7 @@ from ossa.contracts.stores import Stores
 from ossa.contracts.turn import AgentLink
 from ossa.gateway.api.parts import ApiParts
 from ossa.gateway.application import create_app
+from ossa.gateway.vortex_deployment import MakeService, RemoteCompressor, vortex_application
 
 DEPLOYMENT = "gateway"
 HEALTH_CHECK_S = 2.0
@@ -50,9 +52,12 @@ MakeParts = Callable[[], Awaitable[GatewayParts]]
 class Gateway:
     """One replica: an API, a dispatcher, and the leases of what it accepted."""
 
-    async def __init__(self, settings: GatewaySettings, make_parts: MakeParts) -> None:  # type: ignore[misc]
+    async def __init__(  # type: ignore[misc]
+        self, settings: GatewaySettings, make_parts: MakeParts, vortex: DeploymentHandle[Any]
+    ) -> None:
         self._gateway_parts = await make_parts()
         self._gateway_settings = settings
+        self._gateway_compressor = RemoteCompressor(vortex)
         self._gateway_app: FastAPI | None = None
         self._unwell_since: float | None = None
 
@@ -64,9 +69,11 @@ class Gateway:
             fleet=parts.fleet,
             link=parts.link,
             operator_tenant=parts.operator_tenant,
+            compressor=self._gateway_compressor,
             replica=f"gateway-{os.getpid()}",
             drain_s=DRAIN_S,
             on_close=parts.close,
+            request_id_echoed=True,  # Serve gives every request an id, and adds it to every answer
         )
         return self._gateway_app
 
@@ -94,8 +101,11 @@ class Gateway:
         raise RuntimeError("The gateway has held no lease for too long.")
 
 
-def gateway_application(settings: GatewaySettings, make_parts: MakeParts) -> serve.Application:
-    """The Serve application. `make_parts` is pickled: let it hold settings, not connections."""
+def gateway_application(
+    settings: GatewaySettings, make_parts: MakeParts, make_compression: MakeService
+) -> serve.Application:
+    """The Serve application. The makers are pickled: let them hold settings, not connections."""
+    vortex = vortex_application(make_compression, replicas=settings.vortex_replicas)
     options: dict[str, Any] = {
         "name": DEPLOYMENT,
         "num_replicas": settings.replicas,
@@ -109,4 +119,4 @@ def gateway_application(settings: GatewaySettings, make_parts: MakeParts) -> ser
         # One line a request costs more than routing does; metrics count requests, and errors are logged with their id.
         "logging_config": {"enable_access_log": False},
     }
-    return serve.deployment(**options)(Gateway).bind(settings, make_parts)
+    return serve.deployment(**options)(Gateway).bind(settings, make_parts, vortex)

@@ -41,6 +41,15 @@ class Chat:
     run: TaskRun | None
 
 
+@dataclass(frozen=True)
+class Begun:
+    """An accepted task. `run` is None when it is not started here; `created` is False when it was known already."""
+
+    task: Task
+    run: TaskRun | None
+    created: bool
+
+
 class Dispatcher:
     """One a gateway replica.
 
@@ -90,6 +99,8 @@ class Dispatcher:
         self._runs: dict[str, TaskRun] = {}
         self._admitted = 0
         self._sync = 0
+        self._beginnings: set[asyncio.Task[Begun]] = set()
+        self._gone: set[str] = set()
         self._stopping = False
         self._work = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
@@ -109,13 +120,15 @@ class Dispatcher:
     async def stop(self, *, drain_s: float = DRAIN_S) -> None:
         """Take nothing new, let running tasks end for `drain_s`, hand the rest over."""
         self._stopping = True
+        if self._beginnings:
+            await asyncio.wait(self._beginnings, timeout=drain_s)
         ends = [run.end for run in self._runs.values() if run.end is not None]
         if ends:
             await asyncio.wait(ends, timeout=drain_s)
         for run in tuple(self._runs.values()):
             run.lose()
         rest = [run.end for run in self._runs.values() if run.end is not None]
-        others = [*self._loops, *self._reports.values()]
+        others = [*self._loops, *self._reports.values(), *self._beginnings]
         for task in others:
             task.cancel()
         await asyncio.gather(*rest, *others, return_exceptions=True)
@@ -134,6 +147,9 @@ class Dispatcher:
     async def chat(self, new: NewTask, listener: Listener | None = None) -> Chat:
         """Accept a synchronous request and start it here.
 
+        When this call is cancelled (the client hung up), at whatever moment, a task without an
+        idempotency key is not accepted or ends as cancelled; one with a key goes on.
+
         Raises:
             FleetBusy: `max_inflight` requests are being answered, or no agent was free within `busy_wait_s`.
             NotFound, NotReady, StoreUnavailable, IdempotencyConflict: nothing was accepted.
@@ -147,16 +163,22 @@ class Dispatcher:
                 # Without a key nobody could come back for the task: it is accepted only once there is an agent.
                 seat = await self.desk.wait_and_take(wish, wait_s=self._settings.busy_wait_s)
             lease = self.leases.current()
-            accepted = await self._accept(new, lease)
-            if not accepted.created:
-                return Chat(accepted.task, self._runs.get(accepted.task.id))
-            run = self._start(accepted.task, wish, lease, seat=seat, listener=listener, sync=True)
-            seat = None
-            return Chat(accepted.task, run)
+            begin, seat = self._begin(new, wish, lease, seat=seat, listener=listener, sync=True), None
         finally:
             self._admitted -= 1
             if seat is not None:
                 seat.release()
+        try:
+            begun = await asyncio.shield(begin)
+        except asyncio.CancelledError:
+            if new.idempotency_key is None:
+                self._gone.add(new.id)
+                if begin.done():
+                    self._cancel_if_gone(new.id)
+                else:
+                    begin.add_done_callback(lambda _: self._gone.discard(new.id))
+            raise
+        return Chat(begun.task, begun.run or self._runs.get(begun.task.id))
 
     async def submit(self, new: NewTask) -> Accepted:
         """Accept an asynchronous task; it starts here at once when there is room, else some replica claims it.
@@ -174,17 +196,15 @@ class Dispatcher:
             seat = None
         try:
             await self._check_queue(new.tenant)
-            lease = self.leases.current() if seat is not None and self._has_capacity() else None
-            accepted = await self._accept(new, lease)
-            if accepted.created and lease is not None:
-                self._start(accepted.task, wish, lease, seat=seat)
-                seat = None
-            elif accepted.created:
-                self._work.set()
-            return accepted
+            if seat is not None and self._has_capacity():
+                begin, seat = self._begin(new, wish, self.leases.current(), seat=seat), None
+            else:
+                begin = self._begin(new, wish, None)
         finally:
             if seat is not None:
                 seat.release()
+        begun = await asyncio.shield(begin)
+        return Accepted(task=begun.task, created=begun.created)
 
     async def cancel(self, task_id: str, *, tenant: str) -> Task:
         """Raises `NotFound`."""
@@ -232,6 +252,51 @@ class Dispatcher:
                 f"This tenant has {self._settings.max_queued_tasks} open tasks; wait until some have ended.",
                 retry_after_s=5.0,
             )
+
+    def _begin(
+        self,
+        new: NewTask,
+        wish: Wish,
+        lease: Lease | None,
+        *,
+        seat: Seat | None = None,
+        listener: Listener | None = None,
+        sync: bool = False,
+    ) -> asyncio.Task[Begun]:
+        """Accept a task and start it, in a task of its own that owns the seat.
+
+        A client may hang up while the journal writes: cut off there, nobody would know whether the task was accepted.
+        """
+        self._admitted += sync
+        begin = asyncio.create_task(self._accept_and_start(new, wish, lease, seat, listener, sync), name="begin")
+        self._beginnings.add(begin)
+        begin.add_done_callback(self._beginnings.discard)
+        return begin
+
+    async def _accept_and_start(
+        self, new: NewTask, wish: Wish, lease: Lease | None, seat: Seat | None, listener: Listener | None, sync: bool
+    ) -> Begun:
+        try:
+            accepted = await self._accept(new, lease)
+            run: TaskRun | None = None
+            if accepted.created and lease is not None:
+                run = self._start(accepted.task, wish, lease, seat=seat, listener=listener, sync=sync)
+                seat = None
+                self._cancel_if_gone(new.id)
+            elif accepted.created:
+                self._work.set()
+            return Begun(accepted.task, run, accepted.created)
+        finally:
+            self._admitted -= sync
+            if seat is not None:
+                seat.release()
+
+    def _cancel_if_gone(self, task_id: str) -> None:
+        """The one who waited for it hung up: stop the run before its first step, if it is that early."""
+        run = self._runs.get(task_id)
+        if run is not None and task_id in self._gone:
+            run.cancel()
+        self._gone.discard(task_id)
 
     async def _accept(self, new: NewTask, lease: Lease | None) -> Accepted:
         began = time.perf_counter()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
 
 from ossa.contracts.task import Outcome
 
@@ -11,9 +14,15 @@ JOURNAL_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 
 
 class GatewayMetrics:
-    """One registry a replica; nothing global, so that two apps in one process do not mix."""
+    """One registry a replica; nothing global, so that two apps in one process do not mix.
 
-    def __init__(self) -> None:
+    Args:
+        replica: goes onto each series as a label: behind one address a scrape meets one replica after the other,
+            and without it their counters would look like one that jumps back.
+    """
+
+    def __init__(self, replica: str = "gateway") -> None:
+        self._replica = replica
         self.registry = CollectorRegistry()
         r = self.registry
         self.requests = Counter(
@@ -52,4 +61,18 @@ class GatewayMetrics:
         self.cost.labels(pool).inc(max(0.0, usage.cost_usd))
 
     def text(self) -> bytes:
-        return generate_latest(self.registry)
+        return generate_latest(_Labelled(self.registry, {"replica": self._replica}))
+
+
+class _Labelled(CollectorRegistry):
+    """Another registry's families, with more labels on each sample."""
+
+    def __init__(self, registry: CollectorRegistry, labels: dict[str, str]) -> None:
+        super().__init__()
+        self._registry = registry
+        self._labels = labels
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            family.samples = [sample._replace(labels={**sample.labels, **self._labels}) for sample in family.samples]
+            yield family

@@ -51,14 +51,21 @@ class ForcedTools:
 def forced_tool(parameters: dict[str, Any]) -> dict[str, Any] | None:
     """The function (name, description, parameters) that must be called; None when the model may choose."""
     choice = parameters.get("tool_choice")
-    functions = [tool["function"] for tool in parameters.get("tools") or () if tool.get("type") == "function"]
+    functions = [function for tool in parameters.get("tools") or () if (function := _function(tool)) is not None]
     if choice == "required" and len(functions) == 1:
         found: dict[str, Any] = functions[0]
         return found
     if not isinstance(choice, dict):
         return None
-    name = (choice.get("function") or {}).get("name")
+    named = choice.get("function")
+    name = named.get("name") if isinstance(named, dict) else None
     return next((function for function in functions if function["name"] == name), None)
+
+
+def _function(tool: Any) -> dict[str, Any] | None:
+    """None for what is no function with a name: what to say of it is the endpoint's."""
+    function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
+    return function if isinstance(function, dict) and isinstance(function.get("name"), str) else None
 
 
 def arguments_request(request: ModelRequest, tool: dict[str, Any]) -> ModelRequest:

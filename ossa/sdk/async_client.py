@@ -13,6 +13,7 @@ import httpx
 from ossa.contracts.errors import OssaError
 from ossa.sdk.async_sender import AsyncSender
 from ossa.sdk.calls import chat as chat_calls
+from ossa.sdk.calls import compression as compression_calls
 from ossa.sdk.calls import fleet as fleet_calls
 from ossa.sdk.calls import keys as key_calls
 from ossa.sdk.calls import status as status_calls
@@ -24,6 +25,7 @@ from ossa.sdk.exchange import Exchange
 from ossa.sdk.openai_client import openai_module
 from ossa.sdk.retry import RetryPolicy
 from ossa.sdk.values.answer import Answer
+from ossa.sdk.values.compression import Compression
 from ossa.sdk.values.fleet import Agent, Agents, Pool, Pools
 from ossa.sdk.values.health import Health, Version
 from ossa.sdk.values.key import Key, Keys, NewKey
@@ -114,6 +116,25 @@ class AsyncClient:
     async def scale_to_phase4(self, target: str, kubernetes_nodes: int) -> Operation:
         """Scale fleet and nodes; `target` looks like `200-agent-enterprise`."""
         return await self._sender.send(fleet_calls.scale_to_phase4(target, kubernetes_nodes))
+
+    async def compress(
+        self,
+        content: str,
+        question: str = "",
+        *,
+        reduction: float | None = None,
+        budget_tokens: int | None = None,
+        kind: str | None = None,
+        floor: bool = True,
+        model: str = "",
+    ) -> Compression:
+        """Make a context shorter for a model; the fleet keeps the original for a week. See `ossa.vortex.compress`."""
+        call = compression_calls.compress(content, question, reduction, budget_tokens, kind, floor, model)
+        return await self._sender.send(call)
+
+    async def decompress(self, text: str) -> str:
+        """The original of a compressed text, or of a handle. Raises `NotFound`."""
+        return await self._sender.send(compression_calls.decompress(text))
 
     async def models(self) -> tuple[str, ...]:
         """What `model` may be in a chat."""

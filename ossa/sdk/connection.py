@@ -9,9 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.value import Value
-from ossa.sdk.errors import Unreachable
+from ossa.sdk.errors import Unreachable, WrongUsage
 from ossa.sdk.run_file import RunFile
 
 
@@ -42,7 +41,7 @@ def resolve(
     """The arguments, else OSSA_URL and OSSA_API_KEY, else the run file of a local fleet.
 
     The run file's key goes to the run file's own address and to no other.
-    Raises `Unreachable` when no address is known, `InvalidRequest` when it is not one.
+    Raises `Unreachable` when no address is known, `WrongUsage` when it is not one or the key cannot be one.
     """
     env = os.environ if environ is None else environ
     address = url or env.get("OSSA_URL", "")
@@ -56,7 +55,15 @@ def resolve(
     if not address:
         raise Unreachable("No fleet is known: give its url, set OSSA_URL, or start one here with `ossa up`.")
     _origin(address)
-    return Connection(url=address.rstrip("/"), api_key=SecretStr(key))
+    return Connection(url=address.rstrip("/"), api_key=SecretStr(_key(key)))
+
+
+def _key(given: str) -> str:
+    """Without the white space that files and shells leave around it. What is wrong is said without showing the key."""
+    key = given.strip()
+    if not (key.isascii() and key.isprintable()):
+        raise WrongUsage("The API key holds control or non-ASCII characters: copy it again.", param="api_key")
+    return key
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
@@ -66,5 +73,5 @@ def _origin(url: str) -> tuple[str, str, int | None]:
     except ValueError:
         parts, port = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidRequest(f"{url!r} is no address of a fleet; it looks like http://127.0.0.1:8000.", param="url")
+        raise WrongUsage(f"{url!r} is no address of a fleet; it looks like http://127.0.0.1:8000.", param="url")
     return parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80)

@@ -1,6 +1,8 @@
 """Errors of the way to the fleet, and how an HTTP answer becomes one of `ossa.contracts.errors`.
 
 OssaError
+├── InvalidRequest
+│   └── WrongUsage     422  wrong_usage         an address or a key that cannot be used; nothing was sent
 ├── Unreachable        503  unreachable         no answer came; `details["sent"]` says if the request went out
 └── UnexpectedAnswer   502  unexpected_answer   an answer came that is not the fleet's
 """
@@ -11,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from ossa.contracts.errors import OssaError, TimedOut, error_types
+from ossa.contracts.errors import InvalidRequest, OssaError, TimedOut, error_types
 
 _BY_STATUS = {
     400: "invalid_request",
@@ -34,6 +36,10 @@ _OPENAI_CODES = {
     "model_not_found": "not_found",
     "rate_limit_exceeded": "fleet_busy",
 }
+
+
+class WrongUsage(InvalidRequest):
+    code, title = "wrong_usage", "Wrong usage"
 
 
 class Unreachable(OssaError):
@@ -74,6 +80,9 @@ def error_of_transport(error: httpx.HTTPError, url: str) -> OssaError:
         )
     if isinstance(error, httpx.TimeoutException):
         return TimedOut(f"{url} gave no answer in time; raise timeout_s or look at the task later.")
+    if isinstance(error, httpx.LocalProtocolError):
+        # Its text shows the header at fault, which may be the key.
+        return WrongUsage("The request breaks a rule of HTTP: perhaps a header holds a character that is not allowed.")
     return Unreachable(f"The connection to {url} broke ({error or type(error).__name__}).", details={"sent": True})
 
 

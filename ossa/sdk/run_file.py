@@ -34,5 +34,5 @@ class RunFile(BaseModel):
             return ""
         try:
             return self.api_key_file.read_text().strip()
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             return ""

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from ossa.contracts.access import Principal, Scope
 from ossa.contracts.agent_spec import AgentSpec
-from ossa.contracts.errors import InvalidRequest, NotFound, NotReady
+from ossa.contracts.errors import InvalidRequest, LimitExceeded, NotFound, NotReady
 from ossa.contracts.fleet import AgentInfo, AgentState, DesiredAgent, Operation
 from ossa.gateway.api.answer import json_answer
 from ossa.gateway.api.body import JsonBody
@@ -63,12 +63,13 @@ async def get_agent(request: Request, agent_id: str, caller: AgentsReader) -> Re
     "/api/v1/agents",
     **describe(
         "Start an agent of one's own",
-        "Only this tenant sees it and is answered by it.",
+        "Only this tenant sees it and is answered by it. A tenant may have a number of them at a time that the "
+        "operator sets (`gateway.max_agents_per_tenant`); one more is refused with 429 `limit_exceeded`.",
         scope=Scope.AGENTS_WRITE,
         answer=AgentView,
         status=202,
         body="AgentBody",
-        errors=(404, 409),
+        errors=(404, 409, 429),
         headers="location",
     ),
 )
@@ -78,7 +79,9 @@ async def create_agent(request: Request, caller: AgentsWriter, body: JsonBody) -
     spec = await asyncio.to_thread(parts.read_manifest, order.manifest)
     pool = known_pool(parts, order.pool) if order.pool else _wanted_pool(parts, spec)
     agent = DesiredAgent(agent_id=_new_agent_id(spec), pool=pool, tenant=caller.tenant, spec=spec)
-    await parts.fleet.spawn_agent(agent)
+    async with parts.spawning[caller.tenant]:
+        await _check_quota(parts, caller.tenant)
+        await parts.fleet.spawn_agent(agent)
     headers = {"location": f"/api/v1/agents/{agent.agent_id}"}
     return json_answer(_starting(agent), status=202, headers=headers)
 
@@ -131,6 +134,17 @@ async def _visible(parts: ApiParts, caller: Principal) -> list[AgentView]:
         if agent.tenant == caller.tenant and agent.agent_id not in views:
             views[agent.agent_id] = _starting(agent)
     return sorted(views.values(), key=lambda view: view.agent_id)
+
+
+async def _check_quota(parts: ApiParts, tenant: str) -> None:
+    """Raises `LimitExceeded`. Agents that are asked for and not up yet count."""
+    allowed = parts.settings.max_agents_per_tenant
+    own = sum(agent.tenant == tenant for agent in (await parts.stores.fleet.load()).agents)
+    if own >= allowed:
+        raise LimitExceeded(
+            f"This tenant has {own} agents of its own; gateway.max_agents_per_tenant allows {allowed} at a time. "
+            "Remove one first."
+        )
 
 
 async def _find(parts: ApiParts, caller: Principal, agent_id: str) -> AgentView:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -26,13 +26,25 @@ def json_answer(
 
 
 class EventStream(Response):
-    """Server-sent events, ended at once when the client hangs up: the generator is then closed."""
+    """Server-sent events, ended at once when the client hangs up: the generator is then closed.
 
-    def __init__(self, events: AsyncGenerator[bytes], headers: Mapping[str, str] | None = None) -> None:
+    Args:
+        unheard: called when the client has gone before the generator began, which then cannot tidy up itself.
+    """
+
+    def __init__(
+        self,
+        events: AsyncGenerator[bytes],
+        headers: Mapping[str, str] | None = None,
+        *,
+        unheard: Callable[[], None] | None = None,
+    ) -> None:
         wanted = {"cache-control": "no-cache", "x-accel-buffering": "no", **(headers or {})}
         super().__init__(None, status_code=200, headers=wanted, media_type="text/event-stream")
         del self.headers["content-length"]
         self._events = events
+        self._unheard = unheard
+        self._begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.create_task(self._send_all(send), name="event-stream")
@@ -44,12 +56,15 @@ class EventStream(Response):
             if not sending.done():
                 sending.cancel()
                 await asyncio.wait((sending,))
+            if not self._begun and self._unheard is not None:
+                self._unheard()
         if not sending.cancelled():
             sending.result()
 
     async def _send_all(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async with aclosing(self._events) as events:
+            self._begun = True
             async for event in events:
                 await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})

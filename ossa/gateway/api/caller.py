@@ -18,8 +18,9 @@ async def authenticate(request: Request, scope: Scope) -> Principal:
     """Raises `Unauthenticated`, `Forbidden`."""
     headers = request.headers
     secret = secret_from_headers(headers.get("authorization"), headers.get("x-api-key"))
-    principal = await parts_of(request).keys.verify(secret)
-    if not principal.allows(scope):
+    parts = parts_of(request)
+    principal = await parts.keys.verify(secret)
+    if not principal.allows(scope, operator_tenant=parts.operator_tenant):
         raise Forbidden(f"This key lacks the scope `{scope}`.")
     return principal
 

@@ -9,9 +9,10 @@ from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.task import TaskRequest
 from ossa.gateway.api.messages import read_messages, read_target
+from ossa.gateway.api.parameters import check_parameters
 
 OWN_FIELDS = frozenset({"model", "messages", "stream", "stream_options", "n", "metadata", "timeout_s", "store"})
-"""Fields that are for us; all others are the model's and pass through."""
+"""Fields that are for us; all others are kept with the task, and the agent passes on those it knows."""
 
 
 @dataclass(frozen=True)
@@ -52,23 +53,6 @@ def read_timeout(found: Any) -> float | None:
     if isinstance(found, bool) or not isinstance(found, int | float) or not 0 < found <= 86_400:
         raise InvalidRequest("timeout_s must be a number of seconds from 0 to 86400.", param="timeout_s")
     return float(found)
-
-
-def check_parameters(parameters: dict[str, Any]) -> None:
-    """Those that every endpoint reads the same way; the rest is the endpoint's to judge."""
-    for name in ("max_tokens", "max_completion_tokens"):
-        value = parameters.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise InvalidRequest(f"{name} must be a positive integer.", param=name)
-    for name, highest in (("temperature", 2.0), ("top_p", 1.0)):
-        value = parameters.get(name)
-        if value is not None and (
-            isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= highest
-        ):
-            raise InvalidRequest(f"{name} must be a number from 0 to {highest:g}.", param=name)
-    tools = parameters.get("tools")
-    if tools is not None and (not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools)):
-        raise InvalidRequest("tools must be a list of objects.", param="tools")
 
 
 def _parameters(body: dict[str, Any]) -> dict[str, Any]:

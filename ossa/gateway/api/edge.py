@@ -21,17 +21,25 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Edge:
-    """Pure ASGI: a layer on Starlette's request-and-response base would cost every request a task."""
+    """Pure ASGI: a layer on Starlette's request-and-response base would cost every request a task.
 
-    def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
+    Args:
+        echoed: what stands in front of us answers with the `x-request-id` of the request itself:
+            the id is then added here only when it is another one than that.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics, *, echoed: bool = False) -> None:
         self._app = app
         self._metrics = metrics
+        self._echoed = echoed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        given = _given_id(scope)
+        request_id = given or new_request_id()
+        answered = self._echoed and given is not None
         scope["ossa_request_id"] = request_id
         status = 0
 
@@ -39,7 +47,8 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(raw=message["headers"])["x-request-id"] = request_id
+                if not answered:
+                    MutableHeaders(raw=message["headers"])["x-request-id"] = request_id
             await send(message)
 
         began = time.perf_counter()
@@ -62,8 +71,9 @@ class Edge:
         self._metrics.latency.labels(route).observe(seconds)
 
 
-def _request_id(scope: Scope) -> str:
+def _given_id(scope: Scope) -> str | None:
+    """None where there is none that can be used."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _SANE_ID.fullmatch(value):
             return str(value.decode())
-    return new_request_id()
+    return None

@@ -42,6 +42,10 @@ async def create_key(request: Request, caller: Admin, body: JsonBody) -> Respons
     tenant = order.tenant or caller.tenant
     if tenant != caller.tenant and not _is_operator(parts, caller):
         raise Forbidden("Only the operator's admins may make keys of another tenant.", param="tenant")
+    if Scope.FLEET_WRITE in order.scopes and not caller.allows(
+        Scope.FLEET_WRITE, operator_tenant=parts.operator_tenant
+    ):
+        raise Forbidden("Only who may change the shared pools may grant `fleet:write`.", param="scopes")
     now = datetime.now(UTC)
     expires_at = order.expires_at
     if expires_at is not None and (expires_at.tzinfo is None or expires_at <= now):

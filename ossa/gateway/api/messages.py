@@ -8,6 +8,7 @@ from ossa.contracts.errors import InvalidRequest, NotFound
 from ossa.contracts.task import Message, Target
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+PARTS = frozenset({"text", "refusal", "image_url", "input_audio", "file"})
 MAX_NAME = 253
 
 
@@ -37,6 +38,8 @@ def _check_message(message: Any, path: str) -> None:
         raise InvalidRequest(f"{path}.content must be text or a list of parts.", param=f"{path}.content")
     if role == "tool" and not isinstance(message.get("tool_call_id"), str):
         raise InvalidRequest(f"{path}.tool_call_id must say which call this answers.", param=f"{path}.tool_call_id")
+    if not isinstance(message.get("name", ""), str | None):
+        raise InvalidRequest(f"{path}.name must be text.", param=f"{path}.name")
     if message.get("tool_calls") is not None:
         _check_tool_calls(message["tool_calls"], f"{path}.tool_calls")
 
@@ -47,8 +50,19 @@ def _check_parts(parts: list[Any], path: str) -> None:
     for position, part in enumerate(parts):
         if not isinstance(part, dict) or not isinstance(part.get("type"), str):
             raise InvalidRequest(f"{path}.{position} must be an object with a type.", param=f"{path}.{position}")
-        if part["type"] == "text" and not isinstance(part.get("text"), str):
-            raise InvalidRequest(f"{path}.{position}.text must be text.", param=f"{path}.{position}.text")
+        kind = part["type"]
+        where = f"{path}.{position}.{kind}"
+        if kind not in PARTS:
+            raise InvalidRequest(
+                f"{path}.{position}.type must be one of {', '.join(sorted(PARTS))}.", param=f"{path}.{position}.type"
+            )
+        if kind in ("text", "refusal"):
+            if not isinstance(part.get(kind), str):
+                raise InvalidRequest(f"{where} must be text.", param=where)
+        elif not isinstance(part.get(kind), dict):
+            raise InvalidRequest(f"{where} must be an object.", param=where)
+        elif kind == "image_url" and not isinstance(part[kind].get("url"), str):
+            raise InvalidRequest(f"{where}.url must be text.", param=f"{where}.url")
 
 
 def _check_tool_calls(calls: Any, path: str) -> None:

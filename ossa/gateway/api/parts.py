@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 from starlette.requests import Request
 
 from ossa.contracts.agent_spec import AgentSpec
+from ossa.contracts.compression import Compressor
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.fleet import FleetPort
 from ossa.contracts.stores import Stores
@@ -33,7 +36,10 @@ class ApiParts:
     read_manifest: ReadManifest
     operator_tenant: str
     version: str
+    compressor: Compressor | None = None
     started_at: float = field(default_factory=time.time)
+    spawning: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    """By tenant: its own agents are counted and added to one at a time."""
 
 
 def parts_of(request: Request) -> ApiParts:

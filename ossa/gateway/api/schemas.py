@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ossa.contracts.access import ApiKey, Scope
+from ossa.contracts.compression import Kind, LeftOut
 from ossa.contracts.fleet import Operation, PoolInfo
 from ossa.contracts.task import Outcome, Step, TaskStatus
 from ossa.gateway.ids import TASK_ID_PATTERN
@@ -41,12 +42,25 @@ class ChatMessage(Open):
     tool_call_id: str | None = None
 
 
+class ToolFunction(Open):
+    name: str = Field(min_length=1, max_length=256)
+    description: str | None = None
+    parameters: dict[str, Any] | None = Field(None, description="a JSON schema of an object")
+
+
+class ChatTool(Open):
+    """A tool the caller runs itself."""
+
+    type: Literal["function"]
+    function: ToolFunction
+
+
 class StreamOptions(Open):
     include_usage: bool | None = None
 
 
 class ChatRequest(Open):
-    """OpenAI's chat completion request. Fields not named here pass through to the model."""
+    """OpenAI's chat completion request. Its other sampling fields go to the model too; unknown ones are ignored."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -64,7 +78,7 @@ class ChatRequest(Open):
     max_completion_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
-    tools: list[dict[str, Any]] | None = None
+    tools: list[ChatTool] | None = None
     metadata: dict[str, Any] | None = None
     timeout_s: float | None = Field(None, gt=0, le=86_400, description="wall time for the whole task")
 
@@ -137,7 +151,7 @@ class TaskView(BaseModel):
 
 
 class TaskPage(BaseModel):
-    """Newest first. `next` is the `before` of the next page."""
+    """Newest first. `next` is the `before` of the next page; a page of long tasks ends before `limit`."""
 
     data: list[TaskView]
     next: str | None
@@ -249,6 +263,53 @@ class OperationList(BaseModel):
     data: list[Operation]
 
 
+class CompressBody(Closed):
+    """A context to compress, by `reduction` (0.85 unless said) or to `budget_tokens`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"content": "a long log ...", "question": "why did it fail?", "reduction": 0.85}},
+    )
+
+    content: str = Field(max_length=4_000_000)
+    question: str = Field("", max_length=100_000, description="what the content is wanted for")
+    reduction: float | None = Field(None, ge=0, lt=1, description="share of the tokens to leave out")
+    budget_tokens: int | None = Field(None, ge=1, le=10_000_000, description="instead of `reduction`")
+    kind: Kind | None = Field(None, description="of the whole content; else it is found out")
+    floor: bool = Field(True, description="more room where too much would be lost")
+    model: str = Field("", max_length=256, description="whose vocabulary tokens are counted in")
+
+
+class CompressedView(BaseModel):
+    """What became of a content; `ossa.contracts.compression.Compressed` says what each field means.
+
+    `reduction`: the share of the tokens that is gone. `milliseconds`: in the compression service and back.
+    """
+
+    text: str
+    tokens_before: int
+    tokens_after: int
+    reduction: float
+    fidelity: float
+    handles: tuple[str, ...]
+    dropped: tuple[LeftOut, ...]
+    kinds: dict[str, float]
+    widened: bool
+    milliseconds: float
+
+
+class DecompressBody(Closed):
+    """A handle, or a compressed text whose last line names one."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"text": "vx:abcdefghij"}})
+
+    text: str = Field(max_length=4_000_000)
+
+
+class DecompressedView(BaseModel):
+    content: str
+
+
 class KeyBody(Closed):
     """A new key. `tenant` other than one's own is for the operator's admins."""
 
@@ -296,6 +357,8 @@ REQUEST_MODELS: dict[str, type[BaseModel]] = {
     model.__name__: model
     for model in (
         ChatRequest,
+        CompressBody,
+        DecompressBody,
         TaskBody,
         AgentBody,
         ManifestBody,

@@ -17,7 +17,8 @@ from ossa.gateway.api.answer import EventStream, event
 from ossa.gateway.api.caller import TasksCaller
 from ossa.gateway.api.description import EVENTS, describe
 from ossa.gateway.api.parts import parts_of
-from ossa.gateway.api.tasks import check_task_id, task_view
+from ossa.gateway.api.task_page import task_view
+from ossa.gateway.api.tasks import check_task_id
 
 router = APIRouter(tags=["Tasks"])
 
@@ -87,6 +88,7 @@ def _last_event_id(request: Request) -> int:
     found = request.headers.get("last-event-id", "")
     if not found:
         return -1
-    if not found.isascii() or not found.isdigit() or int(found) > MAX_SEQ:
+    # The length first: Python refuses to read thousands of digits.
+    if not found.isascii() or not found.isdigit() or len(found) > len(str(MAX_SEQ)) or int(found) > MAX_SEQ:
         raise InvalidRequest("Last-Event-ID must be the id of an event of this task.", param="Last-Event-ID")
     return int(found)

@@ -10,17 +10,18 @@ from starlette.responses import Response
 
 from ossa.contracts.access import Scope
 from ossa.contracts.errors import InvalidRequest, NotFound
-from ossa.contracts.task import NewTask, Task, TaskRequest, TaskStatus
+from ossa.contracts.task import NewTask, TaskRequest, TaskStatus
 from ossa.gateway.api.answer import json_answer
 from ossa.gateway.api.body import JsonBody, idempotency_key
 from ossa.gateway.api.caller import TasksCaller
 from ossa.gateway.api.chat import body_digest
-from ossa.gateway.api.chat_order import check_parameters
 from ossa.gateway.api.description import describe
 from ossa.gateway.api.failures import checked
 from ossa.gateway.api.messages import read_messages, read_target
+from ossa.gateway.api.parameters import check_parameters
 from ossa.gateway.api.parts import parts_of
 from ossa.gateway.api.schemas import TaskBody, TaskPage, TaskView
+from ossa.gateway.api.task_page import read_task_page, task_view
 from ossa.gateway.ids import is_task_id, new_task_id
 
 router = APIRouter(tags=["Tasks"])
@@ -56,7 +57,15 @@ async def create_task(request: Request, caller: TasksCaller, body: JsonBody) -> 
     return json_answer(task_view(accepted.task), status=202, headers=headers)
 
 
-@router.get("/api/v1/tasks", **describe("List tasks, newest first", scope=Scope.TASKS, answer=TaskPage))
+@router.get(
+    "/api/v1/tasks",
+    **describe(
+        "List tasks, newest first",
+        "A page of long tasks holds fewer than `limit`: it ends at 4 MiB, and `next` goes on from there.",
+        scope=Scope.TASKS,
+        answer=TaskPage,
+    ),
+)
 async def list_tasks(
     request: Request,
     caller: TasksCaller,
@@ -67,9 +76,8 @@ async def list_tasks(
     if before is not None and not is_task_id(before):
         raise InvalidRequest("before must be a task's id.", param="before")
     journal = parts_of(request).stores.journal
-    tasks = await journal.tasks(tenant=caller.tenant, status=status, limit=limit, before=before)
-    following = tasks[-1].id if len(tasks) == limit else None
-    return json_answer(TaskPage(data=[task_view(task) for task in tasks], next=following))
+    page = await read_task_page(journal, tenant=caller.tenant, status=status, limit=limit, before=before)
+    return Response(page, media_type="application/json")
 
 
 @router.get("/api/v1/tasks/{task_id}", **describe("One task", scope=Scope.TASKS, answer=TaskView, errors=(404,)))
@@ -99,21 +107,6 @@ def check_task_id(task_id: str) -> None:
     """What cannot be an id is not looked up."""
     if not is_task_id(task_id):
         raise NotFound(f"There is no task {task_id[:64]!r}.", param="task_id")
-
-
-def task_view(task: Task) -> TaskView:
-    return TaskView.model_construct(
-        id=task.id,
-        status=task.status,
-        model=str(task.request.target),
-        attempts=task.attempts,
-        cancel_requested=task.cancel_requested,
-        metadata=task.request.metadata,
-        outcome=task.outcome,
-        created_at=task.created_at,
-        updated_at=task.updated_at,
-        finished_at=task.finished_at,
-    )
 
 
 def _task_request(order: TaskBody, max_messages: int) -> TaskRequest:

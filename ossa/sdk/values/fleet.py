@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, computed_field
 
 from ossa.sdk.values.listing import Listing
 from ossa.sdk.values.received import Received
@@ -27,6 +27,12 @@ class Agent(Received):
     node_id: str = ""
     slots: int = 1
     started_at: datetime | None = None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def agent_id(self) -> str:
+        """`id` by the API's name for it, also in JSON."""
+        return self.id
 
 
 class Agents(Listing[Agent]):

@@ -1,4 +1,4 @@
-"""Journal, keys and fleet in memory."""
+"""Journal, keys, fleet and originals in memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ossa.stores.memory.fleet import MemoryFleet
 from ossa.stores.memory.gate import Gate
 from ossa.stores.memory.journal import Clock, MemoryJournal
 from ossa.stores.memory.keys import MemoryKeys
+from ossa.stores.memory.originals import MemoryOriginals
 
 
 def _now() -> datetime:
@@ -26,6 +27,7 @@ class MemoryStores:
         self._journal = MemoryJournal(self._gate, clock)
         self._keys = MemoryKeys(self._gate)
         self._fleet = MemoryFleet(self._gate)
+        self._originals = MemoryOriginals(self._gate)
 
     @property
     def journal(self) -> MemoryJournal:
@@ -38,6 +40,10 @@ class MemoryStores:
     @property
     def fleet(self) -> MemoryFleet:
         return self._fleet
+
+    @property
+    def originals(self) -> MemoryOriginals:
+        return self._originals
 
     async def open(self) -> None:
         """Nothing to open; what is in it stays."""

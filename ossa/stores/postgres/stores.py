@@ -1,4 +1,4 @@
-"""Journal, keys and fleet in one PostgreSQL."""
+"""Journal, keys, fleet and originals in one PostgreSQL."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from ossa.stores.postgres.connection import Reader, Server
 from ossa.stores.postgres.fleet import PostgresFleet
 from ossa.stores.postgres.journal import PostgresJournal
 from ossa.stores.postgres.keys import PostgresKeys
+from ossa.stores.postgres.originals import PostgresOriginals
 from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.schema import migrate
 
@@ -29,6 +30,7 @@ class PostgresStores:
         self._journal = PostgresJournal(self._server, self._reader, database, lanes=_LANES)
         self._keys = PostgresKeys(self._reader)
         self._fleet = PostgresFleet(self._reader)
+        self._originals = PostgresOriginals(self._reader)
 
     def __repr__(self) -> str:
         return f"PostgresStores({self._server.name})"
@@ -44,6 +46,10 @@ class PostgresStores:
     @property
     def fleet(self) -> PostgresFleet:
         return self._fleet
+
+    @property
+    def originals(self) -> PostgresOriginals:
+        return self._originals
 
     async def open(self) -> None:
         """Raises `StoreUnavailable`: no connection, a newer schema, an old server."""

@@ -31,6 +31,7 @@ from ossa.gateway.application import create_app
 from ossa.gateway.fakes import FakeFleet, FakeLink
 from ossa.stores.memory import MemoryStores
 from ossa.tenancy.keys import mint
+from ossa.vortex.service import CompressionService
 
 CHECKS = [
     not_a_server_error,
@@ -70,6 +71,7 @@ def secret_and_url() -> Iterator[tuple[str, str]]:
         stores=stores,
         fleet=fleet,
         link=FakeLink(),
+        compressor=CompressionService(stores.originals),
         drain_s=1.0,
     )
     with serving(app) as url:
@@ -122,6 +124,8 @@ def test_the_document_names_every_way_in(secret_and_url: tuple[str, str]) -> Non
         "/api/v1/infrastructure/scale-to-phase4",
         "/api/v1/tasks/{task_id}/events",
         "/api/v1/operations/{operation_id}",
+        "/api/v1/compress",
+        "/api/v1/decompress",
         "/health",
         "/metrics",
     ):

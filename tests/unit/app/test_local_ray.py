@@ -1,11 +1,16 @@
 """Stopping ends one session of processes and no other."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
+import pytest
 
-from ossa.app.local_ray import end_session
+from ossa.app import local_ray
+from ossa.app.local_ray import end_session, haproxy_folder, own_folder
+from ossa.contracts.errors import NotReady
 
 SLEEPER = [sys.executable, "-c", "import subprocess, sys; subprocess.Popen(['sleep', '60']); input()"]
 
@@ -38,3 +43,26 @@ def test_a_process_that_took_over_the_number_is_left_alone() -> None:
     finally:
         end_session(other.pid, psutil.Process(other.pid).create_time())
         other.wait(timeout=5)
+
+
+@pytest.mark.parametrize("leader", [0, 1])
+def test_the_session_of_the_system_is_never_ended(leader: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_ray, "_members", lambda _: pytest.fail("it looked for processes to end"))
+    monkeypatch.setattr(psutil, "Process", lambda _: pytest.fail("it took the leader for one of ours"))
+    end_session(leader, started=0.0)
+
+
+@pytest.mark.parametrize(
+    "temp_dir", ["/tmp/ossa-ray-0", "/tmp/ossa-ray-1001", "/var/folders/zz/abc/T/ossa-ray-1234567890"]
+)
+def test_haproxys_socket_path_is_short_enough_for_any_user(temp_dir: str) -> None:
+    socket = haproxy_folder(Path(temp_dir), 65535) / ("f" * 56) / "admin.sock"
+    assert len(os.fsencode(socket)) <= 97
+
+
+def test_a_folder_that_somebody_else_made_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_folder(tmp_path / "ours")
+    assert (tmp_path / "ours").stat().st_mode & 0o777 == 0o700
+    monkeypatch.setattr(os, "getuid", lambda: 4242)
+    with pytest.raises(NotReady, match="belongs to another user"):
+        own_folder(tmp_path / "ours")

@@ -23,6 +23,7 @@ spec: {role: You review code.}
 
 COMMANDS = [
     ("up",), ("down",), ("status",), ("ask",), ("apply",), ("validate",), ("scale",), ("agents",), ("tasks",),
+    ("compress",),
     ("keys", "create"), ("keys", "list"), ("keys", "revoke"),
 ]  # fmt: skip
 
@@ -55,6 +56,10 @@ def test_help_documents_the_exit_codes(run: Any) -> None:
     assert "3 no fleet answers; 4 not allowed" in " ".join(run("--help").stdout.split())
 
 
+def test_the_version_is_printed(run: Any) -> None:
+    assert run("--version").stdout.startswith("ossa-on-ray ")
+
+
 # exit codes and errors
 
 
@@ -74,6 +79,20 @@ def test_errors_are_one_sentence_on_standard_error_and_an_exit_code(
     result = run("agents", expect=code)
     assert result.stdout == ""
     assert result.stderr == f"ossa: {error.message}\n"
+
+
+def test_a_wrong_setting_is_exit_code_2_and_shows_no_value(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OSSA_URL", raising=False)
+    monkeypatch.setenv("OSSA_MODELS__TIERS__STANDARD__BASE_URL", "notaurl")
+    monkeypatch.setenv("OSSA_MODELS__TIERS__STANDARD__API_KEY", "sk-SECRETVALUE")
+    for command in ("status", "up", "down"):
+        result = CliRunner().invoke(app, [command])
+        assert result.exit_code == 2
+        assert result.stderr == "ossa: OSSA_MODELS__TIERS__STANDARD__MODEL: field required\n"
+        assert result.stdout == ""
 
 
 def test_no_answer_is_exit_code_3(run: Any, fleet: FakeGateway) -> None:
@@ -102,6 +121,8 @@ def test_an_error_with_json_is_one_json_object_on_standard_error(run: Any, fleet
         ("tasks", "--cancel"),
         ("up", "--once", "--detach"),
         ("up", "--agents", "0"),
+        ("up", "--agents", "4"),
+        ("up", "--agents", "10001"),
         ("keys", "create", "x", "--scope", "everything"),
     ],
 )
@@ -116,11 +137,17 @@ def test_an_unknown_address_is_refused_without_a_traceback(run: Any) -> None:
     from typer.testing import CliRunner
 
     result = CliRunner().invoke(app, ["agents", "--url", "localhost:8000"])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "is no address of a fleet" in result.stderr
 
 
 # up, down, status
+
+
+def test_up_says_how_many_agents_are_the_least(run: Any, composition: Any) -> None:
+    assert "at least one for each of the 5 pools" in " ".join(run("up", "--help").stdout.split())
+    run("up", "--agents", "5")
+    assert composition.asked
 
 
 def test_up_hands_its_options_to_the_composition_root_and_exits_with_its_code(run: Any, composition: Any) -> None:
@@ -257,6 +284,34 @@ def test_validate_of_an_absent_file_fails(run: Any) -> None:
     run("validate", "absent.yaml", expect=1)
 
 
+# compress
+
+
+def test_compress_prints_the_shorter_text_alone_and_says_how_much_shorter(run: Any, tmp_path: Path) -> None:
+    lines = [f"2025-06-12 10:00:{n % 60:02} INFO request {n} served" for n in range(200)]
+    lines[100] = "2025-06-12 10:01:40 ERROR certificate expired"
+    (tmp_path / "app.log").write_text("\n".join(lines))
+    result = run("compress", str(tmp_path / "app.log"), "-q", "what failed?")
+    assert "certificate expired" in result.stdout
+    assert len(result.stdout) < len("\n".join(lines)) / 2
+    assert "tokens before" in result.stderr
+
+
+def test_compress_as_json_has_the_figures(run_json: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([{"id": f"K{n}", "status": "ok"} for n in range(100)]))
+    shown = run_json("compress", str(tmp_path / "a.json"), "--budget", "120")
+    assert shown["tokens_after"] <= 120 < shown["tokens_before"]
+    assert shown["kinds"] == {"json": 1.0}
+
+
+@pytest.mark.parametrize(("content", "arguments", "says"), [
+    (b"\xff\xfe", (), "not UTF-8"), (b"x", ("--kind", "novel"), "kind"), (b"x", ("--reduction", "2"), "reduction"),
+])  # fmt: skip
+def test_compress_says_what_is_wrong(run: Any, tmp_path: Path, content: bytes, arguments: Any, says: str) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    assert says in run("compress", str(tmp_path / "a.txt"), *arguments, expect=1).stderr
+
+
 # agents and tasks
 
 
@@ -266,6 +321,16 @@ def test_agents_are_listed_by_pool(run: Any, run_json: Any) -> None:
         "intelligence-001",
     ]
     assert len(run("agents").stdout.splitlines()) == 6
+
+
+def test_an_agent_in_json_has_its_id_under_the_api_s_name_too(run_json: Any) -> None:
+    assert all(agent["agent_id"] == agent["id"] for agent in run_json("agents"))
+
+
+def test_agents_of_an_unknown_pool_are_an_error_that_names_the_pools(run: Any, fleet: FakeGateway) -> None:
+    assert "there is no pool 'nope': the pools are " in run("agents", "--pool", "nope", expect=1).stderr
+    fleet.pools["intelligence"] = 0
+    assert len(run("agents", "--pool", "intelligence").stdout.splitlines()) == 1
 
 
 def test_tasks_are_listed_and_one_is_shown_with_its_events(run: Any, run_json: Any, fleet: FakeGateway) -> None:

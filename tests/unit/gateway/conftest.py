@@ -21,6 +21,7 @@ from ossa.gateway.dispatcher import Dispatcher
 from ossa.gateway.fakes import FakeFleet, FakeLink, eventually
 from ossa.stores.memory import MemoryStores
 from ossa.tenancy.keys import mint
+from ossa.vortex.service import CompressionService
 
 
 @dataclass
@@ -113,7 +114,15 @@ async def _rig(
     chosen = GatewaySettings(
         **{"claim_interval_s": 0.02, "lease_renew_s": 0.05, "lease_ttl_s": 1.0, "busy_wait_s": 0.1, **settings}
     )
-    app = create_app(settings=chosen, stores=stores, fleet=fleet, link=link, rng=random.Random(1), drain_s=drain_s)
+    app = create_app(
+        settings=chosen,
+        stores=stores,
+        fleet=fleet,
+        link=link,
+        compressor=CompressionService(stores.originals),
+        rng=random.Random(1),
+        drain_s=drain_s,
+    )
     minted = mint(tenant="default", name="test", scopes=[Scope.ADMIN], now=datetime.now(UTC))
     async with app.router.lifespan_context(app):
         await stores.keys.add(minted.key, secret_sha256=minted.secret_sha256)

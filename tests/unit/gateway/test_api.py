@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
@@ -187,6 +189,27 @@ async def test_an_agent_of_ones_own_is_started_seen_used_and_removed(rig: Any) -
     assert (await rig.call("GET", answer.headers["location"])).status_code == 404
 
 
+async def test_a_tenant_has_at_most_so_many_agents_of_its_own(open_rig: Any) -> None:
+    rig = await open_rig(max_agents_per_tenant=2)
+    for tenant in ("default", "acme"):  # the operator's own is bound as well
+        headers = await rig.key(tenant)
+        asked = [rig.http.post("/api/v1/agents", json={"manifest": MANIFEST}, headers=headers) for _ in range(5)]
+        answers = await asyncio.gather(*asked)
+        assert sorted(answer.status_code for answer in answers) == [202, 202, 429, 429, 429]
+        refused = next(answer for answer in answers if answer.status_code == 429)
+        assert refused.json()["code"] == "limit_exceeded"
+        assert "max_agents_per_tenant allows 2" in refused.json()["detail"]
+        made = next(answer for answer in answers if answer.status_code == 202)
+        assert (await rig.http.delete(made.headers["location"], headers=headers)).status_code == 202
+        again = await rig.http.post("/api/v1/agents", json={"manifest": MANIFEST}, headers=headers)
+        assert again.status_code == 202
+
+
+async def test_agents_of_ones_own_may_be_forbidden(open_rig: Any) -> None:
+    rig = await open_rig(max_agents_per_tenant=0)
+    assert (await rig.call("POST", "/api/v1/agents", {"manifest": MANIFEST})).status_code == 429
+
+
 async def test_a_pools_agent_cannot_be_removed(rig: Any) -> None:
     assert (await rig.call("DELETE", "/api/v1/agents/security-000")).status_code == 409
 
@@ -254,6 +277,18 @@ async def test_a_tenants_admin_rules_its_own_keys_only(rig: Any) -> None:
     assert for_acme.json()["key"]["tenant"] == "acme"
 
 
+async def test_the_shared_pools_are_changed_by_the_operator_and_those_it_allows(rig: Any) -> None:
+    admin = await rig.key("acme")
+    order = {"pool_type": "security", "agent_count": 3}
+    refused = await rig.http.post("/api/v1/agents/spawn-pool", json=order, headers=admin)
+    assert refused.status_code == 403
+    wider = {"name": "pools", "scopes": ["fleet:write"]}
+    assert (await rig.http.post("/api/v1/keys", json=wider, headers=admin)).status_code == 403
+    granted = await rig.call("POST", "/api/v1/keys", {**wider, "tenant": "acme"})
+    allowed = {"authorization": f"Bearer {granted.json()['secret']}"}
+    assert (await rig.http.post("/api/v1/agents/spawn-pool", json=order, headers=allowed)).status_code == 202
+
+
 async def test_health_tells_what_is_wrong(rig: Any) -> None:
     healthy = await rig.http.get("/health")
     assert healthy.status_code == 200
@@ -274,13 +309,23 @@ async def test_metrics_count_requests_tasks_tokens_and_cost(rig: Any) -> None:
         await rig.ask(model="pool/security")
     await rig.call("GET", "/nothing/12345")
     text = (await rig.http.get("/metrics")).text
-    assert 'ossa_gateway_tasks_total{pool="security",status="succeeded"} 3.0' in text
-    assert 'ossa_gateway_tokens_total{kind="prompt",pool="security"} 21.0' in text
-    assert 'ossa_gateway_cost_usd_total{pool="security"} 0.0006' in text
-    assert 'route="/v1/chat/completions",status="200"} 3.0' in text
-    assert 'ossa_gateway_journal_seconds_count{call="finish"} 3.0' in text
-    assert 'ossa_gateway_agents{pool="security",state="ready"} 2.0' in text
+    replica = 'replica="gateway"'
+    assert f'ossa_gateway_tasks_total{{pool="security",{replica},status="succeeded"}} 3.0' in text
+    assert f'ossa_gateway_tokens_total{{kind="prompt",pool="security",{replica}}} 21.0' in text
+    assert f'ossa_gateway_cost_usd_total{{pool="security",{replica}}} 0.0006' in text
+    assert f'{replica},route="/v1/chat/completions",status="200"}} 3.0' in text
+    assert f'ossa_gateway_journal_seconds_count{{call="finish",{replica}}} 3.0' in text
+    assert f'ossa_gateway_agents{{pool="security",{replica},state="ready"}} 2.0' in text
     assert "12345" not in text
+
+
+async def test_the_documentation_page_loads_nothing_from_elsewhere(rig: Any) -> None:
+    page = (await rig.http.get("/docs")).text
+    links = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(links) >= 2
+    for link in links:
+        assert link.startswith("/")
+        assert (await rig.http.get(link)).status_code == 200
 
 
 async def test_secrets_are_in_no_answer_or_metric(rig: Any) -> None:

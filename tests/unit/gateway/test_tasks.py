@@ -184,3 +184,50 @@ async def test_a_key_needs_the_scope(rig: Any) -> None:
     answer = await rig.http.post("/api/v1/tasks", json={"input": "x"}, headers=headers)
     assert answer.status_code == 403
     assert "tasks" in answer.json()["detail"]
+
+
+async def test_a_page_of_long_tasks_is_bounded_and_the_next_goes_on(rig: Any) -> None:
+    rig.link.hold()
+    body = {"input": "x", "metadata": {"long": "x" * 1_500_000}}
+    ids = [(await rig.call("POST", "/api/v1/tasks", body)).json()["id"] for _ in range(7)]
+    found, path, pages = [], "/api/v1/tasks", 0
+    while True:
+        answer = await rig.call("GET", path)
+        assert answer.headers["content-type"] == "application/json"
+        assert len(answer.content) < 4.1 * 2**20
+        page = answer.json()
+        found += [task["id"] for task in page["data"]]
+        pages += 1
+        if page["next"] is None:
+            break
+        path = f"/api/v1/tasks?before={page['next']}"
+    assert found == sorted(ids, reverse=True)
+    assert pages == 4
+
+
+async def test_a_task_longer_than_a_page_is_a_page(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ossa.gateway.api.task_page.PAGE_BYTES", 1000)
+    rig.link.hold()
+    ids = [
+        (await rig.call("POST", "/api/v1/tasks", {"input": "x", "metadata": {"long": "x" * 2000}})).json()["id"]
+        for _ in range(2)
+    ]
+    first = (await rig.call("GET", "/api/v1/tasks")).json()
+    assert [task["id"] for task in first["data"]] == [ids[1]]
+    rest = (await rig.call("GET", f"/api/v1/tasks?before={first['next']}")).json()
+    assert ([task["id"] for task in rest["data"]], rest["next"]) == ([ids[0]], None)
+
+
+@pytest.mark.parametrize(("limit", "sizes"), [(1, [1] * 12), (5, [5, 5, 2]), (12, [12, 0]), (50, [12])])
+async def test_pages_of_short_tasks_hold_as_many_as_asked_for(rig: Any, limit: int, sizes: list[int]) -> None:
+    ids = [(await rig.call("POST", "/api/v1/tasks", {"input": "x"})).json()["id"] for _ in range(12)]
+    found, path, pages = [], f"/api/v1/tasks?limit={limit}", []
+    while True:
+        page = (await rig.call("GET", path)).json()
+        pages.append(len(page["data"]))
+        found += [task["id"] for task in page["data"]]
+        if page["next"] is None:
+            break
+        path = f"/api/v1/tasks?limit={limit}&before={page['next']}"
+    assert [size for size in pages if size] == [size for size in sizes if size]
+    assert found == sorted(ids, reverse=True)

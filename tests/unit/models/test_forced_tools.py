@@ -53,6 +53,10 @@ async def test_a_forced_call_becomes_an_answer_held_to_the_arguments_schema(tool
         {"tools": [CALCULATOR], "tool_choice": "auto"},
         {"tools": [CALCULATOR, CLOCK], "tool_choice": "required"},
         {"tools": [CLOCK], "tool_choice": NAMED},
+        {"tools": [{"type": "function"}], "tool_choice": "required"},
+        {"tools": [{"type": "function", "function": {}}], "tool_choice": NAMED},
+        {"tools": ["x", {}], "tool_choice": "required"},
+        {"tools": [CLOCK], "tool_choice": {"type": "function", "function": "f"}},
     ],
 )
 async def test_a_call_that_is_not_forced_to_one_tool_passes_unchanged(tools: dict[str, Any]) -> None:

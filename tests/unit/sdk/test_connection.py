@@ -9,7 +9,7 @@ import pytest
 
 from ossa.contracts.errors import InvalidRequest
 from ossa.sdk.connection import Connection, resolve
-from ossa.sdk.errors import Unreachable
+from ossa.sdk.errors import Unreachable, WrongUsage
 
 SECRET = "ossa_sk_" + "s" * 43
 
@@ -67,6 +67,23 @@ def test_a_run_file_that_cannot_be_read_counts_as_none(tmp_path: Path, text: str
 def test_what_is_no_address_is_refused_by_name(tmp_path: Path, url: str) -> None:
     with pytest.raises(InvalidRequest, match="is no address"):
         resolve(url, environ={}, home=lambda: tmp_path)
+
+
+@pytest.mark.parametrize("around", ["{}\r", " {}\n", "\t{}"])
+def test_white_space_around_a_key_is_not_part_of_it(home: Path, around: str) -> None:
+    assert found("http://x", None, {"OSSA_API_KEY": around.format(SECRET)}, home)[1] == SECRET
+
+
+@pytest.mark.parametrize("wrong", ["\x00", "\r\nX-Other: ", "\x7f", "é", "\udcff"])
+def test_a_key_that_no_header_carries_is_refused_without_showing_it(home: Path, wrong: str) -> None:
+    with pytest.raises(WrongUsage, match="API key") as caught:
+        resolve("http://x", f"{SECRET}{wrong}{SECRET}", environ={}, home=lambda: home)
+    assert SECRET not in caught.value.message
+
+
+def test_a_key_file_that_is_not_text_counts_as_none(home: Path) -> None:
+    (home / "admin.key").write_bytes(b"\xff\xfe")
+    assert found(None, None, {}, home) == ("http://127.0.0.1:8123", "")
 
 
 def test_the_key_is_masked_in_reprs_and_goes_out_as_a_bearer() -> None:

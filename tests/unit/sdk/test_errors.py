@@ -18,7 +18,7 @@ from ossa.contracts.errors import (
     Unauthenticated,
     error_types,
 )
-from ossa.sdk.errors import UnexpectedAnswer, Unreachable, error_of, error_of_transport
+from ossa.sdk.errors import UnexpectedAnswer, Unreachable, WrongUsage, error_of, error_of_transport
 
 URL = "http://fleet"
 
@@ -90,3 +90,10 @@ def test_errors_of_the_client_pickle_whole() -> None:
     error = pickle.loads(pickle.dumps(Unreachable("gone", details={"sent": True})))
     assert (type(error), error.message, error.details) == (Unreachable, "gone", {"sent": True})
     assert type(pickle.loads(pickle.dumps(NotReady("x")))) is NotReady
+
+
+def test_a_header_that_cannot_be_sent_is_not_shown() -> None:
+    below = httpx.LocalProtocolError("Illegal header value b'Bearer ossa_sk_secret\\r'")
+    error = error_of_transport(below, URL)
+    assert isinstance(error, WrongUsage)
+    assert "ossa_sk_secret" not in error.message

@@ -18,6 +18,7 @@ from ossa.gateway.fakes import FakeFleet, FakeLink
 from ossa.sdk.testing import FakeGateway
 from ossa.stores.memory import MemoryStores
 from ossa.tenancy.keys import mint
+from ossa.vortex.service import CompressionService
 
 ANSWER = "Hello from the fleet."
 POOLS = {"intelligence": 2, "security": 2}
@@ -52,6 +53,7 @@ async def _gateway(stack: AsyncExitStack) -> tuple[httpx.AsyncBaseTransport, str
         stores=stores,
         fleet=FakeFleet.of(POOLS, store=stores.fleet),
         link=FakeLink(answer=ANSWER, steps=1),
+        compressor=CompressionService(stores.originals),
         rng=random.Random(1),
         drain_s=0.2,
     )
@@ -173,3 +175,17 @@ async def test_a_wrong_request_names_its_field() -> None:
         stranger = await stack.enter_async_context(ossa.connect_async("http://fleet", "wrong", transport=transport))
         with pytest.raises(ossa.Unauthenticated):
             await stranger.chat("Hi")
+
+
+async def test_a_context_is_compressed_and_comes_back() -> None:
+    async with AsyncExitStack() as stack:
+        transport, secret = await _gateway(stack)
+        client = await stack.enter_async_context(
+            ossa.connect_async("http://fleet", secret, transport=transport, max_retries=0, timeout_s=20)
+        )
+        log = "\n".join(f"2025-06-12 10:00:{n % 60:02} INFO request {n} served" for n in range(200))
+        short = await client.compress(log, "which requests?", reduction=0.7)
+        assert short.tokens_after < short.tokens_before
+        assert await client.decompress(short.handles[0]) == log
+        with pytest.raises(ossa.InvalidRequest, match="budget_tokens"):
+            await client.compress(log, reduction=0.5, budget_tokens=10)

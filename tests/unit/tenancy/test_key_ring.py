@@ -79,8 +79,8 @@ async def settle() -> None:
 async def test_a_key_is_its_tenants_principal(ring: KeyRing, minted: MintedKey) -> None:
     principal = await ring.verify(minted.secret)
     assert principal.tenant == "acme"
-    assert principal.allows(Scope.CHAT)
-    assert not principal.allows(Scope.ADMIN)
+    assert principal.allows(Scope.CHAT, operator_tenant="default")
+    assert not principal.allows(Scope.ADMIN, operator_tenant="default")
 
 
 async def test_a_checked_key_is_believed_for_a_while(ring: KeyRing, minted: MintedKey, store: CountingKeys) -> None:
