@@ -21,7 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from ossa.contracts.configuration import Database, FleetSettings, GatewaySettings, Models
+from ossa.contracts.configuration import Database, FleetSettings, GatewaySettings, Models, VortexSettings
 from ossa.contracts.errors import InvalidRequest
 
 PREFIX, DELIMITER = "OSSA_", "__"
@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     models: Models = Models()
     fleet: FleetSettings = FleetSettings()
     gateway: GatewaySettings = GatewaySettings()
+    vortex: VortexSettings = VortexSettings()
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -1,11 +1,13 @@
 """A turn's conversation: the request, and the steps done for it, here or before a takeover.
 
 No IO. It is the turn's only state, so a turn that continues elsewhere rebuilds it from the steps.
+The journal has every content whole; what the model is shown in its place is in the `context` steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,12 +20,39 @@ _SENT_BACK = frozenset({"role", "content", "tool_calls", "refusal", "name"})
 """What of an assistant message goes back to the model; some endpoints refuse their own extra fields."""
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What the model is shown in place of a content. `handle`: of the original, as the text names it."""
+
+    text: str
+    tokens_before: int
+    tokens_after: int
+    handle: str = ""
+
+    @property
+    def saved_tokens(self) -> int:
+        return self.tokens_before - self.tokens_after
+
+
+@dataclass(slots=True)
+class Entry:
+    """One message, whole. `key` names the content of a tool's result for `Shown`; `name` the tool, where known."""
+
+    message: Message
+    key: str = ""
+    name: str = ""
+    sent: bool = False
+
+
 class Conversation:
     """Messages to send, calls to answer, tokens used."""
 
     def __init__(self, role: str, request: TaskRequest, steps: Sequence[Step], *, agent_id: str) -> None:
         self._agent_id = agent_id
-        self._messages = _opening(role, request.messages)
+        self._entries = _entries(role, request.messages)
+        self._shown: dict[str, Shown] = {}
+        self.fetchable = False
+        """Whether the model is offered the tool that fetches originals."""
         self._taken = {call.call_id for message in request.messages for call in calls_of(message)}
         self._open: dict[str, ToolCall] = {}
         self._results: dict[str, str] = {}
@@ -44,6 +73,9 @@ class Conversation:
         self.usage = self.usage.plus(step.usage)
         if step.kind == "model":
             self._take_message(payload["message"], step)
+        elif step.kind == "context":
+            self._shown.update({key: Shown(**shown) for key, shown in payload["shown"].items()})
+            self.fetchable = bool(payload["offered"])
         elif step.kind == "tool_call":
             self._intents.add(payload["call_id"])
         elif step.kind == "tool_result":
@@ -51,12 +83,14 @@ class Conversation:
 
     def _take_message(self, message: Message, step: Step) -> None:
         self.last = step
-        self._messages = self.messages()  # the answers to the calls before this message stay
+        self._entries = self.entries()  # the answers to the calls before this message stay
+        for entry in self._entries:
+            entry.sent = True
         calls = calls_of(message)
         self._open = {call.call_id: call for call in calls}
         self._results = {}
         self._taken.update(self._open)
-        self._messages = [*self._messages, {key: message[key] for key in message if key in _SENT_BACK}]
+        self._entries.append(Entry({key: message[key] for key in message if key in _SENT_BACK}))
         self._counted = step.usage.total_tokens
 
     def _take_result(self, call_id: str, content: str) -> None:
@@ -69,22 +103,50 @@ class Conversation:
         """Calls of the last assistant message without a result, in its order."""
         return [call for call_id, call in self._open.items() if call_id not in self._results]
 
-    def messages(self) -> list[Message]:
-        """All messages for the next model call; tool results in the order of their calls, however they came."""
-        return [*self._messages, *self._answers()]
+    def entries(self) -> list[Entry]:
+        """All messages, whole; tool results in the order of their calls, however they came."""
+        return [*self._entries, *self._answers()]
 
-    def _answers(self) -> list[Message]:
+    def messages(self) -> list[Message]:
+        """All messages for the next model call."""
+        return [self._as_shown(entry) for entry in self.entries()]
+
+    def shown(self, key: str) -> Shown | None:
+        return self._shown.get(key)
+
+    def original(self, handle: str) -> str | None:
+        """The content that is shown with this handle; None when it is none of this conversation's."""
+        for entry in self.entries():
+            shown = self._shown.get(entry.key)
+            if shown is not None and shown.handle == handle:
+                return str(entry.message["content"])
+        return None
+
+    @property
+    def saved_tokens(self) -> int:
+        """By which the next prompt is shorter than it would be."""
+        return sum(shown.saved_tokens for shown in self._shown.values())
+
+    def _as_shown(self, entry: Entry) -> Message:
+        shown = self._shown.get(entry.key) if entry.key else None
+        return entry.message if shown is None else {**entry.message, "content": shown.text}
+
+    def _answers(self) -> list[Entry]:
         return [
-            {"role": "tool", "tool_call_id": call_id, "content": self._results[call_id]}
-            for call_id in self._open
+            Entry(
+                {"role": "tool", "tool_call_id": call_id, "content": self._results[call_id]},
+                key=call_id,
+                name=call.name,
+            )
+            for call_id, call in self._open.items()
             if call_id in self._results
         ]
 
     def prompt_estimate(self, tools: Sequence[dict[str, Any]]) -> int:
         """Tokens of the next prompt: the endpoint's own count so far, and an estimate of what came since."""
         if self._counted:
-            return self._counted + sum(message_tokens(message) for message in self._answers())
-        return prompt_tokens(self._messages, tools)
+            return self._counted + sum(message_tokens(self._as_shown(entry)) for entry in self._answers())
+        return prompt_tokens(self.messages(), tools)
 
     # What a turn adds. New steps are uncommitted until the turn says otherwise.
 
@@ -96,7 +158,15 @@ class Conversation:
         """`message` is the reply's, after `named`."""
         finish = "tool_calls" if message.get("tool_calls") else reply.finish_reason
         payload = {"message": message, "finish_reason": finish, "model": reply.model}
-        self._take(self._step("model", payload, at, reply.usage))
+        usage = reply.usage
+        if self.saved_tokens:
+            usage = usage.model_copy(update={"saved_tokens": self.saved_tokens})
+        self._take(self._step("model", payload, at, usage))
+
+    def show(self, shown: Mapping[str, Shown], *, offered: bool, at: datetime) -> None:
+        """From here on the model is shown these texts in place of the contents of these keys."""
+        payload = {"shown": {key: asdict(one) for key, one in shown.items()}, "offered": offered}
+        self._take(self._step("context", payload, at))
 
     def add_intents(self, task_id: str, calls: Sequence[ToolCall], at: datetime) -> None:
         """Write down which calls will be run, where that is not written down yet."""
@@ -122,6 +192,20 @@ class Conversation:
         self.next_seq += 1
         self.uncommitted.append(step)
         return step
+
+
+def _entries(role: str, messages: Sequence[Message]) -> list[Entry]:
+    """The request's messages. The results of tools that the caller ran may be shown shorter, as ours may."""
+    names: dict[str, str] = {}
+    opening = _opening(role, messages)
+    before = len(opening) - len(messages)
+    found: list[Entry] = []
+    for number, message in enumerate(opening):
+        names.update({call.call_id: call.name for call in calls_of(message)})
+        result = message.get("role") == "tool" and isinstance(message.get("content"), str)
+        key = f"request/{number - before}" if result else ""
+        found.append(Entry(message, key=key, name=names.get(str(message.get("tool_call_id")), "")))
+    return found
 
 
 def _opening(role: str, messages: Sequence[Message]) -> list[Message]:

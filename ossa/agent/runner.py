@@ -9,7 +9,7 @@ from ossa.agent.clock import Clock
 from ossa.agent.limits import DEFAULT_TIMEOUT_S
 from ossa.agent.tool_registry import ReadStatus, ToolRegistry
 from ossa.agent.turn import AgentTurn
-from ossa.contracts.configuration import Endpoint, Models
+from ossa.contracts.configuration import Endpoint, Models, VortexSettings
 from ossa.contracts.model import ModelClient
 from ossa.contracts.task import Assignment
 from ossa.models.clients import ModelClients
@@ -24,13 +24,15 @@ def build_runner(
     models: Models,
     clients: Callable[[Endpoint], ModelClient],
     tools: ToolRegistry,
+    vortex: VortexSettings | None = None,
     clock: Clock | None = None,
     default_timeout_s: float = DEFAULT_TIMEOUT_S,
 ) -> AgentTurn:
     """The runner of this agent's turns.
 
     The manifest's tools that are not on the allow-list are left out and
-    reported once, here. Raises `NotReady` when no model endpoint is configured.
+    reported once, here. Without `vortex` all contents go to the model whole.
+    Raises `NotReady` when no model endpoint is configured.
     """
     bound = tools.bind(assignment.spec.tools)
     if bound.missing:
@@ -44,6 +46,7 @@ def build_runner(
         choice=choice,
         client=clients(choice.endpoint),
         tools=bound,
+        vortex=vortex,
         clock=clock,
         default_timeout_s=default_timeout_s,
     )
@@ -63,8 +66,10 @@ class RunnerFactory:
         tool_modules: Sequence[str] = (),
         default_timeout_s: float = DEFAULT_TIMEOUT_S,
         fleet_status: ReadStatus | None = None,
+        vortex: VortexSettings | None = None,
     ) -> None:
         self._models = models
+        self._vortex = vortex
         self._tool_modules = tuple(tool_modules)
         self._default_timeout_s = default_timeout_s
         self._fleet_status = fleet_status
@@ -72,7 +77,8 @@ class RunnerFactory:
         self._clients: ModelClients | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_factory, (self._models, self._tool_modules, self._default_timeout_s, self._fleet_status))
+        given = (self._models, self._tool_modules, self._default_timeout_s, self._fleet_status, self._vortex)
+        return (_factory, given)
 
     def warm(self) -> None:
         """Load the tools now, so that a standby's assignment is quick."""
@@ -90,13 +96,22 @@ class RunnerFactory:
             models=self._models,
             clients=self._clients,
             tools=self._tools,
+            vortex=self._vortex,
             default_timeout_s=self._default_timeout_s,
         )
 
 
 def _factory(
-    models: Models, tool_modules: Sequence[str], default_timeout_s: float, fleet_status: ReadStatus | None
+    models: Models,
+    tool_modules: Sequence[str],
+    default_timeout_s: float,
+    fleet_status: ReadStatus | None,
+    vortex: VortexSettings | None,
 ) -> RunnerFactory:
     return RunnerFactory(
-        models, tool_modules=tool_modules, default_timeout_s=default_timeout_s, fleet_status=fleet_status
+        models,
+        tool_modules=tool_modules,
+        default_timeout_s=default_timeout_s,
+        fleet_status=fleet_status,
+        vortex=vortex,
     )

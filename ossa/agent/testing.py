@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from ossa.contracts.errors import NotReady
 from ossa.contracts.task import Step
+from ossa.contracts.turn import Answer, Ask
 
 
 class RecordingSink:
-    """A `TurnSink` that keeps what it is told. `fail_next_commit` makes the owner go away."""
+    """A `TurnSink` that keeps what it is told. `fail_next_commit` makes the owner go away.
 
-    def __init__(self) -> None:
+    Args:
+        answer: what the owner answers when it is asked; without it it answers nothing.
+    """
+
+    def __init__(self, answer: Callable[[Ask], Answer] | None = None) -> None:
+        self.asked: list[Ask] = []
+        self._answer = answer
         self.deltas: list[str] = []
         self.commits: list[tuple[Step, ...]] = []
         self._failures: list[Exception] = []
@@ -35,6 +43,12 @@ class RecordingSink:
         if self._failures:
             raise self._failures.pop(0)
         self.commits.append(tuple(steps))
+
+    async def ask(self, ask: Ask) -> Answer:
+        self.asked.append(ask)
+        if self._answer is None:
+            raise NotReady("this owner answers no questions")
+        return self._answer(ask)
 
 
 class SteppedClock:

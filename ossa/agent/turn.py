@@ -14,22 +14,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ossa.agent.clock import Clock, SystemClock
+from ossa.agent.context import Context
 from ossa.agent.conversation import Conversation
+from ossa.agent.fetch import FETCH, bound_fetch, fetch_tool
 from ossa.agent.limits import DEFAULT_TIMEOUT_S, Budget, budget_of, check_steps, completion_cap, out_of_time
 from ossa.agent.parameters import client_tools, model_parameters, wants_no_tools
 from ossa.agent.tool_calls import ToolCall, calls_of, idempotency_key, only
 from ossa.agent.tool_registry import BoundTools
 from ossa.agent.tool_run import INTERRUPTED, ToolAnswer, run_tool, unknown_tool
 from ossa.agent.tools import Tool, ToolContext
+from ossa.contracts.agent_spec import AgentSpec
+from ossa.contracts.configuration import VortexSettings
 from ossa.contracts.errors import ModelFailed, OssaError
 from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
-from ossa.contracts.task import Assignment, ErrorInfo, Message, Outcome, TaskStatus, Turn
+from ossa.contracts.task import Assignment, ErrorInfo, Message, Outcome, TaskRequest, TaskStatus, Turn
 from ossa.contracts.turn import TurnResult, TurnSink
+from ossa.models.estimate import prompt_tokens
 from ossa.models.tiers import Choice
 
 log = logging.getLogger("ossa.agent")
 
 TOOL_PARALLELISM = 8
+VORTEX_ANNOTATION = "ossa.io/vortex"
+"""A manifest's `on` or `off` for the shortening of its agent's contents."""
+
 _CANCEL_GRACE_S = 1.0
 
 
@@ -38,6 +46,8 @@ class TurnCounters:
     """What an agent has done since it was assigned. `failed` counts turns by error code."""
 
     turns: int = 0
+    contents_shortened: int = 0
+    originals_fetched: int = 0
     model_calls: int = 0
     tool_calls: int = 0
     tool_errors: int = 0
@@ -58,6 +68,7 @@ class AgentTurn:
         choice: Choice,
         client: ModelClient,
         tools: BoundTools,
+        vortex: VortexSettings | None = None,
         clock: Clock | None = None,
         default_timeout_s: float = DEFAULT_TIMEOUT_S,
         tool_parallelism: int = TOOL_PARALLELISM,
@@ -66,6 +77,7 @@ class AgentTurn:
         self.choice = choice
         self.client = client
         self.tools = tools
+        self.vortex = vortex or VortexSettings(enabled=False)
         self.clock = clock or SystemClock()
         self.default_timeout_s = default_timeout_s
         self.tool_parallelism = tool_parallelism
@@ -119,6 +131,8 @@ class _RunningTurn:
         hidden = agent.tools.tools.keys() if wants_no_tools(turn.request.parameters) else self._theirs.keys()
         self._ours: dict[str, Tool] = {name: one for name, one in agent.tools.tools.items() if name not in hidden}
         self._functions = [one.function for one in self._ours.values()]
+        self._context = self._new_context() if _shortens(agent.vortex, spec, turn.request) else None
+        self._offer_fetch()
 
     async def to_the_end(self) -> TurnResult:
         talk = self._talk
@@ -155,6 +169,7 @@ class _RunningTurn:
     async def _ask(self) -> None:
         """One model call; its message joins the conversation."""
         talk, choice, now = self._talk, self.agent.choice, self.agent.clock.now
+        await self._fit()
         prompt = talk.prompt_estimate([*self._theirs.values(), *self._functions])
         cap = completion_cap(self._budget, talk.usage, prompt, choice.endpoint, now())
         request = ModelRequest(
@@ -176,6 +191,37 @@ class _RunningTurn:
             # The caller answers its own calls and knows no others; the model may ask for ours again.
             message = only(message, self._theirs.keys())
         talk.add_reply(reply, message, now())
+
+    def _new_context(self) -> Context | None:
+        """None where what is left out could not be fetched back by a model that might want to."""
+        endpoint = self.agent.choice.endpoint
+        fetches = endpoint.forced_tools == "native"  # a model that ignores tools would not
+        if fetches and (FETCH in self._theirs or FETCH in self._ours or wants_no_tools(self.turn.request.parameters)):
+            return None
+        return Context(self.agent.vortex, endpoint, fetches=fetches, max_calls=self._budget.max_steps)
+
+    async def _fit(self) -> None:
+        """Show the model shorter contents where it pays."""
+        if self._context is None:
+            return
+        talk = self._talk
+        tools = [*self._theirs.values(), *(one for one in self._functions if one["function"]["name"] != FETCH)]
+        try:
+            shown = await self._context.fit(talk, self._sink, fixed_tokens=prompt_tokens((), tools))
+        except Exception:
+            log.exception("context_not_fitted", extra={"task_id": self.turn.task_id, "agent_id": self._agent_id})
+            self._context = None
+            return
+        if shown:
+            self.agent.counters.contents_shortened += len(shown)
+            talk.show(shown, offered=self._context.fetches, at=self.agent.clock.now())
+            self._offer_fetch()
+
+    def _offer_fetch(self) -> None:
+        """Last of all tools, so that those before it stand where they stood."""
+        if self._talk.fetchable and FETCH not in self._ours:
+            self._ours[FETCH] = bound_fetch(self._talk, self._sink, timeout_s=self.agent.vortex.timeout_s)
+            self._functions.append(fetch_tool().function)
 
     async def _reply(self, request: ModelRequest) -> ModelReply:
         try:
@@ -232,6 +278,7 @@ class _RunningTurn:
     async def _answer(self, call: ToolCall, slots: asyncio.Semaphore) -> ToolAnswer:
         counters = self.agent.counters
         counters.tool_calls += 1
+        counters.originals_fetched += call.name == FETCH
         tool = self._ours.get(call.name)
         if tool is None:
             answer = unknown_tool(call, sorted(self._ours))
@@ -239,11 +286,11 @@ class _RunningTurn:
             answer = ToolAnswer(INTERRUPTED, is_error=True)
         else:
             async with slots:
-                answer = await run_tool(tool, call, self._context(call))
+                answer = await run_tool(tool, call, self._tool_context(call))
         counters.tool_errors += answer.is_error
         return answer
 
-    def _context(self, call: ToolCall) -> ToolContext:
+    def _tool_context(self, call: ToolCall) -> ToolContext:
         return ToolContext(
             task_id=self.turn.task_id,
             tenant=self.turn.tenant,
@@ -273,6 +320,14 @@ class _RunningTurn:
             await self._sink.delta(text)
         except Exception as error:
             raise _OwnerFailed(error) from error
+
+
+def _shortens(settings: VortexSettings, spec: AgentSpec, request: TaskRequest) -> bool:
+    """The request's word, else the manifest's, else the settings'."""
+    if request.vortex is not None:
+        return request.vortex
+    said = spec.annotations.get(VORTEX_ANNOTATION, "").strip().lower()
+    return settings.enabled if said not in ("on", "off", "true", "false") else said in ("on", "true")
 
 
 async def _cancelled(tasks: dict[asyncio.Task[ToolAnswer], Any]) -> None:

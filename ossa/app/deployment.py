@@ -41,6 +41,7 @@ def deploy(settings: Settings, backing: Backing, *, fleet_id: str, host: str, po
                 tool_modules=settings.fleet.tool_modules,
                 default_timeout_s=settings.gateway.default_timeout_s,
                 fleet_status=FleetStatusReader(settings.fleet.namespace),
+                vortex=settings.vortex,
             ),
             stores_factory=stores,
             catalogue=catalogue(),

@@ -11,10 +11,10 @@ from typing import cast
 import orjson
 
 from ossa.channel.frames import PROTOCOL_VERSION, Frame, FrameError, FrameParser, encode
-from ossa.contracts.errors import AgentLost, Fenced, FleetBusy, OssaError
+from ossa.contracts.errors import AgentLost, Fenced, FleetBusy, NotReady, OssaError
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import Step, Turn
-from ossa.contracts.turn import OnDelta, OnSteps, TurnResult
+from ossa.contracts.turn import Ask, OnAsk, OnDelta, OnSteps, TurnResult
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +38,15 @@ class ChannelLink:
         self._open: dict[str, _Line] = {}
         self._opening: dict[str, asyncio.Task[_Line]] = {}
 
-    async def run(self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps) -> TurnResult:
+    async def run(
+        self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps, on_ask: OnAsk | None = None
+    ) -> TurnResult:
         line = self._open.get(agent.incarnation)
         if line is None or line.lost:
             line = await self._connect(agent)
         number, inbox = line.begin(turn)
         try:
-            return await _converse(line, number, inbox, agent, on_delta, on_steps)
+            return await _converse(line, number, inbox, agent, on_delta, on_steps, on_ask)
         except (AgentLost, FleetBusy, Fenced):
             raise  # the turn is not running, or its nack has told it already
         except BaseException:
@@ -96,6 +98,7 @@ async def _converse(
     agent: AgentInfo,
     on_delta: OnDelta,
     on_steps: OnSteps,
+    on_ask: OnAsk | None,
 ) -> TurnResult:
     while True:
         frame = await inbox.get()
@@ -108,6 +111,8 @@ async def _converse(
             await on_delta(frame["text"])
         elif kind == "steps":
             await _commit(line, number, frame, on_steps)
+        elif kind == "ask":
+            await _answer(line, number, frame, on_ask)
         elif kind == "busy":
             raise FleetBusy(f"agent {agent.agent_id} is {frame['reason']}", retry_after_s=1.0)
 
@@ -119,6 +124,23 @@ async def _commit(line: _Line, number: int, frame: Frame, on_steps: OnSteps) -> 
         line.send({"t": "nack", "id": number, "seq": frame["seq"], "code": error.code, "message": error.message})
         raise
     line.send({"t": "ack", "id": number, "seq": frame["seq"]})
+
+
+async def _answer(line: _Line, number: int, frame: Frame, on_ask: OnAsk | None) -> None:
+    """What cannot be answered is said; the turn goes on without."""
+    seq = frame["seq"]
+    try:
+        if on_ask is None:
+            raise NotReady("this owner answers no questions")
+        answer = await on_ask(Ask.model_validate(frame["ask"]))
+    except OssaError as error:
+        line.send({"t": "nack", "id": number, "seq": seq, "code": error.code, "message": error.message})
+    except Exception:
+        log.exception("channel_ask_failed")
+        line.send({"t": "nack", "id": number, "seq": seq, "code": "internal", "message": "the owner failed"})
+    else:
+        fragment = orjson.Fragment(answer.model_dump_json().encode())
+        line.send({"t": "answer", "id": number, "seq": seq, "answer": fragment})
 
 
 class _Line(asyncio.Protocol):

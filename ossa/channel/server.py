@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ossa.channel.frames import PROTOCOL_VERSION, Frame, FrameError, FrameParser, encode
 from ossa.contracts.errors import OssaError, error_types
 from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn
-from ossa.contracts.turn import TurnResult, TurnRunner
+from ossa.contracts.turn import Answer, Ask, TurnResult, TurnRunner
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ class _Connection(asyncio.Protocol):
             self._greet(frame)
         elif kind == "turn":
             self._take(int(frame["id"]), Turn.model_validate(frame["turn"]))
-        elif kind in ("ack", "nack"):
+        elif kind in ("ack", "nack", "answer"):
             sink = self._sinks.get(int(frame["id"]))
             if sink is not None:
                 sink.answered(frame)
@@ -221,20 +221,27 @@ class _Sink:
         self._connection = connection
         self._number = number
         self._seq = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._waiting: dict[int, asyncio.Future[Answer | None]] = {}
 
     async def delta(self, text: str) -> None:
         self._connection.send({"t": "delta", "id": self._number, "text": text})
         await self._connection.writable()
 
     async def commit(self, steps: Sequence[Step]) -> None:
-        seq = next(self._seq)
-        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[seq] = answer
         fragments = [orjson.Fragment(step.model_dump_json().encode()) for step in steps]
-        self._connection.send({"t": "steps", "id": self._number, "seq": seq, "steps": fragments})
+        await self._said({"t": "steps", "steps": fragments})
+
+    async def ask(self, ask: Ask) -> Answer:
+        return await self._said({"t": "ask", "ask": orjson.Fragment(ask.model_dump_json().encode())}) or Answer()
+
+    async def _said(self, frame: Frame) -> Answer | None:
+        """Send what wants an answer, and wait for it."""
+        seq = next(self._seq)
+        answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        self._waiting[seq] = answer
+        self._connection.send({**frame, "id": self._number, "seq": seq})
         try:
-            await answer
+            return await answer
         finally:
             self._waiting.pop(seq, None)
 
@@ -244,6 +251,8 @@ class _Sink:
             return
         if frame["t"] == "ack":
             answer.set_result(None)
+        elif frame["t"] == "answer":
+            answer.set_result(Answer.model_validate(frame["answer"]))
         else:
             error = error_types().get(str(frame.get("code")), OssaError)
             answer.set_exception(error(str(frame.get("message", ""))))

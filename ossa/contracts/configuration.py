@@ -26,6 +26,16 @@ class Database(Section):
     group_commit_max: int = Field(256, ge=1, description="journal writes in one commit, at most")
 
 
+class PromptCache(Section):
+    """What a provider's prompt cache charges, as shares of the input price. The defaults are the strictest in use."""
+
+    read: float = Field(0.1, ge=0, le=1, description="for tokens that were in the last prompt")
+    write: float = Field(1.25, ge=1, description="for tokens that are new in a prompt that is kept")
+    min_prefix_tokens: int = Field(1024, ge=0, description="a shorter prompt is not kept")
+    step_tokens: int = Field(1, ge=1, description="kept in multiples of so many")
+    lifetime_s: float = Field(300, gt=0, description="kept so long after its last use")
+
+
 class Endpoint(Section):
     """One OpenAI-compatible endpoint. `base_url` ends before `/chat/completions`."""
 
@@ -42,6 +52,7 @@ class Endpoint(Section):
     price_as: str | None = Field(None, description="model name to look the price up by; None: `model`")
     input_usd_per_mtok: float | None = Field(None, ge=0, description="overrides the price list")
     output_usd_per_mtok: float | None = Field(None, ge=0)
+    prompt_cache: PromptCache | None = Field(None, description="None: from the price list, else the strictest in use")
 
 
 class Models(Section):
@@ -52,6 +63,16 @@ class Models(Section):
     embedded_threads: int = Field(2, ge=1)
     embedded_context: int = Field(8192, ge=512, description="tokens shared by all slots")
     embedded_slots: int = Field(4, ge=1)
+
+
+class VortexSettings(Section):
+    """How an agent's turn shortens what goes to the model."""
+
+    enabled: bool = Field(True, description="a manifest or a request may say otherwise")
+    reduction: float = Field(0.85, ge=0, lt=1, description="share of a content's tokens to leave out, where it is safe")
+    min_tokens: int = Field(400, ge=0, description="shorter contents are left as they are")
+    timeout_s: float = Field(5.0, gt=0, description="a slower answer is done without")
+    look_ups: float = Field(1.0, ge=0, description="look-ups of what was left out that a saving has to pay for")
 
 
 class FleetSettings(Section):

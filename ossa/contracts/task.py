@@ -32,10 +32,16 @@ class TaskStatus(StrEnum):
 
 
 class Usage(Value):
-    """Tokens and cost. `prompt_tokens` and `completion_tokens` sum over all model calls."""
+    """Tokens and cost, summed over all model calls.
+
+    `cached_tokens` are those of the prompt tokens that the provider read from its cache; `saved_tokens` were not sent,
+    because a shorter form of a content was.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
+    saved_tokens: int = 0
     cost_usd: float = 0.0
     model_calls: int = 0
 
@@ -47,6 +53,8 @@ class Usage(Value):
         return Usage(
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            saved_tokens=self.saved_tokens + other.saved_tokens,
             cost_usd=self.cost_usd + other.cost_usd,
             model_calls=self.model_calls + other.model_calls,
         )
@@ -87,6 +95,7 @@ class TaskRequest(Value):
     parameters: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
     timeout_s: float | None = Field(default=None, gt=0)
+    vortex: bool | None = Field(default=None, description="shorten contents; None: as the manifest and settings say")
 
 
 class NewTask(Value):
@@ -99,13 +108,15 @@ class NewTask(Value):
     body_sha256: str = ""
 
 
-StepKind = Literal["model", "tool_call", "tool_result", "takeover"]
+StepKind = Literal["context", "model", "tool_call", "tool_result", "takeover"]
 
 
 class Step(Value):
     """One delta in a task's life. `seq` counts from 0 without holes; with `task_id` it is the event id.
 
     payload by kind:
+      context:     {"shown": {key: {"text": str, "tokens_before": int, "tokens_after": int, "handle": str}},
+                   "offered": bool}; how contents go to the model from here on
       model:       {"message": assistant message, "finish_reason": str, "model": str}
       tool_call:   {"call_id": str, "name": str, "arguments": str, "idempotency_key": str}; written *before* the effect
       tool_result: {"call_id": str, "name": str, "content": str, "is_error": bool}

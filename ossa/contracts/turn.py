@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from ossa.contracts.compression import Compressed, CompressionOrder
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import Outcome, Step, Turn
 from ossa.contracts.value import Value
@@ -25,14 +26,34 @@ class TurnResult(Value):
     steps: tuple[Step, ...] = ()
 
 
+class Ask(Value):
+    """What a turn asks of the task's owner, who has the stores and services that an agent has not. One field is set.
+
+    `compress`: contents to be shortened; `original`: the handle of one that was.
+    """
+
+    compress: tuple[CompressionOrder, ...] = ()
+    original: str = ""
+
+
+class Answer(Value):
+    """`compressed`, in the order of what was asked, or the `original`."""
+
+    compressed: tuple[Compressed, ...] = ()
+    original: str = ""
+
+
 class TurnSink(Protocol):
-    """What a running turn may say to the task's owner."""
+    """What a running turn may say to the task's owner, and ask."""
 
     async def delta(self, text: str) -> None:
         """A piece of the final answer, as it comes. Not durable."""
 
     async def commit(self, steps: Sequence[Step]) -> None:
         """Returns when the steps are in the journal. Raises `Fenced` when the task has another owner now."""
+
+    async def ask(self, ask: Ask) -> Answer:
+        """Raises the `OssaError` the owner met. May take its time: bound it."""
 
 
 class TurnRunner(Protocol):
@@ -43,13 +64,16 @@ class TurnRunner(Protocol):
 
 OnDelta = Callable[[str], Awaitable[None]]
 OnSteps = Callable[[Sequence[Step]], Awaitable[None]]
+OnAsk = Callable[[Ask], Awaitable[Answer]]
 
 
 class AgentLink(Protocol):
     """The owner's way to an agent. `ossa.channel.ChannelLink` is the real one."""
 
-    async def run(self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps) -> TurnResult:
-        """Run the turn there.
+    async def run(
+        self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps, on_ask: OnAsk | None = None
+    ) -> TurnResult:
+        """Run the turn there. Without `on_ask` the owner can be asked nothing.
 
         Raises `AgentLost` when the agent or the way to it is gone, `FleetBusy`
         when it has no free slot (or drains). Cancelling the awaiting task cancels the turn.

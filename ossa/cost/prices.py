@@ -11,7 +11,7 @@ from decimal import Decimal
 from urllib.parse import urlsplit
 
 from ossa.contracts.agent_spec import Tier
-from ossa.contracts.configuration import Endpoint, Models
+from ossa.contracts.configuration import Endpoint, Models, PromptCache
 from ossa.contracts.value import Value
 
 log = logging.getLogger("ossa.cost")
@@ -20,11 +20,16 @@ _PROBE_TOKENS = 1000
 """Priced as a short call: a list with tiers by prompt size gives its first one."""
 
 
+AUTOMATIC_STEP = 128
+"""Tokens; OpenAI's prompt caching guide: prompts of 1,024 tokens and more are cached in increments of 128."""
+
+
 class Price(Value):
-    """USD for a million tokens."""
+    """USD for a million tokens. `cache`: what the provider's prompt cache charges; None: the list does not say."""
 
     input_usd_per_mtok: float
     output_usd_per_mtok: float
+    cache: PromptCache | None = None
 
 
 def priced(models: Models) -> Models:
@@ -56,32 +61,49 @@ def find_price(model: str, base_url: str, *, price_as: str | None = None) -> Pri
 
 
 def _priced(tier: Tier, endpoint: Endpoint) -> Endpoint:
-    if endpoint.input_usd_per_mtok is not None and endpoint.output_usd_per_mtok is not None:
+    given = (endpoint.input_usd_per_mtok, endpoint.output_usd_per_mtok, endpoint.prompt_cache)
+    if all(value is not None for value in given):
         return endpoint
     price = find_price(endpoint.model, endpoint.base_url, price_as=endpoint.price_as)
     if price is None:
-        log.warning("model_price_unknown", extra={"tier": tier, "model": endpoint.price_as or endpoint.model})
+        if None in given[:2]:
+            log.warning("model_price_unknown", extra={"tier": tier, "model": endpoint.price_as or endpoint.model})
         return endpoint
-    found = price.model_dump()
-    return endpoint.model_copy(update={name: usd for name, usd in found.items() if getattr(endpoint, name) is None})
+    found = {
+        "input_usd_per_mtok": price.input_usd_per_mtok,
+        "output_usd_per_mtok": price.output_usd_per_mtok,
+        "prompt_cache": price.cache,
+    }
+    return endpoint.model_copy(update={name: value for name, value in found.items() if getattr(endpoint, name) is None})
 
 
 def _look_up(model: str, *, provider: str | None = None, base_url: str | None = None) -> Price | None:
     # Imported on use: nothing else in this package needs the list.
     from genai_prices import Usage, calc_price
 
-    usage = Usage(input_tokens=_PROBE_TOKENS, output_tokens=_PROBE_TOKENS)
+    where = {"provider_id": provider} if provider is not None else {"provider_api_url": base_url}
+    n = _PROBE_TOKENS
     try:
-        if provider is not None:
-            cost = calc_price(usage, model, provider_id=provider)
-        else:
-            cost = calc_price(usage, model, provider_api_url=base_url)
+        cost = calc_price(Usage(input_tokens=n, output_tokens=n), model, **where)
+        read = calc_price(Usage(input_tokens=n, output_tokens=n, cache_read_tokens=n), model, **where)
+        written = calc_price(Usage(input_tokens=n, output_tokens=n, cache_write_tokens=n), model, **where)
     except LookupError:
         return None
     return Price(
         input_usd_per_mtok=_per_million(cost.input_price),
         output_usd_per_mtok=_per_million(cost.output_price),
+        cache=_cache(cost.input_price, read.input_price, written.input_price),
     )
+
+
+def _cache(plain: Decimal, read: Decimal, written: Decimal) -> PromptCache | None:
+    """None where the list has no price for what is read from the cache."""
+    if not plain or not 0 <= read < plain:
+        return None
+    write = float(written / plain) if written > plain else 1.0
+    # Who charges nothing for writing keeps prompts by itself, in steps.
+    step = 1 if write > 1 else AUTOMATIC_STEP
+    return PromptCache(read=float(read / plain), write=write, step_tokens=step)
 
 
 def _per_million(price: Decimal) -> float:

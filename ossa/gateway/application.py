@@ -38,6 +38,7 @@ from ossa.gateway.api.parts import ApiParts, ReadManifest
 from ossa.gateway.dispatcher import DRAIN_S, Dispatcher
 from ossa.gateway.manifests import read_manifest
 from ossa.gateway.metrics import GatewayMetrics
+from ossa.gateway.vortex_metrics import MeteredCompressor
 from ossa.tenancy.key_ring import KeyRing
 
 ROUTERS = (chat, models, tasks, task_events, orchestration, agents, pools, operations, compression, keys, health)
@@ -64,7 +65,8 @@ def create_app(
 
     Args:
         operator_tenant: its admins may manage other tenants' keys.
-        compressor: answers `/api/v1/compress`; None: those routes are not ready.
+        compressor: answers `/api/v1/compress` and shortens contents of turns; None: those routes are not ready, and
+            turns send all contents whole.
         replica: begins the owner ids of this process, and is a label of its metrics.
         clock: monotonic seconds.
         drain_s: at shutdown, how long running tasks may take to end before they are handed over.
@@ -73,6 +75,7 @@ def create_app(
     """
 
     metrics = GatewayMetrics(replica)
+    metered = None if compressor is None else MeteredCompressor(compressor, metrics.vortex)
 
     def make_parts() -> ApiParts:
         dispatcher = Dispatcher(
@@ -81,6 +84,7 @@ def create_app(
             link=link,
             settings=settings,
             metrics=metrics,
+            compressor=metered,
             name=replica,
             clock=clock,
             rng=rng,
@@ -95,7 +99,7 @@ def create_app(
             read_manifest=read_manifest,
             operator_tenant=operator_tenant,
             version=package_version(),
-            compressor=compressor,
+            compressor=metered,
         )
 
     @asynccontextmanager

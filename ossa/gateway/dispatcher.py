@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from ossa.contracts.compression import Compressor
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import Conflict, FleetBusy, NotReady, OssaError, StoreUnavailable, TimedOut
 from ossa.contracts.fleet import AgentInfo, FleetPort
@@ -22,6 +23,7 @@ from ossa.gateway.lease import Lease, Leases
 from ossa.gateway.listener import Listener
 from ossa.gateway.metrics import GatewayMetrics
 from ossa.gateway.task_run import RunParts, TaskRun
+from ossa.gateway.turn_help import TurnHelp
 from ossa.routing import RequestFeatures
 
 logger = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ class Dispatcher:
     """One a gateway replica.
 
     Args:
+        compressor: for turns that ask for it.
         name: names the replica in owner ids; a random part is added.
         clock: monotonic seconds.
     """
@@ -66,6 +69,7 @@ class Dispatcher:
         link: AgentLink,
         settings: GatewaySettings,
         metrics: GatewayMetrics,
+        compressor: Compressor | None = None,
         name: str = "gateway",
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -95,6 +99,7 @@ class Dispatcher:
             metrics=metrics,
             clock=clock,
             report_lost=self._report_lost,
+            help=TurnHelp(compressor),
         )
         self._runs: dict[str, TaskRun] = {}
         self._admitted = 0

@@ -27,7 +27,7 @@ from ossa.contracts.fleet import (
 )
 from ossa.contracts.stores import FleetStore
 from ossa.contracts.task import Outcome, Step, TaskStatus, Turn, Usage
-from ossa.contracts.turn import OnDelta, OnSteps, TurnResult
+from ossa.contracts.turn import OnAsk, OnDelta, OnSteps, TurnResult
 
 REQUIRED: dict[OperationKind, tuple[str, ...]] = {
     "deploy-phase": ("phase", "target_agents"),
@@ -228,7 +228,9 @@ class FakeLink:
 
     # AgentLink
 
-    async def run(self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps) -> TurnResult:
+    async def run(
+        self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps, on_ask: OnAsk | None = None
+    ) -> TurnResult:
         if self._breaks is not None:
             raise self._breaks
         if agent.agent_id in self._busy:

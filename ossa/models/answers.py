@@ -57,22 +57,35 @@ def error_text(document: Any) -> str:
 
 def read_usage(found: Any, endpoint: Endpoint, messages: Sequence[Message], message: Message) -> Usage:
     """The endpoint's own count, priced; estimated from the texts where it sent none."""
-    prompt = completion = 0
+    prompt = completion = cached = written = 0
     if isinstance(found, dict):
         prompt, completion = _count(found.get("prompt_tokens")), _count(found.get("completion_tokens"))
+        details = found.get("prompt_tokens_details")
+        cached = min(prompt, _count(details.get("cached_tokens")) if isinstance(details, dict) else 0)
+        written = min(prompt - cached, _count(found.get("cache_creation_input_tokens")))
     if not prompt and not completion:
         prompt, completion = prompt_tokens(messages), message_tokens(message)
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
-        cost_usd=price(endpoint, prompt, completion),
+        cached_tokens=cached,
+        cost_usd=price(endpoint, prompt, completion, cached=cached, written=written),
         model_calls=1,
     )
 
 
-def price(endpoint: Endpoint, prompt: int, completion: int) -> float:
-    """USD; an unknown price counts as 0."""
-    million = prompt * (endpoint.input_usd_per_mtok or 0.0) + completion * (endpoint.output_usd_per_mtok or 0.0)
+def price(endpoint: Endpoint, prompt: int, completion: int, *, cached: int = 0, written: int = 0) -> float:
+    """USD; an unknown price counts as 0.
+
+    Args:
+        cached: of the prompt's tokens, those the provider read from its cache.
+        written: those it wrote to its cache, where it says so. Both at the full price where theirs is not known.
+    """
+    cache = endpoint.prompt_cache
+    billed = float(prompt)
+    if cache is not None:
+        billed += cached * (cache.read - 1) + written * (cache.write - 1)
+    million = billed * (endpoint.input_usd_per_mtok or 0.0) + completion * (endpoint.output_usd_per_mtok or 0.0)
     return million / 1_000_000
 
 

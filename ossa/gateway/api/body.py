@@ -68,6 +68,17 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
+def wants_vortex(request: Request) -> bool | None:
+    """The header `x-ossa-vortex`; None: it says nothing. Raises `InvalidRequest`."""
+    said = request.headers.get("x-ossa-vortex")
+    if said is None:
+        return None
+    found = {"on": True, "off": False}.get(said.strip().lower())
+    if found is None:
+        raise InvalidRequest("x-ossa-vortex must be on or off.", param="x-ossa-vortex")
+    return found
+
+
 def _refuse_nul(value: dict[str, Any]) -> None:
     for path, found, _ in _walk(value):
         if isinstance(found, str) and "\0" in found:

@@ -25,7 +25,7 @@ class ChatOrder:
     include_usage: bool
 
 
-def read_chat_order(body: dict[str, Any], settings: GatewaySettings) -> ChatOrder:
+def read_chat_order(body: dict[str, Any], settings: GatewaySettings, *, vortex: bool | None = None) -> ChatOrder:
     """Raises `InvalidRequest`, `NotFound`, each with `param`."""
     target = read_target(body.get("model"))
     messages = read_messages(body.get("messages"), at_most=settings.max_messages)
@@ -41,6 +41,7 @@ def read_chat_order(body: dict[str, Any], settings: GatewaySettings) -> ChatOrde
         parameters=_parameters(body),
         metadata=_object(body, "metadata"),
         timeout_s=read_timeout(body.get("timeout_s")),
+        vortex=vortex,
     )
     include_usage = _flag(options, "include_usage", path="stream_options.include_usage")
     return ChatOrder(model=body["model"], request=request, stream=stream, include_usage=include_usage)

@@ -36,13 +36,20 @@ def usage_object(usage: Usage) -> dict[str, Any]:
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "saved_tokens": usage.saved_tokens,
         "cost_usd": usage.cost_usd,
     }
 
 
 def outcome_headers(task_id: str, outcome: Outcome) -> dict[str, str]:
     """Of an ended task."""
-    headers = {"x-ossa-task-id": task_id, "x-ossa-cost-usd": f"{outcome.usage.cost_usd:.8f}"}
+    usage = outcome.usage
+    headers = {
+        "x-ossa-task-id": task_id,
+        "x-ossa-cost-usd": f"{usage.cost_usd:.8f}",
+        "x-ossa-tokens-saved": str(usage.saved_tokens),
+    }
     for name, value in (("agent", outcome.agent_id), ("pool", outcome.pool), ("model", outcome.model)):
         if value:
             headers[f"x-ossa-{name}"] = header_value(value)

@@ -54,6 +54,7 @@ _CHAT = {
     "x-ossa-pool": {"description": "its pool", **_TEXT},
     "x-ossa-model": {"description": "the model that answered; not in a stream's headers", **_TEXT},
     "x-ossa-cost-usd": {"description": "what it cost; not in a stream's headers", **_TEXT},
+    "x-ossa-tokens-saved": {"description": "prompt tokens that were not sent; not in a stream's headers", **_TEXT},
 }
 _HEADERS: dict[str, dict[str, Any]] = {"": {}, "chat": _CHAT, "location": _LOCATION}
 _IDEMPOTENCY_KEY = {
@@ -62,6 +63,13 @@ _IDEMPOTENCY_KEY = {
     "required": False,
     "description": "The same key with the same body gives the same task; with another body 409.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+_VORTEX = {
+    "name": "x-ossa-vortex",
+    "in": "header",
+    "required": False,
+    "description": "Whether contents may go to the model in a shorter form; without it the manifest and settings say.",
+    "schema": {"type": "string", "enum": ["on", "off"]},
 }
 _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}]
 
@@ -94,7 +102,7 @@ def describe(
         schema = {"$ref": f"#/components/schemas/{body}"}
         extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     if idempotent:
-        extra["parameters"] = [_IDEMPOTENCY_KEY]
+        extra["parameters"] = [_IDEMPOTENCY_KEY, _VORTEX]
     return {
         "summary": summary,
         "description": description,

@@ -83,10 +83,16 @@ class ChatRequest(Open):
     timeout_s: float | None = Field(None, gt=0, le=86_400, description="wall time for the whole task")
 
 
+class PromptTokensDetails(BaseModel):
+    cached_tokens: int
+
+
 class ChatUsage(BaseModel):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
+    saved_tokens: int = Field(description="prompt tokens that were not sent: contents went in a shorter form")
     cost_usd: float
 
 

@@ -6,10 +6,11 @@ from ossa.sdk.values.received import Received
 
 
 class Usage(Received):
-    """Sums over all model calls of a turn."""
+    """Sums over all model calls of a turn. `saved_tokens` of the prompts were not sent, for a shorter form was."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    saved_tokens: int = 0
     cost_usd: float = 0.0
     model_calls: int = 0
 

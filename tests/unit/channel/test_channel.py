@@ -10,10 +10,10 @@ import pytest
 
 from ossa.channel import ChannelLink, ChannelServer
 from ossa.channel.frames import FrameError, FrameParser, encode
-from ossa.contracts.errors import AgentLost, Fenced, FleetBusy
+from ossa.contracts.errors import AgentLost, Fenced, FleetBusy, NotFound, OssaError
 from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.contracts.task import Outcome, Step, TaskRequest, TaskStatus, Turn, Usage
-from ossa.contracts.turn import TurnResult, TurnSink
+from ossa.contracts.turn import Answer, Ask, TurnResult, TurnSink
 
 DEADLINE_S = 5
 
@@ -60,6 +60,11 @@ class Agent:
             except Fenced:
                 self.fenced.set()
                 raise
+        if text == "ask":
+            try:
+                text = (await sink.ask(Ask(original="vx:abcdefghij"))).original
+            except OssaError as error:
+                text = f"{error.code}: {error.message}"
         for piece in ("one ", "two") if turn.stream else ():
             await sink.delta(piece)
         outcome = Outcome(
@@ -130,6 +135,44 @@ async def test_a_commit_returns_after_the_owner_has_written_it(link: ChannelLink
     owner = Owner()
     await run(link, address, turn("steps"), owner)
     assert [s.seq for s in owner.steps] == [0, 1]
+
+
+async def test_a_turn_asks_its_owner_and_is_answered(link: ChannelLink, address: str) -> None:
+    async def answer(ask: Ask) -> Answer:
+        return Answer(original=f"of {ask.original}")
+
+    owner = Owner()
+    async with asyncio.timeout(DEADLINE_S):
+        result = await link.run(
+            info(address), turn("ask"), on_delta=owner.on_delta, on_steps=owner.on_steps, on_ask=answer
+        )
+    assert result.outcome.message is not None
+    assert result.outcome.message["content"] == "of vx:abcdefghij"
+
+
+@pytest.mark.parametrize("why", ["nobody", "refused", "broken"])
+async def test_what_the_owner_cannot_answer_is_said_and_the_turn_goes_on(
+    link: ChannelLink, address: str, why: str
+) -> None:
+    async def answer(ask: Ask) -> Answer:
+        if why == "refused":
+            raise NotFound("it is not kept")
+        raise RuntimeError("secret detail")
+
+    owner = Owner()
+    async with asyncio.timeout(DEADLINE_S):
+        result = await link.run(
+            info(address),
+            turn("ask"),
+            on_delta=owner.on_delta,
+            on_steps=owner.on_steps,
+            on_ask=None if why == "nobody" else answer,
+        )
+    assert result.outcome.message is not None
+    said = result.outcome.message["content"]
+    assert said.split(":")[0] == {"nobody": "not_ready", "refused": "not_found", "broken": "internal"}[why]
+    assert "secret" not in said
+    assert (await run(link, address, turn("hi"))).outcome.status is TaskStatus.SUCCEEDED
 
 
 async def test_a_fenced_owner_stops_the_turn(link: ChannelLink, address: str, agent: Agent) -> None:

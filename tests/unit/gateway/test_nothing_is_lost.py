@@ -11,7 +11,7 @@ import pytest
 from ossa.contracts.errors import AgentLost, StoreUnavailable
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import TaskStatus, Turn
-from ossa.contracts.turn import OnDelta, OnSteps, TurnResult
+from ossa.contracts.turn import OnAsk, OnDelta, OnSteps, TurnResult
 from ossa.gateway.fakes import FakeFleet, FakeLink, eventually
 
 
@@ -24,7 +24,9 @@ class DyingLink(FakeLink):
         self._fleet = fleet
         self.deaths = 0
 
-    async def run(self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps) -> TurnResult:
+    async def run(
+        self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps, on_ask: OnAsk | None = None
+    ) -> TurnResult:
         if agent not in self._fleet.snapshot().agents:
             raise AgentLost("this process is gone")
         await asyncio.sleep(self._rng.uniform(0, 0.004))
@@ -39,7 +41,7 @@ class DyingLink(FakeLink):
 async def test_every_accepted_task_ends_once_and_well(open_rig: Any, seed: int) -> None:
     rng = random.Random(seed)
     fleet = FakeFleet.of({"intelligence": 4, "security": 4})
-    settings = {"lease_ttl_s": 0.4, "max_queued_tasks": 1000}
+    settings = {"lease_ttl_s": 1.5, "max_queued_tasks": 1000}
     first = await open_rig(fleet=fleet, link=DyingLink(rng, fleet), **settings)
     second = await open_rig(stores=first.stores, fleet=fleet, link=DyingLink(rng, fleet), **settings)
     journal, cut = first.stores.journal, set()

@@ -1,0 +1,53 @@
+"""The tool that fetches back what was left out of a shortened content."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from functools import cache
+
+from ossa.agent.conversation import Conversation
+from ossa.agent.tools import Tool, tool
+from ossa.contracts.compression import CompressionOrder
+from ossa.contracts.errors import OssaError
+from ossa.contracts.turn import Ask, TurnSink
+from ossa.models.estimate import text_tokens
+
+FETCH = "fetch_original"
+FOUND_TOKENS = 600
+"""What a search brings back has at most so many."""
+
+
+@cache
+def fetch_tool() -> Tool:
+    """As the model sees it."""
+
+    @tool(effects="none", name=FETCH)
+    async def fetch_original(handle: str, query: str = "") -> str:
+        """Fetch what was left out of a result that ends in a line like `[12 left out: vx:abcdefghij]`.
+
+        With a query only what concerns it comes back.
+        """
+        raise NotImplementedError
+
+    return fetch_original
+
+
+def bound_fetch(talk: Conversation, sink: TurnSink, *, timeout_s: float) -> Tool:
+    """The tool of one turn: this conversation's own originals, else what the owner keeps for the tenant."""
+
+    async def fetch(handle: str, query: str = "") -> str:
+        handle = handle.strip().strip("[]`'\"")
+        try:
+            async with asyncio.timeout(timeout_s):
+                whole = talk.original(handle)
+                if whole is None:
+                    whole = (await sink.ask(Ask(original=handle))).original
+                if not query.strip() or text_tokens(whole) <= FOUND_TOKENS:
+                    return whole
+                order = CompressionOrder(content=whole, question=query, budget_tokens=FOUND_TOKENS)
+                return (await sink.ask(Ask(compress=(order,)))).compressed[0].text
+        except OssaError as error:
+            raise ValueError(error.message) from None
+
+    return replace(fetch_tool(), call=fetch)

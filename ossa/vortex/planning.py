@@ -1,0 +1,153 @@
+"""Which contents of a conversation go in their shorter form, so that no bill is higher for it.
+
+A prompt that only ever loses tokens is never dearer, with three exceptions, each of which has its rule here:
+
+- One that falls below the shortest prefix that a provider keeps is paid in full at every call. So a prompt that
+  would be kept stays as long as that.
+- The tool that fetches originals back stands before everything else in a prompt: once it is offered, what was kept
+  is paid anew. So the first saving has to be larger than that.
+- What was left out may have to be fetched. So each saving has to pay for a look-up.
+
+What was sent already stays as it was, but where its shortening gains more over the calls to come than it costs now,
+and earlier savings of this conversation cover that cost should there be no further call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ossa.contracts.configuration import PromptCache
+from ossa.vortex.billing import prompt_cost
+
+LOOK_UP_TOKENS = 300
+"""A look-up by search brings back so many."""
+
+ASK_TOKENS = 40
+"""And costs an answer of so many, at the output price."""
+
+OUTPUT_RATIO = 5.0
+"""Output price over input price, of most models in price lists."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One message. `tokens`: of its whole content; `short`: of its shorter form, None when it has none.
+
+    `sent`: it was in the last prompt, in its shorter form when `as_short`.
+    """
+
+    tokens: int
+    short: int | None = None
+    sent: bool = False
+    as_short: bool = False
+
+    @property
+    def saving(self) -> int:
+        return 0 if self.short is None else max(0, self.tokens - self.short)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`short`: numbers of the parts to send in their shorter form. `offer`: with the tool that fetches originals."""
+
+    short: frozenset[int]
+    offer: bool
+
+
+def plan(
+    parts: Sequence[Part],
+    cache: PromptCache,
+    *,
+    fixed_tokens: int = 0,
+    tool_tokens: int = 0,
+    offered: bool = False,
+    kept: bool = True,
+    look_ups: float = 1.0,
+    calls_left: int = 1,
+    banked: float = 0.0,
+) -> Plan:
+    """Decide on the prompt of one model call.
+
+    Args:
+        parts: the conversation's messages, in order; those that were sent come first.
+        fixed_tokens: of what stands before them at every call (tools).
+        tool_tokens: of the tool that fetches originals; 0: there is none to offer.
+        offered: whether the last prompt had it.
+        kept: whether the provider still keeps the last prompt.
+        look_ups: how many look-ups a saving has to pay for.
+        calls_left: model calls expected from here on, this one included.
+        banked: what shortening has saved in this conversation, in tokens at the full input price.
+    """
+    short = {number for number, part in enumerate(parts) if part.sent and part.as_short}
+    tool = tool_tokens if offered else 0
+    before = fixed_tokens + tool + sum(part.short or 0 if n in short else part.tokens for n, part in enumerate(parts))
+    last = fixed_tokens + tool + sum(part.short or 0 if part.as_short else part.tokens for part in parts if part.sent)
+    cached = last if kept and any(part.sent for part in parts) else 0
+    least = cache.read * before + cache.write * LOOK_UP_TOKENS + ASK_TOKENS * OUTPUT_RATIO
+    fresh = [
+        number
+        for number, part in enumerate(parts)
+        if (not part.sent or not kept) and number not in short and cache.write * part.saving > look_ups * least
+    ]
+    fresh = _above_shortest(parts, fresh, before, cache)
+    saving = sum(parts[number].saving for number in fresh)
+    offer = offered
+    if fresh and tool_tokens and not offered:
+        dearer = prompt_cost(before - saving + tool_tokens, 0, cache) > prompt_cost(before, cached, cache)
+        if dearer or before - saving + tool_tokens > before:
+            fresh, saving = [], 0
+        else:
+            offer, cached = True, 0
+    short.update(fresh)
+    if kept and (offer or not tool_tokens) and cached:
+        short.update(_rewritten(parts, short, before - saving, cached, cache, calls_left, banked, fixed_tokens + tool))
+    return Plan(frozenset(short), offer)
+
+
+def _above_shortest(parts: Sequence[Part], fresh: list[int], before: int, cache: PromptCache) -> list[int]:
+    """Without the smallest savings, as long as the prompt would fall below the shortest one that is kept."""
+    if before < cache.min_prefix_tokens:
+        return []
+    fresh = sorted(fresh, key=lambda number: -parts[number].saving)
+    room = before - cache.min_prefix_tokens
+    taken: list[int] = []
+    for number in fresh:
+        if parts[number].saving <= room:
+            taken.append(number)
+            room -= parts[number].saving
+    return taken
+
+
+def _rewritten(
+    parts: Sequence[Part],
+    short: set[int],
+    tokens: int,
+    cached: int,
+    cache: PromptCache,
+    calls_left: int,
+    banked: float,
+    at: int,
+) -> set[int]:
+    """Parts that were sent whole and are now worth shortening: all of them from the best place on, or none."""
+    best: tuple[float, set[int]] = (0.0, set())
+    as_it_is = prompt_cost(tokens, cached, cache)
+    starts = {}
+    for number, part in enumerate(parts):
+        starts[number] = at
+        at += (part.short or 0) if number in short else part.tokens
+    found: set[int] = set()
+    saving = 0
+    for number in reversed(range(len(parts))):
+        part = parts[number]
+        if not part.sent or number in short or part.saving <= 0:
+            continue
+        found = found | {number}
+        saving += part.saving
+        if tokens - saving < cache.min_prefix_tokens:
+            break
+        loss = prompt_cost(tokens - saving, min(cached, starts[number]), cache) - as_it_is
+        gain = (calls_left - 1) * cache.read * saving - loss
+        if gain > best[0] and loss <= banked:
+            best = gain, found
+    return best[1]

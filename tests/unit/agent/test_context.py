@@ -1,0 +1,273 @@
+"""What the model is shown of long results, what the journal keeps, and how the rest is fetched back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from ossa.agent import AgentTurn, ToolRegistry, build_runner, tool
+from ossa.agent.fetch import FETCH
+from ossa.agent.testing import RecordingSink, SteppedClock
+from ossa.contracts.agent_spec import AgentSpec, ToolRef
+from ossa.contracts.compression import Compressed
+from ossa.contracts.configuration import Endpoint, Models, VortexSettings
+from ossa.contracts.errors import NotFound, NotReady
+from ossa.contracts.task import Assignment, Step, TaskRequest, TaskStatus, Turn
+from ossa.contracts.turn import Answer, Ask
+from ossa.models.scripted_client import ScriptedModel, single_client, tool_call
+from ossa.vortex import compress
+from ossa.vortex.originals import handle_of
+
+PODS = "\n".join(f"pod-{number:04d} Running restarts=0 node=worker-{number % 7} age=4d" for number in range(600))
+LOG = f"{PODS}\npod-0600 CrashLoopBackOff restarts=41 node=worker-3 age=4d\n"
+QUESTION = "Which pod is in CrashLoopBackOff?"
+
+
+def owner(ask: Ask) -> Answer:
+    """An owner with a compressor; of originals it has none."""
+    if ask.original:
+        raise NotFound(f"the original {ask.original} is not kept (any more)", param="text")
+    return Answer(compressed=tuple(compressed(**order.model_dump()) for order in ask.compress))
+
+
+def compressed(content: str, question: str, **options: Any) -> Compressed:
+    return compress(content, question, **options)
+
+
+def scripted_model(*answers: str | dict[str, Any]) -> ScriptedModel:
+    return ScriptedModel([{"role": "assistant", "content": one} if isinstance(one, str) else one for one in answers])
+
+
+def fetch_call(handle: str, query: str | None = None) -> dict[str, Any]:
+    return tool_call(FETCH, json.dumps({"handle": handle} if query is None else {"handle": handle, "query": query}))
+
+
+def runner(
+    scripted: ScriptedModel, vortex: VortexSettings | None = None, *, forced_tools: Any = "native", **spec: Any
+) -> AgentTurn:
+    @tool(effects="none")
+    async def kubectl() -> str:
+        """List the pods."""
+        return LOG
+
+    @tool(effects="none")
+    async def uptime() -> str:
+        """How long it has been up."""
+        return "4 days"
+
+    registry = ToolRegistry([kubectl, uptime])
+    refs = tuple(ToolRef(name=name) for name in ("kubectl", "uptime"))
+    manifest = AgentSpec(**{"name": "helper", "dialect": "ossa/v0.5.0", "tools": refs, **spec})
+    endpoint = Endpoint(base_url="http://scripted/v1", model="scripted-1", forced_tools=forced_tools)
+    return build_runner(
+        Assignment(agent_id="operations-001", pool="operations", spec=manifest),
+        models=Models(tiers={"standard": endpoint}),
+        clients=single_client(scripted),
+        tools=registry,
+        vortex=vortex or VortexSettings(),
+        clock=SteppedClock(),
+    )
+
+
+def turn(steps: tuple[Step, ...] = (), **request: Any) -> Turn:
+    asked = TaskRequest(**{"messages": [{"role": "user", "content": QUESTION}], **request})
+    return Turn(task_id="task_1", tenant="acme", request=asked, steps=steps)
+
+
+def shown(scripted: ScriptedModel, call: int, tool_call_id: str | None = None) -> str:
+    """The (last) tool result in a model call."""
+    found = [message for message in scripted.requests[call].messages if message["role"] == "tool"]
+    if tool_call_id is not None:
+        found = [message for message in found if message["tool_call_id"] == tool_call_id]
+    return str(found[-1]["content"])
+
+
+def offered(scripted: ScriptedModel, call: int) -> list[str]:
+    return [one["function"]["name"] for one in scripted.requests[call].parameters.get("tools", ())]
+
+
+async def test_a_long_result_goes_to_the_model_short_and_to_the_journal_whole() -> None:
+    scripted = scripted_model(tool_call("kubectl"), "pod-0600")
+    agent, sink = runner(scripted), RecordingSink(owner)
+    result = await agent.run(turn(), sink)
+    assert len(shown(scripted, 1)) < len(LOG) / 4
+    assert "pod-0600 CrashLoopBackOff" in shown(scripted, 1)
+    assert f"left out: {handle_of(LOG)}]" in shown(scripted, 1)
+    steps = [*sink.steps, *result.steps]
+    assert [step.kind for step in steps] == ["model", "tool_call", "tool_result", "context", "model"]
+    assert steps[2].payload["content"] == LOG
+    assert result.outcome.usage.saved_tokens > 5000
+    assert agent.counters.contents_shortened == 1
+
+
+async def test_what_was_asked_decides_what_stays() -> None:
+    scripted = scripted_model(tool_call("kubectl"), "yes")
+    sink = RecordingSink(owner)
+    await runner(scripted).run(turn(messages=[{"role": "user", "content": "How is pod-0123?"}]), sink)
+    assert "pod-0123 " in shown(scripted, 1)
+    (order,) = sink.asked[0].compress
+    assert "How is pod-0123?" in order.question
+    assert "kubectl" in order.question
+
+
+async def test_the_rest_is_fetched_by_its_handle() -> None:
+    fetch = fetch_call(handle_of(LOG))
+    scripted = scripted_model(tool_call("kubectl"), fetch, "done")
+    agent = runner(scripted)
+    await agent.run(turn(), RecordingSink(owner))
+    assert FETCH not in offered(scripted, 0)
+    assert offered(scripted, 1) == ["kubectl", "uptime", FETCH], "after the others, so that these stay where they were"
+    assert shown(scripted, 2) == LOG, "what was fetched is not shortened again"
+    assert agent.counters.originals_fetched == 1
+
+
+async def test_a_search_brings_back_what_it_asks_for() -> None:
+    fetch = fetch_call(handle_of(LOG), query="pod-0321")
+    scripted = scripted_model(tool_call("kubectl"), fetch, "done")
+    await runner(scripted).run(turn(), RecordingSink(owner))
+    assert "pod-0321 " in shown(scripted, 2)
+    assert len(shown(scripted, 2)) < len(LOG) / 4
+
+
+async def test_a_handle_of_another_conversation_is_asked_of_the_owner() -> None:
+    def with_originals(ask: Ask) -> Answer:
+        return Answer(original="what it was") if ask.original == "vx:abcdefghij" else owner(ask)
+
+    fetches = [fetch_call("[vx:abcdefghij]"), fetch_call("vx:2222222222")]
+    scripted = scripted_model(tool_call("kubectl"), *fetches, "done")
+    await runner(scripted).run(turn(), RecordingSink(with_originals))
+    assert shown(scripted, 2) == "what it was"
+    assert "not kept" in shown(scripted, 3)
+
+
+async def test_what_was_sent_stays_byte_for_byte() -> None:
+    scripted = scripted_model(tool_call("kubectl"), tool_call("uptime"), tool_call("kubectl"), "done")
+    await runner(scripted).run(turn(), RecordingSink(owner))
+    for earlier, later in zip(scripted.requests, scripted.requests[1:], strict=False):
+        assert later.messages[: len(earlier.messages)] == earlier.messages
+
+
+async def test_a_turn_that_is_taken_over_shows_the_same() -> None:
+    scripted, sink = scripted_model(tool_call("kubectl"), tool_call("uptime"), "done"), RecordingSink(owner)
+    await runner(scripted).run(turn(), sink)
+    again = scripted_model("done")
+    result = await runner(again).run(turn(steps=sink.steps), RecordingSink())
+    assert again.requests[0].messages == scripted.requests[2].messages
+    assert offered(again, 0) == offered(scripted, 2)
+    (context,) = [step for step in sink.steps if step.kind == "context"]
+    (of_log,) = context.payload["shown"].values()
+    assert result.outcome.usage.saved_tokens == 2 * (of_log["tokens_before"] - of_log["tokens_after"])
+
+
+@pytest.mark.parametrize("why", ["settings", "manifest", "request"])
+async def test_it_is_off_where_someone_says_so(why: str) -> None:
+    scripted = scripted_model(tool_call("kubectl"), "done")
+    off = VortexSettings(enabled=why != "settings")
+    annotations = {"ossa.io/vortex": "off"} if why == "manifest" else {}
+    sink = RecordingSink(owner)
+    await runner(scripted, off, annotations=annotations).run(turn(vortex=False if why == "request" else None), sink)
+    assert shown(scripted, 1) == LOG
+    assert not sink.asked
+
+
+async def test_a_request_has_the_last_word() -> None:
+    scripted = scripted_model(tool_call("kubectl"), "done")
+    agent = runner(scripted, VortexSettings(enabled=False), annotations={"ossa.io/vortex": "off"})
+    await agent.run(turn(vortex=True), RecordingSink(owner))
+    assert shown(scripted, 1) != LOG
+
+
+async def test_an_owner_that_cannot_help_costs_nothing_but_tokens() -> None:
+    scripted = scripted_model(tool_call("kubectl"), "done")
+    result = await runner(scripted).run(turn(), RecordingSink())
+    assert result.outcome.status is TaskStatus.SUCCEEDED
+    assert shown(scripted, 1) == LOG
+
+
+@pytest.mark.parametrize("broken", ["slow", "crashing"])
+async def test_an_owner_that_does_not_answer_well_is_done_without(broken: str) -> None:
+    class Sink(RecordingSink):
+        async def ask(self, ask: Ask) -> Answer:
+            if broken == "slow":
+                await asyncio.sleep(60)
+            raise RuntimeError("no")
+
+    scripted = scripted_model(tool_call("kubectl"), "done")
+    result = await runner(scripted, VortexSettings(timeout_s=0.05)).run(turn(), Sink())
+    assert result.outcome.status is TaskStatus.SUCCEEDED
+    assert shown(scripted, 1) == LOG
+
+
+async def test_short_results_are_nobodys_business() -> None:
+    scripted, sink = scripted_model(tool_call("uptime"), "done"), RecordingSink(owner)
+    await runner(scripted).run(turn(), sink)
+    assert not sink.asked
+    assert offered(scripted, 1) == ["kubectl", "uptime"]
+
+
+async def test_results_of_the_callers_own_tools_are_shortened_alike_in_each_request() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "pods", "arguments": "{}"}}
+    history = [
+        {"role": "user", "content": QUESTION},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": LOG},
+    ]
+    later = [*history, {"role": "assistant", "content": "pod-0600"}, {"role": "user", "content": "And worker-5?"}]
+    first, second = scripted_model("pod-0600"), scripted_model("fine")
+    await runner(first, role="You help.").run(turn(messages=history), RecordingSink(owner))
+    await runner(second, role="You help.").run(turn(messages=later), RecordingSink(owner))
+    assert len(shown(first, 0)) < len(LOG) / 4
+    assert shown(second, 0) == shown(first, 0)
+
+
+async def test_nothing_is_left_out_where_it_could_not_be_fetched() -> None:
+    scripted = scripted_model("ok")
+    history = [
+        {"role": "user", "content": QUESTION},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "function": {"name": "pods"}}]},
+        {"role": "tool", "tool_call_id": "c1", "content": LOG},
+    ]
+    parameters = {"tools": [{"type": "function", "function": {"name": "pods"}}], "tool_choice": "none"}
+    await runner(scripted).run(turn(messages=history, parameters=parameters), RecordingSink(owner))
+    assert shown(scripted, 0) == LOG
+
+
+async def test_a_model_that_ignores_tools_is_not_offered_one() -> None:
+    scripted = scripted_model(tool_call("kubectl"), "done")
+    await runner(scripted, forced_tools="schema").run(turn(), RecordingSink(owner))
+    assert len(shown(scripted, 1)) < len(LOG) / 4
+    assert FETCH not in offered(scripted, 1)
+
+
+async def test_a_tool_result_cannot_make_the_turn_fail() -> None:
+    """Whatever the owner makes of it."""
+
+    def odd(ask: Ask) -> Answer:
+        return Answer(compressed=())
+
+    scripted = scripted_model(tool_call("kubectl"), "done")
+    result = await runner(scripted).run(turn(), RecordingSink(odd))
+    assert result.outcome.status is TaskStatus.SUCCEEDED
+    assert json.dumps(shown(scripted, 1)) == json.dumps(LOG)
+
+
+async def test_a_result_that_comes_again_is_only_named() -> None:
+    again = handle_of(LOG)
+    scripted = scripted_model(tool_call("kubectl"), tool_call("kubectl"), fetch_call(again), "done")
+    sink = RecordingSink(owner)
+    await runner(scripted).run(turn(), sink)
+    assert shown(scripted, 2) == f"[the same as an earlier result: {again}]"
+    assert shown(scripted, 3) == LOG
+    assert len(sink.asked) == 1
+
+
+async def test_the_owner_is_asked_once_a_content() -> None:
+    def refusing(ask: Ask) -> Answer:
+        raise NotReady("not now")
+
+    scripted, sink = scripted_model(tool_call("kubectl"), tool_call("uptime"), "done"), RecordingSink(refusing)
+    await runner(scripted).run(turn(), sink)
+    assert len(sink.asked) == 1

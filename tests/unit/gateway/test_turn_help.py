@@ -1,0 +1,74 @@
+"""What a turn may ask of the gateway, how a client says whether it may, and what is counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ossa.contracts.compression import CompressionOrder
+from ossa.contracts.errors import NotFound, NotReady
+from ossa.contracts.task import Usage
+from ossa.contracts.turn import Ask
+from ossa.gateway.fakes import FakeLink
+from ossa.gateway.turn_help import TurnHelp
+from ossa.stores.memory import MemoryStores
+from ossa.vortex.originals import handle_of
+from ossa.vortex.service import CompressionService
+
+LOG = "\n".join(
+    [*(f"2025-06-12 10:00:{n % 60:02} INFO request {n} served" for n in range(200)), "ERROR certificate expired"]
+)
+
+
+async def test_it_shortens_and_fetches_for_the_tenant_of_the_task_alone() -> None:
+    help = TurnHelp(CompressionService(MemoryStores().originals))
+    orders = (CompressionOrder(content=LOG), CompressionOrder(content="short"))
+    answer = await help.answer(Ask(compress=orders), tenant="acme")
+    assert [bool(found.handles) for found in answer.compressed] == [True, False]
+    assert (await help.answer(Ask(original=handle_of(LOG)), tenant="acme")).original == LOG
+    with pytest.raises(NotFound):
+        await help.answer(Ask(original=handle_of(LOG)), tenant="other")
+
+
+async def test_a_gateway_without_the_service_says_so() -> None:
+    with pytest.raises(NotReady):
+        await TurnHelp(None).answer(Ask(original="vx:abcdefghij"), tenant="acme")
+
+
+class AskingLink(FakeLink):
+    """Its agents have a log shortened before they answer."""
+
+    async def run(self, agent: Any, turn: Any, *, on_delta: Any, on_steps: Any, on_ask: Any = None) -> Any:
+        self.found = (await on_ask(Ask(compress=(CompressionOrder(content=LOG),)))).compressed[0]
+        result = await super().run(agent, turn, on_delta=on_delta, on_steps=on_steps)
+        saved = result.outcome.usage.plus(Usage(saved_tokens=1234))
+        return result.model_copy(update={"outcome": result.outcome.model_copy(update={"usage": saved})})
+
+
+async def test_what_was_saved_is_told_and_counted(open_rig: Any) -> None:
+    rig = await open_rig(link=AskingLink())
+    answer = await rig.ask()
+    assert rig.link.found.handles
+    assert answer.headers["x-ossa-tokens-saved"] == "1234"
+    assert answer.json()["usage"]["saved_tokens"] == 1234
+    text = (await rig.call("GET", "/metrics")).text
+    assert "ossa_vortex_saved_tokens_total{pool=" in text
+    assert 'ossa_vortex_contents_total{kind="log",outcome="shortened"' in text
+    assert 'ossa_vortex_reduction_count{kind="log"' in text
+    assert 'ossa_vortex_fidelity_count{kind="log"' in text
+
+
+@pytest.mark.parametrize(("said", "wanted"), [("on", True), ("Off", False), (None, None)])
+async def test_the_header_goes_with_the_task(rig: Any, said: str | None, wanted: bool | None) -> None:
+    headers = {"x-ossa-vortex": said} if said else {}
+    assert (await rig.ask(headers=headers)).status_code == 200
+    task = await rig.call("POST", "/api/v1/tasks", {"input": "hi"}, **headers)
+    await rig.ended(task.json()["id"])
+    assert [turn.request.vortex for _, turn in rig.link.turns] == [wanted, wanted]
+
+
+async def test_a_wrong_header_is_named(rig: Any) -> None:
+    answer = await rig.ask(headers={"x-ossa-vortex": "maybe"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "x-ossa-vortex"
