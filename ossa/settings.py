@@ -21,7 +21,15 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from ossa.contracts.configuration import Database, FleetSettings, GatewaySettings, Models, VortexSettings
+from ossa.contracts.configuration import (
+    AnswerSettings,
+    CacheSettings,
+    Database,
+    FleetSettings,
+    GatewaySettings,
+    Models,
+    VortexSettings,
+)
 from ossa.contracts.errors import InvalidRequest
 
 PREFIX, DELIMITER = "OSSA_", "__"
@@ -48,9 +56,11 @@ class Settings(BaseSettings):
     phase: str = "phase4-enterprise-analytics"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     database: Database = Database()
+    cache: CacheSettings = CacheSettings()
     models: Models = Models()
     fleet: FleetSettings = FleetSettings()
     gateway: GatewaySettings = GatewaySettings()
+    answers: AnswerSettings = AnswerSettings()
     vortex: VortexSettings = VortexSettings()
 
     def __init__(self, **values: Any) -> None:

@@ -49,8 +49,10 @@ class Conversation:
 
     def __init__(self, role: str, request: TaskRequest, steps: Sequence[Step], *, agent_id: str) -> None:
         self._agent_id = agent_id
+        self._asked = request.messages
         self._entries = _entries(role, request.messages)
         self._shown: dict[str, Shown] = {}
+        self.role_resolved = False
         self.fetchable = False
         """Whether the model is offered the tool that fetches originals."""
         self._taken = {call.call_id for message in request.messages for call in calls_of(message)}
@@ -73,6 +75,9 @@ class Conversation:
         self.usage = self.usage.plus(step.usage)
         if step.kind == "model":
             self._take_message(payload["message"], step)
+        elif step.kind == "context" and "role" in payload:
+            self.role_resolved = True
+            self._entries = _entries(payload["role"], self._asked, ending=payload["values"])
         elif step.kind == "context":
             self._shown.update({key: Shown(**shown) for key, shown in payload["shown"].items()})
             self.fetchable = bool(payload["offered"])
@@ -163,6 +168,10 @@ class Conversation:
             usage = usage.model_copy(update={"saved_tokens": self.saved_tokens})
         self._take(self._step("model", payload, at, usage))
 
+    def resolve_role(self, role: str, values: str, *, at: datetime) -> None:
+        """The system prompt with its placeholders resolved, before anything was asked."""
+        self._take(self._step("context", {"role": role, "values": values}, at))
+
     def show(self, shown: Mapping[str, Shown], *, offered: bool, at: datetime) -> None:
         """From here on the model is shown these texts in place of the contents of these keys."""
         payload = {"shown": {key: asdict(one) for key, one in shown.items()}, "offered": offered}
@@ -194,10 +203,12 @@ class Conversation:
         return step
 
 
-def _entries(role: str, messages: Sequence[Message]) -> list[Entry]:
+def _entries(role: str, messages: Sequence[Message], *, ending: str = "") -> list[Entry]:
     """The request's messages. The results of tools that the caller ran may be shown shorter, as ours may."""
     names: dict[str, str] = {}
     opening = _opening(role, messages)
+    if ending:
+        opening[0] = {**opening[0], "content": f"{opening[0]['content']}\n\n{ending}"}
     before = len(opening) - len(messages)
     found: list[Entry] = []
     for number, message in enumerate(opening):

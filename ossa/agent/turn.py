@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,13 +29,16 @@ from ossa.contracts.configuration import VortexSettings
 from ossa.contracts.errors import ModelFailed, OssaError
 from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
 from ossa.contracts.task import Assignment, ErrorInfo, Message, Outcome, TaskRequest, TaskStatus, Turn
-from ossa.contracts.turn import TurnResult, TurnSink
+from ossa.contracts.turn import Ask, TurnResult, TurnSink
 from ossa.models.estimate import prompt_tokens
 from ossa.models.tiers import Choice
 
 log = logging.getLogger("ossa.agent")
 
 TOOL_PARALLELISM = 8
+PLACEHOLDER = re.compile(r"\{(?:CONTEXT|DATA|STATE|METRICS|TEMPORAL):")
+"""A role without it needs nobody to resolve it; `ossa.vortex.exchange` knows the whole grammar."""
+
 VORTEX_ANNOTATION = "ossa.io/vortex"
 """A manifest's `on` or `off` for the shortening of its agent's contents."""
 
@@ -136,6 +140,7 @@ class _RunningTurn:
 
     async def to_the_end(self) -> TurnResult:
         talk = self._talk
+        await self._resolve_role()
         while True:
             if talk.last is not None:
                 message: Message = talk.last.payload["message"]
@@ -192,13 +197,31 @@ class _RunningTurn:
             message = only(message, self._theirs.keys())
         talk.add_reply(reply, message, now())
 
+    async def _resolve_role(self) -> None:
+        """Once a conversation, so that what was sent of it stays as it was. Raises what the owner could not resolve."""
+        role = self.agent.assignment.spec.role
+        if self._talk.role_resolved or self._talk.last is not None or not PLACEHOLDER.search(role):
+            return
+        try:
+            async with asyncio.timeout(self._left_s()):
+                found = await self._sink.ask(Ask(role=role))
+        except TimeoutError:
+            raise out_of_time(self._budget) from None
+        self._talk.resolve_role(found.role, found.values, at=self.agent.clock.now())
+
     def _new_context(self) -> Context | None:
         """None where what is left out could not be fetched back by a model that might want to."""
         endpoint = self.agent.choice.endpoint
         fetches = endpoint.forced_tools == "native"  # a model that ignores tools would not
         if fetches and (FETCH in self._theirs or FETCH in self._ours or wants_no_tools(self.turn.request.parameters)):
             return None
-        return Context(self.agent.vortex, endpoint, fetches=fetches, max_calls=self._budget.max_steps)
+        return Context(
+            self.agent.vortex, endpoint, fetches=fetches, again=self._may_call_again, max_calls=self._budget.max_steps
+        )
+
+    def _may_call_again(self, name: str) -> bool:
+        """Without doing anything twice. What the caller's own tools do is for the caller to know."""
+        return name in self._theirs or (name in self._ours and self._ours[name].effects == "none")
 
     async def _fit(self) -> None:
         """Show the model shorter contents where it pays."""
@@ -207,14 +230,14 @@ class _RunningTurn:
         talk = self._talk
         tools = [*self._theirs.values(), *(one for one in self._functions if one["function"]["name"] != FETCH)]
         try:
-            shown = await self._context.fit(talk, self._sink, fixed_tokens=prompt_tokens((), tools))
+            fitted = await self._context.fit(talk, self._sink, fixed_tokens=prompt_tokens((), tools))
         except Exception:
             log.exception("context_not_fitted", extra={"task_id": self.turn.task_id, "agent_id": self._agent_id})
             self._context = None
             return
-        if shown:
-            self.agent.counters.contents_shortened += len(shown)
-            talk.show(shown, offered=self._context.fetches, at=self.agent.clock.now())
+        if fitted is not None:
+            self.agent.counters.contents_shortened += len(fitted.shown)
+            talk.show(fitted.shown, offered=fitted.offer, at=self.agent.clock.now())
             self._offer_fetch()
 
     def _offer_fetch(self) -> None:

@@ -54,7 +54,7 @@ def deploy(settings: Settings, backing: Backing, *, fleet_id: str, host: str, po
     serve.start(proxy_location=location, http_options=HTTPOptions(host=host, port=port))
     name = settings.fleet.namespace
     app = gateway_application(
-        settings.gateway, GatewayFactory(stores, settings.fleet.namespace), CompressionFactory(stores)
+        settings.gateway, GatewayFactory(stores, settings.fleet.namespace, settings.cache), CompressionFactory(stores)
     )
     try:
         serve.run(app, name=name, route_prefix="/")

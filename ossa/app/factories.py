@@ -5,14 +5,15 @@ Agents never import this file: theirs is `ossa.agent.RunnerFactory`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from ossa.app.keys import TENANT
 from ossa.channel import ChannelLink
-from ossa.contracts.configuration import Database
+from ossa.contracts.cache import CacheStore
+from ossa.contracts.configuration import CacheSettings, Database
 from ossa.fleet import FleetClient
 from ossa.gateway.deployment import GatewayParts
 from ossa.stores.postgres import PostgresStores
@@ -55,6 +56,7 @@ class GatewayFactory:
 
     stores: StoresFactory
     namespace: str
+    cache: CacheSettings = field(default_factory=CacheSettings)
 
     async def __call__(self) -> GatewayParts:
         fleet = FleetClient(self.namespace)
@@ -64,5 +66,14 @@ class GatewayFactory:
             fleet=fleet,
             link=ChannelLink(lambda: fleet.snapshot().channel_token),
             operator_tenant=TENANT,
+            cache=self._cache(),
             close=fleet.close,
         )
+
+    def _cache(self) -> CacheStore | None:
+        if not self.cache.dsn.get_secret_value():
+            return None
+        # Half a second to import, for those alone who use it.
+        from ossa.stores.redis.cache import RedisCache
+
+        return RedisCache(self.cache.dsn.get_secret_value(), room="exchange", answer_s=self.cache.answer_s)

@@ -65,6 +65,13 @@ class Models(Section):
     embedded_slots: int = Field(4, ge=1)
 
 
+class CacheSettings(Section):
+    """Redis, for what replicas share and can do without. `dsn` empty: each replica keeps its own."""
+
+    dsn: SecretStr = SecretStr("")
+    answer_s: float = Field(0.25, gt=0, description="a slower answer is done without")
+
+
 class VortexSettings(Section):
     """How an agent's turn shortens what goes to the model."""
 
@@ -73,6 +80,33 @@ class VortexSettings(Section):
     min_tokens: int = Field(400, ge=0, description="shorter contents are left as they are")
     timeout_s: float = Field(5.0, gt=0, description="a slower answer is done without")
     look_ups: float = Field(1.0, ge=0, description="look-ups of what was left out that a saving has to pay for")
+
+
+class AnswerSettings(Section):
+    """The answer cache: an earlier answer of the same agent for the same question, or one that asks the same."""
+
+    enabled: bool = Field(False, description="start the cache; tenants opt in by name")
+    tenants: tuple[str, ...] = Field(
+        (), description="whose questions are looked up and whose answers are kept; * for all"
+    )
+    agents: tuple[str, ...] = Field(
+        ("*",), description="manifests or pools it is for, by what a request names; * for all"
+    )
+    url: str = Field("", description="of a Qdrant server; empty: embedded, in one process")
+    api_key: SecretStr = SecretStr("")
+    threshold: float = Field(0.8, ge=0, le=1, description="least cosine of another question; 1: only the same question")
+    likelihood: float = Field(
+        0.8, ge=0, le=1, description="least likelihood, by the second check, that it asks the same"
+    )
+    lifetime_s: float = Field(86_400, gt=0, description="an older answer is not served")
+    max_entries_per_tenant: int = Field(10_000, ge=1, description="the oldest give way")
+    max_answer_chars: int = Field(65_536, ge=1, description="a longer answer is not kept")
+    max_temperature: float = Field(1.0, ge=0, description="answers asked for at more than this are meant to vary")
+    deadline_s: float = Field(0.05, gt=0, description="a look-up that takes longer is a miss")
+
+    def take(self, tenant: str, agent: str) -> bool:
+        """Whether this tenant and agent opted in."""
+        return self.enabled and _names(self.tenants, tenant) and _names(self.agents, agent)
 
 
 class FleetSettings(Section):
@@ -109,3 +143,7 @@ class GatewaySettings(Section):
         2.0, ge=0, description="how long a checked key is believed; a revocation is felt after it"
     )
     default_timeout_s: float = Field(300, gt=0)
+
+
+def _names(listed: tuple[str, ...], name: str) -> bool:
+    return "*" in listed or name in listed

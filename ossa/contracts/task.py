@@ -116,7 +116,8 @@ class Step(Value):
 
     payload by kind:
       context:     {"shown": {key: {"text": str, "tokens_before": int, "tokens_after": int, "handle": str}},
-                   "offered": bool}; how contents go to the model from here on
+                   "offered": bool}; how contents go to the model from here on. {"role": str, "values": str}; the
+                   manifest's system prompt with its placeholders resolved, and what ends the system message
       model:       {"message": assistant message, "finish_reason": str, "model": str}
       tool_call:   {"call_id": str, "name": str, "arguments": str, "idempotency_key": str}; written *before* the effect
       tool_result: {"call_id": str, "name": str, "content": str, "is_error": bool}

@@ -29,18 +29,25 @@ class TurnResult(Value):
 class Ask(Value):
     """What a turn asks of the task's owner, who has the stores and services that an agent has not. One field is set.
 
-    `compress`: contents to be shortened; `original`: the handle of one that was.
+    `compress`: contents to be shortened; `original`: the handle of one that was; `role`: the manifest's system prompt,
+    whose placeholders are to be resolved.
     """
 
     compress: tuple[CompressionOrder, ...] = ()
     original: str = ""
+    role: str = ""
 
 
 class Answer(Value):
-    """`compressed`, in the order of what was asked, or the `original`."""
+    """`compressed`, in the order of what was asked; or the `original`; or the resolved `role`.
+
+    `values` belong at the end of the system message: they change from conversation to conversation.
+    """
 
     compressed: tuple[Compressed, ...] = ()
     original: str = ""
+    role: str = ""
+    values: str = ""
 
 
 class TurnSink(Protocol):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
+from ossa.contracts.cache import CacheStore
 from ossa.contracts.compression import Compressor
 from ossa.contracts.configuration import GatewaySettings
+from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.fleet import FleetPort
 from ossa.contracts.stores import Stores
 from ossa.contracts.turn import AgentLink
@@ -38,8 +40,12 @@ from ossa.gateway.api.parts import ApiParts, ReadManifest
 from ossa.gateway.dispatcher import DRAIN_S, Dispatcher
 from ossa.gateway.manifests import read_manifest
 from ossa.gateway.metrics import GatewayMetrics
+from ossa.gateway.registry_metrics import RegistryMetrics
+from ossa.gateway.turn_help import TurnHelp
 from ossa.gateway.vortex_metrics import MeteredCompressor
 from ossa.tenancy.key_ring import KeyRing
+from ossa.vortex.exchange import TieredCache, TokenExchange
+from ossa.vortex.exchange.resolvers import standard_registry
 
 ROUTERS = (chat, models, tasks, task_events, orchestration, agents, pools, operations, compression, keys, health)
 """`orchestration` before `agents`: `/api/v1/agents/spawn-pool` must not be taken for an agent's id."""
@@ -54,6 +60,7 @@ def create_app(
     read_manifest: ReadManifest = read_manifest,
     operator_tenant: str = "default",
     compressor: Compressor | None = None,
+    cache: CacheStore | None = None,
     replica: str = "gateway",
     clock: Callable[[], float] = time.monotonic,
     rng: random.Random | None = None,
@@ -67,6 +74,7 @@ def create_app(
         operator_tenant: its admins may manage other tenants' keys.
         compressor: answers `/api/v1/compress` and shortens contents of turns; None: those routes are not ready, and
             turns send all contents whole.
+        cache: values of the token exchange that replicas share; None: each has its own.
         replica: begins the owner ids of this process, and is a label of its metrics.
         clock: monotonic seconds.
         drain_s: at shutdown, how long running tasks may take to end before they are handed over.
@@ -76,6 +84,8 @@ def create_app(
 
     metrics = GatewayMetrics(replica)
     metered = None if compressor is None else MeteredCompressor(compressor, metrics.vortex)
+    resolvers = standard_registry(fleet=fleet, tasks=stores.journal, metrics=RegistryMetrics(metrics.registry))
+    exchange = TokenExchange(resolvers, cache=TieredCache(cache))
 
     def make_parts() -> ApiParts:
         dispatcher = Dispatcher(
@@ -84,7 +94,7 @@ def create_app(
             link=link,
             settings=settings,
             metrics=metrics,
-            compressor=metered,
+            help=TurnHelp(metered, exchange),
             name=replica,
             clock=clock,
             rng=rng,
@@ -114,6 +124,9 @@ def create_app(
             await parts.dispatcher.stop(drain_s=drain_s)
             await link.close()
             await stores.close()
+            if cache is not None:
+                with suppress(StoreUnavailable):
+                    await cache.close()
             if on_close is not None:
                 await on_close()
 

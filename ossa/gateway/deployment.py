@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from ossa.contracts.cache import CacheStore
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.fleet import FleetPort
@@ -42,6 +43,7 @@ class GatewayParts:
     fleet: FleetPort
     link: AgentLink
     operator_tenant: str = "default"
+    cache: CacheStore | None = None
     close: Callable[[], Awaitable[None]] | None = None
 
 
@@ -69,6 +71,7 @@ class Gateway:
             fleet=parts.fleet,
             link=parts.link,
             operator_tenant=parts.operator_tenant,
+            cache=parts.cache,
             compressor=self._gateway_compressor,
             replica=f"gateway-{os.getpid()}",
             drain_s=DRAIN_S,

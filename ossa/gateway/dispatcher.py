@@ -9,7 +9,6 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ossa.contracts.compression import Compressor
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import Conflict, FleetBusy, NotReady, OssaError, StoreUnavailable, TimedOut
 from ossa.contracts.fleet import AgentInfo, FleetPort
@@ -56,7 +55,7 @@ class Dispatcher:
     """One a gateway replica.
 
     Args:
-        compressor: for turns that ask for it.
+        help: what turns may ask for.
         name: names the replica in owner ids; a random part is added.
         clock: monotonic seconds.
     """
@@ -69,7 +68,7 @@ class Dispatcher:
         link: AgentLink,
         settings: GatewaySettings,
         metrics: GatewayMetrics,
-        compressor: Compressor | None = None,
+        help: TurnHelp | None = None,
         name: str = "gateway",
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -99,7 +98,7 @@ class Dispatcher:
             metrics=metrics,
             clock=clock,
             report_lost=self._report_lost,
-            help=TurnHelp(compressor),
+            help=help or TurnHelp(),
         )
         self._runs: dict[str, TaskRun] = {}
         self._admitted = 0

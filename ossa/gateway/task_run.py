@@ -13,7 +13,7 @@ from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import AgentLost, Cancelled, Fenced, FleetBusy, NotFound, NotReady, OssaError, TimedOut
 from ossa.contracts.fleet import AgentInfo, FleetPort
 from ossa.contracts.task import ErrorInfo, Outcome, Step, Task, TaskStatus, Turn, Usage, UsageToday
-from ossa.contracts.turn import AgentLink, Answer, Ask, TurnResult
+from ossa.contracts.turn import AgentLink, TurnResult
 from ossa.gateway.daily_usage import DailyUsage
 from ossa.gateway.desk import LOOK_AGAIN_S, Desk, Seat, Wish
 from ossa.gateway.durable import DurableJournal
@@ -49,7 +49,7 @@ class RunParts:
     metrics: GatewayMetrics
     clock: Callable[[], float]
     report_lost: Callable[[AgentInfo, str], None]
-    help: TurnHelp = field(default_factory=lambda: TurnHelp(None))
+    help: TurnHelp = field(default_factory=TurnHelp)
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,11 @@ class TaskRun:
         try:
             async with asyncio.timeout(self._left_s() + TIMEOUT_GRACE_S):
                 result = await parts.link.run(
-                    agent, turn, on_delta=on_delta, on_steps=self._commit, on_ask=self._answer
+                    agent,
+                    turn,
+                    on_delta=on_delta,
+                    on_steps=self._commit,
+                    on_ask=lambda ask: parts.help.answer(ask, task=self.task, agent=agent),
                 )
         except TimeoutError:
             raise self._timed_out() from None
@@ -271,9 +275,6 @@ class TaskRun:
         if result.outcome.status is TaskStatus.CANCELLED and not self._stop:
             raise AgentLost(f"agent {agent.agent_id} stopped the turn")  # nobody here asked for that
         return result
-
-    async def _answer(self, ask: Ask) -> Answer:
-        return await self._parts.help.answer(ask, tenant=self.task.tenant)
 
     async def _used_today(self, agent: AgentInfo) -> UsageToday:
         """Read only where the manifest limits a day: it is one more call to the store."""

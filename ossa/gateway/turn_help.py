@@ -3,22 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from ossa.contracts.compression import Compressor
 from ossa.contracts.errors import NotReady
+from ossa.contracts.fleet import AgentInfo
+from ossa.contracts.task import Task
 from ossa.contracts.turn import Answer, Ask
+from ossa.vortex.exchange import TokenExchange, resolve_prompt
+
+logger = logging.getLogger(__name__)
 
 
 class TurnHelp:
     """One a replica. Raises what the service that was asked raises; `NotReady` where there is none."""
 
-    def __init__(self, compressor: Compressor | None) -> None:
+    def __init__(self, compressor: Compressor | None = None, exchange: TokenExchange | None = None) -> None:
         self._compressor = compressor
+        self._exchange = exchange
 
-    async def answer(self, ask: Ask, *, tenant: str) -> Answer:
+    async def answer(self, ask: Ask, *, task: Task, agent: AgentInfo) -> Answer:
+        if ask.role:
+            return await self._resolved(ask.role, task, agent)
         if self._compressor is None:
             raise NotReady("this gateway has no compression service")
         if ask.original:
-            return Answer(original=await self._compressor.decompress(ask.original, tenant=tenant))
-        found = await asyncio.gather(*(self._compressor.compress(order, tenant=tenant) for order in ask.compress))
+            return Answer(original=await self._compressor.decompress(ask.original, tenant=task.tenant))
+        found = await asyncio.gather(*(self._compressor.compress(order, tenant=task.tenant) for order in ask.compress))
         return Answer(compressed=tuple(found))
+
+    async def _resolved(self, role: str, task: Task, agent: AgentInfo) -> Answer:
+        if self._exchange is None:
+            raise NotReady("this gateway resolves no placeholders")
+        prompt = await resolve_prompt(
+            self._exchange,
+            role,
+            source=f"of the manifest {agent.manifest}",
+            tenant=task.tenant,
+            bindings={"task": task.id, "agent": agent.agent_id, "pool": agent.pool},
+        )
+        for failure in prompt.failures:
+            logger.warning(
+                "placeholder_not_resolved",
+                extra={"manifest": agent.manifest, "placeholder": str(failure.placeholder), "task_id": task.id},
+            )
+        return Answer(role=prompt.text, values=prompt.values)

@@ -45,6 +45,7 @@ class Bill:
         self.whole += prompt_cost(whole_tokens, whole_cached, self._cache)
         self.calls += 1
 
-    def add_look_up(self, cost: float) -> None:
-        """A fetch of what was left out, which a whole conversation would not have needed."""
-        self.spent += cost
+    def add_look_up(self, *, tokens: int, cached: int) -> None:
+        """One that follows a fetch of what was left out: a whole conversation would have done without."""
+        self.spent += prompt_cost(tokens, cached, self._cache)
+        self.calls += 1

@@ -5,7 +5,8 @@ A prompt that only ever loses tokens is never dearer, with three exceptions, eac
 - One that falls below the shortest prefix that a provider keeps is paid in full at every call. So a prompt that
   would be kept stays as long as that.
 - The tool that fetches originals back stands before everything else in a prompt: once it is offered, what was kept
-  is paid anew. So the first saving has to be larger than that.
+  is paid anew. So it is offered where the first saving is larger than that. Without it only those contents are
+  shortened that another call of the same tool would bring back.
 - What was left out may have to be fetched. So each saving has to pay for a look-up.
 
 What was sent already stays as it was, but where its shortening gains more over the calls to come than it costs now,
@@ -26,6 +27,9 @@ LOOK_UP_TOKENS = 300
 ASK_TOKENS = 40
 """And costs an answer of so many, at the output price."""
 
+CERTAIN = 0.5
+"""Of the calls that are expected, the share that is counted on."""
+
 OUTPUT_RATIO = 5.0
 """Output price over input price, of most models in price lists."""
 
@@ -34,13 +38,15 @@ OUTPUT_RATIO = 5.0
 class Part:
     """One message. `tokens`: of its whole content; `short`: of its shorter form, None when it has none.
 
-    `sent`: it was in the last prompt, in its shorter form when `as_short`.
+    `sent`: it was in the last prompt, in its shorter form when `as_short`. `again`: a tool brings it back when it is
+    called again.
     """
 
     tokens: int
     short: int | None = None
     sent: bool = False
     as_short: bool = False
+    again: bool = False
 
     @property
     def saving(self) -> int:
@@ -72,7 +78,7 @@ def plan(
     Args:
         parts: the conversation's messages, in order; those that were sent come first.
         fixed_tokens: of what stands before them at every call (tools).
-        tool_tokens: of the tool that fetches originals; 0: there is none to offer.
+        tool_tokens: of the tool that fetches originals; 0: the model is not offered one, and nothing is fetched.
         offered: whether the last prompt had it.
         kept: whether the provider still keeps the last prompt.
         look_ups: how many look-ups a saving has to pay for.
@@ -84,21 +90,22 @@ def plan(
     before = fixed_tokens + tool + sum(part.short or 0 if n in short else part.tokens for n, part in enumerate(parts))
     last = fixed_tokens + tool + sum(part.short or 0 if part.as_short else part.tokens for part in parts if part.sent)
     cached = last if kept and any(part.sent for part in parts) else 0
-    least = cache.read * before + cache.write * LOOK_UP_TOKENS + ASK_TOKENS * OUTPUT_RATIO
+    look_up = cache.read * before + cache.write * LOOK_UP_TOKENS + ASK_TOKENS * OUTPUT_RATIO
+    worth = cache.write + cache.read * CERTAIN * (calls_left - 1)
     fresh = [
         number
         for number, part in enumerate(parts)
-        if (not part.sent or not kept) and number not in short and cache.write * part.saving > look_ups * least
+        if (not part.sent or not kept) and number not in short and worth * part.saving > look_ups * look_up
     ]
     fresh = _above_shortest(parts, fresh, before, cache)
-    saving = sum(parts[number].saving for number in fresh)
     offer = offered
     if fresh and tool_tokens and not offered:
-        dearer = prompt_cost(before - saving + tool_tokens, 0, cache) > prompt_cost(before, cached, cache)
-        if dearer or before - saving + tool_tokens > before:
-            fresh, saving = [], 0
-        else:
+        after = before - sum(parts[number].saving for number in fresh) + tool_tokens
+        if after <= before and prompt_cost(after, 0, cache) <= prompt_cost(before, cached, cache):
             offer, cached = True, 0
+        else:
+            fresh = [number for number in fresh if parts[number].again]
+    saving = sum(parts[number].saving for number in fresh)
     short.update(fresh)
     if kept and (offer or not tool_tokens) and cached:
         short.update(_rewritten(parts, short, before - saving, cached, cache, calls_left, banked, fixed_tokens + tool))

@@ -33,6 +33,7 @@ from ossa.vortex.exchange.front import Front
 from ossa.vortex.exchange.limits import ExchangeLimits
 from ossa.vortex.exchange.placeholder import CURRENT, Placeholder, PlaceholderType
 from ossa.vortex.exchange.registry import Registration, ResolverRegistry
+from ossa.vortex.exchange.system_prompt import SystemPrompt, resolve_prompt
 from ossa.vortex.exchange.template import Slot, Template, Trusted, Untrusted
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "SkipDependants",
     "Slot",
     "StaleOk",
+    "SystemPrompt",
     "Template",
     "TieredCache",
     "TokenExchange",
@@ -74,4 +76,5 @@ __all__ = [
     "UntrustedMessage",
     "ValueRefused",
     "resolve_chat",
+    "resolve_prompt",
 ]

@@ -23,6 +23,7 @@ from ossa.vortex.originals import handle_of
 
 PODS = "\n".join(f"pod-{number:04d} Running restarts=0 node=worker-{number % 7} age=4d" for number in range(600))
 LOG = f"{PODS}\npod-0600 CrashLoopBackOff restarts=41 node=worker-3 age=4d\n"
+TOOLS = ["kubectl", "uptime", "deploy"]
 QUESTION = "Which pod is in CrashLoopBackOff?"
 
 
@@ -58,8 +59,13 @@ def runner(
         """How long it has been up."""
         return "4 days"
 
-    registry = ToolRegistry([kubectl, uptime])
-    refs = tuple(ToolRef(name=name) for name in ("kubectl", "uptime"))
+    @tool(effects="idempotent")
+    async def deploy() -> str:
+        """Deploy."""
+        return LOG
+
+    registry = ToolRegistry([kubectl, uptime, deploy])
+    refs = tuple(ToolRef(name=name) for name in TOOLS)
     manifest = AgentSpec(**{"name": "helper", "dialect": "ossa/v0.5.0", "tools": refs, **spec})
     endpoint = Endpoint(base_url="http://scripted/v1", model="scripted-1", forced_tools=forced_tools)
     return build_runner(
@@ -119,7 +125,7 @@ async def test_the_rest_is_fetched_by_its_handle() -> None:
     agent = runner(scripted)
     await agent.run(turn(), RecordingSink(owner))
     assert FETCH not in offered(scripted, 0)
-    assert offered(scripted, 1) == ["kubectl", "uptime", FETCH], "after the others, so that these stay where they were"
+    assert offered(scripted, 1) == [*TOOLS, FETCH], "after the others, so that these stay where they were"
     assert shown(scripted, 2) == LOG, "what was fetched is not shortened again"
     assert agent.counters.originals_fetched == 1
 
@@ -205,7 +211,7 @@ async def test_short_results_are_nobodys_business() -> None:
     scripted, sink = scripted_model(tool_call("uptime"), "done"), RecordingSink(owner)
     await runner(scripted).run(turn(), sink)
     assert not sink.asked
-    assert offered(scripted, 1) == ["kubectl", "uptime"]
+    assert offered(scripted, 1) == TOOLS
 
 
 async def test_results_of_the_callers_own_tools_are_shortened_alike_in_each_request() -> None:
@@ -254,14 +260,47 @@ async def test_a_tool_result_cannot_make_the_turn_fail() -> None:
     assert json.dumps(shown(scripted, 1)) == json.dumps(LOG)
 
 
-async def test_a_result_that_comes_again_is_only_named() -> None:
-    again = handle_of(LOG)
-    scripted = scripted_model(tool_call("kubectl"), tool_call("kubectl"), fetch_call(again), "done")
+async def test_a_call_in_the_same_words_is_shown_whole() -> None:
+    scripted = scripted_model(tool_call("kubectl"), tool_call("kubectl"), "done")
     sink = RecordingSink(owner)
     await runner(scripted).run(turn(), sink)
-    assert shown(scripted, 2) == f"[the same as an earlier result: {again}]"
-    assert shown(scripted, 3) == LOG
-    assert len(sink.asked) == 1
+    assert shown(scripted, 1) != LOG
+    assert shown(scripted, 2) == LOG
+
+
+async def test_a_result_that_stands_there_whole_is_only_named_when_it_comes_again() -> None:
+    again = handle_of(LOG)
+    call = {"id": "c1", "type": "function", "function": {"name": "pods", "arguments": "{}"}}
+    history = [
+        {"role": "user", "content": QUESTION},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": LOG},
+        {"role": "assistant", "content": None, "tool_calls": [{**call, "id": "c2"}]},
+        {"role": "tool", "tool_call_id": "c2", "content": LOG},
+    ]
+    scripted, sink = scripted_model(fetch_call(again), "done"), RecordingSink(lambda ask: Answer())
+    await runner(scripted).run(turn(messages=history), sink)
+    assert shown(scripted, 0, "c1") == LOG
+    assert shown(scripted, 0, "c2").startswith(f"[the same as an earlier result: {again}]")
+    assert shown(scripted, 1) == LOG
+
+
+LONG_ROLE = "You help. " * 40_000
+
+
+async def test_where_the_tool_would_cost_too_much_the_call_can_be_made_again() -> None:
+    """What stands before the result is kept by the provider, and would be paid anew."""
+    scripted = scripted_model(tool_call("kubectl"), tool_call("kubectl"), "done")
+    await runner(scripted, role=LONG_ROLE).run(turn(), RecordingSink(owner))
+    assert FETCH not in offered(scripted, 1)
+    assert shown(scripted, 1).endswith("[call again for more]")
+    assert shown(scripted, 2) == LOG
+
+
+async def test_a_tool_with_effects_is_not_called_again_for_its_text() -> None:
+    scripted = scripted_model(tool_call("deploy"), "done")
+    await runner(scripted, role=LONG_ROLE).run(turn(), RecordingSink(owner))
+    assert shown(scripted, 1) == LOG
 
 
 async def test_the_owner_is_asked_once_a_content() -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from ossa.contracts.compression import CompressionOrder
 from ossa.contracts.errors import NotFound, NotReady
-from ossa.contracts.task import Usage
+from ossa.contracts.task import Task, TaskRequest, TaskStatus, Usage
 from ossa.contracts.turn import Ask
-from ossa.gateway.fakes import FakeLink
+from ossa.gateway.fakes import FakeLink, fake_agent
 from ossa.gateway.turn_help import TurnHelp
 from ossa.stores.memory import MemoryStores
 from ossa.vortex.originals import handle_of
@@ -21,19 +22,46 @@ LOG = "\n".join(
 )
 
 
+def task(tenant: str = "acme") -> Task:
+    now = datetime.now(UTC)
+    asked = TaskRequest(messages=[{"role": "user", "content": "hi"}])
+    return Task(id="task_1", tenant=tenant, status=TaskStatus.RUNNING, request=asked, created_at=now, updated_at=now)
+
+
+AGENT = fake_agent("security-000")
+
+
 async def test_it_shortens_and_fetches_for_the_tenant_of_the_task_alone() -> None:
     help = TurnHelp(CompressionService(MemoryStores().originals))
     orders = (CompressionOrder(content=LOG), CompressionOrder(content="short"))
-    answer = await help.answer(Ask(compress=orders), tenant="acme")
+    answer = await help.answer(Ask(compress=orders), task=task(), agent=AGENT)
     assert [bool(found.handles) for found in answer.compressed] == [True, False]
-    assert (await help.answer(Ask(original=handle_of(LOG)), tenant="acme")).original == LOG
+    assert (await help.answer(Ask(original=handle_of(LOG)), task=task(), agent=AGENT)).original == LOG
     with pytest.raises(NotFound):
-        await help.answer(Ask(original=handle_of(LOG)), tenant="other")
+        await help.answer(Ask(original=handle_of(LOG)), task=task("other"), agent=AGENT)
 
 
-async def test_a_gateway_without_the_service_says_so() -> None:
+@pytest.mark.parametrize("ask", [Ask(original="vx:abcdefghij"), Ask(role="{STATE:pool:a:ready}")])
+async def test_a_gateway_without_the_service_says_so(ask: Ask) -> None:
     with pytest.raises(NotReady):
-        await TurnHelp(None).answer(Ask(original="vx:abcdefghij"), tenant="acme")
+        await TurnHelp().answer(ask, task=task(), agent=AGENT)
+
+
+class RoleLink(FakeLink):
+    """Its agents have their role resolved before they answer."""
+
+    async def run(self, agent: Any, turn: Any, *, on_delta: Any, on_steps: Any, on_ask: Any = None) -> Any:
+        role = "{DATA:agent:current:pool}: {STATE:pool:current:ready} ready, {METRICS:metrics:all:ossa_gateway_agents}"
+        self.found = await on_ask(Ask(role=role))
+        return await super().run(agent, turn, on_delta=on_delta, on_steps=on_steps)
+
+
+async def test_a_role_is_resolved_with_what_the_gateway_knows_of_the_fleet(open_rig: Any) -> None:
+    rig = await open_rig(link=RoleLink())
+    await rig.call("GET", "/metrics")
+    assert (await rig.ask(model="pool/security")).status_code == 200
+    assert rig.link.found.role == "security: [pool ready] ready, [metrics all ossa_gateway_agents]"
+    assert rig.link.found.values.startswith("Now: [pool ready] = 2, [metrics all ossa_gateway_agents] = ")
 
 
 class AskingLink(FakeLink):

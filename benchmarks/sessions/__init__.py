@@ -1,0 +1,1 @@
+"""Whole trajectories, replayed turn by turn."""
