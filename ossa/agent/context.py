@@ -29,6 +29,9 @@ log = logging.getLogger("ossa.agent")
 
 HINT = "\n[call again for more]"
 HINT_TOKENS = 6
+ANSWER_TOKENS = 512
+"""Of the model's context, left for its answer."""
+
 REPEAT_TOKENS = 16
 """Of the words that stand for a content that was shown before."""
 
@@ -61,6 +64,7 @@ class Context:
         self._settings = settings
         self._cache = endpoint.prompt_cache or PromptCache()
         self._model = endpoint.model
+        self._most_tokens = None if endpoint.context_tokens is None else _room(endpoint.context_tokens)
         self._tool_tokens = prompt_tokens((), [fetch_tool().function]) if fetches else 0
         self._again = again
         self._max_calls = max_calls
@@ -90,6 +94,7 @@ class Context:
             look_ups=self._settings.look_ups * (1 + sum(entry.name == FETCH for entry in entries)),
             calls_left=max(1, min(calls, self._max_calls - calls + 1)),
             banked=self._bill.banked,
+            most_tokens=self._most_tokens,
         )
         tool = self._tool_tokens if made.offer else 0
         same = kept and made.offer == talk.fetchable
@@ -190,6 +195,10 @@ class Context:
             self._bill.add_look_up(tokens=tokens, cached=cached)
         else:
             self._bill.add(tokens=tokens, cached=cached, whole_tokens=whole, whole_cached=whole_cached)
+
+
+def _room(context_tokens: int) -> int:
+    return max(context_tokens // 2, context_tokens - ANSWER_TOKENS)
 
 
 def _is_look_up(entry: Entry) -> bool:

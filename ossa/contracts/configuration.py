@@ -52,6 +52,7 @@ class Endpoint(Section):
     price_as: str | None = Field(None, description="model name to look the price up by; None: `model`")
     input_usd_per_mtok: float | None = Field(None, ge=0, description="overrides the price list")
     output_usd_per_mtok: float | None = Field(None, ge=0)
+    context_tokens: int | None = Field(None, ge=256, description="what the model takes, answer included; None: unknown")
     prompt_cache: PromptCache | None = Field(None, description="None: from the price list, else the strictest in use")
 
 

@@ -142,6 +142,7 @@ class EmbeddedModel:
             api_key=SecretStr(record.key),
             model=MODEL_NAME,
             forced_tools="schema",
+            context_tokens=record.context,
             input_usd_per_mtok=0.0,
             output_usd_per_mtok=0.0,
         )

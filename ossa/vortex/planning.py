@@ -9,6 +9,8 @@ A prompt that only ever loses tokens is never dearer, with three exceptions, eac
   shortened that another call of the same tool would bring back.
 - What was left out may have to be fetched. So each saving has to pay for a look-up.
 
+A prompt that the model cannot take is shortened whatever it costs, by its largest savings first.
+
 What was sent already stays as it was, but where its shortening gains more over the calls to come than it costs now,
 and earlier savings of this conversation cover that cost should there be no further call.
 """
@@ -72,6 +74,7 @@ def plan(
     look_ups: float = 1.0,
     calls_left: int = 1,
     banked: float = 0.0,
+    most_tokens: int | None = None,
 ) -> Plan:
     """Decide on the prompt of one model call.
 
@@ -84,6 +87,7 @@ def plan(
         look_ups: how many look-ups a saving has to pay for.
         calls_left: model calls expected from here on, this one included.
         banked: what shortening has saved in this conversation, in tokens at the full input price.
+        most_tokens: what the model takes; None: it is not known.
     """
     short = {number for number, part in enumerate(parts) if part.sent and part.as_short}
     tool = tool_tokens if offered else 0
@@ -109,7 +113,22 @@ def plan(
     short.update(fresh)
     if kept and (offer or not tool_tokens) and cached:
         short.update(_rewritten(parts, short, before - saving, cached, cache, calls_left, banked, fixed_tokens + tool))
+    if most_tokens is not None:
+        short.update(_forced(parts, short, fixed_tokens + (tool_tokens if offer else 0), most_tokens))
     return Plan(frozenset(short), offer)
+
+
+def _forced(parts: Sequence[Part], short: set[int], fixed_tokens: int, most_tokens: int) -> set[int]:
+    """What has to go short besides, so that the prompt fits; all there is, where even that is not enough."""
+    tokens = fixed_tokens + sum((part.short or 0) if n in short else part.tokens for n, part in enumerate(parts))
+    found: set[int] = set()
+    for number in sorted(range(len(parts)), key=lambda number: -parts[number].saving):
+        if tokens <= most_tokens or not parts[number].saving:
+            break
+        if number not in short:
+            found.add(number)
+            tokens -= parts[number].saving
+    return found
 
 
 def _above_shortest(parts: Sequence[Part], fresh: list[int], before: int, cache: PromptCache) -> list[int]:

@@ -173,3 +173,11 @@ def test_prices_are_those_of_the_provider() -> None:
     assert prompt_cost(2000, 1000, STRICT) == 2500, "what was too short was not kept"
     steps = PromptCache(read=0.5, write=1, step_tokens=128)
     assert prompt_cost(2000, 1500, steps) == 1408 * 0.5 + 512 + 80
+
+
+def test_what_the_model_cannot_take_is_shortened_whatever_it_costs() -> None:
+    parts = [Part(2000), Part(500, 450, sent=False), Part(1200, 1100), Part(300)]
+    assert plan(parts, STRICT).short == frozenset()
+    assert plan(parts, STRICT, most_tokens=4000).short == frozenset()
+    assert plan(parts, STRICT, most_tokens=3950).short == {2}
+    assert plan(parts, STRICT, most_tokens=3000).short == {1, 2}
