@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ossa.app.local_fleet import LocalFleet
-from ossa.contracts.configuration import FleetSettings, GatewaySettings, Models
+from ossa.contracts.configuration import AnswerSettings, FleetSettings, GatewaySettings, Models
 from ossa.models.scripted_process import ScriptedProcess
 from ossa.sdk.client import Client
 from ossa.sdk.connecting import connect
@@ -28,6 +28,7 @@ class BenchFleet:
         standby: int = 1,
         gateway: dict[str, Any] | None = None,
         fleet: dict[str, Any] | None = None,
+        answers: dict[str, Any] | None = None,
     ) -> None:
         self.agents = agents
         self.settings = Settings(
@@ -35,6 +36,7 @@ class BenchFleet:
             models=Models(tiers={"standard": upstream.endpoint(timeout_s=30)}),
             gateway=GatewaySettings(port=0, replicas=replicas, **(gateway or {})),
             fleet=FleetSettings(standby=standby, **(fleet or {})),
+            answers=AnswerSettings(**(answers or {})),
         )
         self._local = LocalFleet(self.settings, agents=agents)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 
 import ray
@@ -11,8 +12,10 @@ from ray.serve.config import ProxyLocation as Location
 from ray.serve.context import _get_global_client
 
 from ossa.agent import RunnerFactory
+from ossa.app.answers import AnswersFactory
 from ossa.app.factories import CompressionFactory, GatewayFactory, StoresFactory
 from ossa.app.services import Backing
+from ossa.contracts.configuration import Models
 from ossa.contracts.errors import Conflict, NotReady
 from ossa.fleet import Charter, start_controller, stop_fleet
 from ossa.fleet.status_reader import FleetStatusReader
@@ -31,7 +34,7 @@ def deploy(settings: Settings, backing: Backing, *, fleet_id: str, host: str, po
     Raises `NotReady`; `Conflict` when embedded stores would have to serve several machines, or when another fleet has
     the name.
     """
-    _check_reach(backing)
+    _check_reach(backing, settings)
     stores = StoresFactory(settings.database, backing.dsn)
     start_controller(
         Charter(
@@ -54,12 +57,29 @@ def deploy(settings: Settings, backing: Backing, *, fleet_id: str, host: str, po
     serve.start(proxy_location=location, http_options=HTTPOptions(host=host, port=port))
     name = settings.fleet.namespace
     app = gateway_application(
-        settings.gateway, GatewayFactory(stores, settings.fleet.namespace, settings.cache), CompressionFactory(stores)
+        settings.gateway,
+        GatewayFactory(stores, settings.fleet.namespace, settings.cache, models=_digest(backing.models)),
+        CompressionFactory(stores),
+        make_answers=_answers(settings),
+        answer_settings=settings.answers,
     )
     try:
         serve.run(app, name=name, route_prefix="/")
     except RuntimeError as error:
         raise NotReady(f"the gateway did not come up on Serve: {error}") from error
+
+
+def _answers(settings: Settings) -> AnswersFactory | None:
+    """Nobody pays for the answer cache where nobody wants it."""
+    if not settings.answers.enabled:
+        return None
+    return AnswersFactory(settings.answers, settings.home_dir)
+
+
+def _digest(models: Models) -> str:
+    """Of what stands behind the tiers, without keys."""
+    endpoints = {tier: (one.base_url, one.model) for tier, one in sorted(models.tiers.items())}
+    return hashlib.sha256(repr(endpoints).encode()).hexdigest()[:16]
 
 
 def undeploy(settings: Settings, *, end_serve: bool) -> None:
@@ -93,8 +113,14 @@ def reachable(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
 
 
-def _check_reach(backing: Backing) -> None:
+def _check_reach(backing: Backing, settings: Settings) -> None:
     addresses = _addresses()
+    if settings.answers.enabled and not settings.answers.url and len(addresses) > 1:
+        raise Conflict(
+            f"the embedded index of answers is in a folder of one machine, and this cluster has {len(addresses)}: set "
+            "OSSA_ANSWERS__URL to a Qdrant server that all nodes reach",
+            param="answers.url",
+        )
     if backing.embedded and len(addresses) > 1:
         raise Conflict(
             f"the embedded {' and '.join(backing.embedded)} serve one machine, and this cluster has {len(addresses)}: "

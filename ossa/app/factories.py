@@ -57,6 +57,7 @@ class GatewayFactory:
     stores: StoresFactory
     namespace: str
     cache: CacheSettings = field(default_factory=CacheSettings)
+    models: str = ""
 
     async def __call__(self) -> GatewayParts:
         fleet = FleetClient(self.namespace)
@@ -67,6 +68,7 @@ class GatewayFactory:
             link=ChannelLink(lambda: fleet.snapshot().channel_token),
             operator_tenant=TENANT,
             cache=self._cache(),
+            models=self.models,
             close=fleet.close,
         )
 

@@ -96,6 +96,9 @@ class TaskRequest(Value):
     metadata: dict[str, Any] = Field(default_factory=dict)
     timeout_s: float | None = Field(default=None, gt=0)
     vortex: bool | None = Field(default=None, description="shorten contents; None: as the manifest and settings say")
+    cache: Literal["off", "refresh"] | None = Field(
+        default=None, description="off: no earlier answer, and none is kept; refresh: none, and this one is kept"
+    )
 
 
 class NewTask(Value):
@@ -132,6 +135,17 @@ class Step(Value):
     at: datetime
 
 
+class Earlier(Value):
+    """An answer that was given before: to the same question, or to one that asks the same.
+
+    `similarity`: cosine of both questions; `age_s`: seconds since it was given.
+    """
+
+    kind: Literal["exact", "semantic"]
+    similarity: float
+    age_s: float
+
+
 class Outcome(Value):
     """How a task ended. `message` is the final assistant message of a succeeded one."""
 
@@ -144,6 +158,7 @@ class Outcome(Value):
     pool: str | None = None
     model: str | None = None
     tier: str | None = None
+    earlier: Earlier | None = None
 
 
 class Task(Value):

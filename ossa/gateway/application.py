@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
+from ossa.contracts.answers import Answers
 from ossa.contracts.cache import CacheStore
 from ossa.contracts.compression import Compressor
 from ossa.contracts.configuration import GatewaySettings
@@ -34,10 +35,12 @@ from ossa.gateway.api import (
     task_events,
     tasks,
 )
+from ossa.gateway.api import answers as answers_api
 from ossa.gateway.api.edge import Edge
 from ossa.gateway.api.fast_lane import Endpoint, FastLane
 from ossa.gateway.api.parts import ApiParts, ReadManifest
 from ossa.gateway.dispatcher import DRAIN_S, Dispatcher
+from ossa.gateway.earlier_answers import EarlierAnswers
 from ossa.gateway.manifests import read_manifest
 from ossa.gateway.metrics import GatewayMetrics
 from ossa.gateway.registry_metrics import RegistryMetrics
@@ -47,7 +50,20 @@ from ossa.tenancy.key_ring import KeyRing
 from ossa.vortex.exchange import TieredCache, TokenExchange
 from ossa.vortex.exchange.resolvers import standard_registry
 
-ROUTERS = (chat, models, tasks, task_events, orchestration, agents, pools, operations, compression, keys, health)
+ROUTERS = (
+    chat,
+    models,
+    tasks,
+    task_events,
+    orchestration,
+    agents,
+    pools,
+    operations,
+    compression,
+    answers_api,
+    keys,
+    health,
+)
 """`orchestration` before `agents`: `/api/v1/agents/spawn-pool` must not be taken for an agent's id."""
 
 
@@ -61,6 +77,8 @@ def create_app(
     operator_tenant: str = "default",
     compressor: Compressor | None = None,
     cache: CacheStore | None = None,
+    answers: Answers | None = None,
+    models: str = "",
     replica: str = "gateway",
     clock: Callable[[], float] = time.monotonic,
     rng: random.Random | None = None,
@@ -75,6 +93,8 @@ def create_app(
         compressor: answers `/api/v1/compress` and shortens contents of turns; None: those routes are not ready, and
             turns send all contents whole.
         cache: values of the token exchange that replicas share; None: each has its own.
+        answers: answers that were given before; None: every question goes to an agent.
+        models: what stands behind the tiers, as a digest.
         replica: begins the owner ids of this process, and is a label of its metrics.
         clock: monotonic seconds.
         drain_s: at shutdown, how long running tasks may take to end before they are handed over.
@@ -95,6 +115,7 @@ def create_app(
             settings=settings,
             metrics=metrics,
             help=TurnHelp(metered, exchange),
+            earlier=EarlierAnswers(answers, metrics.vortex, models=models) if answers is not None else None,
             name=replica,
             clock=clock,
             rng=rng,
@@ -110,6 +131,7 @@ def create_app(
             operator_tenant=operator_tenant,
             version=package_version(),
             compressor=metered,
+            answers=answers,
         )
 
     @asynccontextmanager

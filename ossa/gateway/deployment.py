@@ -1,4 +1,4 @@
-"""The gateway on Ray Serve. Besides `vortex_deployment` the only file of the gateway that knows Ray."""
+"""The gateway on Ray Serve. With its neighbours of that name the only files of the gateway that know Ray."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from ossa.contracts.cache import CacheStore
-from ossa.contracts.configuration import GatewaySettings
+from ossa.contracts.configuration import AnswerSettings, GatewaySettings
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.fleet import FleetPort
 from ossa.contracts.stores import Stores
 from ossa.contracts.turn import AgentLink
+from ossa.gateway.answers_deployment import MakeAnswers, RemoteAnswers, answers_application
 from ossa.gateway.api.parts import ApiParts
 from ossa.gateway.application import create_app
 from ossa.gateway.vortex_deployment import MakeService, RemoteCompressor, vortex_application
@@ -36,6 +37,7 @@ TOLERATED_S = 60.0
 class GatewayParts:
     """What a replica is built from; made in the replica's own process, on its event loop.
 
+    `models` says what stands behind the tiers.
     `close` is called at the replica's end, after the dispatcher, the link and the stores.
     """
 
@@ -44,6 +46,7 @@ class GatewayParts:
     link: AgentLink
     operator_tenant: str = "default"
     cache: CacheStore | None = None
+    models: str = ""
     close: Callable[[], Awaitable[None]] | None = None
 
 
@@ -55,11 +58,19 @@ class Gateway:
     """One replica: an API, a dispatcher, and the leases of what it accepted."""
 
     async def __init__(  # type: ignore[misc]
-        self, settings: GatewaySettings, make_parts: MakeParts, vortex: DeploymentHandle[Any]
+        self,
+        settings: GatewaySettings,
+        make_parts: MakeParts,
+        vortex: DeploymentHandle[Any],
+        answers: DeploymentHandle[Any] | None = None,
+        answer_settings: AnswerSettings | None = None,
     ) -> None:
         self._gateway_parts = await make_parts()
         self._gateway_settings = settings
         self._gateway_compressor = RemoteCompressor(vortex)
+        self._gateway_answers = (
+            RemoteAnswers(answers, answer_settings) if answers is not None and answer_settings is not None else None
+        )
         self._gateway_app: FastAPI | None = None
         self._unwell_since: float | None = None
 
@@ -72,6 +83,8 @@ class Gateway:
             link=parts.link,
             operator_tenant=parts.operator_tenant,
             cache=parts.cache,
+            answers=self._gateway_answers,
+            models=parts.models,
             compressor=self._gateway_compressor,
             replica=f"gateway-{os.getpid()}",
             drain_s=DRAIN_S,
@@ -105,10 +118,19 @@ class Gateway:
 
 
 def gateway_application(
-    settings: GatewaySettings, make_parts: MakeParts, make_compression: MakeService
+    settings: GatewaySettings,
+    make_parts: MakeParts,
+    make_compression: MakeService,
+    *,
+    make_answers: MakeAnswers | None = None,
+    answer_settings: AnswerSettings | None = None,
 ) -> serve.Application:
-    """The Serve application. The makers are pickled: let them hold settings, not connections."""
+    """The Serve application. The makers are pickled: let them hold settings, not connections.
+
+    Without `make_answers` there is no answer cache.
+    """
     vortex = vortex_application(make_compression, replicas=settings.vortex_replicas)
+    answers = answers_application(make_answers) if make_answers is not None else None
     options: dict[str, Any] = {
         "name": DEPLOYMENT,
         "num_replicas": settings.replicas,
@@ -122,4 +144,4 @@ def gateway_application(
         # One line a request costs more than routing does; metrics count requests, and errors are logged with their id.
         "logging_config": {"enable_access_log": False},
     }
-    return serve.deployment(**options)(Gateway).bind(settings, make_parts, vortex)
+    return serve.deployment(**options)(Gateway).bind(settings, make_parts, vortex, answers, answer_settings)

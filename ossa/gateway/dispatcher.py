@@ -18,6 +18,7 @@ from ossa.contracts.turn import AgentLink
 from ossa.gateway.daily_usage import DailyUsage
 from ossa.gateway.desk import Desk, Seat, Wish
 from ossa.gateway.durable import DurableJournal
+from ossa.gateway.earlier_answers import EarlierAnswers
 from ossa.gateway.lease import Lease, Leases
 from ossa.gateway.listener import Listener
 from ossa.gateway.metrics import GatewayMetrics
@@ -56,6 +57,7 @@ class Dispatcher:
 
     Args:
         help: what turns may ask for.
+        earlier: answers that were given before.
         name: names the replica in owner ids; a random part is added.
         clock: monotonic seconds.
     """
@@ -69,6 +71,7 @@ class Dispatcher:
         settings: GatewaySettings,
         metrics: GatewayMetrics,
         help: TurnHelp | None = None,
+        earlier: EarlierAnswers | None = None,
         name: str = "gateway",
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -99,6 +102,7 @@ class Dispatcher:
             clock=clock,
             report_lost=self._report_lost,
             help=help or TurnHelp(),
+            earlier=earlier,
         )
         self._runs: dict[str, TaskRun] = {}
         self._admitted = 0

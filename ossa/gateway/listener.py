@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from ossa.contracts.fleet import AgentInfo
-from ossa.contracts.task import Outcome, Step
+from ossa.contracts.task import Earlier, Outcome, Step
 from ossa.gateway.streamed_text import Diverged, StreamedText
 
 
@@ -19,8 +19,13 @@ class Listener:
     def __init__(self) -> None:
         self.pieces: asyncio.Queue[str | None] = asyncio.Queue()
         self.agent: AgentInfo | None = None
+        self.earlier: Earlier | None = None
         self.diverged = False
         self._text = StreamedText()
+
+    def given(self, earlier: Earlier) -> None:
+        """The answer was given before."""
+        self.earlier = earlier
 
     def started(self, agent: AgentInfo) -> None:
         """An agent begins, or begins again after another one was lost."""

@@ -17,6 +17,7 @@ from ossa.contracts.turn import AgentLink, TurnResult
 from ossa.gateway.daily_usage import DailyUsage
 from ossa.gateway.desk import LOOK_AGAIN_S, Desk, Seat, Wish
 from ossa.gateway.durable import DurableJournal
+from ossa.gateway.earlier_answers import EarlierAnswers
 from ossa.gateway.lease import Lease
 from ossa.gateway.listener import Listener
 from ossa.gateway.metrics import GatewayMetrics
@@ -50,6 +51,7 @@ class RunParts:
     clock: Callable[[], float]
     report_lost: Callable[[AgentInfo, str], None]
     help: TurnHelp = field(default_factory=TurnHelp)
+    earlier: EarlierAnswers | None = None
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ class TaskRun:
         while True:
             agent = await self._take_seat()
             try:
-                return await self._turn(agent)
+                return await self._given_earlier(agent) or await self._turn(agent)
             except FleetBusy:
                 self._busy.add(agent.incarnation)
             except AgentLost as error:
@@ -239,6 +241,20 @@ class TaskRun:
         raise error
 
     # Turns
+
+    async def _given_earlier(self, agent: AgentInfo) -> TurnResult | None:
+        """An answer to the same question, where the tenant wants those; not for a turn that has begun."""
+        if self._parts.earlier is None or self._steps:
+            return None
+        outcome = await self._parts.earlier.look_up(self.task, agent)
+        if outcome is None:
+            return None
+        self._agent = agent
+        if self.listener is not None:
+            self.listener.started(agent)
+            if outcome.earlier is not None:
+                self.listener.given(outcome.earlier)
+        return TurnResult(outcome=outcome)
 
     async def _turn(self, agent: AgentInfo) -> TurnResult:
         parts = self._parts
@@ -338,6 +354,8 @@ class TaskRun:
         for subject in subjects:
             self._parts.daily.spent(subject, outcome.usage)
         self._parts.metrics.ended(outcome)
+        if self._parts.earlier is not None and self._agent is not None:
+            self._parts.earlier.keep(self.task, self._agent, outcome, [*self._steps, *steps])
         return outcome
 
     def _completed(self, outcome: Outcome, steps: Sequence[Step]) -> Outcome:

@@ -32,6 +32,12 @@ class VortexMetrics:
             "ossa_vortex_seconds", "Until the answer was there", ("call",), buckets=SECONDS_BUCKETS, registry=r
         )
         self.fetched = Counter("ossa_vortex_originals_total", "Originals asked for", ("outcome",), registry=r)
+        self.answers = Counter(
+            "ossa_vortex_answers_total", "Look-ups of earlier answers, and what was kept", ("outcome",), registry=r
+        )
+        self.answers_saved = Counter(
+            "ossa_vortex_answers_saved_usd_total", "What served answers cost when they were given first", registry=r
+        )
         self.saved = Counter(
             "ossa_vortex_saved_tokens_total", "Prompt tokens that turns did not send", ("pool",), registry=r
         )

@@ -30,7 +30,9 @@ def effects(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def fleet(upstream: ScriptedProcess, effects: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BenchFleet]:
     home = str(tmp_path_factory.mktemp("home"))
-    with BenchFleet(home, upstream, agents=5, fleet={"tool_modules": ("benchmarks.effects",)}) as fleet:
+    tools = {"tool_modules": ("benchmarks.effects",)}
+    answers = {"enabled": True, "tenants": ("again",), "deadline_s": 5}
+    with BenchFleet(home, upstream, agents=5, fleet=tools, answers=answers) as fleet:
         add_tool_everywhere(fleet)
         fleet.deploy()
         yield fleet

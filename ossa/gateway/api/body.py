@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import Depends
@@ -77,6 +77,19 @@ def wants_vortex(request: Request) -> bool | None:
     if found is None:
         raise InvalidRequest("x-ossa-vortex must be on or off.", param="x-ossa-vortex")
     return found
+
+
+def wants_cache(request: Request) -> Literal["off", "refresh"] | None:
+    """The header `x-ossa-cache`. Raises `InvalidRequest`."""
+    said = request.headers.get("x-ossa-cache")
+    if said is None:
+        return None
+    found = said.strip().lower()
+    if found == "off":
+        return "off"
+    if found == "refresh":
+        return "refresh"
+    raise InvalidRequest("x-ossa-cache must be off or refresh.", param="x-ossa-cache")
 
 
 def _refuse_nul(value: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from ossa.contracts.errors import OssaError
 from ossa.contracts.task import NewTask, TaskStatus
 from ossa.gateway.api.answer import json_answer
 from ossa.gateway.api.awaited import wait_for_outcome
-from ossa.gateway.api.body import idempotency_key, json_body, wants_vortex
+from ossa.gateway.api.body import idempotency_key, json_body, wants_cache, wants_vortex
 from ossa.gateway.api.caller import authenticate
 from ossa.gateway.api.chat_order import ChatOrder, read_chat_order
 from ossa.gateway.api.chat_stream import stream_chat
@@ -49,7 +49,7 @@ async def chat_completions(request: Request) -> Response:
     parts = parts_of(request)
     principal = await authenticate(request, Scope.CHAT)
     body = await json_body(request)
-    order = read_chat_order(body, parts.settings, vortex=wants_vortex(request))
+    order = read_chat_order(body, parts.settings, vortex=wants_vortex(request), cache=wants_cache(request))
     key = idempotency_key(request)
     new = NewTask.model_construct(
         id=new_task_id(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import InvalidRequest
@@ -25,7 +25,13 @@ class ChatOrder:
     include_usage: bool
 
 
-def read_chat_order(body: dict[str, Any], settings: GatewaySettings, *, vortex: bool | None = None) -> ChatOrder:
+def read_chat_order(
+    body: dict[str, Any],
+    settings: GatewaySettings,
+    *,
+    vortex: bool | None = None,
+    cache: Literal["off", "refresh"] | None = None,
+) -> ChatOrder:
     """Raises `InvalidRequest`, `NotFound`, each with `param`."""
     target = read_target(body.get("model"))
     messages = read_messages(body.get("messages"), at_most=settings.max_messages)
@@ -42,6 +48,7 @@ def read_chat_order(body: dict[str, Any], settings: GatewaySettings, *, vortex: 
         metadata=_object(body, "metadata"),
         timeout_s=read_timeout(body.get("timeout_s")),
         vortex=vortex,
+        cache=cache,
     )
     include_usage = _flag(options, "include_usage", path="stream_options.include_usage")
     return ChatOrder(model=body["model"], request=request, stream=stream, include_usage=include_usage)

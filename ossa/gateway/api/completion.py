@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from ossa.contracts.fleet import AgentInfo
-from ossa.contracts.task import Outcome, Usage
+from ossa.contracts.task import Earlier, Outcome, Usage
 
 
 def completion_id(task_id: str) -> str:
@@ -50,15 +50,27 @@ def outcome_headers(task_id: str, outcome: Outcome) -> dict[str, str]:
         "x-ossa-cost-usd": f"{usage.cost_usd:.8f}",
         "x-ossa-tokens-saved": str(usage.saved_tokens),
     }
+    headers.update(earlier_headers(outcome.earlier))
     for name, value in (("agent", outcome.agent_id), ("pool", outcome.pool), ("model", outcome.model)):
         if value:
             headers[f"x-ossa-{name}"] = header_value(value)
     return headers
 
 
-def agent_headers(task_id: str, agent: AgentInfo | None) -> dict[str, str]:
+def earlier_headers(earlier: Earlier | None) -> dict[str, str]:
+    """Of an answer that was given before."""
+    if earlier is None:
+        return {}
+    return {
+        "x-ossa-cache": earlier.kind,
+        "x-ossa-cache-similarity": f"{earlier.similarity:.4f}",
+        "x-ossa-cache-age": f"{earlier.age_s:.0f}",
+    }
+
+
+def agent_headers(task_id: str, agent: AgentInfo | None, earlier: Earlier | None = None) -> dict[str, str]:
     """Of a task that streams still: what it will cost is not known yet."""
-    headers = {"x-ossa-task-id": task_id}
+    headers = {"x-ossa-task-id": task_id, **earlier_headers(earlier)}
     if agent is not None:
         headers["x-ossa-agent"] = header_value(agent.agent_id)
         headers["x-ossa-pool"] = header_value(agent.pool)

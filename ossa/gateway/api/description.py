@@ -54,6 +54,9 @@ _CHAT = {
     "x-ossa-pool": {"description": "its pool", **_TEXT},
     "x-ossa-model": {"description": "the model that answered; not in a stream's headers", **_TEXT},
     "x-ossa-cost-usd": {"description": "what it cost; not in a stream's headers", **_TEXT},
+    "x-ossa-cache": {"description": "`exact` or `semantic`: the answer was given before", **_TEXT},
+    "x-ossa-cache-age": {"description": "seconds since it was given", **_TEXT},
+    "x-ossa-cache-similarity": {"description": "cosine of both questions", **_TEXT},
     "x-ossa-tokens-saved": {"description": "prompt tokens that were not sent; not in a stream's headers", **_TEXT},
 }
 _HEADERS: dict[str, dict[str, Any]] = {"": {}, "chat": _CHAT, "location": _LOCATION}
@@ -63,6 +66,13 @@ _IDEMPOTENCY_KEY = {
     "required": False,
     "description": "The same key with the same body gives the same task; with another body 409.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
+_CACHE = {
+    "name": "x-ossa-cache",
+    "in": "header",
+    "required": False,
+    "description": "Where earlier answers are served: `off` for none, `refresh` for a new one that is kept.",
+    "schema": {"type": "string", "enum": ["off", "refresh"]},
 }
 _VORTEX = {
     "name": "x-ossa-vortex",
@@ -102,7 +112,7 @@ def describe(
         schema = {"$ref": f"#/components/schemas/{body}"}
         extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     if idempotent:
-        extra["parameters"] = [_IDEMPOTENCY_KEY, _VORTEX]
+        extra["parameters"] = [_IDEMPOTENCY_KEY, _VORTEX, _CACHE]
     return {
         "summary": summary,
         "description": description,

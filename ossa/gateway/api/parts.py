@@ -12,6 +12,7 @@ from typing import Any
 from starlette.requests import Request
 
 from ossa.contracts.agent_spec import AgentSpec
+from ossa.contracts.answers import Answers
 from ossa.contracts.compression import Compressor
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.fleet import FleetPort
@@ -37,6 +38,7 @@ class ApiParts:
     operator_tenant: str
     version: str
     compressor: Compressor | None = None
+    answers: Answers | None = None
     started_at: float = field(default_factory=time.time)
     spawning: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     """By tenant: its own agents are counted and added to one at a time."""

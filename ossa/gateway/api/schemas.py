@@ -316,6 +316,12 @@ class DecompressedView(BaseModel):
     content: str
 
 
+class ForgottenView(BaseModel):
+    """How many answers were dropped."""
+
+    forgotten: int
+
+
 class KeyBody(Closed):
     """A new key. `tenant` other than one's own is for the operator's admins."""
 

@@ -12,7 +12,7 @@ from ossa.contracts.access import Scope
 from ossa.contracts.errors import InvalidRequest, NotFound
 from ossa.contracts.task import NewTask, TaskRequest, TaskStatus
 from ossa.gateway.api.answer import json_answer
-from ossa.gateway.api.body import JsonBody, idempotency_key, wants_vortex
+from ossa.gateway.api.body import JsonBody, idempotency_key, wants_cache, wants_vortex
 from ossa.gateway.api.caller import TasksCaller
 from ossa.gateway.api.chat import body_digest
 from ossa.gateway.api.description import describe
@@ -48,7 +48,7 @@ async def create_task(request: Request, caller: TasksCaller, body: JsonBody) -> 
     new = NewTask(
         id=new_task_id(),
         tenant=caller.tenant,
-        request=_task_request(order, parts.settings.max_messages, wants_vortex(request)),
+        request=_task_request(order, parts.settings.max_messages, request),
         idempotency_key=key,
         body_sha256=body_digest("task", body) if key is not None else "",
     )
@@ -109,7 +109,7 @@ def check_task_id(task_id: str) -> None:
         raise NotFound(f"There is no task {task_id[:64]!r}.", param="task_id")
 
 
-def _task_request(order: TaskBody, max_messages: int, vortex: bool | None) -> TaskRequest:
+def _task_request(order: TaskBody, max_messages: int, request: Request) -> TaskRequest:
     if (order.messages is None) == (order.input is None):
         raise InvalidRequest("Give either messages or input.", param="messages")
     found: list[dict[str, Any]] = order.messages or [{"role": "user", "content": order.input}]
@@ -120,5 +120,6 @@ def _task_request(order: TaskBody, max_messages: int, vortex: bool | None) -> Ta
         parameters=order.parameters,
         metadata=order.metadata,
         timeout_s=order.timeout_s,
-        vortex=vortex,
+        vortex=wants_vortex(request),
+        cache=wants_cache(request),
     )

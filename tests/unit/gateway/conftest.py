@@ -14,6 +14,7 @@ import openai
 import pytest
 
 from ossa.contracts.access import Scope
+from ossa.contracts.answers import Answers
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.task import Task
 from ossa.gateway.application import create_app
@@ -93,9 +94,10 @@ async def open_rig() -> AsyncIterator[OpenRig]:
             fleet: FakeFleet | None = None,
             link: FakeLink | None = None,
             drain_s: float = 0.2,
+            answers: Answers | None = None,
             **settings: Any,
         ) -> Rig:
-            return await stack.enter_async_context(_rig(stores, fleet, link, drain_s, settings))
+            return await stack.enter_async_context(_rig(stores, fleet, link, drain_s, answers, settings))
 
         yield opened
 
@@ -106,13 +108,14 @@ async def _rig(
     fleet: FakeFleet | None,
     link: FakeLink | None,
     drain_s: float,
+    answers: Answers | None,
     settings: dict[str, Any],
 ) -> AsyncIterator[Rig]:
     stores = stores or MemoryStores()
     fleet = fleet or FakeFleet.of({"intelligence": 2, "security": 2}, store=stores.fleet)
     link = link or FakeLink()
     chosen = GatewaySettings(
-        **{"claim_interval_s": 0.02, "lease_renew_s": 0.05, "lease_ttl_s": 1.0, "busy_wait_s": 0.1, **settings}
+        **{"claim_interval_s": 0.02, "lease_renew_s": 0.05, "lease_ttl_s": 5.0, "busy_wait_s": 0.1, **settings}
     )
     app = create_app(
         settings=chosen,
@@ -120,6 +123,7 @@ async def _rig(
         fleet=fleet,
         link=link,
         compressor=CompressionService(stores.originals),
+        answers=answers,
         rng=random.Random(1),
         drain_s=drain_s,
     )

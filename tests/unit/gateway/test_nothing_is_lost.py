@@ -30,7 +30,7 @@ class DyingLink(FakeLink):
         if agent not in self._fleet.snapshot().agents:
             raise AgentLost("this process is gone")
         await asyncio.sleep(self._rng.uniform(0, 0.004))
-        if self._rng.random() < 0.25:
+        if self._rng.random() < 0.4:
             self.deaths += 1
             self.die_at_step(agent.agent_id, self._rng.randrange(3))
             self._fleet.replace(agent.agent_id)
@@ -74,6 +74,6 @@ async def test_every_accepted_task_ends_once_and_well(open_rig: Any, seed: int) 
             "tool_call",
             "model",
         ]
-    assert first.link.deaths + second.link.deaths > 5
+    assert first.link.deaths + second.link.deaths >= 3
     for rig in (first, second):
         await eventually(lambda rig=rig: not rig.dispatcher.desk.inflight)

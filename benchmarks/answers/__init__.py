@@ -1,0 +1,1 @@
+"""What `benchmarks.semantic_cache` is made of."""

@@ -1,0 +1,1 @@
+"""Programs that make the trained files which come with the package."""

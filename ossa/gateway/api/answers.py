@@ -1,0 +1,43 @@
+"""`/api/v1/answers`: answers that are kept to be given again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ossa.contracts.access import Scope
+from ossa.contracts.errors import NotReady
+from ossa.gateway.api.answer import json_answer
+from ossa.gateway.api.caller import Admin
+from ossa.gateway.api.description import describe
+from ossa.gateway.api.parts import parts_of
+from ossa.gateway.api.schemas import ForgottenView
+
+router = APIRouter(tags=["Answers"])
+
+NAME = Query(min_length=1, max_length=256)
+
+
+@router.delete(
+    "/api/v1/answers",
+    **describe(
+        "Forget kept answers",
+        "All of the tenant's, or those of an agent (its manifest's name), or those that rest on a document.",
+        scope=Scope.ADMIN,
+        answer=ForgottenView,
+    ),
+)
+async def forget_answers(
+    request: Request,
+    caller: Admin,
+    agent: Annotated[str | None, NAME] = None,
+    document: Annotated[str | None, NAME] = None,
+) -> Response:
+    answers = parts_of(request).answers
+    if answers is None:
+        raise NotReady("this gateway keeps no answers: set OSSA_ANSWERS__ENABLED and OSSA_ANSWERS__TENANTS")
+    count = await answers.forget(caller.tenant, agent=agent, document=document)
+    return json_answer(ForgottenView(forgotten=count))

@@ -1,0 +1,186 @@
+"""Looking answers up, keeping, forgetting and sweeping them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from time import perf_counter, time
+
+from ossa.contracts.answers import AnswerCounters, Answered, Asked, Hit, Refusal
+from ossa.contracts.configuration import AnswerSettings
+from ossa.contracts.errors import OssaError
+from ossa.contracts.vectors import Below, Found, VectorIndex, Where
+from ossa.vortex.answers.admission import refusal
+from ossa.vortex.answers.entry import Entry, entry_of, id_of, key_of, normalised, place_of, point_of
+from ossa.vortex.answers.second_check import MAX_CHARS, likelihood
+
+log = logging.getLogger(__name__)
+
+Vectorise = Callable[[str], Sequence[float]]
+
+CANDIDATES = 8
+KEEP_S = 5.0
+"""Keeping is off the request's path, and may take so long."""
+
+SPARE = 0.05
+"""What is dropped beyond the oldest when a tenant is full, so that not every answer kept drops another."""
+
+
+class AnswerCache:
+    """`ossa.contracts.answers.Answers` over an index of vectors, for one event loop.
+
+    Args:
+        vectorise: a question's vector, of length 1; of length 0 for a text without words.
+        now: Unix seconds.
+    """
+
+    def __init__(
+        self, index: VectorIndex, settings: AnswerSettings, *, vectorise: Vectorise, now: Callable[[], float] = time
+    ) -> None:
+        self.counters = AnswerCounters()
+        self._index = index
+        self._settings = settings
+        self._vectorise = vectorise
+        self._now = now
+        self._kept: dict[str, int] = {}
+
+    async def look_up(self, asked: Asked) -> Hit | None:
+        if not self._settings.take(asked.tenant, asked.agent) or not asked.question.strip():
+            return None
+        began = perf_counter()
+        hit: Hit | None = None
+        try:
+            async with asyncio.timeout(self._settings.deadline_s):
+                hit = await self._exact(asked) or await self._semantic(asked)
+        except (OssaError, TimeoutError) as error:
+            self._failed("answer_look_up_failed", error)
+        except Exception:
+            self.counters.failures += 1
+            log.exception("answer_look_up_failed")
+        self._count(hit, (perf_counter() - began) * 1000)
+        return hit
+
+    async def keep(self, asked: Asked, answered: Answered) -> Refusal | None:
+        reason = refusal(asked, answered, self._settings)
+        if reason is None:
+            try:
+                async with asyncio.timeout(KEEP_S):
+                    await self._keep(asked, answered)
+            except (OssaError, TimeoutError) as error:
+                self._failed("answer_not_kept", error)
+                reason = "unavailable"
+            except Exception:
+                self.counters.failures += 1
+                log.exception("answer_not_kept")
+                reason = "unavailable"
+        if reason is None:
+            self.counters.stored += 1
+        else:
+            self.counters.not_stored[reason] += 1
+        return reason
+
+    async def forget(self, tenant: str, *, agent: str | None = None, document: str | None = None) -> int:
+        where = {"tenant": key_of(tenant)}
+        if agent is not None:
+            where["agent"] = key_of(agent)
+        if document is not None:
+            where["documents"] = key_of(document)
+        count = await self._index.count(where)
+        await self._index.delete_where(where)
+        self._kept.pop(where["tenant"], None)
+        self.counters.forgotten += count
+        return count
+
+    async def sweep(self) -> int:
+        """Drop what is too old to be served. Returns how many. Raises `StoreUnavailable`."""
+        old = Below(field="expires_at", value=self._now())
+        count = await self._index.count({}, below=old)
+        if count:
+            await self._index.delete_where({}, below=old)
+            self._kept.clear()
+        self.counters.swept += count
+        return count
+
+    async def _exact(self, asked: Asked) -> Hit | None:
+        for found in await self._index.fetch([id_of(asked)]):
+            entry = entry_of(found, asked, now=self._now())
+            if entry is not None and normalised(entry.question) == normalised(asked.question):
+                return self._hit("exact", entry, 1.0, 1.0)
+        return None
+
+    async def _semantic(self, asked: Asked) -> Hit | None:
+        vector = self._vector(asked.question)
+        if vector is None or self._settings.threshold >= 1 or len(asked.question) > MAX_CHARS:
+            return None
+        near = await self._index.search(
+            vector, where=place_of(asked), limit=CANDIDATES, least_score=self._settings.threshold
+        )
+        return self._best(asked, near)
+
+    def _best(self, asked: Asked, near: Sequence[Found]) -> Hit | None:
+        """The likeliest of those that the second check lets pass."""
+        best: Hit | None = None
+        alive = [(entry, one.score) for one in near if (entry := entry_of(one, asked, now=self._now())) is not None]
+        for entry, cosine in alive:
+            found = likelihood(asked.question, entry.question, cosine)
+            if found >= self._settings.likelihood and (best is None or found > best.likelihood):
+                best = self._hit("semantic", entry, cosine, found)
+        self.counters.refused_by_check += bool(alive and best is None)
+        return best
+
+    def _hit(self, kind: str, entry: Entry, similarity: float, likely: float) -> Hit:
+        now = self._now()
+        return Hit(
+            kind="exact" if kind == "exact" else "semantic",
+            answer=entry.answer,
+            question=entry.question,
+            similarity=min(1.0, round(similarity, 4)),
+            likelihood=round(likely, 4),
+            age_s=max(0.0, now - entry.kept_at),
+            expires_in_s=entry.expires_at - now,
+        )
+
+    async def _keep(self, asked: Asked, answered: Answered) -> None:
+        vector = self._vector(asked.question) or _nowhere(len(self._vectorise("nowhere")))
+        lifetime_s = self._settings.lifetime_s
+        await self._index.upsert([point_of(asked, answered, vector, now=self._now(), lifetime_s=lifetime_s)])
+        await self._make_room({"tenant": key_of(asked.tenant)})
+
+    async def _make_room(self, where: Where) -> None:
+        """Counts in the engine only when the tenant may be full."""
+        tenant = str(where["tenant"])
+        bound = self._settings.max_entries_per_tenant
+        kept = self._kept.get(tenant, bound) + 1
+        if kept > bound:
+            kept = await self._index.count(where)
+        if kept > bound:
+            surplus = kept - bound + int(bound * SPARE)
+            oldest = await self._index.oldest(where, by="kept_at", limit=surplus)
+            await self._index.delete([one.id for one in oldest])
+            self.counters.evicted += len(oldest)
+            kept -= len(oldest)
+        self._kept[tenant] = kept
+
+    def _vector(self, question: str) -> tuple[float, ...] | None:
+        found = tuple(float(value) for value in self._vectorise(question[:MAX_CHARS]))
+        return found if any(found) else None
+
+    def _failed(self, event: str, error: Exception) -> None:
+        self.counters.failures += 1
+        log.warning(event, extra={"reason": str(error)[:200] or type(error).__name__})
+
+    def _count(self, hit: Hit | None, took_ms: float) -> None:
+        self.counters.look_ups += 1
+        self.counters.look_up_ms += took_ms
+        if hit is None:
+            self.counters.misses += 1
+        elif hit.kind == "exact":
+            self.counters.exact_hits += 1
+        else:
+            self.counters.semantic_hits += 1
+
+
+def _nowhere(dimensions: int) -> tuple[float, ...]:
+    """For a question without words, which is found exactly or not at all."""
+    return (1.0, *([0.0] * (dimensions - 1)))

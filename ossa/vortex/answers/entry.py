@@ -1,0 +1,88 @@
+"""How an answer lies in the index."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from ossa.contracts.answers import Answered, Asked, KeptAnswer
+from ossa.contracts.value import Value
+from ossa.contracts.vectors import Found, Point, VectorSchema, Where
+from ossa.vortex.vectors import DIMENSIONS
+
+SCHEMA = VectorSchema(
+    name="ossa_answers",
+    dimensions=DIMENSIONS,
+    keywords=("tenant", "agent", "room", "documents"),
+    numbers=("kept_at", "expires_at"),
+)
+
+
+class Entry(Value):
+    """`room` is a digest of tenant, agent and scope: answers of two rooms never meet. Times are Unix seconds."""
+
+    tenant: str
+    agent: str
+    room: str
+    question: str
+    documents: tuple[str, ...] = ()
+    kept_at: float
+    expires_at: float
+    answer: KeptAnswer
+
+
+def normalised(question: str) -> str:
+    """White space is how a question is typed, not what it asks."""
+    return " ".join(question.split())
+
+
+def room_of(asked: Asked) -> str:
+    return _digest("room", asked.tenant, asked.agent, asked.scope).hex()
+
+
+def id_of(asked: Asked) -> str:
+    """One entry a question and room."""
+    name = _digest("entry", asked.tenant, asked.agent, asked.scope, normalised(asked.question))
+    return str(UUID(bytes=name[:16]))
+
+
+def place_of(asked: Asked) -> Where:
+    """The tenant beside the room, which names it already: two locks on one door."""
+    return {"tenant": key_of(asked.tenant), "room": room_of(asked)}
+
+
+def key_of(name: str) -> str:
+    """Names of tenants, agents and documents as digests: any text, bounded, told to no log of the engine's."""
+    return _digest("name", name).hex()[:32]
+
+
+def point_of(asked: Asked, answered: Answered, vector: tuple[float, ...], *, now: float, lifetime_s: float) -> Point:
+    entry = Entry(
+        tenant=key_of(asked.tenant),
+        agent=key_of(asked.agent),
+        room=room_of(asked),
+        question=asked.question,
+        documents=tuple(key_of(name) for name in answered.documents),
+        kept_at=now,
+        expires_at=now + lifetime_s,
+        answer=answered.answer,
+    )
+    return Point(id=id_of(asked), vector=vector, payload=entry.model_dump(mode="json"))
+
+
+def entry_of(found: Found, asked: Asked, *, now: float) -> Entry | None:
+    """None for what may not be served: another's, too old, or not written by this version."""
+    try:
+        entry = Entry.model_validate(found.payload)
+    except ValidationError:
+        return None
+    ours = entry.tenant == key_of(asked.tenant) and entry.room == room_of(asked)
+    return entry if ours and now < entry.expires_at else None
+
+
+def _digest(*parts: str) -> bytes:
+    """Of the parts as JSON, so that no two lists of parts read alike."""
+    return hashlib.sha256(json.dumps(parts).encode()).digest()

@@ -1,0 +1,138 @@
+"""An answer that was given before is given again, says so, and is a task like any other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from ossa.contracts.answers import Answered, Asked, Hit
+from ossa.contracts.configuration import AnswerSettings
+from ossa.contracts.task import TaskStatus
+from ossa.gateway.fakes import eventually
+from ossa.stores.memory.vectors import MemoryVectors
+from ossa.vortex.answers.entry import SCHEMA
+from ossa.vortex.answers.service import AnswerService
+from ossa.vortex.vectors import word_vectors
+
+
+@pytest.fixture
+async def answers() -> AsyncIterator[AnswerService]:
+    settings = AnswerSettings(enabled=True, tenants=("default",), deadline_s=5)
+    service = AnswerService(MemoryVectors(SCHEMA), settings, vectorise=vector_of)
+    await service.start()
+    yield service
+    await service.stop()
+
+
+def vector_of(text: str) -> list[float]:
+    found: list[float] = word_vectors().of_question(text).tolist()
+    return found
+
+
+async def kept(answers: AnswerService, count: int = 1) -> None:
+    await eventually(lambda: answers.counters().stored == count)
+
+
+async def test_the_same_question_is_answered_without_an_agent(open_rig: Any, answers: AnswerService) -> None:
+    rig = await open_rig(answers=answers)
+    first = await rig.ask("What is a placement group?", model="pool/security")
+    assert "x-ossa-cache" not in first.headers
+    await kept(answers)
+    hit = await rig.ask("What is a  placement group?", model="pool/security")
+    assert hit.headers["x-ossa-cache"] == "exact"
+    assert hit.headers["x-ossa-cache-similarity"] == "1.0000"
+    assert float(hit.headers["x-ossa-cache-age"]) >= 0
+    assert hit.json()["choices"] == first.json()["choices"]
+    assert hit.json()["usage"]["total_tokens"] == 0
+    task = await rig.task(hit.headers["x-ossa-task-id"])
+    assert task.status is TaskStatus.SUCCEEDED
+    assert task.outcome is not None and task.outcome.earlier is not None
+    text = (await rig.call("GET", "/metrics")).text
+    assert 'ossa_vortex_answers_total{outcome="exact"' in text
+
+
+async def test_a_stream_is_given_it_too(open_rig: Any, answers: AnswerService) -> None:
+    rig = await open_rig(answers=answers)
+    await rig.ask("What is a lease?")
+    await kept(answers)
+    turns = len(rig.link.turns)
+    streamed = await rig.ask("What is a lease?", stream=True)
+    assert streamed.headers["x-ossa-cache"] == "exact"
+    assert rig.link.answer.split()[0] in streamed.text
+    assert streamed.text.endswith("data: [DONE]\n\n")
+    assert len(rig.link.turns) == turns
+
+
+@pytest.mark.parametrize("changed", ["parameters", "history", "system"])
+async def test_another_context_is_another_question(open_rig: Any, answers: AnswerService, changed: str) -> None:
+    rig = await open_rig(answers=answers)
+    messages = [{"role": "user", "content": "What is a lease?"}]
+    await rig.ask(messages=messages)
+    await kept(answers)
+    body: dict[str, Any] = {"messages": messages}
+    if changed == "parameters":
+        body["temperature"] = 0.2
+    if changed == "history":
+        body["messages"] = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}, *messages]
+    if changed == "system":
+        body["messages"] = [{"role": "system", "content": "Be a lawyer."}, *messages]
+    assert "x-ossa-cache" not in (await rig.ask(**body)).headers
+
+
+async def test_tenants_share_nothing(open_rig: Any, answers: AnswerService) -> None:
+    rig = await open_rig(answers=answers)
+    await rig.ask("What is a lease?")
+    await kept(answers)
+    other = await rig.ask("What is a lease?", headers=await rig.key("acme"))
+    assert other.status_code == 200
+    assert "x-ossa-cache" not in other.headers
+
+
+@pytest.mark.parametrize("said", ["off", "refresh"])
+async def test_a_request_may_do_without(open_rig: Any, answers: AnswerService, said: str) -> None:
+    rig = await open_rig(answers=answers)
+    await rig.ask("What is a lease?")
+    await kept(answers)
+    answer = await rig.ask("What is a lease?", headers={"x-ossa-cache": said})
+    assert "x-ossa-cache" not in answer.headers
+    if said == "refresh":
+        await kept(answers, 2)
+    assert (await rig.ask("hi", headers={"x-ossa-cache": "always"})).status_code == 400
+
+
+async def test_what_a_tool_had_a_part_in_is_not_kept(open_rig: Any, answers: AnswerService) -> None:
+    rig = await open_rig(answers=answers)
+    rig.link.steps = 1
+    await rig.ask("What time is it?")
+    rig.link.steps = 0
+    await rig.ask("What is a lease?")
+    await kept(answers)
+    assert answers.counters().stored == 1
+    assert "x-ossa-cache" not in (await rig.ask("What time is it?")).headers
+
+
+async def test_answers_are_forgotten_on_request(open_rig: Any, answers: AnswerService) -> None:
+    rig = await open_rig(answers=answers)
+    await rig.ask("What is a lease?")
+    await kept(answers)
+    assert (await rig.call("DELETE", "/api/v1/answers?agent=nobody")).json() == {"forgotten": 0}
+    assert (await rig.call("DELETE", "/api/v1/answers")).json() == {"forgotten": 1}
+    assert "x-ossa-cache" not in (await rig.ask("What is a lease?")).headers
+
+
+async def test_a_cache_that_breaks_costs_nobody_an_answer(open_rig: Any) -> None:
+    class Broken:
+        async def look_up(self, asked: Asked) -> Hit | None:
+            raise RuntimeError("no")
+
+        async def keep(self, asked: Asked, answered: Answered) -> None:
+            raise RuntimeError("no")
+
+    rig = await open_rig(answers=Broken())
+    assert (await rig.ask("What is a lease?")).status_code == 200
+
+
+async def test_a_gateway_without_a_cache_says_so(rig: Any) -> None:
+    assert (await rig.call("DELETE", "/api/v1/answers")).status_code == 503
