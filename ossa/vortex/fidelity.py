@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,19 +15,40 @@ SAMPLE = 384
 
 KEPT_SAMPLE = 1024
 
-FLOORS: Mapping[Kind, float] = {
-    "json": 0.50,
-    "table": 0.45,
-    "log": 0.45,
-    "stack": 0.50,
-    "shell": 0.45,
-    "diff": 0.60,
-    "code": 0.50,
-    "prose": 0.30,
-    "dialogue": 0.30,
+
+@dataclass(frozen=True)
+class Floor:
+    """Below what a content of a kind is not compressed when the floor is on.
+
+    Attributes:
+        fidelity: the least.
+        chance: the least sum of the chances of what stays, where a trained model tells them.
+        tiny_share: of the tokens of a content of some hundred, at least so many stay (`LEAST_TOKENS` at most).
+        least_share: of a longer one's, up to `least_tokens`.
+        most_wider: the budget that was asked for is exceeded at most so many times.
+    """
+
+    fidelity: float
+    chance: float = 0.0
+    tiny_share: float = 0.7
+    least_share: float = 0.5
+    least_tokens: int = 1500
+    most_wider: float = 1.5
+
+
+FLOORS: Mapping[Kind, Floor] = {
+    "json": Floor(0.50, chance=0.9, tiny_share=0.3, least_share=0.3, least_tokens=400),
+    "table": Floor(0.45),
+    "log": Floor(0.45),
+    "stack": Floor(0.50),
+    "shell": Floor(0.45),
+    "diff": Floor(0.60),
+    "code": Floor(0.50),
+    "prose": Floor(0.30, chance=0.965, tiny_share=0.25, least_tokens=0, most_wider=2.5),
+    "dialogue": Floor(0.30, chance=0.72, least_tokens=0, most_wider=2.4),
 }
-"""The least fidelity a kind is compressed to when the floor is on. Below these the answers to the benchmark's sets get
-worse faster than tokens are saved (`benchmarks.compression`)."""
+"""Measured: below these the answers to the benchmark's sets get worse faster than tokens are saved
+(`benchmarks.compression`)."""
 
 
 def fidelity(vectors: Floats, kept: Collection[int]) -> float:

@@ -20,6 +20,8 @@ class Piece:
         prior: how much it is worth before anything is asked, from 0 to 1.
         glue: what stands between it and the next piece in the original.
         template: pieces of one template say the same with other numbers; -1: none.
+        brief: the names and values in `text`, which may stay in its place; empty: it stays whole or not at all.
+        path: where a value stands in a document, `flights[].date`; empty for all others.
     """
 
     text: str
@@ -30,6 +32,8 @@ class Piece:
     prior: float = 0.0
     glue: str = "\n"
     template: int = -1
+    brief: str = ""
+    path: str = ""
 
 
 @dataclass(slots=True)

@@ -2,160 +2,178 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ossa.contracts.compression import Kind
+from ossa.vortex import marks
 from ossa.vortex.piece import Block, Piece
-from ossa.vortex.signals import names_in
+from ossa.vortex.ranking import dialogue, prose
+from ossa.vortex.ranking.network import Rank, ranked
+from ossa.vortex.ranking.values import chances
+from ossa.vortex.titles import titles
 from ossa.vortex.vectors import WordVectors, rarity_weights, unit
+from ossa.vortex.weights import WEIGHTS, Weights
 from ossa.vortex.words import Floats, Words, bm25, question_words, read_words
 
-GROUPS = 400
-"""Of more groups the titles are not looked for."""
+VALUE_CHANCE = 4.0
+"""Weight of a value's chance of being used, beside `VALUE_OWN` of the score that any other piece would have."""
 
-BEST = 4
-"""Pieces whose text may lead on to another group."""
+VALUE_OWN = 0.3
 
+NEAR_WORTH = 2.5
+"""Of a line whose number the question says."""
 
-@dataclass(frozen=True)
-class Weights:
-    """Of the parts of a score. `lexical` and `meaning` are of the piece, `group_*` of what it stands in.
+TURN_HAND = 0.4
+"""Weight of the score by hand beside the network's, for turns."""
 
-    `spread`: standard deviation, in pieces, of the bell over which the score of a piece's neighbours counts.
-    `named`: for what the question calls by name. `odd`: for a rare template. `prior`: for a piece's prior.
-    `title`: for a group whose title the question says; `bridge`: for one whose title the best pieces say (the second
-    step of a question that needs two); `first`: for a group's first piece, which says what it is about.
-    `length`: worth is divided by this power of the tokens: the best pieces (0) or the best use of the budget (1).
-    """
-
-    lexical: float = 1.0
-    meaning: float = 1.0
-    group_lexical: float = 0.0
-    group_meaning: float = 0.0
-    spread: float = 0.0
-    named: float = 2.0
-    prior: float = 0.5
-    odd: float = 0.0
-    title: float = 0.0
-    bridge: float = 0.0
-    first: float = 0.0
-    length: float = 0.5
-
-
-WEIGHTS: Mapping[Kind, Weights] = {
-    "prose": Weights(1.0, 1.0, 1.5, 1.5, prior=0.1, title=1.0, bridge=1.5, first=0.8, length=0.3),
-    "dialogue": Weights(0.0, 0.0, 1.0, 1.0, spread=20.0, prior=0.0, length=0.0),
-    "log": Weights(1.0, 0.7, named=0.3, prior=3.0, odd=0.7),
-    "shell": Weights(1.0, 0.7, named=0.5, prior=2.0, odd=0.3),
-    "stack": Weights(0.7, 0.5, named=0.7, prior=1.5),
-    "table": Weights(1.0, 0.7, named=1.0, prior=1.5, odd=0.5),
-    "json": Weights(1.0, 0.3, named=2.0, prior=2.0, odd=0.4),
-    "code": Weights(1.0, 1.5, named=0.3, prior=0.7, length=0.6),
-    "diff": Weights(0.7, 0.5, named=1.0, prior=1.2),
-}
+PROSE_SHARE = 0.9
+"""Prose that is so much of a content is ranked by the network, which has seen nothing else."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """`scores`, shape (pieces,); `vectors`, unit vectors of the pieces, shape (pieces, dimensions); `words` of them."""
+    """What is known of the pieces.
+
+    Attributes:
+        scores: shape (pieces,).
+        vectors: unit vectors, shape (pieces, dimensions).
+        named: 1 where alone something stands that the question names, less where it stands often; shape (pieces,).
+        chances: that a piece is the one that is wanted, adding up to 1; None where no trained model tells.
+    """
 
     scores: Floats
     vectors: Floats
-    words: Words
+    named: Floats
+    chances: Floats | None = None
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Of the scores of all pieces, each of shape (pieces,)."""
+
+    lexical: Floats
+    meaning: Floats
+    group_lexical: Floats
+    group_meaning: Floats
+    named: Floats
+    odd: Floats
+    prior: Floats
+
+
+class _Scorer:
+    def __init__(self, blocks: Sequence[Block], question: str, vectors: WordVectors, rank: Rank) -> None:
+        self._blocks = blocks
+        self._question = question
+        self._word_vectors = vectors
+        self._rank = rank
+        self.pieces = [piece for block in blocks for piece in block.pieces]
+        self.words = read_words([piece.text for piece in self.pieces])
+        self.vectors = vectors.of_texts(self.words, rarity_weights(self.words))
+        self._asked = question_words(question)
+        self._groups = _groups(self.pieces)
+        self.parts = self._read_parts()
+        self.chances: Floats | None = None
+
+    def _read_parts(self) -> _Parts:
+        count = len(self.pieces)
+        lexical = _scaled(bm25(self.words, self._asked))
+        meaning = group_lexical = group_meaning = np.zeros(count, dtype=np.float32)
+        if self._asked:
+            vector = self._word_vectors.of_question(self._question)
+            meaning = np.maximum(0.0, self.vectors @ vector)
+            group_lexical, group_meaning = _of_groups(self.words, self._groups, self.vectors, self._asked, vector)
+        prior = np.asarray([piece.prior for piece in self.pieces], dtype=np.float32)
+        named, odd = marks.named(self.pieces, self._question), marks.oddness(self.pieces)
+        return _Parts(lexical, meaning, group_lexical, group_meaning, named, odd, prior)
+
+    def scores(self, weights: Mapping[Kind, Weights]) -> Floats:
+        total = np.zeros(len(self.pieces), dtype=np.float32)
+        at = 0
+        for block in self._blocks:
+            span = slice(at, at + len(block.pieces))
+            at = span.stop
+            total[span] = self._of_block(block, span, weights[block.kind]) * block.weight
+        if any(weights[block.kind].title or weights[block.kind].bridge for block in self._blocks):
+            per_piece = [weights[block.kind] for block in self._blocks for _ in block.pieces]
+            said, bridged, first = titles(self.pieces, per_piece, self._groups, total, self._question)
+            total += said + bridged + first
+            if self._asked and self.pieces and self._mostly_prose():
+                return self._of_prose(total, said, bridged)
+        return total
+
+    def _of_block(self, block: Block, span: slice, w: Weights) -> Floats:
+        parts = self.parts
+        lexical = parts.lexical[span]
+        if block.kind == "json" and self._question:
+            lexical = lexical * marks.news(block.pieces, self._question)
+        own = w.lexical * lexical + w.meaning * parts.meaning[span]
+        own += w.group_lexical * parts.group_lexical[span] + w.group_meaning * parts.group_meaning[span]
+        if w.spread:
+            own = smooth(own, w.spread)
+            if self._asked and block.pieces and len(self._blocks) == 1:
+                return self._of_turns(own)
+        own += w.named * parts.named[span] + w.odd * parts.odd[span] + w.prior * parts.prior[span]
+        if block.kind in ("code", "shell"):
+            own += NEAR_WORTH * marks.near_lines(block.pieces, self._question)
+        if any(piece.path for piece in block.pieces):
+            own = self._of_values(block.pieces, own)
+        return own
+
+    def _of_turns(self, by_hand: Floats) -> Floats:
+        parts = self.parts
+        known = {"lexical": parts.lexical, "meaning": parts.meaning, "named": parts.named, "smoothed": by_hand}
+        shown = dialogue.features(
+            self.pieces, self.words, self.vectors, self._question, self._asked, self._word_vectors, known
+        )
+        chance = self._rank("dialogue", shown)
+        self.chances = _normal(chance)
+        found: Floats = np.sqrt(chance) + TURN_HAND * _scaled(by_hand)
+        return found
+
+    def _of_values(self, pieces: Sequence[Piece], by_hand: Floats) -> Floats:
+        """Values of a short document are ranked by how likely they are to be used, and by what else is known."""
+        used = chances(pieces, self._question)
+        if len(self._blocks) == 1:
+            self.chances = _normal(used)
+        told = self._question.casefold()
+        new = np.asarray([0.2 if p.brief and p.brief.casefold() in told else 1.0 for p in pieces], dtype=np.float32)
+        found = VALUE_CHANCE * used + VALUE_OWN * by_hand * new
+        return np.where([bool(piece.path) for piece in pieces], found, by_hand).astype(np.float32)
+
+    def _of_prose(self, by_hand: Floats, titled: Floats, bridged: Floats) -> Floats:
+        parts = self.parts
+        known = {"lexical": parts.lexical, "meaning": parts.meaning, "group lexical": parts.group_lexical}
+        known |= {"group meaning": parts.group_meaning, "named": parts.named, "hand": by_hand}
+        known |= {"titled": titled, "bridged": bridged}
+        found = prose.features(self.pieces, self.words, self.vectors, self._groups, self._question, self._asked, known)
+        chance = self._rank("prose", found)
+        self.chances = _normal(chance)
+        return chance
+
+    def _mostly_prose(self) -> bool:
+        chars = sum(block.end - block.start for block in self._blocks if block.kind == "prose")
+        return chars >= PROSE_SHARE * sum(block.end - block.start for block in self._blocks)
 
 
 def score(
-    blocks: Sequence[Block], question: str, vectors: WordVectors, weights: Mapping[Kind, Weights] = WEIGHTS
-) -> Scored:
-    pieces = [piece for block in blocks for piece in block.pieces]
-    words = read_words([piece.text for piece in pieces])
-    rarity = rarity_weights(words)
-    made = vectors.of_texts(words, rarity)
-    asked = question_words(question)
-    asked_vector = vectors.of_question(question) if asked else np.zeros(made.shape[1], dtype=np.float32)
-    lexical = _scaled(bm25(words, asked))
-    meaning = np.maximum(0.0, made @ asked_vector) if asked else np.zeros(len(pieces), dtype=np.float32)
-    groups = _groups(pieces)
-    group_lexical, group_meaning = _of_groups(words, groups, made, asked, asked_vector)
-    named = _named(pieces, question)
-    odd = _oddness(pieces)
-    total = np.zeros(len(pieces), dtype=np.float32)
-    at = 0
-    for block in blocks:
-        span = slice(at, at + len(block.pieces))
-        at = span.stop
-        w = weights[block.kind]
-        if block.kind == "json" and question:
-            lexical[span] *= _news(block.pieces, question)
-        own = w.lexical * lexical[span] + w.meaning * meaning[span]
-        own += w.group_lexical * group_lexical[span] + w.group_meaning * group_meaning[span]
-        if w.spread:
-            own = smooth(own, w.spread)
-        own += w.named * named[span] + w.odd * odd[span]
-        own += w.prior * np.asarray([piece.prior for piece in block.pieces], dtype=np.float32)
-        total[span] = own * block.weight
-    if any(weights[block.kind].title or weights[block.kind].bridge for block in blocks):
-        per_piece = [weights[block.kind] for block in blocks for _ in block.pieces]
-        total += titles(pieces, per_piece, groups, total, question)
-    return Scored(total, made, words)
-
-
-def _news(pieces: Sequence[Piece], question: str) -> Floats:
-    """A field whose value the question says already tells it nothing new."""
-    folded = question.casefold()
-    values = [piece.text.partition(": ")[2].strip().casefold() for piece in pieces]
-    return np.asarray([0.2 if value and value in folded else 1.0 for value in values], dtype=np.float32)
-
-
-def titles(
-    pieces: Sequence[Piece],
-    weights: Sequence[Weights],
-    groups: np.ndarray[tuple[int], np.dtype[np.int64]],
-    scores: Floats,
+    blocks: Sequence[Block],
     question: str,
-) -> Floats:
-    """What is added for titles that the question or the best pieces say; shape (pieces,)."""
-    starts = np.flatnonzero(np.diff(groups, prepend=-1)) if len(groups) else groups
-    added = np.zeros(len(pieces), dtype=np.float32)
-    if not 2 <= len(starts) <= GROUPS:
-        return added
-    names = [_title(pieces, int(start)) for start in starts]
-    asked = question.casefold()
-    said = np.asarray([1.0 if name and _says(asked, name) else 0.0 for name in names], dtype=np.float32)
-    by_group = np.asarray([w.title for w in weights], dtype=np.float32) * said[groups]
-    best = np.argsort(-(scores + by_group), kind="stable")[:BEST]
-    bridged = np.zeros(len(starts), dtype=np.float32)
-    top = float((scores + by_group)[best[0]])
-    for number in best:
-        text = pieces[number].text.casefold()
-        share = float((scores + by_group)[number]) / top if top > 0 else 0.0
-        for group, name in enumerate(names):
-            if name and group != groups[number] and _says(text, name):
-                bridged[group] = max(bridged[group], share)
-    added += by_group + np.asarray([w.bridge for w in weights], dtype=np.float32) * bridged[groups]
-    related = np.maximum(said, bridged)
-    for start, relation in zip(starts, related, strict=True):
-        first = int(start) + (1 if int(start) + 1 < len(pieces) and pieces[int(start) + 1].head == start else 0)
-        added[first] += weights[first].first * (0.3 + float(relation))
-    return added
+    vectors: WordVectors,
+    weights: Mapping[Kind, Weights] = WEIGHTS,
+    rank: Rank = ranked,
+) -> Scored:
+    """Scores of the blocks' pieces.
 
-
-def _title(pieces: Sequence[Piece], start: int) -> str:
-    """A group's title without what stands in brackets, folded; empty when it has none."""
-    text = pieces[start].text
-    if start + 1 < len(pieces) and pieces[start + 1].head == start:
-        return re.sub(r"\s*\([^)]*\)\s*$", "", text).casefold().strip()
-    given = re.match(r"Document \[\d+\] \(Title: (.*?)\) ", text)
-    return given.group(1).casefold() if given else ""
-
-
-def _says(text: str, name: str) -> bool:
-    return len(name) >= 3 and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
+    Args:
+        rank: what the trained networks are asked through; their training wants the features alone.
+    """
+    scorer = _Scorer(blocks, question, vectors, rank)
+    scores = scorer.scores(weights)
+    return Scored(scores, scorer.vectors, scorer.parts.named, scorer.chances)
 
 
 def smooth(values: Floats, spread: float) -> Floats:
@@ -179,7 +197,13 @@ def _scaled(values: Floats) -> Floats:
     return values / top if top > 0 else values
 
 
-def _groups(pieces: Sequence[Piece]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _normal(chance: Floats) -> Floats:
+    """Adding up to 1."""
+    found: Floats = chance / max(float(chance.sum()), 1e-9)
+    return found
+
+
+def _groups(pieces: Sequence[Piece]) -> NDArray[np.int64]:
     numbers: dict[tuple[int, int], int] = {}
     return np.asarray(
         [numbers.setdefault((piece.block, piece.group), len(numbers)) for piece in pieces], dtype=np.int64
@@ -187,7 +211,7 @@ def _groups(pieces: Sequence[Piece]) -> np.ndarray[tuple[int], np.dtype[np.int64
 
 
 def _of_groups(
-    words: Words, groups: np.ndarray[tuple[int], np.dtype[np.int64]], made: Floats, asked: Sequence[str], vector: Floats
+    words: Words, groups: NDArray[np.int64], made: Floats, asked: Sequence[str], vector: Floats
 ) -> tuple[Floats, Floats]:
     """Scores of the groups, given to each of their pieces."""
     if not len(groups) or not asked:
@@ -201,28 +225,3 @@ def _of_groups(
     np.add.at(summed, groups, made * np.sqrt(lengths)[:, None])
     meaning = np.maximum(0.0, unit(summed) @ vector)
     return lexical[groups], meaning[groups]
-
-
-def _named(pieces: Sequence[Piece], question: str) -> Floats:
-    """1 for a piece with a name out of the question that is rare in the content; common names say little."""
-    found = np.zeros(len(pieces), dtype=np.float32)
-    names = names_in(question)
-    if not names:
-        return found
-    folded = [piece.text.casefold() for piece in pieces]
-    for name in names:
-        hits = [number for number, text in enumerate(folded) if name in text]
-        if hits:
-            worth = 1.0 / (1.0 + np.log1p(len(hits) - 1))
-            found[hits] = np.maximum(found[hits], worth)
-    return found
-
-
-def _oddness(pieces: Sequence[Piece]) -> Floats:
-    """1 for a line whose template comes once, less the more often it comes; 0 where there are no templates."""
-    counts = Counter(piece.template for piece in pieces if piece.template >= 0)
-    if len(pieces) < 4:
-        return np.zeros(len(pieces), dtype=np.float32)
-    return np.asarray(
-        [0.0 if p.template < 0 else 1.0 / (1.0 + np.log(counts[p.template])) for p in pieces], dtype=np.float32
-    )

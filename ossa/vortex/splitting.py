@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ossa.contracts.compression import Kind
 from ossa.vortex.kinds import dialogue, json_text, lines, prose
 from ossa.vortex.kinds.detect import split_blocks
@@ -14,21 +12,21 @@ REMARK_CHARS = 1200
 REMARK_WEIGHT = 0.35
 
 
-def split(content: str, kind: Kind | None = None) -> list[Block]:
+def split(content: str, kind: Kind | None = None, *, terse: bool = False) -> list[Block]:
     """Blocks with their pieces; `head` and `group` count through all blocks.
 
     Args:
         kind: of the whole content, when the caller knows it.
+        terse: cut finely, for a content that is small: JSON to its leaves.
     """
     blocks = [Block(kind, 0, len(content))] if kind else split_blocks(content)
     shapes: Shapes = {}
     _settle(blocks, content)
     first = 0
     for number, block in enumerate(blocks):
-        block.pieces = [
-            replace(piece, block=number, head=_moved(piece.head, first), also=_moved(piece.also, first))
-            for piece in _pieces(content[block.start : block.end], block, shapes)
-        ]
+        block.pieces = _pieces(content[block.start : block.end], block, shapes, terse)
+        for piece in block.pieces:
+            piece.block, piece.head, piece.also = number, _moved(piece.head, first), _moved(piece.also, first)
         first += len(block.pieces)
     return blocks
 
@@ -52,12 +50,12 @@ def _moved(number: int, by: int) -> int:
     return number + by if number >= 0 else -1
 
 
-def _pieces(text: str, block: Block, shapes: Shapes) -> list[Piece]:
+def _pieces(text: str, block: Block, shapes: Shapes, terse: bool) -> list[Piece]:
     if block.kind == "json":
-        found = json_text.split(text, shapes)
+        found = json_text.split(text, shapes, terse=terse)
         if found is not None:
             return found
-        block.kind = "shell"
+        block.kind, block.weight = "shell", 1.0
     if block.kind == "prose":
         return prose.split(text)
     if block.kind == "dialogue":

@@ -20,7 +20,7 @@ STACK = re.compile(
     r"^\s*(?:at [\w.$<>]+\(|File \"[^\"]+\", line \d+|Traceback \(most recent|Caused by:|goroutine \d+ \[)"
 )
 DIFF = re.compile(r"^(?:diff --git |@@ -\d|\+\+\+ |--- [ab/])")
-SPEAKER = re.compile(r"^[A-Z][\w .'-]{0,40}:\s")
+SPEAKER = re.compile(r"^[A-Z][\w .,()/'-]{0,100}:\s")
 NUMBERED = re.compile(r"^\s*\d+[:|\t ]\s?")
 CODE = re.compile(
     r"^\s*(?:def |class |import |from \w+ import|return\b|if .*[:{]$|for .*[:{]$|while .*[:{]$|else:|\}|"

@@ -18,7 +18,7 @@ import json
 import re
 from typing import Any
 
-from ossa.vortex.kinds import lines
+from ossa.vortex.kinds import leaves, lines
 from ossa.vortex.kinds.lines import Shapes
 from ossa.vortex.piece import Piece
 from ossa.vortex.signals import fault_weight
@@ -27,6 +27,9 @@ DEEP = 60
 """Levels that are written out; what lies deeper stays in JSON."""
 
 LONG_CHARS = 500
+TABLE_ROWS = 5
+"""A table of fewer rows is cut to its cells, when there is a choice."""
+
 LISTED = 8
 """Scalars of a list in one piece."""
 
@@ -41,11 +44,15 @@ REFERENCE_KEY = re.compile(r"(?i)(?:^|_|\b)(?:id|name|number|code|key|uuid|ref|u
 REFERENCE_WORTH = 0.6
 
 
-def split(text: str, shapes: Shapes) -> list[Piece] | None:
+def split(text: str, shapes: Shapes, *, terse: bool = False) -> list[Piece] | None:
     """None when it is not JSON after all."""
     documents = _documents(text)
     if not documents or not all(isinstance(value, dict | list) for value in documents):
         return None
+    if terse and not (len(documents) == 1 and isinstance(documents[0], list) and _long_table(documents[0])):
+        found = leaves.split(documents[0] if len(documents) == 1 else documents, shapes)
+        if found is not None:
+            return found
     writer = _Writer(shapes)
     if len(documents) > 1 and _columns(documents):
         writer.value(documents, depth=0, head=-1)
@@ -53,6 +60,10 @@ def split(text: str, shapes: Shapes) -> list[Piece] | None:
         for value in documents:
             writer.value(value, depth=0, head=-1)
     return writer.pieces
+
+
+def _long_table(rows: list[Any]) -> bool:
+    return len(rows) >= TABLE_ROWS and bool(_columns(rows))
 
 
 def _documents(text: str) -> list[Any]:

@@ -17,7 +17,7 @@ PLACE = re.compile(
 )
 """A file or a place in one: what the next step will name."""
 
-FIRST = 0.8
+FIRST = 0.4
 """The first line says what the rest is."""
 
 DEFINITION = re.compile(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ossa.contracts.compression import KINDS, Kind
 from ossa.contracts.errors import InvalidRequest, NotFound
 from ossa.vortex import MemoryOriginals, compress, decompress
 from ossa.vortex.kinds.detect import name_kind, split_blocks
@@ -194,6 +195,14 @@ HOSTILE = {
 def test_hostile_text_is_taken(name: str) -> None:
     result = compress(HOSTILE[name], "why?", reduction=0.85)
     assert result.tokens_after <= result.tokens_before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("content", ["\n \n" * 200, "a", "word " * 300, "{}" * 100, "[1]\n" * 100])
+def test_any_kind_is_taken_for_any_text(kind: Kind, content: str) -> None:
+    for floor in (True, False):
+        result = compress(content, "which word was it?", kind=kind, floor=floor)
+        assert result.tokens_after <= result.tokens_before
 
 
 @pytest.mark.parametrize(

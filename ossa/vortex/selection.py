@@ -1,0 +1,216 @@
+"""One content under way: its pieces, what they are worth and cost, and which of them stay."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+
+from ossa.contracts.compression import Kind, LeftOut
+from ossa.vortex.choosing import Kept, Offer, choose
+from ossa.vortex.fidelity import FLOORS, Floor, fidelity
+from ossa.vortex.piece import Block, Piece
+from ossa.vortex.ranking.names import brief_of, directories
+from ossa.vortex.render import render
+from ossa.vortex.scoring import Scored, score
+from ossa.vortex.splitting import split
+from ossa.vortex.tokens import TokenCounter
+from ossa.vortex.vectors import word_vectors
+from ossa.vortex.weights import WEIGHTS
+from ossa.vortex.words import Floats
+
+ONLY = 1.0
+"""What is named in one piece only counts so much (`marks.named`)."""
+
+PROTECTED = 1.0
+"""A piece with that prior (a fault) is protected."""
+
+WIDEST = 0.7
+"""The floor widens a budget to this share of the original at most."""
+
+MOST_MORE = 4000
+"""And by so many tokens: of a long content the floor asks for little."""
+
+STEPS = 8
+WIDER = 1.15
+"""The floor widens a budget in at most so many steps, each by this much, and the last one to its limit."""
+
+TERSE_TOKENS = 3000
+"""A content of so few tokens is cut finely: JSON to its leaves, lines to the names in them."""
+
+BRIEF_KINDS: frozenset[Kind] = frozenset({"shell", "code", "log", "table", "stack", "json"})
+
+VALUE_LENGTH = 1.0
+"""Values are taken by their worth for each token."""
+
+VALUE_SHARE = 0.9
+"""Of the worth of a key with its value, the value's."""
+
+LEAST_COST = 2
+"""A value of one token is not worth twice one of two."""
+
+NAMES_SHARE = 0.8
+"""Of the worth of a line, that of the names in it."""
+
+LEAST_TOKENS = 400
+"""A content of little more is hardly shortened when the floor is on: it would save little and lose much."""
+
+
+class Selection:
+    """Of one content. `terse`: it is small, and is cut finely."""
+
+    def __init__(self, content: str, question: str, kind: Kind | None, counter: TokenCounter, *, terse: bool) -> None:
+        self._content = content
+        self._counter = counter
+        self.blocks: list[Block] = split(content, kind, terse=terse)
+        self.pieces: list[Piece] = [piece for block in self.blocks for piece in block.pieces]
+        self.scored: Scored = score(self.blocks, question, word_vectors())
+        if terse:
+            self._put_briefly(question)
+        # One more for what joins it to the next.
+        self.costs: list[int] = [counter.count(piece.text) + 1 for piece in self.pieces]
+        self._offer = self._offered()
+
+    def _put_briefly(self, question: str) -> None:
+        """Lines by the names in them."""
+        known = directories(question)
+        for block in self.blocks:
+            if block.kind in BRIEF_KINDS:
+                for piece in block.pieces:
+                    if not piece.path:
+                        piece.brief = brief_of(piece.text, "log" if block.kind == "json" else block.kind, known)
+
+    def _offered(self) -> Offer:
+        length = np.asarray(
+            [
+                VALUE_LENGTH if piece.path else WEIGHTS[block.kind].length
+                for block in self.blocks
+                for piece in block.pieces
+            ],
+            dtype=np.float32,
+        )
+        scores = self.scored.scores
+        costs = np.asarray(self.costs, dtype=np.float32)
+        worth: Floats = (scores / np.maximum(costs, 4.0) ** length).astype(np.float32)
+        brief_worth: dict[int, float] = {}
+        brief_costs: dict[int, int] = {}
+        for number, piece in enumerate(self.pieces):
+            if piece.brief:
+                share = VALUE_SHARE if piece.path else NAMES_SHARE
+                cost = self._counter.count(f" {piece.brief}") + (0 if piece.path else 1)
+                brief_costs[number] = cost
+                brief_worth[number] = float(share * scores[number] / max(cost, LEAST_COST) ** length[number])
+                more = max(1.0, float(costs[number]) - cost)
+                worth[number] = max(float((1 - share) * scores[number] / more ** length[number]), 0.0)
+        return Offer(worth, self.costs, brief_worth, brief_costs)
+
+    def choose(self, room: int, first: Collection[int] = ()) -> Kept:
+        """Args: first: pieces that come before all others, where they leave three quarters of the room."""
+        if not first or 4 * self._cost(first) > room:
+            return choose(self.pieces, self._offer, room)
+        worth = self._offer.worth.copy()
+        worth[list(first)] += float(worth.max()) + 1.0
+        return choose(self.pieces, replace(self._offer, worth=worth), room)
+
+    def widen(self, room: int, kept: Kept, before: int) -> Kept | None:
+        """More pieces, where the floor asks for them; None when it does not."""
+        kind = self.kind()
+        floor = FLOORS[kind]
+        limit = min(int(before * WIDEST), max(2 * LEAST_TOKENS, min(room + MOST_MORE, int(room * floor.most_wider))))
+        found: Kept | None = None
+        tiny = min(LEAST_TOKENS, int(before * floor.tiny_share))
+        small = max(tiny, min(floor.least_tokens, int(before * floor.least_share)))
+        if room < small:
+            room = small
+            kept = found = self.choose(room, self._named())
+        protected = self._protected(room)
+        for step in range(STEPS):
+            if not protected - set(kept) and self._enough(kept, floor):
+                return found
+            if room >= limit:
+                return found
+            room = min(limit, int(room * WIDER) + 8) if step + 1 < STEPS else limit
+            kept = found = self.choose(room, self._named())
+        return found
+
+    def _enough(self, kept: Kept, floor: Floor) -> bool:
+        chances = self.scored.chances
+        if chances is None:
+            return fidelity(self.scored.vectors, kept) >= floor.fidelity
+        staying = {self.pieces[number].brief for number in kept} - {""}
+        told = [number for number, piece in enumerate(self.pieces) if number in kept or piece.brief in staying]
+        return float(chances[told].sum()) >= floor.chance
+
+    def kind(self) -> Kind:
+        """The kind of most of the content."""
+        chars: Counter[Kind] = Counter()
+        for block in self.blocks:
+            chars[block.kind] += block.end - block.start
+        return chars.most_common(1)[0][0] if chars else "prose"
+
+    def fit(self, kept: Kept, handle: str, budget: int | None, *, tight: bool) -> tuple[str, Kept]:
+        """As text; within the budget, should the estimate have been a token or two too low."""
+        text = render(self.pieces, kept, handle, tight=tight)
+        while budget is not None and kept and self._counter.count(text) > budget:
+            worst = min(kept, key=lambda number: (self._worth(number, kept[number]), number))
+            kept = {one: whole for one, whole in kept.items() if one != worst and not self._needs(one, worst)}
+            text = render(self.pieces, kept, handle, tight=tight)
+        return text, kept
+
+    def _worth(self, number: int, whole: bool) -> float:
+        return float(self._offer.worth[number]) if whole else self._offer.brief_worth[number]
+
+    def left_out(self, kept: Kept) -> tuple[LeftOut, ...]:
+        staying = {self.pieces[number].text for number in kept}
+        pieces: Counter[tuple[Kind, str]] = Counter()
+        tokens: Counter[tuple[Kind, str]] = Counter()
+        for number, piece in enumerate(self.pieces):
+            if number not in kept:
+                key = (self.blocks[piece.block].kind, "repeated" if piece.text in staying else "budget")
+                pieces[key] += 1
+                tokens[key] += self.costs[number]
+        return tuple(
+            LeftOut(kind=kind, why=why, pieces=pieces[kind, why], tokens=tokens[kind, why]) for kind, why in pieces
+        )
+
+    def kinds(self) -> dict[str, float]:
+        shares: Counter[str] = Counter()
+        for block in self.blocks:
+            shares[block.kind] += block.end - block.start
+        whole = max(1, len(self._content))
+        return {kind: round(share / whole, 4) for kind, share in shares.most_common()}
+
+    def _protected(self, room: int) -> set[int]:
+        """What alone has a name out of the question; and faults, once a template.
+
+        None of either where they are much more than there is room for: where everything is a fault, none stands out.
+        """
+        return {one for found in (self._named(), self._faults()) if self._cost(found) <= 2 * room for one in found}
+
+    def _named(self) -> set[int]:
+        """What alone has a name out of the question. Values that the question says are told already."""
+        found = np.flatnonzero(self.scored.named >= ONLY).tolist()
+        return {number for number in found if not self.pieces[number].path}
+
+    def _cost(self, numbers: Collection[int]) -> int:
+        return sum(self.costs[number] for number in numbers)
+
+    def _faults(self) -> set[int]:
+        found: set[int] = set()
+        seen: set[int] = set()
+        for number, piece in enumerate(self.pieces):
+            if piece.prior < PROTECTED or (piece.template >= 0 and piece.template in seen):
+                continue
+            seen.add(piece.template)
+            found.add(number)
+        return found
+
+    def _needs(self, number: int, other: int) -> bool:
+        while number >= 0:
+            piece = self.pieces[number]
+            if other in (piece.head, piece.also):
+                return True
+            number = piece.head
+        return False
