@@ -32,6 +32,9 @@ HINT_TOKENS = 6
 ANSWER_TOKENS = 512
 """Of the model's context, left for its answer."""
 
+COMPLETE_TOKENS = 60
+"""A content of so many tokens is written shorter where nothing is lost by it."""
+
 REPEAT_TOKENS = 16
 """Of the words that stand for a content that was shown before."""
 
@@ -105,7 +108,7 @@ class Context:
         for number in sorted(made.short):
             found = self._found.get(entries[number].key)
             if found is not None and talk.shown(entries[number].key) is None:
-                shown[entries[number].key] = _shown(found, hint)
+                shown[entries[number].key] = _shown(found, hint if found.dropped else "")
         return Fitted(shown, made.offer) if shown else None
 
     async def _shorten(self, entries: Sequence[Entry], talk: Conversation, sink: TurnSink) -> None:
@@ -117,7 +120,7 @@ class Context:
             CompressionOrder(
                 content=result.content,
                 question=result.question,
-                reduction=self._settings.reduction,
+                reduction=self._settings.reduction if self._is_long(result.content) else 0,
                 model=self._model,
             )
             for result in wanted
@@ -146,15 +149,18 @@ class Context:
             contents.add(content)
             if talk.shown(key) is not None:
                 shortened.add(result.call)
-            elif key not in self._found and len(content) >= self._settings.min_tokens * CHARS_PER_TOKEN:
+            elif key not in self._found and len(content) >= COMPLETE_TOKENS * CHARS_PER_TOKEN:
                 self._found[key] = None
                 if result.entry.name == FETCH or (result.call and result.call in shortened):
                     continue
-                if known:
+                if known and self._is_long(content):
                     self._found[key] = _named(content)
                 else:
                     wanted.append(result)
         return wanted
+
+    def _is_long(self, content: str) -> bool:
+        return len(content) >= self._settings.min_tokens * CHARS_PER_TOKEN
 
     def _part(self, entry: Entry, talk: Conversation) -> Part:
         shown = talk.shown(entry.key) if entry.key else None
@@ -162,6 +168,8 @@ class Context:
             return Part(shown.tokens_before, shown.tokens_after, sent=entry.sent, as_short=True)
         found = self._found.get(entry.key) if entry.key else None
         if found is not None:
+            if not found.dropped:
+                return Part(found.tokens_before, found.tokens_after, sent=entry.sent, complete=True)
             short, again = found.tokens_after + HINT_TOKENS, self._again(entry.name)
             return Part(found.tokens_before, short, sent=entry.sent, again=again)
         return Part(message_tokens(entry.message), sent=entry.sent)

@@ -35,7 +35,8 @@ def compress(
 
     Args:
         question: what the content is wanted for; empty: nothing in particular.
-        reduction: share of the tokens to leave out, 0 to below 1 (0.85 when neither this nor a budget is given).
+        reduction: share of the tokens to leave out, 0 to below 1 (0.85 when neither this nor a budget is given). With 0
+            nothing is left out, and JSON is written with less around it.
         budget_tokens: the most tokens the result may have, its closing note (a dozen) apart where not even that fits.
             The floor does not widen it. Give this or `reduction`.
         kind: of the whole content, when it is known; else it is found out, stretch by stretch.
@@ -54,20 +55,21 @@ def compress(
     )
     small = before <= SMALL_TOKENS and floor and budget_tokens is None
     again = budget_tokens is None and handle_in(content) is not None
-    if before <= budget or small or again:
+    rewrite = reduction == 0
+    if (before <= budget and not rewrite) or small or again:
         return Compressed(text=content, tokens_before=before, tokens_after=before, fidelity=1.0)
     handle = handle_of(content)
     work = Selection(content, question, kind, counter, terse=before <= TERSE_TOKENS)
-    tight = budget < FEW_TOKENS
+    tight = budget < FEW_TOKENS or rewrite
     note = note_of(len(work.pieces), handle, tight=tight)
     room = max(0, budget - counter.count(f"\n{note}"))
-    kept = work.choose(room)
+    kept = work.everything() if rewrite else work.choose(room)
     widened = False
-    if floor and budget_tokens is None:
+    if floor and budget_tokens is None and not rewrite:
         wider = work.widen(room, kept, before)
         widened = wider is not None
         kept = wider if wider is not None else kept
-    text, kept = work.fit(kept, handle, None if widened else budget, tight=tight)
+    text, kept = work.fit(kept, handle, None if widened or rewrite else budget, tight=tight)
     after = counter.count(text)
     if after >= before:
         return Compressed(text=content, tokens_before=before, tokens_after=before, fidelity=1.0, kinds=work.kinds())

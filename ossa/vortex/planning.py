@@ -7,7 +7,8 @@ A prompt that only ever loses tokens is never dearer, with three exceptions, eac
 - The tool that fetches originals back stands before everything else in a prompt: once it is offered, what was kept
   is paid anew. So it is offered where the first saving is larger than that. Without it only those contents are
   shortened that another call of the same tool would bring back.
-- What was left out may have to be fetched. So each saving has to pay for a look-up.
+- What was left out may have to be fetched. So each saving has to pay for a look-up. A form in which nothing is missing
+  (JSON with less around it) needs none of this.
 
 A prompt that the model cannot take is shortened whatever it costs, by its largest savings first.
 
@@ -41,7 +42,7 @@ class Part:
     """One message. `tokens`: of its whole content; `short`: of its shorter form, None when it has none.
 
     `sent`: it was in the last prompt, in its shorter form when `as_short`. `again`: a tool brings it back when it is
-    called again.
+    called again. `complete`: nothing is missing in the shorter form.
     """
 
     tokens: int
@@ -49,6 +50,7 @@ class Part:
     sent: bool = False
     as_short: bool = False
     again: bool = False
+    complete: bool = False
 
     @property
     def saving(self) -> int:
@@ -99,16 +101,18 @@ def plan(
     fresh = [
         number
         for number, part in enumerate(parts)
-        if (not part.sent or not kept) and number not in short and worth * part.saving > look_ups * look_up
+        if (not part.sent or not kept)
+        and number not in short
+        and (part.saving > 0 if part.complete else worth * part.saving > look_ups * look_up)
     ]
     fresh = _above_shortest(parts, fresh, before, cache)
     offer = offered
-    if fresh and tool_tokens and not offered:
+    if tool_tokens and not offered and not all(parts[number].complete for number in fresh):
         after = before - sum(parts[number].saving for number in fresh) + tool_tokens
         if after <= before and prompt_cost(after, 0, cache) <= prompt_cost(before, cached, cache):
             offer, cached = True, 0
         else:
-            fresh = [number for number in fresh if parts[number].again]
+            fresh = [number for number in fresh if parts[number].again or parts[number].complete]
     saving = sum(parts[number].saving for number in fresh)
     short.update(fresh)
     if kept and (offer or not tool_tokens) and cached:

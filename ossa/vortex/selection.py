@@ -106,6 +106,9 @@ class Selection:
                 worth[number] = max(float((1 - share) * scores[number] / more ** length[number]), 0.0)
         return Offer(worth, self.costs, brief_worth, brief_costs)
 
+    def everything(self) -> dict[int, bool]:
+        return dict.fromkeys(range(len(self.pieces)), True)
+
     def choose(self, room: int, first: Collection[int] = ()) -> Kept:
         """Args: first: pieces that come before all others, where they leave three quarters of the room."""
         if not first or 4 * self._cost(first) > room:
