@@ -9,6 +9,7 @@ from ossa.vortex.originals import Originals, handle_in, handle_of
 from ossa.vortex.render import FEW_TOKENS, note_of
 from ossa.vortex.selection import TERSE_TOKENS, Selection
 from ossa.vortex.tokens import counter_for
+from ossa.vortex.vectors import Encoder
 
 MAX_CHARS = 20_000_000
 """Longer contents are refused."""
@@ -28,6 +29,7 @@ def compress(
     model: str = "",
     originals: Originals | None = None,
     tenant: str = "default",
+    encoder: Encoder | None = None,
 ) -> Compressed:
     """Leave out of a content what the question needs least.
 
@@ -43,6 +45,8 @@ def compress(
         floor: give more room than was asked for where the kind's fidelity floor or a protected piece needs it.
         model: whose vocabulary tokens are counted in.
         originals: where the original goes, so that its handle can be followed.
+        encoder: a larger one of yours in place of the static word vectors: texts to an array (texts, dimensions). It
+            decides the speed; floors and weights were measured with the word vectors.
 
     Raises:
         InvalidRequest: names the argument. Any text is taken; nothing that is in it raises.
@@ -59,7 +63,7 @@ def compress(
     if (before <= budget and not rewrite) or small or again:
         return Compressed(text=content, tokens_before=before, tokens_after=before, fidelity=1.0)
     handle = handle_of(content)
-    work = Selection(content, question, kind, counter, terse=before <= TERSE_TOKENS)
+    work = Selection(content, question, kind, counter, terse=before <= TERSE_TOKENS, encoder=encoder)
     tight = budget < FEW_TOKENS or rewrite
     note = note_of(len(work.pieces), handle, tight=tight)
     room = max(0, budget - counter.count(f"\n{note}"))

@@ -15,7 +15,7 @@ from ossa.vortex.ranking import dialogue, prose
 from ossa.vortex.ranking.network import Rank, ranked
 from ossa.vortex.ranking.values import chances
 from ossa.vortex.titles import titles
-from ossa.vortex.vectors import WordVectors, rarity_weights, unit
+from ossa.vortex.vectors import TextVectors, rarity_weights, unit
 from ossa.vortex.weights import WEIGHTS, Weights
 from ossa.vortex.words import Floats, Words, bm25, question_words, read_words
 
@@ -65,7 +65,7 @@ class _Parts:
 
 
 class _Scorer:
-    def __init__(self, blocks: Sequence[Block], question: str, vectors: WordVectors, rank: Rank) -> None:
+    def __init__(self, blocks: Sequence[Block], question: str, vectors: TextVectors, rank: Rank) -> None:
         self._blocks = blocks
         self._question = question
         self._word_vectors = vectors
@@ -162,7 +162,7 @@ class _Scorer:
 def score(
     blocks: Sequence[Block],
     question: str,
-    vectors: WordVectors,
+    vectors: TextVectors,
     weights: Mapping[Kind, Weights] = WEIGHTS,
     rank: Rank = ranked,
 ) -> Scored:

@@ -17,7 +17,7 @@ from ossa.vortex.render import render
 from ossa.vortex.scoring import Scored, score
 from ossa.vortex.splitting import split
 from ossa.vortex.tokens import TokenCounter
-from ossa.vortex.vectors import word_vectors
+from ossa.vortex.vectors import EncodedTexts, Encoder, word_vectors
 from ossa.vortex.weights import WEIGHTS
 from ossa.vortex.words import Floats
 
@@ -59,14 +59,24 @@ LEAST_TOKENS = 400
 
 
 class Selection:
-    """Of one content. `terse`: it is small, and is cut finely."""
+    """Of one content. `terse`: it is small, and is cut finely. `encoder`: in place of the word vectors."""
 
-    def __init__(self, content: str, question: str, kind: Kind | None, counter: TokenCounter, *, terse: bool) -> None:
+    def __init__(
+        self,
+        content: str,
+        question: str,
+        kind: Kind | None,
+        counter: TokenCounter,
+        *,
+        terse: bool,
+        encoder: Encoder | None = None,
+    ) -> None:
         self._content = content
         self._counter = counter
         self.blocks: list[Block] = split(content, kind, terse=terse)
         self.pieces: list[Piece] = [piece for block in self.blocks for piece in block.pieces]
-        self.scored: Scored = score(self.blocks, question, word_vectors())
+        vectors = word_vectors() if encoder is None else EncodedTexts(encoder, [piece.text for piece in self.pieces])
+        self.scored: Scored = score(self.blocks, question, vectors)
         if terse:
             self._put_briefly(question)
         # One more for what joins it to the next.

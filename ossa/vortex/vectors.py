@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from ossa.contracts.errors import InvalidRequest
 from ossa.vortex.words import STOP, Floats, Words, read_words
 
 DIMENSIONS = 128
@@ -18,6 +19,49 @@ KNOWN_WORDS = 60_000
 
 AT_ONCE = 4096
 """Words added up at once: so many vectors stay in a core's cache."""
+
+
+Encoder = Callable[[list[str]], Any]
+"""Texts to vectors, shape (texts, dimensions): `SentenceTransformer(...).encode`, for one."""
+
+
+class TextVectors(Protocol):
+    """Unit vectors of the pieces of one content, and of what is asked about it."""
+
+    def of_texts(self, words: Words, weights: Floats) -> Floats: ...
+
+    def of_question(self, question: str) -> Floats: ...
+
+
+class EncodedTexts:
+    """`TextVectors` by an encoder of the caller's.
+
+    Args:
+        texts: the pieces that `words` will be of.
+    """
+
+    def __init__(self, encoder: Encoder, texts: Sequence[str]) -> None:
+        self._encoder = encoder
+        self._texts = list(texts)
+
+    def of_texts(self, words: Words, weights: Floats) -> Floats:
+        """Raises `InvalidRequest` for what is no vector a text."""
+        return self._encoded(self._texts)
+
+    def of_question(self, question: str) -> Floats:
+        vector: Floats = self._encoded([question])[0]
+        return vector
+
+    def _encoded(self, texts: list[str]) -> Floats:
+        if not texts:
+            return np.zeros((0, 1), dtype=np.float32)
+        made = np.asarray(self._encoder(texts), dtype=np.float32)
+        if made.ndim != 2 or len(made) != len(texts) or not np.isfinite(made).all():
+            raise InvalidRequest(
+                f"the encoder must give one vector of numbers a text: of {len(texts)} texts it made shape {made.shape}",
+                param="encoder",
+            )
+        return unit(made)
 
 
 class WordVectors:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ossa.vortex.piece import Piece
-from ossa.vortex.vectors import WordVectors, unit
+from ossa.vortex.vectors import TextVectors, unit
 from ossa.vortex.words import WORD, Floats, Words, stem
 
 REACHES = (2, 6, 12, 25, 60)
@@ -65,7 +65,7 @@ def features(
     vectors: Floats,
     question: str,
     asked: Sequence[str],
-    word_vectors: WordVectors,
+    word_vectors: TextVectors,
     parts: dict[str, Floats],
 ) -> Floats:
     """Shape (turns, len(NAMES)).
