@@ -35,6 +35,9 @@ ANSWER_TOKENS = 512
 COMPLETE_TOKENS = 60
 """A content of so many tokens is written shorter where nothing is lost by it."""
 
+SEEN_CHARS = 100_000
+"""Of earlier results, what a new one is compared with."""
+
 REPEAT_TOKENS = 16
 """Of the words that stand for a content that was shown before."""
 
@@ -116,12 +119,14 @@ class Context:
         wanted = self._wanted(results_of(entries), talk)
         if not wanted:
             return
+        seen = _seen(entries, talk)
         orders = tuple(
             CompressionOrder(
                 content=result.content,
                 question=result.question,
                 reduction=self._settings.reduction if self._is_long(result.content) else 0,
                 model=self._model,
+                seen=seen if self._is_long(result.content) else "",
             )
             for result in wanted
         )
@@ -203,6 +208,19 @@ class Context:
             self._bill.add_look_up(tokens=tokens, cached=cached)
         else:
             self._bill.add(tokens=tokens, cached=cached, whole_tokens=whole, whole_cached=whole_cached)
+
+
+def _seen(entries: Sequence[Entry], talk: Conversation) -> str:
+    """Results that the model was shown in earlier calls, as it was shown them; the latest ones."""
+    found: list[str] = []
+    room = SEEN_CHARS
+    for entry in reversed(entries):
+        if entry.key and entry.sent and room > 0:
+            shown = talk.shown(entry.key)
+            text = str(entry.message["content"]) if shown is None else shown.text
+            found.append(text[-room:])
+            room -= len(text)
+    return "\n".join(reversed(found))
 
 
 def _room(context_tokens: int) -> int:

@@ -23,10 +23,14 @@ class CompressionOrder(Value):
     kind: Kind | None = None
     floor: bool = True
     model: str = ""
+    seen: str = ""
 
 
 class LeftOut(Value):
-    """How many pieces of a kind were left out, and their tokens. `why`: `budget`, or `repeated` where it stays once."""
+    """How many pieces of a kind were left out, and their tokens.
+
+    `why`: `budget`, or `repeated` where a piece stays once, or was seen before.
+    """
 
     kind: Kind
     pieces: int

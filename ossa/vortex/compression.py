@@ -29,6 +29,7 @@ def compress(
     model: str = "",
     originals: Originals | None = None,
     tenant: str = "default",
+    seen: str = "",
     encoder: Encoder | None = None,
 ) -> Compressed:
     """Leave out of a content what the question needs least.
@@ -45,6 +46,8 @@ def compress(
         floor: give more room than was asked for where the kind's fidelity floor or a protected piece needs it.
         model: whose vocabulary tokens are counted in.
         originals: where the original goes, so that its handle can be followed.
+        seen: what the reader has before it already, such as earlier results in a conversation: lines that stand there
+            too go first, and those that differ in numbers alone are worth less.
         encoder: a larger one of yours in place of the static word vectors: texts to an array (texts, dimensions). It
             decides the speed; floors and weights were measured with the word vectors.
 
@@ -63,7 +66,7 @@ def compress(
     if (before <= budget and not rewrite) or small or again:
         return Compressed(text=content, tokens_before=before, tokens_after=before, fidelity=1.0)
     handle = handle_of(content)
-    work = Selection(content, question, kind, counter, terse=before <= TERSE_TOKENS, encoder=encoder)
+    work = Selection(content, question, kind, counter, terse=before <= TERSE_TOKENS, encoder=encoder, seen=seen)
     tight = budget < FEW_TOKENS or rewrite
     note = note_of(len(work.pieces), handle, tight=tight)
     room = max(0, budget - counter.count(f"\n{note}"))

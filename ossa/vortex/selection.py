@@ -15,6 +15,7 @@ from ossa.vortex.piece import Block, Piece
 from ossa.vortex.ranking.names import brief_of, directories
 from ossa.vortex.render import render
 from ossa.vortex.scoring import Scored, score
+from ossa.vortex.seen import SAME, newness
 from ossa.vortex.splitting import split
 from ossa.vortex.tokens import TokenCounter
 from ossa.vortex.vectors import EncodedTexts, Encoder, word_vectors
@@ -59,7 +60,10 @@ LEAST_TOKENS = 400
 
 
 class Selection:
-    """Of one content. `terse`: it is small, and is cut finely. `encoder`: in place of the word vectors."""
+    """Of one content. `terse`: it is small, and is cut finely. `encoder`: in place of the word vectors.
+
+    `seen`: what the reader has before it already.
+    """
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class Selection:
         *,
         terse: bool,
         encoder: Encoder | None = None,
+        seen: str = "",
     ) -> None:
         self._content = content
         self._counter = counter
@@ -77,6 +82,9 @@ class Selection:
         self.pieces: list[Piece] = [piece for block in self.blocks for piece in block.pieces]
         vectors = word_vectors() if encoder is None else EncodedTexts(encoder, [piece.text for piece in self.pieces])
         self.scored: Scored = score(self.blocks, question, vectors)
+        new = newness(self.pieces, seen)
+        self.scored.scores[:] *= new
+        self._seen = set(np.flatnonzero(new <= SAME).tolist())
         if terse:
             self._put_briefly(question)
         # One more for what joins it to the next.
@@ -151,9 +159,13 @@ class Selection:
     def _enough(self, kept: Kept, floor: Floor) -> bool:
         chances = self.scored.chances
         if chances is None:
-            return fidelity(self.scored.vectors, kept) >= floor.fidelity
+            return fidelity(self.scored.vectors, self._seen.union(kept)) >= floor.fidelity
         staying = {self.pieces[number].brief for number in kept} - {""}
-        told = [number for number, piece in enumerate(self.pieces) if number in kept or piece.brief in staying]
+        told = [
+            number
+            for number, piece in enumerate(self.pieces)
+            if number in kept or number in self._seen or piece.brief in staying
+        ]
         return float(chances[told].sum()) >= floor.chance
 
     def kind(self) -> Kind:
@@ -181,7 +193,8 @@ class Selection:
         tokens: Counter[tuple[Kind, str]] = Counter()
         for number, piece in enumerate(self.pieces):
             if number not in kept:
-                key = (self.blocks[piece.block].kind, "repeated" if piece.text in staying else "budget")
+                repeated = piece.text in staying or number in self._seen
+                key = (self.blocks[piece.block].kind, "repeated" if repeated else "budget")
                 pieces[key] += 1
                 tokens[key] += self.costs[number]
         return tuple(
@@ -200,7 +213,8 @@ class Selection:
 
         None of either where they are much more than there is room for: where everything is a fault, none stands out.
         """
-        return {one for found in (self._named(), self._faults()) if self._cost(found) <= 2 * room for one in found}
+        wanted = (self._named() - self._seen, self._faults() - self._seen)
+        return {one for found in wanted if self._cost(found) <= 2 * room for one in found}
 
     def _named(self) -> set[int]:
         """What alone has a name out of the question. Values that the question says are told already."""

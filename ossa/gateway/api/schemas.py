@@ -284,6 +284,7 @@ class CompressBody(Closed):
     kind: Kind | None = Field(None, description="of the whole content; else it is found out")
     floor: bool = Field(True, description="more room where too much would be lost")
     model: str = Field("", max_length=256, description="whose vocabulary tokens are counted in")
+    seen: str = Field("", max_length=4_000_000, description="what the reader has before it already")
 
 
 class CompressedView(BaseModel):
