@@ -1,4 +1,8 @@
-"""`Compressor` in one process: compresses beside the event loop, keeps originals in a store."""
+"""`Compressor` in one process: compresses beside the event loop, keeps originals in a store.
+
+An original is stored after the compression, not beside it: what was not shortened is to leave no trace in the store,
+and the row of another answer to the same content must not go with it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from ossa.contracts.compression import Compressed, CompressionOrder, OriginalSto
 from ossa.contracts.errors import NotFound, OssaError
 from ossa.vortex.compression import compress
 from ossa.vortex.originals import handle_in, is_handle
+from ossa.vortex.recent import RecentAnswers, key_of
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +31,24 @@ def _now() -> datetime:
 
 
 class CompressionService:
-    """`start` begins the sweeping of old originals, `stop` ends it."""
+    """`start` begins the sweeping of old originals, `stop` ends it.
+
+    An order that came before is answered from memory. Its original is stored again all the same: it lives a whole
+    lifetime from each answer on.
+    """
 
     def __init__(
-        self, originals: OriginalStore, *, lifetime: timedelta = LIFETIME, now: Callable[[], datetime] = _now
+        self,
+        originals: OriginalStore,
+        *,
+        lifetime: timedelta = LIFETIME,
+        now: Callable[[], datetime] = _now,
+        recent: RecentAnswers | None = None,
     ) -> None:
         self._originals = originals
         self._lifetime = lifetime
         self._now = now
+        self._recent = recent or RecentAnswers()
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="vortex")
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -47,8 +62,11 @@ class CompressionService:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def compress(self, order: CompressionOrder, *, tenant: str) -> Compressed:
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, _compress, order)
+        key = key_of(order, tenant=tenant)
+        found = self._recent.get(key)
+        if found is None:
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, _compress, order)
+            self._recent.put(key, found)
         for handle in found.handles:
             expires_at = self._now() + self._lifetime
             await self._originals.put(handle, order.content, tenant=tenant, expires_at=expires_at)
@@ -86,4 +104,5 @@ def _compress(order: CompressionOrder) -> Compressed:
         kind=order.kind,
         floor=order.floor,
         model=order.model,
+        seen=order.seen,
     )
