@@ -15,7 +15,7 @@ from ossa.contracts.errors import NotFound
 HANDLE_PREFIX = "vx:"
 HANDLE_CHARS = 10
 HANDLE = re.compile(rf"{HANDLE_PREFIX}[a-z2-7]{{{HANDLE_CHARS}}}")
-NOTE = re.compile(rf"(?:^|\n)\[(?:\d+ left out:|\+\d+) ({HANDLE_PREFIX}[a-z2-7]{{{HANDLE_CHARS}}})\]\s*$")
+NOTE = re.compile(rf"\[(?:\d+ left out:|\+\d+) ({HANDLE_PREFIX}[a-z2-7]{{{HANDLE_CHARS}}})\]\s*$")
 """How a compressed text ends; `+` and the number under a small budget."""
 
 LIFETIME_S = 24 * 3600.0
@@ -34,7 +34,7 @@ def is_handle(text: str) -> bool:
 
 def handle_in(text: str) -> str | None:
     """The handle in the closing note of a compressed text; None for any other text."""
-    found = NOTE.search(text)
+    found = NOTE.fullmatch(text.rstrip().rpartition("\n")[2])
     return found.group(1) if found else None
 
 

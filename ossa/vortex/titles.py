@@ -66,4 +66,14 @@ def _title(pieces: Sequence[Piece], start: int) -> str:
 
 
 def _says(text: str, name: str) -> bool:
-    return len(name) >= 3 and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
+    """As whole words."""
+    at = text.find(name) if len(name) >= 3 else -1
+    while at >= 0:
+        if not (_in_word(text, at - 1) or _in_word(text, at + len(name))):
+            return True
+        at = text.find(name, at + 1)
+    return False
+
+
+def _in_word(text: str, at: int) -> bool:
+    return 0 <= at < len(text) and (text[at].isalnum() or text[at] == "_")

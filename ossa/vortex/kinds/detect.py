@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import pairwise
 
@@ -33,6 +34,8 @@ JSON_START = re.compile(r"^\s*[\[{]")
 
 def split_blocks(content: str) -> list[Block]:
     """Blocks that cover the content without gaps. Empty lines end a block; neighbours of one kind are one block."""
+    if _one_document(content):
+        return [Block("json", 0, len(content))]
     blocks: list[Block] = []
     for start, end in _paragraphs(content):
         kind = name_kind(content[start:end])
@@ -41,6 +44,17 @@ def split_blocks(content: str) -> list[Block]:
         else:
             blocks.append(Block(kind, start, end))
     return blocks
+
+
+def _one_document(content: str) -> bool:
+    """Of several lines; one of a single line is told by that."""
+    if not JSON_START.match(content) or content.rstrip()[-1:] not in "]}" or "\n" not in content.strip():
+        return False
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _paragraphs(content: str) -> list[tuple[int, int]]:
