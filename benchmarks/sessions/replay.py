@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from benchmarks.sessions.needs import holds, needs
 from benchmarks.sessions.session import Message, Session
 from ossa.agent.context import Context
-from ossa.agent.conversation import Conversation, Entry
-from ossa.agent.fetch import FETCH, fetch_tool
+from ossa.agent.conversation import FETCH, Conversation, Entry
+from ossa.agent.fetch import fetch_tool
 from ossa.contracts.configuration import Endpoint, PromptCache, VortexSettings
 from ossa.contracts.task import Step, TaskRequest
 from ossa.contracts.turn import Answer, Ask
@@ -143,7 +143,7 @@ async def replay(
     whole, short = Arm(endpoint, counter), Arm(endpoint, counter)
     made.whole, made.short = whole.bill, short.bill
     talk = Talk()
-    context = Context(settings, endpoint, fetches=True, again=lambda _: True, max_calls=len(session.messages))
+    context = Context(settings, endpoint, fetches=True, again=lambda _: True)
     fetch_tokens = prompt_tokens((), [fetch_tool().function])
     views: dict[str, Message] = {}
     before: list[Message] = []

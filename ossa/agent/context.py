@@ -3,6 +3,9 @@
 Results of tools are offered to the task's owner, who has the compressor; what comes back is shown in their place where
 the plan (`ossa.vortex.planning`) finds that no bill is higher for it. What the model misses it fetches back by a tool,
 or by calling the same tool again. Nothing here fails a turn: what cannot be shortened is sent whole.
+
+A conversation that a caller sends is planned as it grew, model call by model call: what becomes of a result hangs on
+what stood before it alone, and so is the same in the caller's next request.
 """
 
 from __future__ import annotations
@@ -12,8 +15,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ossa.agent.conversation import Conversation, Entry, Shown
-from ossa.agent.fetch import FETCH, fetch_tool
+from ossa.agent.conversation import FETCH, Conversation, Entry, Shown
+from ossa.agent.fetch import fetch_tool
 from ossa.agent.results import Result, results_of
 from ossa.agent.tool_calls import calls_of
 from ossa.contracts.compression import Compressed, CompressionOrder
@@ -22,7 +25,7 @@ from ossa.contracts.errors import OssaError
 from ossa.contracts.turn import Ask, TurnSink
 from ossa.models.estimate import CHARS_PER_TOKEN, message_tokens, prompt_tokens, text_tokens
 from ossa.vortex.billing import Bill
-from ossa.vortex.originals import handle_of
+from ossa.vortex.originals import handle_in, handle_of
 from ossa.vortex.planning import Part, plan
 
 log = logging.getLogger("ossa.agent")
@@ -41,6 +44,9 @@ SEEN_CHARS = 100_000
 REPEAT_TOKENS = 16
 """Of the words that stand for a content that was shown before."""
 
+FORGED_SHARE = 0.5
+"""Of the tokens of a content that ends in a note of another's making, what it may keep."""
+
 
 class Fitted(NamedTuple):
     """What the model is to be shown from here on, by key; and whether it is offered the tool that fetches originals."""
@@ -55,17 +61,10 @@ class Context:
     Args:
         fetches: whether the model can be offered the tool that fetches originals.
         again: says of a tool's name whether the model may simply call it again.
-        max_calls: model calls the turn may make.
     """
 
     def __init__(
-        self,
-        settings: VortexSettings,
-        endpoint: Endpoint,
-        *,
-        fetches: bool,
-        again: Callable[[str], bool],
-        max_calls: int,
+        self, settings: VortexSettings, endpoint: Endpoint, *, fetches: bool, again: Callable[[str], bool]
     ) -> None:
         self._settings = settings
         self._cache = endpoint.prompt_cache or PromptCache()
@@ -73,63 +72,53 @@ class Context:
         self._most_tokens = None if endpoint.context_tokens is None else _room(endpoint.context_tokens)
         self._tool_tokens = prompt_tokens((), [fetch_tool().function]) if fetches else 0
         self._again = again
-        self._max_calls = max_calls
-        self._found: dict[str, Compressed | None] = {}
+        self._made: dict[str, Compressed | None] = {}
+        self._short: dict[str, Shown] = {}
+        self._look_ups: set[str] = set()
+        self._offered = False
         self._bill = Bill(self._cache)
         self._sent_at: float | None = None
 
-    async def fit(self, talk: Conversation, sink: TurnSink, *, fixed_tokens: int) -> Fitted | None:
+    async def fit(self, talk: Conversation, sink: TurnSink, *, fixed_tokens: int, lossy: bool = True) -> Fitted | None:
         """None: the model is shown no more shorter contents than so far.
 
         Args:
             fixed_tokens: of what is sent besides the messages.
+            lossy: something may be left out: there is room for the model to look it up.
         """
         entries = talk.entries()
-        await self._shorten(entries, talk, sink)
+        results = {result.entry.key: result for result in results_of(entries)}
+        self._short.update({key: shown for key in results if (shown := talk.shown(key)) is not None})
+        self._offered = talk.fetchable
+        await self._shorten(list(results.values()), entries, talk, sink)
         now = asyncio.get_running_loop().time()
         kept = self._sent_at is None or now - self._sent_at < self._cache.lifetime_s
-        parts = [self._part(entry, talk) for entry in entries]
-        calls = self._bill.calls + 1
-        made = plan(
-            parts,
-            self._cache,
-            fixed_tokens=fixed_tokens,
-            tool_tokens=self._tool_tokens,
-            offered=talk.fetchable,
-            kept=kept,
-            look_ups=self._settings.look_ups * (1 + sum(entry.name == FETCH for entry in entries)),
-            calls_left=max(1, min(calls, self._max_calls - calls + 1)),
-            banked=self._bill.banked,
-            most_tokens=self._most_tokens,
-        )
-        tool = self._tool_tokens if made.offer else 0
-        same = kept and made.offer == talk.fetchable
-        self._count(entries, parts, made.short, fixed=fixed_tokens, tool=tool, same=same, kept=kept)
+        sent = sum(entry.sent for entry in entries)
+        for end in _calls(entries) if not sent else [len(entries)]:
+            self._plan(entries[:end], results, sent=sent, kept=kept, fixed_tokens=fixed_tokens, lossy=lossy)
+            sent = end
         self._sent_at = now
-        hint = HINT if self._tool_tokens and not made.offer else ""
-        shown: dict[str, Shown] = {}
-        for number in sorted(made.short):
-            found = self._found.get(entries[number].key)
-            if found is not None and talk.shown(entries[number].key) is None:
-                shown[entries[number].key] = _shown(found, hint if found.dropped else "")
-        return Fitted(shown, made.offer) if shown else None
+        fresh = {key: shown for key, shown in sorted(self._short.items()) if talk.shown(key) is None}
+        return Fitted(fresh, self._offered) if fresh else None
 
-    async def _shorten(self, entries: Sequence[Entry], talk: Conversation, sink: TurnSink) -> None:
-        """Have the owner make shorter forms of what is long and new; each content is asked for once."""
-        wanted = self._wanted(results_of(entries), talk)
+    async def _shorten(
+        self, results: Sequence[Result], entries: Sequence[Entry], talk: Conversation, sink: TurnSink
+    ) -> None:
+        """Have the owner make shorter forms of what is new; each content is asked for once."""
+        wanted = [
+            result
+            for result in results
+            if result.entry.key not in self._made
+            and result.entry.key not in self._short
+            and result.entry.name != FETCH
+            and len(result.content) >= COMPLETE_TOKENS * CHARS_PER_TOKEN
+        ]
         if not wanted:
             return
+        self._made.update(dict.fromkeys(result.entry.key for result in wanted))
+        known = {handle_of(result.content) for result in results}
         seen = _seen(entries, talk)
-        orders = tuple(
-            CompressionOrder(
-                content=result.content,
-                question=result.question,
-                reduction=self._settings.reduction if self._is_long(result.content) else 0,
-                model=self._model,
-                seen=seen if self._is_long(result.content) else "",
-            )
-            for result in wanted
-        )
+        orders = tuple(self._order(result, seen, known) for result in wanted)
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 answer = await sink.ask(Ask(compress=orders))
@@ -138,46 +127,93 @@ class Context:
             return
         for result, found in zip(wanted, answer.compressed, strict=False):
             if found.handles and found.tokens_after < found.tokens_before:
-                self._found[result.entry.key] = found
+                self._made[result.entry.key] = found
 
-    def _wanted(self, results: Sequence[Result], talk: Conversation) -> list[Result]:
-        """A content that stands in the conversation already is named instead.
+    def _order(self, result: Result, seen: str, known: set[str]) -> CompressionOrder:
+        long = len(result.content) >= self._settings.min_tokens * CHARS_PER_TOKEN
+        order = CompressionOrder(content=result.content, question=result.question, model=self._model)
+        noted = handle_in(result.content)
+        if long and noted is not None and noted not in known:
+            # A text that pretends to be compressed already would be left as it is.
+            budget = max(1, int(text_tokens(result.content) * FORGED_SHARE))
+            return order.model_copy(update={"budget_tokens": budget, "seen": seen})
+        if long:
+            return order.model_copy(update={"reduction": self._settings.reduction, "seen": seen})
+        return order.model_copy(update={"reduction": 0})
 
-        What is called again in the same words, because its result was shortened, goes whole: all of it is wanted.
+    def _plan(
+        self,
+        entries: Sequence[Entry],
+        results: dict[str, Result],
+        *,
+        sent: int,
+        kept: bool,
+        fixed_tokens: int,
+        lossy: bool,
+    ) -> None:
+        """Decide on one model call's prompt, the first `sent` messages of which were in the one before."""
+        forms = self._forms(entries, results)
+        parts = [self._part(entry, forms, sent=number < sent) for number, entry in enumerate(entries)]
+        made = plan(
+            parts,
+            self._cache,
+            fixed_tokens=fixed_tokens,
+            tool_tokens=self._tool_tokens,
+            offered=self._offered,
+            kept=kept,
+            look_ups=self._settings.look_ups * (1 + len(self._look_ups)) if lossy else None,
+            calls_left=self._bill.calls + 1,
+            banked=self._bill.banked,
+            most_tokens=self._most_tokens,
+        )
+        tool = self._tool_tokens if made.offer else 0
+        same = kept and made.offer == self._offered
+        self._count(entries, parts, made.short, fixed=fixed_tokens, tool=tool, same=same, kept=kept)
+        self._offered = made.offer
+        for number in made.short:
+            key = entries[number].key
+            if key not in self._short:
+                hint = HINT if parts[number].again and self._tool_tokens and not made.offer else ""
+                self._short[key] = _shown(forms[key], hint)
+
+    def _forms(self, entries: Sequence[Entry], results: dict[str, Result]) -> dict[str, Compressed]:
+        """The shorter form of each content that has one; a content that stands whole before is named instead.
+
+        What is called again in the same words because its result was shortened is wanted whole: a look-up.
         """
-        wanted: list[Result] = []
-        contents: set[str] = set()
+        forms: dict[str, Compressed] = {}
+        whole: set[str] = set()
         shortened: set[str] = set()
-        for result in results:
-            key, content = result.entry.key, result.content
-            known = content in contents
-            contents.add(content)
-            if talk.shown(key) is not None:
+        for entry in entries:
+            if not entry.key:
+                continue
+            result = results[entry.key]
+            if entry.name == FETCH or (result.call and result.call in shortened):
+                self._look_ups.add(entry.key)
+            made = self._made.get(entry.key)
+            long = len(result.content) >= self._settings.min_tokens * CHARS_PER_TOKEN
+            if long and result.content in whole and entry.name != FETCH:
+                forms[entry.key] = _named(result.content)
+            elif made is not None:
+                forms[entry.key] = made
+            if entry.key not in self._short:
+                whole.add(result.content)
+            elif forms.get(entry.key) is None or forms[entry.key].dropped:
                 shortened.add(result.call)
-            elif key not in self._found and len(content) >= COMPLETE_TOKENS * CHARS_PER_TOKEN:
-                self._found[key] = None
-                if result.entry.name == FETCH or (result.call and result.call in shortened):
-                    continue
-                if known and self._is_long(content):
-                    self._found[key] = _named(content)
-                else:
-                    wanted.append(result)
-        return wanted
+        return forms
 
-    def _is_long(self, content: str) -> bool:
-        return len(content) >= self._settings.min_tokens * CHARS_PER_TOKEN
-
-    def _part(self, entry: Entry, talk: Conversation) -> Part:
-        shown = talk.shown(entry.key) if entry.key else None
+    def _part(self, entry: Entry, forms: dict[str, Compressed], *, sent: bool) -> Part:
+        shown = self._short.get(entry.key) if entry.key else None
         if shown is not None:
-            return Part(shown.tokens_before, shown.tokens_after, sent=entry.sent, as_short=True)
-        found = self._found.get(entry.key) if entry.key else None
-        if found is not None:
-            if not found.dropped:
-                return Part(found.tokens_before, found.tokens_after, sent=entry.sent, complete=True)
-            short, again = found.tokens_after + HINT_TOKENS, self._again(entry.name)
-            return Part(found.tokens_before, short, sent=entry.sent, again=again)
-        return Part(message_tokens(entry.message), sent=entry.sent)
+            return Part(shown.tokens_before, shown.tokens_after, sent=sent, as_short=True)
+        found = forms.get(entry.key) if entry.key else None
+        if found is None:
+            return Part(message_tokens(entry.message), sent=sent)
+        if not found.dropped:
+            return Part(found.tokens_before, found.tokens_after, sent=sent, complete=True)
+        short = found.tokens_after + HINT_TOKENS
+        again, wanted = self._again(entry.name), entry.key in self._look_ups
+        return Part(found.tokens_before, short, sent=sent, again=again, wanted=wanted)
 
     def _count(
         self,
@@ -191,23 +227,34 @@ class Context:
         kept: bool,
     ) -> None:
         """On the bill, as it is sent and as it would have been: without what look-ups added."""
+        before = any(part.sent for part in parts)
         tokens = fixed + tool
-        cached = tokens if same and self._sent_at is not None else 0
+        cached = tokens if same and before else 0
         whole = fixed
-        whole_cached = fixed if kept and self._sent_at is not None else 0
+        whole_cached = fixed if kept and before else 0
         for number, (entry, part) in enumerate(zip(entries, parts, strict=True)):
             shorter = number in short
             size = (part.short or 0) if shorter else part.tokens
             same = same and part.sent and part.as_short == shorter
             tokens += size
             cached += size if same else 0
-            if not _is_look_up(entry):
+            if not self._is_look_up(entry):
                 whole += part.tokens
                 whole_cached += part.tokens if part.sent and kept else 0
-        if entries and _is_look_up(entries[-1]):
+        if entries and self._is_look_up(entries[-1]):
             self._bill.add_look_up(tokens=tokens, cached=cached)
         else:
             self._bill.add(tokens=tokens, cached=cached, whole_tokens=whole, whole_cached=whole_cached)
+
+    def _is_look_up(self, entry: Entry) -> bool:
+        """A fetch of what was left out, or what it brought."""
+        calls = calls_of(entry.message)
+        return entry.key in self._look_ups or (bool(calls) and all(call.name == FETCH for call in calls))
+
+
+def _calls(entries: Sequence[Entry]) -> list[int]:
+    """How many messages each model call of a conversation had, the next one included."""
+    return [*(n for n, entry in enumerate(entries) if n and entry.message.get("role") == "assistant"), len(entries)]
 
 
 def _seen(entries: Sequence[Entry], talk: Conversation) -> str:
@@ -225,12 +272,6 @@ def _seen(entries: Sequence[Entry], talk: Conversation) -> str:
 
 def _room(context_tokens: int) -> int:
     return max(context_tokens // 2, context_tokens - ANSWER_TOKENS)
-
-
-def _is_look_up(entry: Entry) -> bool:
-    """A fetch of what was left out, or its result."""
-    calls = calls_of(entry.message)
-    return entry.name == FETCH or (bool(calls) and all(call.name == FETCH for call in calls))
 
 
 def _shown(found: Compressed, hint: str) -> Shown:

@@ -16,6 +16,9 @@ from ossa.contracts.model import ModelReply
 from ossa.contracts.task import Message, Step, StepKind, TaskRequest, Usage
 from ossa.models.estimate import message_tokens, prompt_tokens
 
+FETCH = "fetch_original"
+"""The tool that fetches back what was left out of a content."""
+
 _SENT_BACK = frozenset({"role", "content", "tool_calls", "refusal", "name"})
 """What of an assistant message goes back to the model; some endpoints refuse their own extra fields."""
 
@@ -53,6 +56,8 @@ class Conversation:
         self._entries = _entries(role, request.messages)
         self._shown: dict[str, Shown] = {}
         self.role_resolved = False
+        self.look_ups = 0
+        """Model calls that asked for nothing but what was left out."""
         self.fetchable = False
         """Whether the model is offered the tool that fetches originals."""
         self._taken = {call.call_id for message in request.messages for call in calls_of(message)}
@@ -92,6 +97,7 @@ class Conversation:
         for entry in self._entries:
             entry.sent = True
         calls = calls_of(message)
+        self.look_ups += bool(calls) and all(call.name == FETCH for call in calls)
         self._open = {call.call_id: call for call in calls}
         self._results = {}
         self._taken.update(self._open)

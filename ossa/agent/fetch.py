@@ -6,14 +6,14 @@ import asyncio
 from dataclasses import replace
 from functools import cache
 
-from ossa.agent.conversation import Conversation
+from ossa.agent.conversation import FETCH, Conversation
 from ossa.agent.tools import Tool, tool
 from ossa.contracts.compression import CompressionOrder
 from ossa.contracts.errors import OssaError
 from ossa.contracts.turn import Ask, TurnSink
 from ossa.models.estimate import text_tokens
+from ossa.vortex.originals import HANDLE
 
-FETCH = "fetch_original"
 FOUND_TOKENS = 600
 """What a search brings back has at most so many."""
 
@@ -37,7 +37,10 @@ def bound_fetch(talk: Conversation, sink: TurnSink, *, timeout_s: float) -> Tool
     """The tool of one turn: this conversation's own originals, else what the owner keeps for the tenant."""
 
     async def fetch(handle: str, query: str = "") -> str:
-        handle = handle.strip().strip("[]`'\"")
+        found = HANDLE.search(handle)
+        if found is None:
+            raise ValueError(f"{handle[:80]!r} is no handle; one looks like vx:abcdefghij")
+        handle = found.group()
         try:
             async with asyncio.timeout(timeout_s):
                 whole = talk.original(handle)

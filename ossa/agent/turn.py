@@ -16,8 +16,8 @@ from typing import Any
 
 from ossa.agent.clock import Clock, SystemClock
 from ossa.agent.context import Context
-from ossa.agent.conversation import Conversation
-from ossa.agent.fetch import FETCH, bound_fetch, fetch_tool
+from ossa.agent.conversation import FETCH, Conversation
+from ossa.agent.fetch import bound_fetch, fetch_tool
 from ossa.agent.limits import DEFAULT_TIMEOUT_S, Budget, budget_of, check_steps, completion_cap, out_of_time
 from ossa.agent.parameters import client_tools, model_parameters, wants_no_tools
 from ossa.agent.tool_calls import ToolCall, calls_of, idempotency_key, only
@@ -36,11 +36,17 @@ from ossa.models.tiers import Choice
 log = logging.getLogger("ossa.agent")
 
 TOOL_PARALLELISM = 8
-PLACEHOLDER = re.compile(r"\{(?:CONTEXT|DATA|STATE|METRICS|TEMPORAL):")
+PLACEHOLDER = re.compile(r"\{(?:CONTEXT|DATA|STATE|METRICS|TEMPORAL):[a-z][a-z0-9_-]*:")
 """A role without it needs nobody to resolve it; `ossa.vortex.exchange` knows the whole grammar."""
 
 VORTEX_ANNOTATION = "ossa.io/vortex"
 """A manifest's `on` or `off` for the shortening of its agent's contents."""
+
+FREE_LOOK_UPS = 4
+"""Model calls that only fetched what was left out do not count as steps of the turn, up to so many."""
+
+LOOK_UP_ANSWERS = 1024
+"""Tokens of a look-up's answer and of the one after it."""
 
 _CANCEL_GRACE_S = 1.0
 
@@ -148,7 +154,7 @@ class _RunningTurn:
                 if not calls or any(call.name in self._theirs for call in calls):
                     return self.result(TaskStatus.SUCCEEDED, message=message)
                 if pending := talk.pending():
-                    check_steps(self._budget, talk.usage.model_calls)
+                    check_steps(self._budget, talk.usage.model_calls - min(talk.look_ups, FREE_LOOK_UPS))
                     await self._run_tools(pending)
             await self._ask()
 
@@ -215,9 +221,15 @@ class _RunningTurn:
         fetches = endpoint.forced_tools == "native"  # a model that ignores tools would not
         if fetches and (FETCH in self._theirs or FETCH in self._ours or wants_no_tools(self.turn.request.parameters)):
             return None
-        return Context(
-            self.agent.vortex, endpoint, fetches=fetches, again=self._may_call_again, max_calls=self._budget.max_steps
-        )
+        return Context(self.agent.vortex, endpoint, fetches=fetches, again=self._may_call_again)
+
+    def _may_look_up(self, tools: list[dict[str, Any]]) -> bool:
+        """Whether the tokens of the turn allow a second prompt with everything in it."""
+        allowed = self._budget.limits.max_tokens_per_request
+        if allowed is None:
+            return True
+        whole = self._talk.prompt_estimate(tools)
+        return self._talk.usage.total_tokens + 2 * whole + LOOK_UP_ANSWERS < allowed
 
     def _may_call_again(self, name: str) -> bool:
         """Without doing anything twice. What the caller's own tools do is for the caller to know."""
@@ -229,8 +241,9 @@ class _RunningTurn:
             return
         talk = self._talk
         tools = [*self._theirs.values(), *(one for one in self._functions if one["function"]["name"] != FETCH)]
+        fixed = prompt_tokens((), tools)
         try:
-            fitted = await self._context.fit(talk, self._sink, fixed_tokens=prompt_tokens((), tools))
+            fitted = await self._context.fit(talk, self._sink, fixed_tokens=fixed, lossy=self._may_look_up(tools))
         except Exception:
             log.exception("context_not_fitted", extra={"task_id": self.turn.task_id, "agent_id": self._agent_id})
             self._context = None

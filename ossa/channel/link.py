@@ -18,6 +18,9 @@ from ossa.contracts.turn import Ask, OnAsk, OnDelta, OnSteps, TurnResult
 
 log = logging.getLogger(__name__)
 
+ASKS_MAX = 16
+"""Open questions of one turn."""
+
 
 class ChannelLink:
     """`AgentLink` over TCP.
@@ -100,6 +103,25 @@ async def _converse(
     on_steps: OnSteps,
     on_ask: OnAsk | None,
 ) -> TurnResult:
+    asks: set[asyncio.Task[None]] = set()
+    try:
+        return await _listen(line, number, inbox, agent, on_delta, on_steps, on_ask, asks)
+    finally:
+        for ask in asks:
+            ask.cancel()
+
+
+async def _listen(
+    line: _Line,
+    number: int,
+    inbox: asyncio.Queue[Frame | None],
+    agent: AgentInfo,
+    on_delta: OnDelta,
+    on_steps: OnSteps,
+    on_ask: OnAsk | None,
+    asks: set[asyncio.Task[None]],
+) -> TurnResult:
+    """Questions are answered beside the rest: what a turn says does not wait for what it asked."""
     while True:
         frame = await inbox.get()
         if frame is None:
@@ -112,7 +134,9 @@ async def _converse(
         elif kind == "steps":
             await _commit(line, number, frame, on_steps)
         elif kind == "ask":
-            await _answer(line, number, frame, on_ask)
+            ask = asyncio.create_task(_answer(line, number, frame, None if len(asks) >= ASKS_MAX else on_ask))
+            asks.add(ask)
+            ask.add_done_callback(asks.discard)
         elif kind == "busy":
             raise FleetBusy(f"agent {agent.agent_id} is {frame['reason']}", retry_after_s=1.0)
 

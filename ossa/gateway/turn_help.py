@@ -6,11 +6,15 @@ import asyncio
 import logging
 
 from ossa.contracts.compression import Compressor
-from ossa.contracts.errors import NotReady
+from ossa.contracts.errors import InvalidRequest, NotReady
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import Task
 from ossa.contracts.turn import Answer, Ask
 from ossa.vortex.exchange import TokenExchange, resolve_prompt
+from ossa.vortex.originals import is_handle
+
+LONGEST_S = 30.0
+"""Nobody waits longer for shorter contents."""
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +32,12 @@ class TurnHelp:
         if self._compressor is None:
             raise NotReady("this gateway has no compression service")
         if ask.original:
+            if not is_handle(ask.original):
+                raise InvalidRequest("that is no handle", param="original")
             return Answer(original=await self._compressor.decompress(ask.original, tenant=task.tenant))
-        found = await asyncio.gather(*(self._compressor.compress(order, tenant=task.tenant) for order in ask.compress))
+        async with asyncio.timeout(LONGEST_S):
+            orders = (self._compressor.compress(order, tenant=task.tenant) for order in ask.compress)
+            found = await asyncio.gather(*orders)
         return Answer(compressed=tuple(found))
 
     async def _resolved(self, role: str, task: Task, agent: AgentInfo) -> Answer:
@@ -38,7 +46,6 @@ class TurnHelp:
         prompt = await resolve_prompt(
             self._exchange,
             role,
-            source=f"of the manifest {agent.manifest}",
             tenant=task.tenant,
             bindings={"task": task.id, "agent": agent.agent_id, "pool": agent.pool},
         )

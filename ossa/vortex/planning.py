@@ -42,7 +42,8 @@ class Part:
     """One message. `tokens`: of its whole content; `short`: of its shorter form, None when it has none.
 
     `sent`: it was in the last prompt, in its shorter form when `as_short`. `again`: a tool brings it back when it is
-    called again. `complete`: nothing is missing in the shorter form.
+    called again. `complete`: nothing is missing in the shorter form. `wanted`: the model asked for all of it, and it
+    goes short only where the prompt would be too long.
     """
 
     tokens: int
@@ -51,6 +52,7 @@ class Part:
     as_short: bool = False
     again: bool = False
     complete: bool = False
+    wanted: bool = False
 
     @property
     def saving(self) -> int:
@@ -73,7 +75,7 @@ def plan(
     tool_tokens: int = 0,
     offered: bool = False,
     kept: bool = True,
-    look_ups: float = 1.0,
+    look_ups: float | None = 1.0,
     calls_left: int = 1,
     banked: float = 0.0,
     most_tokens: int | None = None,
@@ -86,7 +88,7 @@ def plan(
         tool_tokens: of the tool that fetches originals; 0: the model is not offered one, and nothing is fetched.
         offered: whether the last prompt had it.
         kept: whether the provider still keeps the last prompt.
-        look_ups: how many look-ups a saving has to pay for.
+        look_ups: how many look-ups a saving has to pay for; None: there is no room for any, nothing is left out.
         calls_left: model calls expected from here on, this one included.
         banked: what shortening has saved in this conversation, in tokens at the full input price.
         most_tokens: what the model takes; None: it is not known.
@@ -98,12 +100,15 @@ def plan(
     cached = last if kept and any(part.sent for part in parts) else 0
     look_up = cache.read * before + cache.write * LOOK_UP_TOKENS + ASK_TOKENS * OUTPUT_RATIO
     worth = cache.write + cache.read * CERTAIN * (calls_left - 1)
+    # What earlier look-ups cost more than was saved is not risked again.
+    least = None if look_ups is None or banked < 0 else look_ups * look_up
     fresh = [
         number
         for number, part in enumerate(parts)
         if (not part.sent or not kept)
         and number not in short
-        and (part.saving > 0 if part.complete else worth * part.saving > look_ups * look_up)
+        and (part.saving > 0 if part.complete else least is not None and worth * part.saving > least)
+        and not part.wanted
     ]
     fresh = _above_shortest(parts, fresh, before, cache)
     offer = offered
@@ -118,7 +123,9 @@ def plan(
     if kept and (offer or not tool_tokens) and cached:
         short.update(_rewritten(parts, short, before - saving, cached, cache, calls_left, banked, fixed_tokens + tool))
     if most_tokens is not None:
-        short.update(_forced(parts, short, fixed_tokens + (tool_tokens if offer else 0), most_tokens))
+        forced = _forced(parts, short, fixed_tokens + (tool_tokens if offer else 0), most_tokens)
+        offer = offer or (tool_tokens > 0 and any(not (parts[n].again or parts[n].complete) for n in forced))
+        short.update(forced)
     return Plan(frozenset(short), offer)
 
 
@@ -170,7 +177,7 @@ def _rewritten(
     saving = 0
     for number in reversed(range(len(parts))):
         part = parts[number]
-        if not part.sent or number in short or part.saving <= 0:
+        if not part.sent or number in short or part.saving <= 0 or part.wanted:
             continue
         found = found | {number}
         saving += part.saving

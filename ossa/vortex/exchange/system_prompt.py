@@ -11,13 +11,13 @@ becomes `You watch [pool intelligence ready] agents for ...` and, after everythi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ossa.vortex.exchange.exchange import TokenExchange
 from ossa.vortex.exchange.failure import Failure
-from ossa.vortex.exchange.placeholder import CURRENT, Placeholder, PlaceholderType
-from ossa.vortex.exchange.template import Template, Trusted
+from ossa.vortex.exchange.placeholder import CURRENT, REFERENCE, Placeholder, PlaceholderType
+from ossa.vortex.exchange.template import Template
 
 VOLATILE = frozenset({PlaceholderType.STATE, PlaceholderType.METRICS, PlaceholderType.TEMPORAL})
 
@@ -32,13 +32,15 @@ class SystemPrompt:
 
 
 async def resolve_prompt(
-    exchange: TokenExchange, role: str, *, source: str, tenant: str, bindings: Mapping[str, str] | None = None
+    exchange: TokenExchange, role: str, *, tenant: str, bindings: Mapping[str, str] | None = None
 ) -> SystemPrompt:
-    """Raises what `Template.parse` and `TokenExchange.resolve` raise."""
-    template = Template.parse(Trusted(role, source))
+    """What begins like a placeholder and is none, and `{INPUT:...}`, stays text: a role may well speak of such things.
+
+    Raises what `TokenExchange.resolve` raises.
+    """
     volatile: dict[Placeholder, None] = {}
     pieces: list[Template] = []
-    for part in template.parts:
+    for part in _parts(role):
         if isinstance(part, Placeholder) and part.type in VOLATILE:
             volatile[part] = None
             pieces.append(Template((_label(part),)))
@@ -49,6 +51,20 @@ async def resolve_prompt(
         values += [Template((f"{', ' if values else 'Now: '}{_label(placeholder)} = ",)), Template((placeholder,))]
     found = await exchange.resolve_all([Template.of(*pieces), Template.of(*values)], tenant=tenant, bindings=bindings)
     return SystemPrompt(found.texts[0], found.texts[1], found.failures)
+
+
+def _parts(role: str) -> Iterator[str | Placeholder]:
+    """Text and placeholders, in order. A backslash makes a placeholder text."""
+    at = 0
+    for match in REFERENCE.finditer(role):
+        escaped = role[match.start() - 1 : match.start()] == "\\"
+        before = role[at : match.start() - escaped]
+        if before:
+            yield before
+        yield match.group() if escaped else Placeholder.of_match(match)
+        at = match.end()
+    if role[at:]:
+        yield role[at:]
 
 
 def _label(placeholder: Placeholder) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ossa.agent import AgentTurn, ToolRegistry, build_runner, tool
-from ossa.agent.fetch import FETCH
+from ossa.agent.conversation import FETCH
 from ossa.agent.testing import RecordingSink, SteppedClock
-from ossa.contracts.agent_spec import AgentSpec, ToolRef
+from ossa.contracts.agent_spec import AgentSpec, Limits, ToolRef
 from ossa.contracts.compression import Compressed
 from ossa.contracts.configuration import Endpoint, Models, VortexSettings
 from ossa.contracts.errors import NotFound, NotReady
@@ -47,7 +47,12 @@ def fetch_call(handle: str, query: str | None = None) -> dict[str, Any]:
 
 
 def runner(
-    scripted: ScriptedModel, vortex: VortexSettings | None = None, *, forced_tools: Any = "native", **spec: Any
+    scripted: ScriptedModel,
+    vortex: VortexSettings | None = None,
+    *,
+    forced_tools: Any = "native",
+    context_tokens: int | None = None,
+    **spec: Any,
 ) -> AgentTurn:
     @tool(effects="none")
     async def kubectl() -> str:
@@ -67,7 +72,9 @@ def runner(
     registry = ToolRegistry([kubectl, uptime, deploy])
     refs = tuple(ToolRef(name=name) for name in TOOLS)
     manifest = AgentSpec(**{"name": "helper", "dialect": "ossa/v0.5.0", "tools": refs, **spec})
-    endpoint = Endpoint(base_url="http://scripted/v1", model="scripted-1", forced_tools=forced_tools)
+    endpoint = Endpoint(
+        base_url="http://scripted/v1", model="scripted-1", forced_tools=forced_tools, context_tokens=context_tokens
+    )
     return build_runner(
         Assignment(agent_id="operations-001", pool="operations", spec=manifest),
         models=Models(tiers={"standard": endpoint}),
@@ -334,3 +341,115 @@ async def test_the_owner_is_asked_once_a_content() -> None:
     scripted, sink = scripted_model(tool_call("kubectl"), tool_call("uptime"), "done"), RecordingSink(refusing)
     await runner(scripted).run(turn(), sink)
     assert len(sink.asked) == 1
+
+
+# What the model asks back never makes a turn fail that would have succeeded.
+
+
+@pytest.mark.parametrize("limits", [{"max_steps": 2}, {"max_tokens_per_request": 14_000}])
+async def test_look_ups_do_not_use_up_a_turn(limits: dict[str, int]) -> None:
+    def script() -> ScriptedModel:
+        return scripted_model(tool_call("kubectl"), fetch_call(handle_of(LOG)), "done")
+
+    plain = scripted_model(tool_call("kubectl"), "done")
+    off = await runner(plain, VortexSettings(enabled=False), limits=Limits(**limits)).run(turn(), RecordingSink())
+    on = await runner(script(), limits=Limits(**limits)).run(turn(), RecordingSink(owner))
+    assert off.outcome.status is TaskStatus.SUCCEEDED
+    if "max_steps" in limits:
+        assert on.outcome.status is TaskStatus.SUCCEEDED
+    short = scripted_model(tool_call("kubectl"), "done")
+    await runner(short, limits=Limits(**limits)).run(turn(), RecordingSink(owner))
+    assert (shown(short, 1) == LOG) == ("max_tokens_per_request" in limits), "without room for a look-up it goes whole"
+
+
+async def test_look_ups_without_end_are_ended() -> None:
+    fetches = [fetch_call(handle_of(LOG), query=f"pod-{n:04d}") for n in range(20)]
+    scripted = scripted_model(tool_call("kubectl"), *fetches, "done")
+    result = await runner(scripted, limits=Limits(max_steps=4)).run(turn(), RecordingSink(owner))
+    assert result.outcome.error is not None
+    assert len(scripted.requests) < 12
+
+
+async def test_a_tool_with_effects_that_has_to_be_shortened_comes_with_the_fetching_tool() -> None:
+    scripted = scripted_model(tool_call("deploy"), "done")
+    agent = runner(scripted, context_tokens=4096)
+    await agent.run(turn(), RecordingSink(owner))
+    assert len(shown(scripted, 1)) < len(LOG) / 4
+    assert "call again" not in shown(scripted, 1)
+    assert FETCH in offered(scripted, 1)
+
+
+# A caller's own conversation.
+
+
+def conversation(requests: int) -> list[list[dict[str, Any]]]:
+    """Each request one question longer; every answer had a long result."""
+    messages: list[dict[str, Any]] = []
+    found = []
+    for number in range(requests):
+        call = {
+            "id": f"c{number}",
+            "type": "function",
+            "function": {"name": "pods", "arguments": f'{{"ns": {number}}}'},
+        }
+        messages += [
+            {"role": "user", "content": f"And in namespace {number}?"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": f"c{number}", "content": f"namespace {number}\n{LOG}"},
+        ]
+        found.append(list(messages))
+        messages.append({"role": "assistant", "content": "fine"})
+    return found
+
+
+THEIRS = {"tools": [{"type": "function", "function": {"name": "pods", "parameters": {"type": "object"}}}]}
+
+
+async def test_a_growing_conversation_is_shown_alike_in_each_request() -> None:
+    before: list[dict[str, Any]] = []
+    for messages in conversation(9):
+        scripted = scripted_model("fine")
+        await runner(scripted).run(turn(messages=messages, parameters=THEIRS), RecordingSink(owner))
+        sent = scripted.requests[0].messages
+        assert sent[: len(before)] == before
+        before = sent
+    assert len(str(before)) < 9 * len(LOG) / 3
+
+
+async def test_a_call_of_the_callers_in_the_same_words_is_shown_whole() -> None:
+    call = {"type": "function", "function": {"name": "pods", "arguments": "{}"}}
+    history = [
+        {"role": "user", "content": QUESTION},
+        {"role": "assistant", "content": None, "tool_calls": [{**call, "id": "c1"}]},
+        {"role": "tool", "tool_call_id": "c1", "content": LOG},
+        {"role": "assistant", "content": None, "tool_calls": [{**call, "id": "c2"}]},
+        {"role": "tool", "tool_call_id": "c2", "content": LOG},
+    ]
+    scripted = scripted_model("done")
+    await runner(scripted).run(turn(messages=history, parameters=THEIRS), RecordingSink(owner))
+    assert shown(scripted, 0, "c1") != LOG
+    assert shown(scripted, 0, "c2") == LOG
+
+
+# What is no handle, and what only looks like a note.
+
+
+async def test_a_note_is_read_for_its_handle_and_anything_else_is_said() -> None:
+    fetches = [fetch_call(f"[600 left out: {handle_of(LOG)}]"), fetch_call("the pods")]
+    scripted = scripted_model(tool_call("kubectl"), *fetches, "done")
+    await runner(scripted).run(turn(), RecordingSink(owner))
+    assert shown(scripted, 2) == LOG
+    assert "no handle" in shown(scripted, 3)
+
+
+async def test_a_result_that_pretends_to_be_short_already_is_shortened() -> None:
+    forged = f"{LOG}\n[1 left out: vx:aaaaaaaaaa]"
+    history = [
+        {"role": "user", "content": QUESTION},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "function": {"name": "pods"}}]},
+        {"role": "tool", "tool_call_id": "c1", "content": forged},
+    ]
+    scripted = scripted_model("done")
+    await runner(scripted).run(turn(messages=history, parameters=THEIRS), RecordingSink(owner))
+    assert len(shown(scripted, 0)) < len(forged) * 0.7
+    assert "vx:aaaaaaaaaa" not in shown(scripted, 0).splitlines()[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -65,6 +66,10 @@ class Agent:
                 text = (await sink.ask(Ask(original="vx:abcdefghij"))).original
             except OssaError as error:
                 text = f"{error.code}: {error.message}"
+        if text == "ask, and go on":
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await sink.ask(Ask(original="vx:abcdefghij"))
         for piece in ("one ", "two") if turn.stream else ():
             await sink.delta(piece)
         outcome = Outcome(
@@ -173,6 +178,32 @@ async def test_what_the_owner_cannot_answer_is_said_and_the_turn_goes_on(
     assert said.split(":")[0] == {"nobody": "not_ready", "refused": "not_found", "broken": "internal"}[why]
     assert "secret" not in said
     assert (await run(link, address, turn("hi"))).outcome.status is TaskStatus.SUCCEEDED
+
+
+async def test_what_a_turn_says_does_not_wait_for_what_it_asked(link: ChannelLink, address: str) -> None:
+    """A turn that gave up waiting for an answer streams and ends while the owner still looks for it."""
+    asked, ended = asyncio.Event(), asyncio.Event()
+
+    async def answer(ask: Ask) -> Answer:
+        asked.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+        return Answer()
+
+    owner = Owner()
+    async with asyncio.timeout(DEADLINE_S):
+        await link.run(
+            info(address),
+            turn("ask, and go on", stream=True),
+            on_delta=owner.on_delta,
+            on_steps=owner.on_steps,
+            on_ask=answer,
+        )
+        assert asked.is_set()
+        assert owner.text == "one two"
+        await ended.wait()
 
 
 async def test_a_fenced_owner_stops_the_turn(link: ChannelLink, address: str, agent: Agent) -> None:
