@@ -51,6 +51,10 @@ FLOORS: Mapping[Kind, Floor] = {
 (`benchmarks.compression`)."""
 
 
+MIXED = Floor(0.70, chance=0.95, least_tokens=1500)
+"""Of contents of several kinds."""
+
+
 def fidelity(vectors: Floats, kept: Collection[int]) -> float:
     """Mean over the originals of the largest cosine to a kept piece: 1 when all are kept, 0 when none is.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ossa.contracts.compression import Kind, LeftOut
 from ossa.vortex.choosing import Kept, Offer, choose
-from ossa.vortex.fidelity import FLOORS, Floor, fidelity
+from ossa.vortex.fidelity import FLOORS, MIXED, Floor, fidelity
 from ossa.vortex.piece import Block, Piece
 from ossa.vortex.ranking.names import brief_of, directories
 from ossa.vortex.render import render
@@ -54,6 +54,9 @@ LEAST_COST = 2
 
 NAMES_SHARE = 0.8
 """Of the worth of a line, that of the names in it."""
+
+ONE_KIND = 0.9
+"""Of the characters. A content of several kinds is several outputs, each with something of its own to say."""
 
 LEAST_TOKENS = 400
 """A content of little more is hardly shortened when the floor is on: it would save little and lose much."""
@@ -137,8 +140,7 @@ class Selection:
 
     def widen(self, room: int, kept: Kept, before: int) -> Kept | None:
         """More pieces, where the floor asks for them; None when it does not."""
-        kind = self.kind()
-        floor = FLOORS[kind]
+        floor = FLOORS[self.kind()] if self._is_of_one_kind() else MIXED
         limit = min(int(before * WIDEST), max(2 * LEAST_TOKENS, min(room + MOST_MORE, int(room * floor.most_wider))))
         found: Kept | None = None
         tiny = min(LEAST_TOKENS, int(before * floor.tiny_share))
@@ -167,6 +169,9 @@ class Selection:
             if number in kept or number in self._seen or piece.brief in staying
         ]
         return float(chances[told].sum()) >= floor.chance
+
+    def _is_of_one_kind(self) -> bool:
+        return max(self.kinds().values(), default=1.0) >= ONE_KIND
 
     def kind(self) -> Kind:
         """The kind of most of the content."""
