@@ -75,7 +75,7 @@ class Hit(Value):
     """An answer that may be served.
 
     Attributes:
-        kind: `exact` for the same question (but for white space), `semantic` for one that asks the same.
+        kind: `exact` for the same question (but for blanks in a line of prose), `semantic` for one that asks the same.
         similarity: cosine of the two questions; 1 for an exact hit.
         likelihood: that both ask the same, by the second check; 1 for an exact hit.
         question: as it was asked then.

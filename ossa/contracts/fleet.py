@@ -50,6 +50,7 @@ class AgentInfo(Value):
     capabilities: tuple[str, ...] = ()
     description: str = ""
     tier: str = "standard"
+    temperature: float | None = Field(default=None, description="the manifest's; a request's own goes before it")
     state: AgentState
     address: str = ""
     node_id: str = ""

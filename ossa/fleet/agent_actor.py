@@ -84,6 +84,7 @@ class AgentActor:
             capabilities=spec.capabilities,
             description=spec.description,
             tier=spec.model.tier,
+            temperature=spec.model.temperature,
             state=AgentState.READY,
             address=self._address,
             node_id=self._node_id,

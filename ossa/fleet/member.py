@@ -80,5 +80,6 @@ class Member:
             capabilities=spec.capabilities,
             description=spec.description,
             tier=spec.model.tier,
+            temperature=spec.model.temperature,
             state=AgentState.STARTING if self.state is not ProcessState.DRAINING else AgentState.DRAINING,
         )

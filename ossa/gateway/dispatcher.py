@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 FOLLOW_FIRST_S = 0.05
 FOLLOW_LONGEST_S = 0.5
 DRAIN_S = 20.0
+KEEP_WITHIN_S = 5.0
+"""At the end, for answers that are being kept."""
+
 SPARED_SEATS = 0.1
 """Share of all seats that queued tasks leave to those who wait for an answer."""
 
@@ -91,6 +94,7 @@ class Dispatcher:
             metrics=metrics,
         )
         durable = DurableJournal(journal, metrics)
+        self._earlier = earlier
         self._parts = RunParts(
             journal=durable,
             daily=DailyUsage(durable.usage_today, clock),
@@ -140,6 +144,8 @@ class Dispatcher:
         for task in others:
             task.cancel()
         await asyncio.gather(*rest, *others, return_exceptions=True)
+        if self._earlier is not None:
+            await self._earlier.close(within_s=min(drain_s, KEEP_WITHIN_S))
         await self.leases.retire_all()
 
     @property

@@ -21,9 +21,12 @@ logger = logging.getLogger(__name__)
 WITHOUT = "off"
 AFRESH = "refresh"
 
+MOST_AT_ONCE = 64
+"""Answers being kept at the same time; while there are so many, another one is not kept."""
+
 
 class EarlierAnswers:
-    """One a replica.
+    """One a replica; `close` ends it.
 
     Args:
         answers: None: nothing is looked up or kept.
@@ -35,6 +38,7 @@ class EarlierAnswers:
         self._metrics = metrics
         self._models = models
         self._keeping: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     async def look_up(self, task: Task, agent: AgentInfo) -> Outcome | None:
         """The outcome of a task whose question was answered before; None: the agent has to be asked."""
@@ -73,7 +77,10 @@ class EarlierAnswers:
             return
         if outcome.usage.model_calls != 1 or any("role" in step.payload for step in steps if step.kind == "context"):
             return
-        temperature = task.request.parameters.get("temperature")
+        if self._closed or len(self._keeping) >= MOST_AT_ONCE:
+            self._metrics.answers.labels("not_kept_closed" if self._closed else "not_kept_busy").inc()
+            return
+        temperature = task.request.parameters.get("temperature", agent.temperature)
         answered = Answered(
             answer=KeptAnswer(
                 message=outcome.message,
@@ -87,6 +94,19 @@ class EarlierAnswers:
         keeping = asyncio.create_task(self._keep(self._answers, asked, answered), name="keep-answer")
         self._keeping.add(keeping)
         keeping.add_done_callback(self._keeping.discard)
+
+    async def close(self, within_s: float) -> None:
+        """Nothing is kept from now on; what is under way has so many seconds, and is cancelled then."""
+        self._closed = True
+        keeping = set(self._keeping)
+        if not keeping:
+            return
+        _, late = await asyncio.wait(keeping, timeout=within_s)
+        for one in late:
+            one.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        if late:
+            self._metrics.answers.labels("not_kept_closed").inc(len(late))
 
     async def _keep(self, answers: Answers, asked: Asked, answered: Answered) -> None:
         try:

@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ossa.contracts.access import Scope
-from ossa.contracts.errors import NotReady
 from ossa.gateway.api.answer import json_answer
 from ossa.gateway.api.caller import Admin
 from ossa.gateway.api.description import describe
@@ -25,7 +24,7 @@ NAME = Query(min_length=1, max_length=256)
     "/api/v1/answers",
     **describe(
         "Forget kept answers",
-        "All of the tenant's, or those of an agent (its manifest's name), or those that rest on a document.",
+        "All of the tenant's, or those of an agent (its manifest's name), or those that rest on a document. None where none are kept.",
         scope=Scope.ADMIN,
         answer=ForgottenView,
     ),
@@ -37,7 +36,5 @@ async def forget_answers(
     document: Annotated[str | None, NAME] = None,
 ) -> Response:
     answers = parts_of(request).answers
-    if answers is None:
-        raise NotReady("this gateway keeps no answers: set OSSA_ANSWERS__ENABLED and OSSA_ANSWERS__TENANTS")
-    count = await answers.forget(caller.tenant, agent=agent, document=document)
+    count = 0 if answers is None else await answers.forget(caller.tenant, agent=agent, document=document)
     return json_answer(ForgottenView(forgotten=count))

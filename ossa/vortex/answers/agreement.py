@@ -4,32 +4,48 @@ from __future__ import annotations
 
 from ossa.vortex.answers.reading import Reading
 
+EQUAL = ("numbers", "quoted", "identifiers", "symbols", "names", "sequence", "asks", "act")
+"""Of a reading, in the order in which they stand in the question and with repeats."""
+
+ALWAYS_SAID = {"from", "by", "than", "before", "after", "over", "under", "without", "except", "between", "versus"}
+"""Prepositions that no paraphrase leaves out."""
+
+DIRECTED = ALWAYS_SAID | {"to", "into"}
+
 
 def disagreement(one: Reading, other: Reading) -> str | None:
     """The first thing in which the questions differ and that changes an answer; None when there is none."""
-    for name in ("numbers", "quoted", "identifiers", "negations", "asks", "act"):
+    for name in EQUAL:
         if getattr(one, name) != getattr(other, name):
             return name
-    if not (one.names <= frozenset(other.words) and other.names <= frozenset(one.words)):
-        return "names"
-    if set(one.content) != set(other.content):
-        return "content"
-    if not one.content and not one.numbers and one.words != other.words:
-        return "nothing to go by"
+    if one.words != other.words:
+        if not one.sequence:
+            return "nothing to go by"
+        if sorted(one.words) == sorted(other.words):
+            return "order"
     if one.persons and other.persons and _apart(one.persons, other.persons):
         return "persons"
     if one.modality and other.modality and one.modality != other.modality:
         return "modality"
-    if one.tense and other.tense and not one.tense & other.tense:
+    if one.modals and other.modals and not one.modals & other.modals:
+        return "modality"
+    if ("past" in one.tense) != ("past" in other.tense) or (one.tense and other.tense and not one.tense & other.tense):
         return "tense"
     return "relations" if _crossed(one, other) else None
 
 
 def _apart(one: str, other: str) -> bool:
-    return set(one) != set(other) or one[-1] != other[-1]
+    """The asker may speak of himself once or twice; where both are spoken of, who does what is their order."""
+    return one != other if "2" in one + other else set(one) != set(other)
 
 
 def _crossed(one: Reading, other: Reading) -> bool:
-    """Whether a preposition both have stands before different words: from English to French, to English from French."""
-    ours, theirs = dict(one.relations), dict(other.relations)
-    return any(theirs.get(preposition, word) != word for preposition, word in ours.items())
+    """Whether a preposition both have stands before different words, or one that is always said is not."""
+    before, other_before = ({at: word for word, at in reading.relations} for reading in (one, other))
+    if any(other_before.get(at, word) != word for at, word in before.items()):
+        return True
+    for preposition in DIRECTED:
+        ours, theirs = ({at for word, at in reading.relations if word == preposition} for reading in (one, other))
+        if ours != theirs and (preposition in ALWAYS_SAID or not (ours <= theirs or theirs <= ours)):
+            return True
+    return False

@@ -13,7 +13,7 @@ from ossa.contracts.errors import OssaError
 from ossa.contracts.vectors import Below, Found, VectorIndex, Where
 from ossa.vortex.answers.admission import refusal
 from ossa.vortex.answers.entry import Entry, entry_of, id_of, key_of, normalised, place_of, point_of
-from ossa.vortex.answers.second_check import MAX_CHARS, likelihood
+from ossa.vortex.answers.second_check import MAX_CHARS, judgeable, likelihood
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class AnswerCache:
 
     async def _semantic(self, asked: Asked) -> Hit | None:
         vector = self._vector(asked.question)
-        if vector is None or self._settings.threshold >= 1 or len(asked.question) > MAX_CHARS:
+        if vector is None or self._settings.threshold >= 1 or not judgeable(asked.question):
             return None
         near = await self._index.search(
             vector, where=place_of(asked), limit=CANDIDATES, least_score=self._settings.threshold

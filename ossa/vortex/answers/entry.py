@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -12,6 +13,9 @@ from ossa.contracts.answers import Answered, Asked, KeptAnswer
 from ossa.contracts.value import Value
 from ossa.contracts.vectors import Found, Point, VectorSchema, Where
 from ossa.vortex.vectors import DIMENSIONS
+
+_LAID_OUT = re.compile(r"[^\S ]|[\"`“”]")
+_BLANKS = re.compile(" +")
 
 SCHEMA = VectorSchema(
     name="ossa_answers",
@@ -35,8 +39,15 @@ class Entry(Value):
 
 
 def normalised(question: str) -> str:
-    """White space is how a question is typed, not what it asks."""
-    return " ".join(question.split())
+    """The question as it is compared for an exact hit.
+
+    Blanks are how a line of prose is typed. In code, YAML, a diff or a quotation they are part of what is asked: a
+    question of several lines, with a tab or with quotes keeps them.
+    """
+    stripped = question.strip()
+    if _LAID_OUT.search(stripped):
+        return question.strip("\r\n")
+    return _BLANKS.sub(" ", stripped)
 
 
 def room_of(asked: Asked) -> str:

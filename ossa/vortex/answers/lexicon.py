@@ -47,6 +47,9 @@ def _groups() -> dict[str, str]:
 
 FRAMING = _words("framing.txt")
 NEGATIONS = _words("negations.txt")
+PREPOSITIONS = _words("prepositions.txt")
+VERBS = _words("verbs.txt")
+AGAIN = _words("again.txt")
 ALIKE = _groups()
 NUMERALS = dict(line.split() for line in _lines("numerals.txt"))
 CONTRACTIONS = {line.split()[0]: line.split()[1:] for line in _lines("contractions.txt")}

@@ -6,11 +6,24 @@ Of a text in another language every word is a content word, so that only nearly 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
-from ossa.vortex.answers.lexicon import ADDRESSING, CONTRACTIONS, FRAMING, NEGATIONS, NUMERALS, canonical
+from ossa.vortex.answers.lexicon import (
+    ADDRESSING,
+    AGAIN,
+    CONTRACTIONS,
+    FRAMING,
+    NEGATIONS,
+    NUMERALS,
+    PREPOSITIONS,
+    VERBS,
+    base,
+    canonical,
+)
 
 _QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|`([^`]+)`|(?<!\w)'([^']+)'(?!\w)")
 _CLOCK = re.compile(r"(\d)(?::00)?\s*([ap])\.?m\b\.?", re.IGNORECASE)
@@ -25,8 +38,11 @@ _SUBJECT = re.compile(r"\b(?:do|did|how|can|could|would|will|shall|should|must|m
 _MODAL = re.compile(
     r"\b(can|may|could|should|shall|must|do|does|will) (?:i|we|one|he|she|they|it)\b( (?:have|need) to)?"
 )
+_SYMBOL = re.compile(r"[+*/^=<>≤≥≠≈±×÷·√∈∉⊂⊃∧∨¬→←↔⇒⇐⇔~|&\\#@()\[\]{}]|!(?=\w|=|\()|(?<![^\W\d_])[-−]|[-−](?![^\W\d_])")
+_THOUSANDS = re.compile(r"-?\d{1,3}(?:,\d{3})+(?!\d)")
 _EDGES = "\"'`“”‘’.,;:!?()[]{}<>*"
-_SENTENCE_ENDS = (".", "!", "?", ":", "\n")
+_SENTENCE_END = re.compile(r"[!?][\"'”’)]*$|\w{4,}\.[\"'”’)]*$")
+"""Not the point after an abbreviation."""
 
 ENDINGS = {"n't": "not", "'m": "am", "'re": "are", "'ve": "have", "'ll": "will", "'d": "would", "'s": "is"}
 SIGNS = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "%": "percent"}
@@ -36,15 +52,25 @@ PERSONS = {
     **dict.fromkeys(("i", "me", "my", "mine", "myself", "we", "us", "our", "ours"), "1"),
     **dict.fromkeys(("you", "your", "yours", "yourself"), "2"),
 }
+THIRD_PERSONS = {
+    **dict.fromkeys(("he", "him", "his"), "he"),
+    **dict.fromkeys(("she", "her", "hers"), "she"),
+    **dict.fromkeys(("they", "them", "their"), "they"),
+}
 TENSES = {
     **dict.fromkeys(("did", "was", "were", "had"), "past"),
     **dict.fromkeys(("will", "shall", "should", "must", "ought", "need", "needs"), "to come"),
+}
+MODALS = {
+    **dict.fromkeys(("can", "could", "may", "might"), "may"),
+    **dict.fromkeys(("should", "shall", "ought"), "should"),
+    "must": "must",
+    **dict.fromkeys(("will", "would"), "will"),
 }
 MODALITIES = {"can": "may", "could": "may", "shall": "should", "do": "", "does": "", "will": ""}
 INFORMING = {"tell", "know", "show", "give", "see", "check", "find", "hear", "inform", "share", "look", "learn"}
 WHETHER = {"is", "are", "do", "does", "did", "was", "were", "has", "have", "am"}
 BEFORE_US = {"let", "tell", "give", "show", "help", "inform", "get", "send", "bring", "call", "for", "of", "with", "to"}
-RELATIONS = {"from", "to", "into", "before", "after", "than", "over", "under", "without", "except", "between", "versus"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +81,38 @@ class Reading:
         words: lower-case, contractions written out, in order.
         content: canonical content words in order, each once.
         framing: the framing words.
-        numbers: normalised, sorted, with repeats; ordinals and clock times apart from plain ones.
-        quoted: what stands in quotes, sorted.
-        identifiers: names of files, addresses, versions, codes: as written, sorted.
-        names: words with a capital inside a sentence, lower-case, not shortened.
-        negations: the words that negate, sorted.
+        sequence: canonical content words, numbers, negations and third persons in order, with repeats; a participle
+            is marked, so that who calls is told from who is called.
+        symbols: operators, comparisons and brackets, in order; signs of currencies and % are words.
+        numbers: normalised, in order; ordinals and clock times apart from plain ones.
+        quoted: what stands in quotes, in order.
+        identifiers: names of files, addresses, versions, codes: as written, in order.
+        names: words with a capital inside a sentence, as written, and which one of that spelling it is; in order.
         asks: what is asked for: who, when, where, why, how, how much, whether; `thing` for all else.
         persons: who is spoken of, without how the assistant is addressed: 1 the asker, 2 the assistant; in order.
         act: `ask` when something is to be told, `do` for everything else.
         modality: whether one may, should or must, where that is asked.
         tense: past or to come, where an auxiliary says so.
-        relations: (preposition, the content word or number after it).
+        modals: may, should, must or will, by the auxiliaries.
+        relations: (preposition, place in `sequence` of what comes after it), in order.
     """
 
     words: tuple[str, ...]
     content: tuple[str, ...]
     framing: frozenset[str]
+    sequence: tuple[str, ...]
+    symbols: str
     numbers: tuple[str, ...]
     quoted: tuple[str, ...]
     identifiers: tuple[str, ...]
-    names: frozenset[str]
-    negations: tuple[str, ...]
+    names: tuple[tuple[str, int], ...]
     asks: str
     act: str
     modality: str
     persons: str
     tense: frozenset[str]
-    relations: frozenset[tuple[str, str]]
+    modals: frozenset[str]
+    relations: tuple[tuple[str, int], ...]
 
 
 @lru_cache(maxsize=20_000)
@@ -90,21 +121,24 @@ def read(question: str) -> Reading:
     words = tuple(_words(text))
     rest = ADDRESSING.sub(" ", " ".join(words)).split()
     content = [word for before, word in zip(("", *words), words, strict=False) if _is_content(word, before)]
+    sequence = tuple(_in_sequence(word, before) for before, word in pairwise(("", *words)))
     return Reading(
         words=words,
         content=tuple(dict.fromkeys(canonical(word) for word in content)),
         framing=frozenset(word for word in words if word in FRAMING),
-        numbers=tuple(sorted(filter(None, map(_number, words)))),
-        quoted=tuple(sorted(next(filter(None, found), "") for found in _QUOTED.findall(text))),
-        identifiers=tuple(sorted(_identifiers(text))),
-        names=frozenset(_names(text)),
-        negations=tuple(sorted(word for word in words if word in NEGATIONS)),
+        sequence=tuple(item for item in sequence if item is not None),
+        symbols="".join(_SYMBOL.findall(text)),
+        numbers=tuple(filter(None, map(_number, words))),
+        quoted=tuple(next(filter(None, found), "") for found in _QUOTED.findall(text)),
+        identifiers=tuple(_identifiers(text)),
+        names=tuple(_names(text)),
         asks=_asks(words) or ("whether" if rest[:1] and rest[0] in WHETHER else "thing"),
         act=_act(words),
         modality=_modality(words),
         persons=_persons(" ".join(rest)),
         tense=frozenset(TENSES[word] for word in rest if word in TENSES),
-        relations=frozenset(_relations(words)),
+        modals=frozenset(MODALS[word] for word in rest if word in MODALS),
+        relations=tuple(_relations(words, sequence)),
     )
 
 
@@ -128,13 +162,25 @@ def _is_content(word: str, before: str) -> bool:
     return word not in FRAMING and word not in NEGATIONS and _number(word) is None
 
 
+def _in_sequence(word: str, before: str) -> str | None:
+    """What stands for the word in `Reading.sequence`; None for a framing word."""
+    if word in THIRD_PERSONS:
+        return THIRD_PERSONS[word]
+    if word in NEGATIONS or word in AGAIN:
+        return word
+    if word in VERBS and before and _is_content(before, ""):
+        return base(word)
+    if _is_content(word, before):
+        return canonical(word) + ("+ed" if word.endswith("ed") and base(word) != word else "")
+    return _number(word)
+
+
 def _number(word: str) -> str | None:
     if word in NUMERALS:
         return NUMERALS[word]
     if _NUMBER.fullmatch(word) is None:
         return None
-    plain = word.replace(",", "")
-    return plain.rstrip("0").rstrip(".") if plain.count(".") == 1 and plain[-1].isdigit() else plain
+    return word.replace(",", "") if _THOUSANDS.match(word) else word
 
 
 def _identifiers(text: str) -> Iterator[str]:
@@ -144,14 +190,16 @@ def _identifiers(text: str) -> Iterator[str]:
             yield bare
 
 
-def _names(text: str) -> Iterator[str]:
-    """A word with a capital that begins no sentence; `I` is none."""
+def _names(text: str) -> Iterator[tuple[str, int]]:
+    """The words with a capital that begin no sentence; `I` is none."""
+    seen: Counter[str] = Counter()
     begins = True
     for token in text.split():
-        bare = token.strip(_EDGES)
+        bare = token.strip(_EDGES).removesuffix("'s")
+        seen[bare.lower()] += 1
         if bare[:1].isupper() and not begins and bare != "I" and not bare.startswith("I'"):
-            yield bare.lower().removesuffix("'s")
-        begins = token.endswith(_SENTENCE_ENDS)
+            yield bare, seen[bare.lower()]
+        begins = _SENTENCE_END.search(token) is not None
 
 
 def _asks(words: tuple[str, ...]) -> str:
@@ -176,7 +224,13 @@ def _act(words: tuple[str, ...]) -> str:
 
 
 def _persons(rest: str) -> str:
-    """Without the asker as the one who does it: how do I, how can one and how to ask the same."""
+    """Without the asker as the one who does it, unless the assistant is spoken of too.
+
+    How do I, how can one and how to ask the same; did I call you and did you call me do not.
+    """
+    found = [PERSONS[word] for word in rest.split() if word in PERSONS]
+    if "2" in found:
+        return "".join(found)
     return "".join(PERSONS[word] for word in _SUBJECT.sub(" ", rest).split() if word in PERSONS)
 
 
@@ -187,9 +241,9 @@ def _modality(words: tuple[str, ...]) -> str:
     return "must" if found[2] else MODALITIES.get(found[1], found[1])
 
 
-def _relations(words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    for at, word in enumerate(words):
-        if word in RELATIONS:
-            after = next((one for one in words[at + 1 : at + 4] if one not in FRAMING), None)
-            if after is not None:
-                yield word, _number(after) or canonical(after)
+def _relations(words: tuple[str, ...], sequence: tuple[str | None, ...]) -> Iterator[tuple[str, int]]:
+    place = 0
+    for word, item in zip(words, sequence, strict=True):
+        if word in PREPOSITIONS:
+            yield word, place
+        place += item is not None

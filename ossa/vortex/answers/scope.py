@@ -12,7 +12,7 @@ SHAPELESS = frozenset(
 )
 """Request parameters that change how an answer is sent or billed, not what it says. Every other one is in the scope."""
 
-_FORM = 1
+_FORM = 2
 
 
 def question_of(messages: Sequence[Mapping[str, Any]]) -> str | None:
@@ -41,9 +41,27 @@ def scope_of(
         spec_digest: of the manifest, with its system prompt, tools and limits.
         model: endpoint and model that would answer.
         parameters: of the request, as sent (temperature, max_tokens, response_format, seed, tools, ...).
-        messages: all of the request's; the last one is the question and is left out.
+        messages: all of the request's; of the last one all but its text, which is the question.
         documents: name and version of what the agent knows: files, memories, indexes.
     """
     shaping = {name: value for name, value in parameters.items() if name not in SHAPELESS and value is not None}
-    whole = [_FORM, spec_digest, model, shaping, list(messages[:-1]), documents or {}]
+    whole = [_FORM, spec_digest, model, shaping, list(messages[:-1]), _around(messages), documents or {}]
     return hashlib.sha256(json.dumps(whole, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _around(messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the last message has beside its text: its fields, and of each part its fields and the text's length."""
+    if not messages:
+        return {}
+    last = messages[-1]
+    found = {name: value for name, value in last.items() if name not in ("role", "content")}
+    content = last.get("content")
+    parts = [_beside_text(part) for part in content] if isinstance(content, list) else []
+    return {"fields": found, "parts": parts}
+
+
+def _beside_text(part: Any) -> Any:
+    if not isinstance(part, Mapping):
+        return part
+    fields = {name: value for name, value in part.items() if name not in ("type", "text")}
+    return [part.get("type"), len(str(part.get("text", ""))), fields]

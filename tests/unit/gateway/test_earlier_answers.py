@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from ossa.contracts.answers import Answered, Asked, Hit
 from ossa.contracts.configuration import AnswerSettings
-from ossa.contracts.task import TaskStatus
+from ossa.contracts.fleet import AgentInfo, AgentState
+from ossa.contracts.task import Outcome, Task, TaskRequest, TaskStatus, Usage
+from ossa.gateway.earlier_answers import MOST_AT_ONCE, EarlierAnswers
 from ossa.gateway.fakes import eventually
+from ossa.gateway.metrics import GatewayMetrics
 from ossa.stores.memory.vectors import MemoryVectors
 from ossa.vortex.answers.entry import SCHEMA
 from ossa.vortex.answers.service import AnswerService
@@ -134,5 +139,115 @@ async def test_a_cache_that_breaks_costs_nobody_an_answer(open_rig: Any) -> None
     assert (await rig.ask("What is a lease?")).status_code == 200
 
 
-async def test_a_gateway_without_a_cache_says_so(rig: Any) -> None:
-    assert (await rig.call("DELETE", "/api/v1/answers")).status_code == 503
+async def test_a_gateway_without_a_cache_has_nothing_to_forget(rig: Any) -> None:
+    assert (await rig.call("DELETE", "/api/v1/answers")).json() == {"forgotten": 0}
+
+
+async def test_who_asks_is_part_of_the_question(open_rig: Any, answers: AnswerService) -> None:
+    rig = await open_rig(answers=answers)
+    await rig.ask(messages=[{"role": "user", "name": "alice", "content": "What is my name?"}])
+    await kept(answers)
+    other = await rig.ask(messages=[{"role": "user", "name": "bob", "content": "What is my name?"}])
+    assert "x-ossa-cache" not in other.headers
+
+
+class Slow:
+    """Keeps an answer when it is told to."""
+
+    def __init__(self) -> None:
+        self.may_end = asyncio.Event()
+        self.offered: list[Answered] = []
+        self.kept = 0
+
+    async def look_up(self, asked: Asked) -> Hit | None:
+        return None
+
+    async def keep(self, asked: Asked, answered: Answered) -> None:
+        self.offered.append(answered)
+        await self.may_end.wait()
+        self.kept += 1
+
+    async def forget(self, tenant: str, *, agent: str | None = None, document: str | None = None) -> int:
+        return 0
+
+
+def task_of(**parameters: Any) -> Task:
+    request = TaskRequest(messages=({"role": "user", "content": "What is a lease?"},), parameters=parameters)
+    now = datetime.now(UTC)
+    return Task(id="t", tenant="default", request=request, status=TaskStatus.RUNNING, created_at=now, updated_at=now)
+
+
+def agent_of(temperature: float | None = None) -> AgentInfo:
+    return AgentInfo(
+        agent_id="a-1", incarnation="i", pool="community", manifest="a", version="1", digest="d",
+        state=AgentState.READY, temperature=temperature,
+    )  # fmt: skip
+
+
+OUTCOME = Outcome(
+    status=TaskStatus.SUCCEEDED, message={"role": "assistant", "content": "Yes."}, usage=Usage(model_calls=1)
+)
+
+
+def outcomes(metrics: GatewayMetrics) -> dict[str, float]:
+    return {
+        sample.labels["outcome"]: sample.value
+        for family in metrics.vortex.answers.collect()
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    }
+
+
+async def test_closing_waits_for_what_is_being_kept() -> None:
+    slow, metrics = Slow(), GatewayMetrics()
+    earlier = EarlierAnswers(slow, metrics.vortex)
+    earlier.keep(task_of(), agent_of(), OUTCOME, [])
+    closing = asyncio.create_task(earlier.close(within_s=60))
+    await eventually(lambda: slow.offered)
+    assert not closing.done()
+    slow.may_end.set()
+    async with asyncio.timeout(10):
+        await closing
+    assert slow.kept == 1
+    earlier.keep(task_of(), agent_of(), OUTCOME, [])
+    assert not [one for one in asyncio.all_tasks() if one.get_name() == "keep-answer"]
+    assert outcomes(metrics)["not_kept_closed"] == 1
+
+
+async def test_closing_cancels_what_is_late() -> None:
+    slow, metrics = Slow(), GatewayMetrics()
+    earlier = EarlierAnswers(slow, metrics.vortex)
+    earlier.keep(task_of(), agent_of(), OUTCOME, [])
+    await eventually(lambda: slow.offered)
+    async with asyncio.timeout(10):
+        await earlier.close(within_s=0)
+    assert not [one for one in asyncio.all_tasks() if one.get_name() == "keep-answer"]
+    assert slow.kept == 0
+    assert outcomes(metrics)["not_kept_closed"] == 1
+
+
+async def test_so_many_are_kept_at_once_and_no_more() -> None:
+    slow, metrics = Slow(), GatewayMetrics()
+    earlier = EarlierAnswers(slow, metrics.vortex)
+    for _ in range(MOST_AT_ONCE + 3):
+        earlier.keep(task_of(), agent_of(), OUTCOME, [])
+    await eventually(lambda: len(slow.offered) == MOST_AT_ONCE)
+    assert outcomes(metrics)["not_kept_busy"] == 3
+    slow.may_end.set()
+    await earlier.close(within_s=10)
+    assert slow.kept == MOST_AT_ONCE
+
+
+@pytest.mark.parametrize(
+    ("asked", "manifest", "known"),
+    [({}, None, None), ({}, 1.7, 1.7), ({"temperature": 0.0}, 1.7, 0.0), ({"temperature": 1.2}, None, 1.2)],
+)
+async def test_the_manifests_temperature_counts_where_the_request_says_none(
+    asked: dict[str, Any], manifest: float | None, known: float | None
+) -> None:
+    slow = Slow()
+    slow.may_end.set()
+    earlier = EarlierAnswers(slow, GatewayMetrics().vortex)
+    earlier.keep(task_of(**asked), agent_of(manifest), OUTCOME, [])
+    await earlier.close(within_s=10)
+    assert [one.temperature for one in slow.offered] == [known]

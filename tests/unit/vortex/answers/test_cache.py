@@ -15,7 +15,7 @@ from ossa.stores.memory.vectors import MemoryVectors
 from .conftest import Rig, answered, asked
 
 QUESTION = "How do I change the oil in my car?"
-PARAPHRASE = "can you tell me how to change my car's oil"
+PARAPHRASE = "can you tell me how to change the oil in my car"
 OTHER = "How do I change the tires of my car?"
 
 
@@ -36,6 +36,33 @@ async def test_a_question_that_asks_the_same_is_answered_with_its_similarity(rig
     assert (hit.kind, hit.question) == ("semantic", QUESTION)
     assert rig.settings.threshold <= hit.similarity < 1
     assert rig.settings.likelihood <= hit.likelihood < 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("What is printed?\nfor i in a:\n  f(i)\n  print(i)", "What is printed?\nfor i in a:\n  f(i)\nprint(i)"),
+        ("Is this valid?\na:\n  b: 1\nc: 2", "Is this valid?\na:\n  b: 1\n  c: 2"),
+        ("  a: 1\nb: 2", "a: 1\nb: 2"),
+        ("columns a\tb", "columns a b"),
+        ("x = 1\r\n y = 2", "x = 1\r\ny = 2"),
+        ("how many blanks are in `a  b`", "how many blanks are in `a b`"),
+        ('how many blanks are in "a  b"', 'how many blanks are in "a b"'),
+    ],
+)
+async def test_white_space_that_carries_meaning_is_part_of_the_question(rig: Rig, one: str, other: str) -> None:
+    await rig.keep(one)
+    assert await rig.look_up(other) is None
+    assert await rig.look_up(one) is not None
+
+
+async def test_a_question_of_several_lines_is_answered_exactly_or_not_at_all(rig: Rig) -> None:
+    lines = QUESTION.replace(" oil", "\noil")
+    await rig.keep(lines)
+    assert await rig.look_up(PARAPHRASE) is None
+    assert await rig.look_up(f"{lines}\n") is not None
+    await rig.keep(QUESTION)
+    assert await rig.look_up(PARAPHRASE.replace(" oil", "\noil")) is None
 
 
 async def test_a_near_question_that_asks_something_else_is_refused_and_counted(rig: Rig) -> None:

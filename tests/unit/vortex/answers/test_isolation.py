@@ -77,6 +77,7 @@ def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 LAST = ("messages", len(REQUEST["messages"]) - 1)
 SHAPING = [path for path in paths(REQUEST) if path[:2] != LAST]
+PARTS = [{"type": "text", "text": "What"}, {"type": "text", "text": "now?"}]
 
 
 @given(st.sampled_from(SHAPING), st.one_of(st.text(max_size=8), st.integers(), st.floats(allow_nan=False)))
@@ -98,6 +99,26 @@ def test_the_question_is_not_in_the_scope_and_the_order_of_keys_does_not_count()
     assert scope_of(**changed(REQUEST, (*LAST, "content"), "Else?")) == scope_of(**REQUEST)
     turned = {**REQUEST, "parameters": dict(reversed(REQUEST["parameters"].items()))}
     assert scope_of(**turned) == scope_of(**REQUEST)
+
+
+@given(st.text().filter(lambda name: name not in ("role", "content")), st.one_of(st.text(), st.integers(), st.none()))
+@example("name", "alice")
+def test_whatever_else_the_last_message_says_is_in_the_scope(name: str, value: Any) -> None:
+    said = scope_of(**_with(name, value))
+    assert said != scope_of(**REQUEST)
+    assert said != scope_of(**_with(name, [value]))
+
+
+def _with(name: str, value: Any) -> dict[str, Any]:
+    return {**REQUEST, "messages": [*REQUEST["messages"][:-1], {**REQUEST["messages"][-1], name: value}]}
+
+
+def test_parts_of_the_last_message_are_told_apart_by_their_fields_and_bounds() -> None:
+    marked = [{**PARTS[0], "cache_control": {"type": "ephemeral"}}, PARTS[1]]
+    cut = [{"type": "text", "text": "a\nb"}, {"type": "text", "text": "c"}]
+    cut_elsewhere = [{"type": "text", "text": "a"}, {"type": "text", "text": "b\nc"}]
+    contents: list[Any] = ["What\nnow?", PARTS, marked, cut, cut_elsewhere]
+    assert len({scope_of(**_with("content", content)) for content in contents}) == len(contents)
 
 
 def test_more_messages_documents_or_parameters_are_another_scope() -> None:

@@ -18,12 +18,12 @@ ENOUGH = 0.8
     ("one", "other"),
     [
         ("What is the refund policy for annual plans?", "tell me the refund policy for annual plans"),
-        ("How do I reset my router's password?", "How can I reset the password of my router?"),
-        ("Please set a 5 minute timer.", "can you set a timer for five minutes"),
-        ("what's the capital of Australia", "What is Australia's capital?"),
-        ("When does the store open on Monday?", "tell me when the store will open on monday"),
-        ("My meeting is at 3 pm, book a room", "book a room, my meeting is at 3:00pm"),
-        ("why isn't my printer printing", "why is my printer not printing?"),
+        ("How do I reset the password of my router?", "how can I reset the password of my router"),
+        ("Please set a timer for 5 minutes.", "can you set a timer for five minutes"),
+        ("what's the capital of Australia", "What is the capital of Australia?"),
+        ("When does the store open on Monday?", "tell me when the store will open on Monday"),
+        ("My meeting is at 3 pm, book a room", "my meeting is at 3:00pm, please book a room"),
+        ("why isn't my printer working", "why is not my printer working?"),
     ],
 )
 def test_what_is_only_asked_in_other_words_may_share_an_answer(one: str, other: str) -> None:
@@ -72,11 +72,114 @@ def test_what_is_only_asked_in_other_words_may_share_an_answer(one: str, other: 
         ("first president of the union", "second president of the union"),
         ("call Apple support", "call Samsung support"),
         ("in the US, who pays", "for us, who pays"),
+        ("Is Paris bigger than London?", "Is London bigger than Paris?"),
+        ("Did Bob pay Alice?", "Did Alice pay Bob?"),
+        ("Did Bob call Alice?", "Was Bob called by Alice?"),
+        ("Is the gateway calling?", "Is the gateway called?"),
+        ("Does he love her?", "Does she love him?"),
+        ("Is this better than that?", "Is that better than this?"),
+        ("Did you give me my book?", "Did I give you my book?"),
+        ("Who did Bob see?", "Who saw Bob?"),
+        ("Who did Ann call?", "Who called Ann?"),
+        ("Does Bob like Ann?", "Does Bob think Ann?"),
+        ("Can Bob pay Alice?", "Must Bob pay Alice?"),
+        ("Should Bob pay Alice?", "Will Bob pay Alice?"),
+        ("What was the price of gold?", "What is the price of gold?"),
+        ("Does Bob report to Alice?", "Does Bob report on Alice?"),
+        ("Is the box in the bag?", "Is the box on the bag?"),
+        ("flight from boston", "flight to boston"),
+        ("Is he the boss now?", "Is he the boss again?"),
+        ("What is 5 minus 3?", "What is 3 minus 5?"),
+        ("What is 12 divided by 4?", "What is 4 divided by 12?"),
+        ("What is 2 + 3?", "What is 2 * 3?"),
+        ("What is 2 - 3?", "What is 2 + 3?"),
+        ("What is 2 - 3?", "What is 2 3?"),
+        ("what is 2 * (3 + 4)", "what is (2 * 3) + 4"),
+        ("Is 3,5 bigger than 2?", "Is 35 bigger than 2?"),
+        ("Is 3 < 5?", "Is 5 < 3?"),
+        ("Is 3 < 5?", "Is 3 > 5?"),
+        ("is a != b", "is a == b"),
+        ("is x-y positive", "is y-x positive"),
+        ("Is x - y positive?", "Is y - x positive?"),
+        ("Is x > X?", "Is X > x?"),
+        ("Is A => B?", "Is B => A?"),
+        ("Does x == y imply z?", "Does z == y imply x?"),
+        ("Transfer 100 to account 200", "Transfer 200 to account 100"),
+        ("Scale pool 3 to 5 agents", "Scale pool 5 to 3 agents"),
+        ("Is port 80 forwarded as 443?", "Is port 443 forwarded as 80?"),
+        ("Sort 3 1 2", "Sort 1 2 3"),
+        ("What is the flight from 10 at 9 on May 5?", "What is the flight from 9 at 10 on May 5?"),
+        ("convert 5 USD 10 EUR", "convert 10 USD 5 EUR"),
+        ("How do I convert euros into dollars?", "How do I convert dollars into euros?"),
+        ("How many litres is a gallon?", "How many gallons is a litre?"),
+        ("What is the exchange rate dollar euro?", "What is the exchange rate euro dollar?"),
+        ("Should I take the drug with food?", "Should I take the food with the drug?"),
+        ("What does the master replicate for the slave?", "What does the slave replicate for the master?"),
+        ("Does the manager report to the engineer?", "Does the engineer report to the manager?"),
+        ("Does C inherit from Python or Python from C?", "Does Python inherit from C or C from Python?"),
+        ("Which team lost when Arsenal played Chelsea", "Which team lost when Chelsea played Arsenal"),
+        ("Does Alice's manager know Bob?", "Does Bob's manager know Alice?"),
+        ("Who is the father of the father of Luke?", "Who is the father of Luke?"),
+        ("What is my IT budget?", "What is my it budget?"),
+        ("who is Polish?", "who is polish?"),
+        ("Do all dogs not bark?", "Do not all dogs bark?"),
+        ("is 'a' before 'b'", "is 'b' before 'a'"),
+        ("is src/a.py older, src/b.py asks", "is src/b.py older, src/a.py asks"),
+        ("Wer hat Hans geschlagen, Karl?", "Wer hat Karl geschlagen, Hans?"),
+        ("Was ist 5 geteilt durch 3?", "Was ist 3 geteilt durch 5?"),
     ],
 )
 def test_what_differs_in_what_is_asked_never_shares_an_answer(one: str, other: str) -> None:
     assert likelihood(one, other, 0.999) == 0.0
     assert likelihood(other, one, 0.999) == 0.0
+
+
+THINGS = ["Alice", "Bob", "gateway", "agent", "lease", "euro", "7", "12", "3.5", "x_1", "port", "water", "v2", "Zug"]
+FORMS = [
+    "Does {} call {}?",
+    "does the {} need the {}",
+    "What is {} minus {}?",
+    "Is {} > {}?",
+    "is {} - {} positive",
+    "How do I get from {} to {}?",
+    "which {} has a {} with it",
+    "please tell me about {} and {}",
+    "Move {} {}",
+    "who gave the {} to the {} of mine",
+    "Wer hat {} geschlagen, {}?",
+    "What does {} owe {} if {} pays {}?",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(FORMS), st.permutations(THINGS), st.floats(0, 1), st.data())
+def test_two_words_or_numbers_that_change_places_make_another_question(
+    form: str, things: list[str], cosine: float, data: st.DataObject
+) -> None:
+    count = form.count("{}")
+    one, other = data.draw(st.lists(st.integers(0, count - 1), min_size=2, max_size=2, unique=True))
+    swapped = things[:count]
+    swapped[one], swapped[other] = swapped[other], swapped[one]
+    assert likelihood(form.format(*things[:count]), form.format(*swapped), cosine) == 0.0
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(THINGS), min_size=1, max_size=6), st.data())
+def test_a_word_said_once_more_makes_another_question(things: list[str], data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(things) - 1))
+    longer = [*things[:at], things[at], *things[at:]]
+    assert likelihood(f"what is {' '.join(things)}", f"what is {' '.join(longer)}", 0.99) == 0.0
+
+
+@given(st.sampled_from("+*/^<>=&|~%"), st.sampled_from("+*/^<>=&|~%"))
+def test_another_operator_makes_another_question(one: str, other: str) -> None:
+    found = likelihood(f"what is 7 {one} 3", f"tell me what 7 {other} 3 is", 0.99)
+    assert one == other or found == 0.0
+
+
+@pytest.mark.parametrize("layout", ["\n", "\t", "\r", "\u2028"])
+def test_what_is_laid_out_is_not_judged(layout: str) -> None:
+    assert likelihood(f"what is{layout}my balance", "what is my balance", 1.0) == 0.0
 
 
 WORDS = st.lists(
