@@ -24,7 +24,8 @@ NAME = Query(min_length=1, max_length=256)
     "/api/v1/answers",
     **describe(
         "Forget kept answers",
-        "All of the tenant's, or those of an agent (its manifest's name), or those that rest on a document. None where none are kept.",
+        "All of the tenant's, or those of an agent (its manifest's name), or those that rest on a document. "
+        "None where none are kept.",
         scope=Scope.ADMIN,
         answer=ForgottenView,
     ),
