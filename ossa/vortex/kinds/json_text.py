@@ -7,9 +7,13 @@ becomes
     a:
      id: 7
      tags: x, y
-    rows: n|t
-     1|u
-     2|v
+    rows:
+     n | t
+     1 | u
+     2 | v
+
+What quotes and `>` mean: `json_notation`. A document with a key twice in one object, or with a number that cannot be
+read, is not written again.
 """
 
 from __future__ import annotations
@@ -18,13 +22,14 @@ import json
 import re
 from typing import Any
 
-from ossa.vortex.kinds import leaves, lines
+from ossa.vortex.kinds import leaves
+from ossa.vortex.kinds.json_notation import Notation, long_text, name_of, read
 from ossa.vortex.kinds.lines import Shapes
 from ossa.vortex.piece import Piece
 from ossa.vortex.signals import fault_weight
 
 DEEP = 60
-"""Levels that are written out; what lies deeper stays in JSON."""
+"""A document of more levels is not written again."""
 
 LONG_CHARS = 500
 TABLE_ROWS = 5
@@ -33,7 +38,7 @@ TABLE_ROWS = 5
 LISTED = 8
 """Scalars of a list in one piece."""
 
-PLAIN = re.compile(r"^[^\n|]*$")
+CELL_CHARS = 200
 REFERENCE = re.compile(
     r"^(?!\d{1,2}:\d\d)(?!\d{1,5}(?:\.\d*)?$)(?:(?=.*\d)[A-Za-z0-9][\w./:@+-]{2,}|[A-Z][A-Z0-9_-]{2,}"
     r"|[\w-]+(?:[./:_@][\w-]+)+)$"
@@ -46,19 +51,18 @@ REFERENCE_WORTH = 0.6
 
 def split(text: str, shapes: Shapes, *, terse: bool = False) -> list[Piece] | None:
     """None when it is not JSON after all."""
-    documents = _documents(text)
+    documents = read(text)
     if not documents or not all(isinstance(value, dict | list) for value in documents):
         return None
     if terse and not (len(documents) == 1 and isinstance(documents[0], list) and _long_table(documents[0])):
         found = leaves.split(documents[0] if len(documents) == 1 else documents, shapes)
         if found is not None:
             return found
-    writer = _Writer(shapes)
-    if len(documents) > 1 and _columns(documents):
-        writer.value(documents, depth=0, head=-1)
-    else:
-        for value in documents:
-            writer.value(value, depth=0, head=-1)
+    writer = _Writer(shapes, Notation(documents))
+    try:
+        writer.documents(documents)
+    except _TooDeep:
+        return None
     return writer.pieces
 
 
@@ -66,29 +70,30 @@ def _long_table(rows: list[Any]) -> bool:
     return len(rows) >= TABLE_ROWS and bool(_columns(rows))
 
 
-def _documents(text: str) -> list[Any]:
-    """One document, or one a line; none when it is neither."""
-    try:
-        return [json.loads(text)]
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (ValueError, RecursionError):
-        return []
+class _TooDeep(Exception):
+    pass
 
 
 class _Writer:
-    def __init__(self, shapes: Shapes) -> None:
+    def __init__(self, shapes: Shapes, notation: Notation) -> None:
         self._shapes = shapes
+        self._notation = notation
         self.pieces: list[Piece] = []
         self._group = 0
 
-    def value(self, value: Any, *, depth: int, head: int) -> None:
+    def documents(self, documents: list[Any]) -> None:
+        if len(documents) > 1 and _columns(documents):
+            documents = [documents]
+        for value in documents:
+            self.value(value, depth=0, head=-1)
+
+    def value(self, value: Any, *, depth: int, head: int, key: str = "") -> None:
+        if depth > DEEP:
+            raise _TooDeep
         if isinstance(value, dict):
             self._object(value, depth, head)
         elif isinstance(value, list):
-            self._array(value, depth, head)
+            self._array(value, depth, head, key)
         else:
             self._leaf("", value, depth, head)
 
@@ -98,91 +103,94 @@ class _Writer:
             return
         for key, one in value.items():
             if not isinstance(one, dict | list) or not one:
-                self._leaf(f"{key}: ", one, depth, head, key)
+                self._leaf(f"{name_of(key)}: ", one, depth, head, key)
             elif _scalars(one):
                 self._listed(key, one, depth, head)
-            elif depth >= DEEP:
-                self._leaf(f"{key}: ", json.dumps(one, ensure_ascii=False), depth, head, key)
             elif isinstance(one, dict) and len(one) == 1 and _flat(next(iter(one.values()), None)):
-                self._keyed(one, depth + 1, self._add(f"{' ' * depth}{key}:", head))
+                self._keyed(one, depth + 1, self._add(f"{' ' * depth}{name_of(key)}:", head))
             else:
-                opened = self._add(f"{' ' * depth}{key}:", head)
-                self.value(one, depth=depth + 1, head=opened)
+                opened = self._add(f"{' ' * depth}{name_of(key)}:", head)
+                self.value(one, depth=depth + 1, head=opened, key=key)
 
     def _keyed(self, value: dict[str, dict[str, Any]], depth: int, head: int) -> None:
         """Objects by key: the key is what is referred to, the rest comes after it if it is worth it."""
         for key, one in value.items():
             self._group += 1
-            rest = " ".join(f"{name}={_scalar(cell)}" for name, cell in one.items() if cell != key)
-            opened = self._add(f"{' ' * depth}{key}", head, prior=_reference(key), glue=" ")
+            rest = self._row(one)
+            opened = self._add(f"{' ' * depth}{name_of(key)}", head, prior=_reference(key), glue=" ")
             self._add(rest, opened, prior=_worth(rest))
 
     def _listed(self, key: str, value: Any, depth: int, head: int) -> None:
         """A list of scalars: in parts, when it is long."""
         opened = -1
         for at in range(0, len(value), LISTED):
-            part = ", ".join(map(_scalar, value[at : at + LISTED]))
+            part = ", ".join(self._notation.value(one, key, ",") for one in value[at : at + LISTED])
             prior = max([_worth(part), *(_reference(_scalar(one)) for one in value[at : at + LISTED])])
             if opened < 0:
-                opened = self._add(f"{' ' * depth}{key}: {part}", head, prior=prior)
+                opened = self._add(f"{' ' * depth}{name_of(key)}: {part}", head, prior=prior)
             else:
                 self._add(f"{' ' * depth} {part}", opened, prior=prior)
 
-    def _array(self, value: list[Any], depth: int, head: int) -> None:
+    def _array(self, value: list[Any], depth: int, head: int, key: str = "") -> None:
         columns = _columns(value)
         if columns:
             self._table(value, columns, depth, head)
             return
         for one in value:
             self._group += 1
-            if isinstance(one, dict | list) and one and depth < DEEP:
-                if isinstance(one, dict) and _flat(one) and len(_row(one)) <= LONG_CHARS:
-                    self._add(f"{' ' * depth}- {_row(one)}", head, prior=_worth(_row(one)))
+            if isinstance(one, dict | list) and one:
+                row = self._row(one) if isinstance(one, dict) and _flat(one) else ""
+                if row and len(row) <= LONG_CHARS:
+                    self._add(f"{' ' * depth}- {row}", head, prior=_worth(row))
                 else:
                     opened = self._add(f"{' ' * depth}-", head)
-                    self.value(one, depth=depth + 1, head=opened)
+                    self.value(one, depth=depth + 1, head=opened, key=key)
             else:
-                self._leaf("- ", one if not isinstance(one, dict | list) else json.dumps(one), depth, head)
+                self._leaf("- ", one, depth, head, key)
 
     def _table(self, value: list[dict[str, Any]], columns: list[str], depth: int, head: int) -> None:
         indent = " " * depth
-        constant = {name: value[0][name] for name in columns if all(row[name] == value[0][name] for row in value)}
+        cells = {name: [self._cell(row[name], name) for row in value] for name in columns}
+        constant = {name: told[0] for name, told in cells.items() if told.count(told[0]) == len(told)}
         varying = [name for name in columns if name not in constant] or columns[:1]
-        same = ", ".join(f"{name}={_scalar(one)}" for name, one in constant.items() if name not in varying)
+        same = ", ".join(f"{name_of(name)}={one}" for name, one in constant.items() if name not in varying)
         if same and len(value) > 1:
             head = self._add(f"{indent}all: {same}", head, prior=0.3)
         named = [name for name in varying if _refers(value, name)]
         rest = [name for name in varying if name not in named]
         if not named:
             named, rest = rest[:1], rest[1:]
-        head = self._add(f"{indent}{'|'.join(named)}", head, prior=0.1, glue=" | " if rest else "\n")
-        rest_head = self._add("|".join(rest), head, prior=0.1) if rest else head
-        for row in value:
+        head = self._add(f"{indent}{'|'.join(map(name_of, named))}", head, prior=0.1, glue=" | " if rest else "\n")
+        rest_head = self._add("|".join(map(name_of, rest)), head, prior=0.1) if rest else head
+        for number in range(len(value)):
             self._group += 1
-            text = "|".join(_scalar(row[name]) for name in named)
-            prior = max([_worth(text), *(_reference(_scalar(row[name])) for name in named)])
+            text = "|".join(cells[name][number] for name in named)
+            prior = max([_worth(text), *(_reference(_scalar(value[number][name])) for name in named)])
             first = self._add(f"{indent}{text}", head, prior=prior, glue=" | " if rest else "\n")
             if rest:
-                text = "|".join(_scalar(row[name]) for name in rest)
+                text = "|".join(cells[name][number] for name in rest)
                 self._add(text, first, prior=_worth(text), needs=rest_head)
 
     def _leaf(self, label: str, value: Any, depth: int, head: int, key: str = "") -> None:
-        text = _scalar(value)
+        text = self._notation.value(value, key)
         indent = " " * depth
-        if len(text) > LONG_CHARS or "\n" in text:
-            opened = self._add(f"{indent}{label.rstrip()}", head) if label.strip(" -") else head
-            self._text(text, opened)
-            return
+        if isinstance(value, str) and (len(value) > LONG_CHARS or "\n" in value):
+            parts = long_text(f"{indent}{label.rstrip(' :')}", value, self._shapes)
+            self._group += 1 if parts else 0
+            for part in parts:
+                self._add(part.text, head, prior=part.prior, template=part.template)
+            if parts:
+                return
         prior = max(_worth(f"{label}{text}"), _reference(text), 0.4 if REFERENCE_KEY.search(key) else 0.0)
-        if text in ("", "null"):
+        if value in ("", None):
             prior = 0.0
         self._add(f"{indent}{label}{text}", head, prior=prior)
 
-    def _text(self, text: str, head: int) -> None:
-        """A long string in JSON is a document of its own; its lines are the pieces."""
-        self._group += 1
-        for piece in lines.split(text, "log", self._shapes):
-            self._add(piece.text, head, prior=piece.prior, template=piece.template)
+    def _cell(self, value: Any, key: str) -> str:
+        return self._row(value) if isinstance(value, dict) else self._notation.value(value, key)
+
+    def _row(self, value: dict[str, Any]) -> str:
+        return " ".join(f"{name_of(key)}={self._notation.value(one, key)}" for key, one in value.items()) or "{}"
 
     def _add(
         self, text: str, head: int, *, prior: float = 0.0, template: int = -1, glue: str = "\n", needs: int = -1
@@ -207,11 +215,7 @@ def _worth(text: str) -> float:
 
 
 def _scalar(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict) and _flat(value):
-        return _row(value)
-    return json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _scalars(value: Any) -> bool:
@@ -224,10 +228,6 @@ def _flat(value: Any) -> bool:
     return isinstance(value, dict) and all(not isinstance(one, dict | list) for one in value.values())
 
 
-def _row(value: dict[str, Any]) -> str:
-    return " ".join(f"{key}={_scalar(one)}" for key, one in value.items())
-
-
 def _columns(value: list[Any]) -> list[str]:
     """The keys of an array of like objects; nothing when it is no table."""
     if not value or not all(isinstance(one, dict) for one in value):
@@ -235,6 +235,10 @@ def _columns(value: list[Any]) -> list[str]:
     columns = list(value[0])
     if not columns or any(list(one) != columns for one in value):
         return []
-    cells = [cell for one in value[:50] for cell in one.values()]
-    small = all(not isinstance(cell, list) and (not isinstance(cell, dict) or _flat(cell)) for cell in cells)
-    return columns if small and all(len(_scalar(cell)) <= 200 and PLAIN.match(_scalar(cell)) for cell in cells) else []
+    return columns if all(_short(cell) for one in value for cell in one.values()) else []
+
+
+def _short(cell: Any) -> bool:
+    if isinstance(cell, dict):
+        return _flat(cell) and sum(len(key) + len(str(one)) + 2 for key, one in cell.items()) <= CELL_CHARS
+    return not isinstance(cell, list) and (not isinstance(cell, str) or len(cell) <= CELL_CHARS)

@@ -3,6 +3,8 @@
     {"id": "K1", "to": [{"code": "IAH", "on": "2024-05-18"}], "tags": ["x", "y"]}
 
 becomes the pieces `id=K1`, `code=IAH`, `on=2024-05-18`, `tags=x`, `tags=y`, one line an object.
+
+Where an inner object or list ends is not said. What quotes and `>` mean: `json_notation`.
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ import json
 import re
 from typing import Any
 
+from ossa.vortex.kinds.json_notation import Notation, long_text, name_of
 from ossa.vortex.kinds.lines import Shapes
-from ossa.vortex.kinds.lines import split as split_lines
 from ossa.vortex.piece import Piece
 from ossa.vortex.signals import fault_weight
 
@@ -29,7 +31,7 @@ MOST = 400
 
 def split(document: Any, shapes: Shapes) -> list[Piece] | None:
     """None when it has too many leaves or goes too deep."""
-    writer = _Leaves(shapes)
+    writer = _Leaves(shapes, Notation(document))
     try:
         writer.value(document, "", 0)
     except _TooMany:
@@ -44,44 +46,51 @@ class _TooMany(Exception):
 
 
 class _Leaves:
-    def __init__(self, shapes: Shapes) -> None:
+    def __init__(self, shapes: Shapes, notation: Notation) -> None:
         self._shapes = shapes
+        self._notation = notation
         self._group = 0
         self.pieces: list[Piece] = []
 
-    def value(self, value: Any, path: str, depth: int) -> None:
+    def value(self, value: Any, path: str, depth: int, key: str | None = None) -> None:
         if depth > DEEP or len(self.pieces) > MOST:
             raise _TooMany
         if isinstance(value, dict) and value:
             self._group += 1
-            for key, one in value.items():
+            for name, one in value.items():
                 if isinstance(one, dict) and one:
                     self._group += 1
-                    self._leaf(key, f"{path}.{key}{{}}", alone=True)
-                self.value(one, f"{path}.{key}", depth + 1)
+                    self._heading(name, f"{path}.{name}{{}}")
+                self.value(one, f"{path}.{name}", depth + 1, name)
             self._group += 1
         elif isinstance(value, list) and value:
             for one in value:
-                self.value(one, f"{path}[]", depth + 1)
+                self.value(one, f"{path}[]", depth + 1, key)
         else:
-            self._leaf(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), path)
+            self._leaf(value, path, key)
 
-    def _leaf(self, text: str, path: str, *, alone: bool = False) -> None:
-        key = key_of(path)
-        if len(text) > LONG_CHARS or "\n" in text:
-            self._group += 1
-            for part in split_lines(text, "log", self._shapes):
+    def _heading(self, key: str, path: str) -> None:
+        """The key of an object."""
+        whole = f"{name_of(key)}:"
+        brief = "" if MEANINGLESS.match(key) else name_of(key)
+        self.pieces.append(Piece(whole, group=self._group, prior=fault_weight(whole), brief=brief, path=path))
+
+    def _leaf(self, value: Any, path: str, key: str | None) -> None:
+        name = None if key is None else name_of(key)
+        if isinstance(value, str) and (len(value) > LONG_CHARS or "\n" in value):
+            parts = long_text(name or "-", value, self._shapes)
+            self._group += 1 if parts else 0
+            for part in parts:
                 part.group = self._group
-                self.pieces.append(part)
+            self.pieces += parts
+            if parts:
+                return
+        told = self._notation.value(value, key or "", also=" ")
+        whole = told if name is None else f"{name}={told}"
+        if value in ("", None, [], {}):
+            self.pieces.append(Piece(whole, group=self._group, path=path))
             return
-        if alone:
-            whole = f"{text}:"
-        elif text in ("", "null", "[]", "{}"):
-            self.pieces.append(Piece(f"{key}={text}", group=self._group, path=path))
-            return
-        else:
-            whole = f"{key}={_quoted(text)}" if key else _quoted(text)
-        brief = "" if MEANINGLESS.match(text) else text
+        brief = "" if MEANINGLESS.match(value if isinstance(value, str) else told) else told
         self.pieces.append(Piece(whole, group=self._group, prior=fault_weight(whole), brief=brief, path=path))
 
 
@@ -91,8 +100,8 @@ def key_of(path: str) -> str:
 
 
 def value_of(piece: Piece) -> str:
-    return piece.brief or piece.text.partition("=")[2].strip('"')
-
-
-def _quoted(text: str) -> str:
-    return f'"{text}"' if " " in text and '"' not in text else text
+    told = piece.brief or piece.text.partition("=")[2]
+    try:
+        return str(json.loads(told)) if told.startswith('"') else told
+    except ValueError:
+        return told
