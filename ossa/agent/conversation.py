@@ -14,7 +14,7 @@ from typing import Any
 from ossa.agent.tool_calls import ToolCall, calls_of, idempotency_key, with_unique_ids
 from ossa.contracts.model import ModelReply
 from ossa.contracts.task import Message, Step, StepKind, TaskRequest, Usage
-from ossa.models.estimate import message_tokens, prompt_tokens
+from ossa.models.estimate import message_tokens, most_message_tokens, most_prompt_tokens, prompt_tokens
 
 FETCH = "fetch_original"
 """The tool that fetches back what was left out of a content."""
@@ -58,6 +58,8 @@ class Conversation:
         self.role_resolved = False
         self.look_ups = 0
         """Model calls that asked for nothing but what was left out."""
+        self.rejected: list[Step] = []
+        """Answers of cheaper models that did not hold."""
         self.fetchable = False
         """Whether the model is offered the tool that fetches originals."""
         self._taken = {call.call_id for message in request.messages for call in calls_of(message)}
@@ -78,7 +80,9 @@ class Conversation:
     def _take(self, step: Step) -> None:
         payload = step.payload
         self.usage = self.usage.plus(step.usage)
-        if step.kind == "model":
+        if step.kind == "model" and "rejected" in payload:
+            self.rejected.append(step)
+        elif step.kind == "model":
             self._take_message(payload["message"], step)
         elif step.kind == "context" and "role" in payload:
             self.role_resolved = True
@@ -159,20 +163,42 @@ class Conversation:
             return self._counted + sum(message_tokens(self._as_shown(entry)) for entry in self._answers())
         return prompt_tokens(self.messages(), tools)
 
+    def most_prompt_tokens(self, tools: Sequence[dict[str, Any]]) -> int:
+        """Tokens that the next prompt cannot exceed."""
+        most = most_prompt_tokens(self.messages(), tools)
+        if not self._counted or self.last is None or self.last.agent_id != self._agent_id:
+            return most  # another agent's endpoint may count in another way
+        since = sum(most_message_tokens(self._as_shown(entry)) for entry in self._answers())
+        return min(most, self._counted + since + most_prompt_tokens((), tools))
+
     # What a turn adds. New steps are uncommitted until the turn says otherwise.
 
     def named(self, message: Message) -> Message:
         """The model's message, its call ids unique in this task."""
         return with_unique_ids(message, seq=self.next_seq, taken=self._taken)
 
-    def add_reply(self, reply: ModelReply, message: Message, at: datetime) -> None:
-        """`message` is the reply's, after `named`."""
+    def add_reply(self, reply: ModelReply, message: Message, at: datetime, *, reservation: str = "") -> None:
+        """`message` is the reply's, after `named`; `reservation`: what it was paid from."""
         finish = "tool_calls" if message.get("tool_calls") else reply.finish_reason
         payload = {"message": message, "finish_reason": finish, "model": reply.model}
+        if reservation:
+            payload["reservation"] = reservation
         usage = reply.usage
         if self.saved_tokens:
             usage = usage.model_copy(update={"saved_tokens": self.saved_tokens})
         self._take(self._step("model", payload, at, usage))
+
+    def reject(self, reply: ModelReply, message: Message, why: str, at: datetime, *, reservation: str = "") -> None:
+        """It was paid for, and does not join the conversation: a dearer model is asked in its place."""
+        payload = {"message": message, "finish_reason": reply.finish_reason, "model": reply.model, "rejected": why}
+        if reservation:
+            payload["reservation"] = reservation
+        self._take(self._step("model", payload, at, reply.usage))
+
+    def take_back(self, at: datetime) -> None:
+        """The last rejected answer is the best there is."""
+        payload = {name: self.rejected[-1].payload[name] for name in ("message", "finish_reason", "model")}
+        self._take(self._step("model", payload, at))
 
     def resolve_role(self, role: str, values: str, *, at: datetime) -> None:
         """The system prompt with its placeholders resolved, before anything was asked."""

@@ -9,11 +9,12 @@ from ossa.agent.clock import Clock
 from ossa.agent.limits import DEFAULT_TIMEOUT_S
 from ossa.agent.tool_registry import ReadStatus, ToolRegistry
 from ossa.agent.turn import AgentTurn
+from ossa.contracts.agent_spec import Tier
 from ossa.contracts.configuration import Endpoint, Models, VortexSettings
 from ossa.contracts.model import ModelClient
 from ossa.contracts.task import Assignment
 from ossa.models.clients import ModelClients
-from ossa.models.tiers import choose_endpoint
+from ossa.models.tiers import Choice, choose_endpoint
 
 log = logging.getLogger("ossa.agent")
 
@@ -41,10 +42,16 @@ def build_runner(
             extra={"agent_id": assignment.agent_id, "manifest": assignment.spec.name, "tools": list(bound.missing)},
         )
     choice = choose_endpoint(models, assignment.spec.model)
+
+    def of_tier(tier: Tier) -> tuple[Choice, ModelClient] | None:
+        endpoint = models.tiers.get(tier)
+        return None if endpoint is None else (Choice(tier=tier, endpoint=endpoint), clients(endpoint))
+
     return AgentTurn(
         assignment,
         choice=choice,
         client=clients(choice.endpoint),
+        of_tier=of_tier,
         tools=bound,
         vortex=vortex,
         clock=clock,

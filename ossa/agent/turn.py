@@ -10,23 +10,25 @@ import asyncio
 import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ossa.agent.cascade import why_it_fails
 from ossa.agent.clock import Clock, SystemClock
 from ossa.agent.context import Context
 from ossa.agent.conversation import FETCH, Conversation
 from ossa.agent.fetch import bound_fetch, fetch_tool
 from ossa.agent.limits import DEFAULT_TIMEOUT_S, Budget, budget_of, check_steps, completion_cap, out_of_time
 from ossa.agent.parameters import client_tools, model_parameters, wants_no_tools
+from ossa.agent.spending import Cover, asked_cap, call_price, cover, give_back
 from ossa.agent.tool_calls import ToolCall, calls_of, idempotency_key, only
 from ossa.agent.tool_registry import BoundTools
 from ossa.agent.tool_run import INTERRUPTED, ToolAnswer, run_tool, unknown_tool
 from ossa.agent.tools import Tool, ToolContext
-from ossa.contracts.agent_spec import AgentSpec
-from ossa.contracts.configuration import VortexSettings
-from ossa.contracts.errors import ModelFailed, OssaError
+from ossa.contracts.agent_spec import AgentSpec, Tier
+from ossa.contracts.configuration import Endpoint, VortexSettings
+from ossa.contracts.errors import LimitExceeded, ModelFailed, OssaError
 from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
 from ossa.contracts.task import Assignment, ErrorInfo, Message, Outcome, TaskRequest, TaskStatus, Turn
 from ossa.contracts.turn import Ask, TurnResult, TurnSink
@@ -49,6 +51,9 @@ LOOK_UP_ANSWERS = 1024
 """Tokens of a look-up's answer and of the one after it."""
 
 _CANCEL_GRACE_S = 1.0
+
+OfTier = Callable[[Tier], tuple[Choice, ModelClient] | None]
+"""The endpoint of a tier and the way to it; None where settings have none."""
 
 
 @dataclass
@@ -82,10 +87,12 @@ class AgentTurn:
         clock: Clock | None = None,
         default_timeout_s: float = DEFAULT_TIMEOUT_S,
         tool_parallelism: int = TOOL_PARALLELISM,
+        of_tier: OfTier | None = None,
     ) -> None:
         self.assignment = assignment
         self.choice = choice
         self.client = client
+        self.of_tier = of_tier
         self.tools = tools
         self.vortex = vortex or VortexSettings(enabled=False)
         self.clock = clock or SystemClock()
@@ -115,6 +122,12 @@ class AgentTurn:
         info = ErrorInfo(code=error.code, message=error.message, param=error.param, retry_after_s=error.retry_after_s)
         return running.result(TaskStatus.FAILED, error=info)
 
+    def models(self, turn: Turn) -> list[tuple[Choice, ModelClient]]:
+        """What the turn may ask, one after the other: its owner's choice where it is there, else the agent's own."""
+        wanted = turn.cascade or ((turn.tier,) if turn.tier is not None else ())
+        known = [] if self.of_tier is None else [self.of_tier(tier) for tier in wanted]
+        return [one for one in known if one is not None] or [(self.choice, self.client)]
+
 
 class _OwnerFailed(Exception):
     """The sink raised; that is not the task's fault."""
@@ -135,6 +148,8 @@ class _RunningTurn:
         spec = agent.assignment.spec
         self._talk = Conversation(spec.role, turn.request, turn.steps, agent_id=self._agent_id)
         self._budget: Budget = budget_of(spec, turn.request, turn.used_today, default_timeout_s=agent.default_timeout_s)
+        self._models = agent.models(turn)
+        del self._models[: min(len(self._talk.rejected), len(self._models) - 1)]
         self._ends = asyncio.get_running_loop().time() + self._budget.timeout_s
         self._theirs = client_tools(turn.request.parameters)
         # A tool the caller brought hides the agent's own of that name.
@@ -143,6 +158,10 @@ class _RunningTurn:
         self._functions = [one.function for one in self._ours.values()]
         self._context = self._new_context() if _shortens(agent.vortex, spec, turn.request) else None
         self._offer_fetch()
+
+    @property
+    def _choice(self) -> Choice:
+        return self._models[0][0]
 
     async def to_the_end(self) -> TurnResult:
         talk = self._talk
@@ -154,7 +173,8 @@ class _RunningTurn:
                 if not calls or any(call.name in self._theirs for call in calls):
                     return self.result(TaskStatus.SUCCEEDED, message=message)
                 if pending := talk.pending():
-                    check_steps(self._budget, talk.usage.model_calls - min(talk.look_ups, FREE_LOOK_UPS))
+                    extra = min(talk.look_ups, FREE_LOOK_UPS) + len(talk.rejected)
+                    check_steps(self._budget, talk.usage.model_calls - extra)
                     await self._run_tools(pending)
             await self._ask()
 
@@ -163,7 +183,7 @@ class _RunningTurn:
     ) -> TurnResult:
         """The turn's end, with the steps that are not committed yet."""
         last = self._talk.last
-        choice = self.agent.choice
+        choice = self._choice
         outcome = Outcome(
             status=status,
             message=message,
@@ -178,11 +198,40 @@ class _RunningTurn:
         return TurnResult(outcome=outcome, steps=tuple(self._talk.uncommitted))
 
     async def _ask(self) -> None:
-        """One model call; its message joins the conversation."""
-        talk, choice, now = self._talk, self.agent.choice, self.agent.clock.now
+        """A model's answer joins the conversation: the first one in the cascade that holds, else the last one."""
+        while True:
+            try:
+                if await self._ask_one():
+                    return
+            except (LimitExceeded, ModelFailed):
+                if not self._escalate():
+                    if self._take_back():
+                        return
+                    raise
+
+    def _escalate(self) -> bool:
+        """On to the next model; False when there is none."""
+        if len(self._models) < 2:
+            return False
+        del self._models[0]
+        self._context = self._new_context() if self._context is not None else None
+        return True
+
+    def _take_back(self) -> bool:
+        """A dearer model cannot be asked: what a cheaper one said is better than nothing."""
+        said = self._talk.rejected[-1].payload["message"] if self._talk.rejected else {}
+        if not said.get("content") or said.get("tool_calls"):
+            return False
+        self._talk.take_back(self.agent.clock.now())
+        return True
+
+    async def _ask_one(self) -> bool:
+        """One model call. False when its answer does not hold and the next model is to be asked."""
+        talk, choice, now = self._talk, self._choice, self.agent.clock.now
         await self._fit()
         prompt = talk.prompt_estimate([*self._theirs.values(), *self._functions])
         cap = completion_cap(self._budget, talk.usage, prompt, choice.endpoint, now())
+        paid = await self._cover(choice.endpoint, cap)
         request = ModelRequest(
             model=choice.endpoint.model,
             messages=talk.messages(),
@@ -190,18 +239,46 @@ class _RunningTurn:
                 self.agent.assignment.spec.model,
                 self.turn.request.parameters,
                 functions=self._functions,
-                cap=cap,
+                cap=paid.cap,
                 tools_ran=talk.tools_ran,
             ),
             timeout_s=self._left_s(),
+            billed_once=bool(paid.reservation),
         )
         self.agent.counters.model_calls += 1
-        reply = await self._reply(request)
+        try:
+            reply = await self._reply(request)
+        except OssaError as error:
+            await give_back(self._sink, paid, error)
+            raise
         message = talk.named(reply.message)
         if any(call.name in self._theirs for call in calls_of(message)):
             # The caller answers its own calls and knows no others; the model may ask for ours again.
             message = only(message, self._theirs.keys())
-        talk.add_reply(reply, message, now())
+        why = why_it_fails(message, reply.finish_reason, self.turn.request.parameters) if len(self._models) > 1 else ""
+        if why:
+            log.info("answer_rejected", extra={"task_id": self.turn.task_id, "tier": choice.tier, "why": why})
+            talk.reject(reply, message, why, now(), reservation=paid.reservation)
+            await self._commit()
+            return not self._escalate()
+        talk.add_reply(reply, message, now(), reservation=paid.reservation)
+        return True
+
+    async def _cover(self, endpoint: Endpoint, cap: int | None) -> Cover:
+        """What the next call may cost, where the turn has a budget. Raises `BudgetExceeded`."""
+        if not self.turn.budgeted:
+            return Cover(cap=cap)
+        price = call_price(
+            endpoint,
+            most_prompt=self._talk.most_prompt_tokens([*self._theirs.values(), *self._functions]),
+            cap=cap,
+            asked=asked_cap(self.agent.assignment.spec.model, self.turn.request.parameters),
+        )
+        try:
+            async with asyncio.timeout(self._left_s()):
+                return await cover(self._sink, price, cap=cap)
+        except TimeoutError:
+            raise out_of_time(self._budget) from None
 
     async def _resolve_role(self) -> None:
         """Once a conversation, so that what was sent of it stays as it was. Raises what the owner could not resolve."""
@@ -217,7 +294,7 @@ class _RunningTurn:
 
     def _new_context(self) -> Context | None:
         """None where what is left out could not be fetched back by a model that might want to."""
-        endpoint = self.agent.choice.endpoint
+        endpoint = self._choice.endpoint
         fetches = endpoint.forced_tools == "native"  # a model that ignores tools would not
         if fetches and (FETCH in self._theirs or FETCH in self._ours or wants_no_tools(self.turn.request.parameters)):
             return None
@@ -262,16 +339,17 @@ class _RunningTurn:
     async def _reply(self, request: ModelRequest) -> ModelReply:
         try:
             async with asyncio.timeout(request.timeout_s):
-                if self.turn.stream:
+                # What a later model may replace is not said piece by piece: the owner hears it with its step.
+                if self.turn.stream and len(self._models) == 1:
                     return await self._streamed(request)
-                return await self.agent.client.complete(request)
+                return await self._models[0][1].complete(request)
         except (TimeoutError, OssaError):
             if asyncio.get_running_loop().time() >= self._ends:
                 raise out_of_time(self._budget) from None
             raise
 
     async def _streamed(self, request: ModelRequest) -> ModelReply:
-        stream = self.agent.client.stream(request)
+        stream = self._models[0][1].stream(request)
         reply: ModelReply | None = None
         try:
             async for piece in stream:

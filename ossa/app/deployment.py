@@ -20,7 +20,9 @@ from ossa.contracts.errors import Conflict, NotReady
 from ossa.fleet import Charter, start_controller, stop_fleet
 from ossa.fleet.status_reader import FleetStatusReader
 from ossa.gateway.deployment import gateway_application
+from ossa.gateway.router_deployment import application_name, router_application
 from ossa.manifest import catalogue
+from ossa.models.tiers import tier_infos
 from ossa.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -56,15 +58,21 @@ def deploy(settings: Settings, backing: Backing, *, fleet_id: str, host: str, po
     location = Location.HeadOnly if len(_addresses()) == 1 else Location.EveryNode
     serve.start(proxy_location=location, http_options=HTTPOptions(host=host, port=port))
     name = settings.fleet.namespace
+    make_parts = GatewayFactory(
+        stores, name, settings.cache, models=_digest(backing.models), tiers=tier_infos(backing.models)
+    )
     app = gateway_application(
         settings.gateway,
-        GatewayFactory(stores, settings.fleet.namespace, settings.cache, models=_digest(backing.models)),
+        make_parts,
         CompressionFactory(stores),
         make_answers=_answers(settings),
         answer_settings=settings.answers,
     )
     try:
         serve.run(app, name=name, route_prefix="/")
+        if settings.gateway.router_replicas:
+            router = router_application(make_parts, replicas=settings.gateway.router_replicas)
+            serve.run(router, name=application_name(name), route_prefix=None)
     except RuntimeError as error:
         raise NotReady(f"the gateway did not come up on Serve: {error}") from error
 
@@ -90,7 +98,9 @@ def undeploy(settings: Settings, *, end_serve: bool) -> None:
     """
     serving = serve_address() is not None  # a start that was interrupted may not have come that far
     if serving:
-        serve.delete(settings.fleet.namespace)
+        for name in (application_name(settings.fleet.namespace), settings.fleet.namespace):
+            if name in serve.status().applications:
+                serve.delete(name)
     stop_fleet(settings.fleet.namespace)
     if serving and end_serve and not serve.status().applications:
         serve.shutdown()  # type: ignore[no-untyped-call]

@@ -12,8 +12,10 @@ from pydantic import SecretStr
 
 from ossa.app.keys import TENANT
 from ossa.channel import ChannelLink
+from ossa.contracts.agent_spec import Tier
 from ossa.contracts.cache import CacheStore
 from ossa.contracts.configuration import CacheSettings, Database
+from ossa.contracts.routing import TierInfo
 from ossa.fleet import FleetClient
 from ossa.gateway.deployment import GatewayParts
 from ossa.stores.postgres import PostgresStores
@@ -58,6 +60,7 @@ class GatewayFactory:
     namespace: str
     cache: CacheSettings = field(default_factory=CacheSettings)
     models: str = ""
+    tiers: dict[Tier, TierInfo] = field(default_factory=dict)
 
     async def __call__(self) -> GatewayParts:
         fleet = FleetClient(self.namespace)
@@ -69,6 +72,7 @@ class GatewayFactory:
             operator_tenant=TENANT,
             cache=self._cache(),
             models=self.models,
+            tiers=self.tiers,
             close=fleet.close,
         )
 

@@ -158,7 +158,8 @@ async def _answer(line: _Line, number: int, frame: Frame, on_ask: OnAsk | None) 
             raise NotReady("this owner answers no questions")
         answer = await on_ask(Ask.model_validate(frame["ask"]))
     except OssaError as error:
-        line.send({"t": "nack", "id": number, "seq": seq, "code": error.code, "message": error.message})
+        why = {"code": error.code, "message": error.message, "param": error.param, "retry_after_s": error.retry_after_s}
+        line.send({"t": "nack", "id": number, "seq": seq, **why})
     except Exception:
         log.exception("channel_ask_failed")
         line.send({"t": "nack", "id": number, "seq": seq, "code": "internal", "message": "the owner failed"})

@@ -255,7 +255,8 @@ class _Sink:
             answer.set_result(Answer.model_validate(frame["answer"]))
         else:
             error = error_types().get(str(frame.get("code")), OssaError)
-            answer.set_exception(error(str(frame.get("message", ""))))
+            message = str(frame.get("message", ""))
+            answer.set_exception(error(message, param=frame.get("param"), retry_after_s=frame.get("retry_after_s")))
 
 
 def _crashed(error: Exception) -> TurnResult:

@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from ossa.cli import asking, changing, compressing, keys, listing, running, validating
+from ossa.cli import (
+    asking,
+    budgets,
+    changing,
+    compressing,
+    cost,
+    keys,
+    listing,
+    rating,
+    router,
+    routing,
+    running,
+    validating,
+)
 
 app = typer.Typer(
     name="ossa",
@@ -44,5 +57,10 @@ app.command(epilog="Example: ossa validate manifests/ agent.yaml")(validating.va
 app.command(epilog="Example: ossa compress app.log -q 'why does it restart?'")(compressing.compress)
 app.command(epilog="Example: ossa scale security 40")(changing.scale)
 app.command(epilog="Example: ossa agents --pool security")(listing.agents)
+app.command(epilog="Example: ossa route 'Review this change' --explain")(routing.route)
 app.command(epilog="Example: ossa tasks task_0193... --events")(listing.tasks)
+app.command(epilog="Example: ossa feedback task_0193... down --expected security")(rating.feedback)
 app.add_typer(keys.app, name="keys")
+app.add_typer(budgets.app, name="budgets")
+app.add_typer(cost.app, name="cost")
+app.add_typer(router.app, name="router")

@@ -26,12 +26,10 @@ def ask(
     as_json: options.Json = False,
 ) -> None:
     """Ask the fleet and print the answer. With --stream --json: a line a piece, then the whole answer."""
-    if pool and agent:
-        raise typer.BadParameter("--pool and --agent exclude each other.")
+    model = target_of(pool, agent)
     prompt = sys.stdin.read() if text == "-" else text
     if not prompt.strip():
         raise typer.BadParameter("the question is empty.", param_hint="TEXT")
-    model = f"pool/{pool}" if pool else f"agent/{agent}" if agent else "auto"
     parameters: dict[str, Any] = {"max_tokens": max_tokens} if max_tokens else {}
     with connected(context, url, api_key, as_json=as_json) as (client, terminal):
         if stream:
@@ -43,6 +41,13 @@ def ask(
         if as_json:
             terminal.json(answer)
         terminal.note(_summary(answer))
+
+
+def target_of(pool: str | None, agent: str | None) -> str:
+    """What `model` is for these options."""
+    if pool and agent:
+        raise typer.BadParameter("--pool and --agent exclude each other.")
+    return f"pool/{pool}" if pool else f"agent/{agent}" if agent else "auto"
 
 
 def _streamed(client: Client, terminal: Terminal, prompt: str, model: str, parameters: dict[str, Any]) -> Answer:

@@ -129,6 +129,9 @@ class GatewaySettings(Section):
     port: int = Field(8000, ge=0, le=65535)
     replicas: int = Field(1, ge=1)
     vortex_replicas: int = Field(1, ge=1, description="of the compression service")
+    router_replicas: int = Field(
+        0, ge=0, description="of the deployment `router`, for other Ray programs; the gateway decides by itself"
+    )
     haproxy: bool = Field(True, description="Serve's HAProxy mode, where the wheel carries it")
     max_body_bytes: int = Field(4 * 2**20, ge=1024)
     max_messages: int = Field(2048, ge=1)
@@ -144,6 +147,10 @@ class GatewaySettings(Section):
         2.0, ge=0, description="how long a checked key is believed; a revocation is felt after it"
     )
     default_timeout_s: float = Field(300, gt=0)
+    approve: tuple[Literal["tier", "idle"], ...] = Field(
+        (), description="kinds of the optimiser's proposals that are applied without asking"
+    )
+    agent_month_usd: float | None = Field(None, ge=0, description="of the machine under one agent; None: not known")
 
 
 def _names(listed: tuple[str, ...], name: str) -> bool:

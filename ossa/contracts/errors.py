@@ -10,6 +10,7 @@
     ├── Conflict                   409  conflict
     │   └── IdempotencyConflict    409  idempotency_conflict
     ├── LimitExceeded              429  limit_exceeded      a manifest's limit was reached
+    │   └── BudgetExceeded         429  budget_exceeded     a budget does not cover the next model call
     ├── FleetBusy                  429  fleet_busy          no free agent, or a full queue
     ├── Cancelled                  499  cancelled
     ├── ToolFailed                 502  tool_failed
@@ -96,6 +97,12 @@ class IdempotencyConflict(Conflict):
 
 class LimitExceeded(OssaError):
     status, code, title = 429, "limit_exceeded", "Limit exceeded"
+
+
+class BudgetExceeded(LimitExceeded):
+    """`param` names the budget. `retry_after_s`: to its period's end; short where reservations alone are in the way."""
+
+    code, title = "budget_exceeded", "Budget exceeded"
 
 
 class FleetBusy(OssaError):

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from pydantic import Field
 
 from ossa.contracts.agent_spec import AgentSpec
-from ossa.contracts.task import ErrorInfo
+from ossa.contracts.task import Assignment, ErrorInfo
 from ossa.contracts.value import Value
 
 POOLS: tuple[str, ...] = ("foundation", "security", "intelligence", "federation", "community")
@@ -25,6 +25,9 @@ POOL_WEIGHTS: dict[str, int] = {
 """Agents a pool in `phase4-enterprise-analytics` at 200 agents; other sizes keep the ratio."""
 
 POOL_ALIASES: dict[str, str] = {"enterprise-analytics": "intelligence"}
+
+TRUST_ANNOTATION = "ossa.io/trust"
+"""A manifest's claim, 0 to 1. What cannot be read claims none; without it an agent is trusted."""
 
 
 class AgentState(StrEnum):
@@ -49,7 +52,10 @@ class AgentInfo(Value):
     digest: str
     capabilities: tuple[str, ...] = ()
     description: str = ""
+    tools: tuple[str, ...] = Field(default=(), description="as the manifest names them")
     tier: str = "standard"
+    model: str | None = Field(default=None, description="the one the manifest names")
+    trust: float = Field(default=1.0, ge=0, le=1, description="what the manifest claims; a policy may ask for some")
     temperature: float | None = Field(default=None, description="the manifest's; a request's own goes before it")
     state: AgentState
     address: str = ""
@@ -59,6 +65,37 @@ class AgentInfo(Value):
     max_tokens_per_day: int | None = None
     max_cost_per_day_usd: float | None = None
     started_at: datetime | None = None
+
+    @classmethod
+    def of(cls, assignment: Assignment, **process: Any) -> AgentInfo:
+        """An assigned agent; `process` is what is known of its process."""
+        spec = assignment.spec
+        return cls(
+            agent_id=assignment.agent_id,
+            pool=assignment.pool,
+            tenant=assignment.tenant,
+            manifest=spec.name,
+            version=spec.version,
+            digest=spec.digest,
+            capabilities=spec.capabilities,
+            description=spec.description,
+            tools=tuple(tool.name for tool in spec.tools),
+            tier=spec.model.tier,
+            model=spec.model.model,
+            trust=_trust(spec),
+            temperature=spec.model.temperature,
+            max_tokens_per_day=spec.limits.max_tokens_per_day,
+            max_cost_per_day_usd=spec.limits.max_cost_per_day_usd,
+            **process,
+        )
+
+
+def _trust(spec: AgentSpec) -> float:
+    said = spec.annotations.get(TRUST_ANNOTATION, "")
+    try:
+        return min(1.0, max(0.0, float(said))) if said else 1.0
+    except ValueError:
+        return 0.0
 
 
 class PoolInfo(Value):

@@ -18,6 +18,7 @@ class ModelRequest(Value):
     messages: list[Message]
     parameters: dict[str, Any] = Field(default_factory=dict)
     timeout_s: float = Field(default=120.0, gt=0)
+    billed_once: bool = Field(default=False, description="not tried again after a try that may have been billed")
 
 
 class ModelReply(Value):

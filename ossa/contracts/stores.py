@@ -7,7 +7,10 @@ from datetime import datetime
 from typing import Protocol
 
 from ossa.contracts.access import ApiKey
+from ossa.contracts.budgets import BudgetStore
 from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool, Operation
+from ossa.contracts.routing import RoutingStore
+from ossa.contracts.spending import SpendingStore
 from ossa.contracts.task import NewTask, Outcome, Step, Task, TaskStatus, UsageToday
 from ossa.contracts.value import Value
 
@@ -147,6 +150,17 @@ class FleetStore(Protocol):
     ) -> list[Operation]: ...
 
 
+class DesiredStores(Protocol):
+    """All that the controller needs of `Stores`."""
+
+    @property
+    def fleet(self) -> FleetStore: ...
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
 class Stores(Protocol):
     """What `ossa.app` hands out. Opened in the process that uses it."""
 
@@ -158,6 +172,15 @@ class Stores(Protocol):
 
     @property
     def fleet(self) -> FleetStore: ...
+
+    @property
+    def routing(self) -> RoutingStore: ...
+
+    @property
+    def budgets(self) -> BudgetStore: ...
+
+    @property
+    def spending(self) -> SpendingStore: ...
 
     async def open(self) -> None:
         """Connect; the first one migrates (one process at a time)."""

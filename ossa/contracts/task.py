@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ossa.contracts.agent_spec import AgentSpec
+from ossa.contracts.agent_spec import AgentSpec, Tier
 from ossa.contracts.value import Value
 
 Message = dict[str, Any]
@@ -95,6 +95,7 @@ class TaskRequest(Value):
     parameters: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
     timeout_s: float | None = Field(default=None, gt=0)
+    asynchronous: bool = Field(default=False, description="nobody waits on the line")
     vortex: bool | None = Field(default=None, description="shorten contents; None: as the manifest and settings say")
     cache: Literal["off", "refresh"] | None = Field(
         default=None, description="off: no earlier answer, and none is kept; refresh: none, and this one is kept"
@@ -111,17 +112,19 @@ class NewTask(Value):
     body_sha256: str = ""
 
 
-StepKind = Literal["context", "model", "tool_call", "tool_result", "takeover"]
+StepKind = Literal["route", "context", "model", "tool_call", "tool_result", "takeover"]
 
 
 class Step(Value):
     """One delta in a task's life. `seq` counts from 0 without holes; with `task_id` it is the event id.
 
     payload by kind:
+      route:       `ossa.contracts.routing.Route`: which agent and tier, and why; of a turn that is taken over, one each
       context:     {"shown": {key: {"text": str, "tokens_before": int, "tokens_after": int, "handle": str}},
                    "offered": bool}; how contents go to the model from here on. {"role": str, "values": str}; the
                    manifest's system prompt with its placeholders resolved, and what ends the system message
-      model:       {"message": assistant message, "finish_reason": str, "model": str}
+      model:       {"message": assistant message, "finish_reason": str, "model": str}; with "rejected": str it failed
+                   that check, and a dearer tier was asked in its place; with "reservation": str it was paid from that
       tool_call:   {"call_id": str, "name": str, "arguments": str, "idempotency_key": str}; written *before* the effect
       tool_result: {"call_id": str, "name": str, "content": str, "is_error": bool}
       takeover:    {"from_agent": str, "reason": str}
@@ -159,6 +162,10 @@ class Outcome(Value):
     model: str | None = None
     tier: str | None = None
     earlier: Earlier | None = None
+    manifest: str | None = Field(default=None, description="the name of the agent's manifest")
+    over_soft: dict[str, float] = Field(
+        default_factory=dict, description="budgets above their soft limit: label -> share of the hard limit"
+    )
 
 
 class Task(Value):
@@ -200,6 +207,9 @@ class Turn(Value):
     fence: int = 1
     stream: bool = False
     used_today: UsageToday = UsageToday()
+    budgeted: bool = Field(default=False, description="money is reserved with the owner before each model call")
+    tier: Tier | None = Field(default=None, description="to ask; None: the manifest's")
+    cascade: tuple[Tier, ...] = Field(default=(), description="asked one after the other until an answer holds")
 
 
 class Assignment(Value):

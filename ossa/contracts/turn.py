@@ -26,28 +26,41 @@ class TurnResult(Value):
     steps: tuple[Step, ...] = ()
 
 
+class Outlay(Value):
+    """What a model call can cost in USD: the smallest useful one, and the whole one."""
+
+    least_usd: float
+    most_usd: float
+
+
 class Ask(Value):
     """What a turn asks of the task's owner, who has the stores and services that an agent has not. One field is set.
 
     `compress`: contents to be shortened; `original`: the handle of one that was; `role`: the manifest's system prompt,
-    whose placeholders are to be resolved.
+    whose placeholders are to be resolved; `reserve`: money for the next model call; `unused`: a reservation whose call
+    surely cost nothing.
     """
 
     compress: tuple[CompressionOrder, ...] = ()
     original: str = ""
     role: str = ""
+    reserve: Outlay | None = None
+    unused: str = ""
 
 
 class Answer(Value):
     """`compressed`, in the order of what was asked; or the `original`; or the resolved `role`.
 
-    `values` belong at the end of the system message: they change from conversation to conversation.
+    `values` belong at the end of the system message: they change from conversation to conversation. `granted_usd` may
+    be spent; the call's step names the `reservation`, which is empty where no budget applies.
     """
 
     compressed: tuple[Compressed, ...] = ()
     original: str = ""
     role: str = ""
     values: str = ""
+    granted_usd: float = 0.0
+    reservation: str = ""
 
 
 class TurnSink(Protocol):

@@ -73,25 +73,14 @@ class AgentActor:
         """Become that agent. Asked again for the same assignment, answers the same. Raises what the factory raises."""
         spec = assignment.spec
         slots = spec.limits.max_concurrent_requests or self._birth.slots
-        info = AgentInfo(
-            agent_id=assignment.agent_id,
+        info = AgentInfo.of(
+            assignment,
             incarnation=self._birth.incarnation,
-            pool=assignment.pool,
-            tenant=assignment.tenant,
-            manifest=spec.name,
-            version=spec.version,
-            digest=spec.digest,
-            capabilities=spec.capabilities,
-            description=spec.description,
-            tier=spec.model.tier,
-            temperature=spec.model.temperature,
             state=AgentState.READY,
             address=self._address,
             node_id=self._node_id,
             pid=os.getpid(),
             slots=slots,
-            max_tokens_per_day=spec.limits.max_tokens_per_day,
-            max_cost_per_day_usd=spec.limits.max_cost_per_day_usd,
             started_at=self._started_at,
         )
         runner = MeteredRunner(self._runner_factory(assignment), AgentMeters(info))

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from ossa.contracts.configuration import FleetSettings
 from ossa.contracts.errors import Conflict, NotFound, OssaError
 from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool, FleetSnapshot, Operation, OperationKind
-from ossa.contracts.stores import Stores
+from ossa.contracts.stores import DesiredStores
 from ossa.fleet.bulletin import Bulletin
 from ossa.fleet.cluster import Capacity, Cluster
 from ossa.fleet.decisions import CreateBlock, Decision, RemoveBlock
@@ -52,7 +52,7 @@ class Controller:
     def __init__(
         self,
         cluster: Cluster,
-        stores: Stores,
+        stores: DesiredStores,
         settings: FleetSettings,
         catalogue: Catalogue,
         meters: FleetMeters | None = None,

@@ -12,7 +12,7 @@ from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.configuration import FleetSettings
 from ossa.contracts.errors import Conflict, NotReady
 from ossa.contracts.fleet import DesiredAgent, Operation, OperationKind
-from ossa.contracts.stores import Stores
+from ossa.contracts.stores import DesiredStores
 from ossa.fleet.agent_actor import RunnerFactory
 from ossa.fleet.controller import Controller
 from ossa.fleet.ray_cluster import RayCluster
@@ -35,7 +35,7 @@ class Charter:
 
     settings: FleetSettings
     runner_factory: RunnerFactory
-    stores_factory: Callable[[], Stores]
+    stores_factory: Callable[[], DesiredStores]
     catalogue: Mapping[str, tuple[AgentSpec, ...]] = field(default_factory=dict)
     fleet_id: str = ""
 

@@ -1,10 +1,9 @@
-"""`Stores` whose desired fleet is one JSON file: a fake for tests and benchmarks that outlives a killed controller."""
+"""`DesiredStores` in one JSON file: a fake for tests and benchmarks that outlives a killed controller."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
 
 from pydantic import Field
 
@@ -14,18 +13,10 @@ from ossa.contracts.value import Value
 
 
 class FileStores:
-    """Has a fleet store and nothing else. One writer at a time; readers see whole files."""
+    """One writer at a time; readers see whole files."""
 
     def __init__(self, path: Path) -> None:
         self.fleet = FileFleetStore(path)
-
-    @property
-    def journal(self) -> NoReturn:
-        raise NotImplementedError("this fake keeps no journal")
-
-    @property
-    def keys(self) -> NoReturn:
-        raise NotImplementedError("this fake keeps no keys")
 
     async def open(self) -> None: ...
 

@@ -68,18 +68,8 @@ class Member:
             return self.info if self.info.state is state else self.info.model_copy(update={"state": state})
         if self.assignment is None:
             return None
-        spec = self.assignment.spec
-        return AgentInfo(
-            agent_id=self.assignment.agent_id,
+        return AgentInfo.of(
+            self.assignment,
             incarnation=self.incarnation,
-            pool=self.assignment.pool,
-            tenant=self.assignment.tenant,
-            manifest=spec.name,
-            version=spec.version,
-            digest=spec.digest,
-            capabilities=spec.capabilities,
-            description=spec.description,
-            tier=spec.model.tier,
-            temperature=spec.model.temperature,
             state=AgentState.STARTING if self.state is not ProcessState.DRAINING else AgentState.DRAINING,
         )

@@ -145,15 +145,9 @@ class MemoryProcess:
 
 
 def _info(birth: Birth, assignment: Assignment) -> AgentInfo:
-    spec = assignment.spec
-    return AgentInfo(
-        agent_id=assignment.agent_id,
+    return AgentInfo.of(
+        assignment,
         incarnation=birth.incarnation,
-        pool=assignment.pool,
-        tenant=assignment.tenant,
-        manifest=spec.name,
-        version=spec.version,
-        digest=spec.digest,
         state=AgentState.READY,
         address="127.0.0.1:9",
         node_id="node",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 
@@ -12,26 +12,33 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
+from ossa.contracts.agent_spec import Tier
 from ossa.contracts.answers import Answers
 from ossa.contracts.cache import CacheStore
 from ossa.contracts.compression import Compressor
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.fleet import FleetPort
+from ossa.contracts.routing import TierInfo
 from ossa.contracts.stores import Stores
 from ossa.contracts.turn import AgentLink
 from ossa.gateway.api import (
     agents,
+    budgets,
     chat,
     compression,
+    cost,
     document,
     failures,
+    feedback,
     health,
     keys,
     models,
     operations,
     orchestration,
     pools,
+    routing,
+    routing_admin,
     task_events,
     tasks,
 )
@@ -43,9 +50,13 @@ from ossa.gateway.dispatcher import DRAIN_S, Dispatcher
 from ossa.gateway.earlier_answers import EarlierAnswers
 from ossa.gateway.manifests import read_manifest
 from ossa.gateway.metrics import GatewayMetrics
+from ossa.gateway.optimising import Optimiser
 from ossa.gateway.registry_metrics import RegistryMetrics
+from ossa.gateway.routes import Routes
+from ossa.gateway.spending import Spending
 from ossa.gateway.turn_help import TurnHelp
 from ossa.gateway.vortex_metrics import MeteredCompressor
+from ossa.routing.registry import LiveRouter
 from ossa.tenancy.key_ring import KeyRing
 from ossa.vortex.exchange import TieredCache, TokenExchange
 from ossa.vortex.exchange.resolvers import standard_registry
@@ -55,12 +66,17 @@ ROUTERS = (
     models,
     tasks,
     task_events,
+    routing,
+    feedback,
+    routing_admin,
     orchestration,
     agents,
     pools,
     operations,
     compression,
     answers_api,
+    budgets,
+    cost,
     keys,
     health,
 )
@@ -79,6 +95,7 @@ def create_app(
     cache: CacheStore | None = None,
     answers: Answers | None = None,
     models: str = "",
+    tiers: Mapping[Tier, TierInfo] | None = None,
     replica: str = "gateway",
     clock: Callable[[], float] = time.monotonic,
     rng: random.Random | None = None,
@@ -95,6 +112,7 @@ def create_app(
         cache: values of the token exchange that replicas share; None: each has its own.
         answers: answers that were given before; None: every question goes to an agent.
         models: what stands behind the tiers, as a digest.
+        tiers: the endpoints that agents have, for routing to choose from; None: each agent uses its own.
         replica: begins the owner ids of this process, and is a label of its metrics.
         clock: monotonic seconds.
         drain_s: at shutdown, how long running tasks may take to end before they are handed over.
@@ -106,6 +124,10 @@ def create_app(
     metered = None if compressor is None else MeteredCompressor(compressor, metrics.vortex)
     resolvers = standard_registry(fleet=fleet, tasks=stores.journal, metrics=RegistryMetrics(metrics.registry))
     exchange = TokenExchange(resolvers, cache=TieredCache(cache))
+    router = LiveRouter(stores.routing, meter=metrics.routing)
+    routes = Routes(clock=clock, tiers=tiers, scorer=router.scorer, policies=lambda: router.policies)
+
+    optimiser = Optimiser(stores, fleet, settings, tiers=tiers or {}, operator_tenant=operator_tenant)
 
     def make_parts() -> ApiParts:
         dispatcher = Dispatcher(
@@ -116,6 +138,9 @@ def create_app(
             metrics=metrics,
             help=TurnHelp(metered, exchange),
             earlier=EarlierAnswers(answers, metrics.vortex, models=models) if answers is not None else None,
+            spending=Spending(stores.budgets, metrics.budgets),
+            routes=routes,
+            chores={"optimiser": optimiser.keep},
             name=replica,
             clock=clock,
             rng=rng,
@@ -132,6 +157,8 @@ def create_app(
             version=package_version(),
             compressor=metered,
             answers=answers,
+            router=router,
+            optimiser=optimiser,
         )
 
     @asynccontextmanager
@@ -139,11 +166,13 @@ def create_app(
         await stores.open()
         # Made here, because their locks and tasks belong to the loop that serves.
         parts = app.state.parts = make_parts()
+        await router.start()
         await parts.dispatcher.start()
         try:
             yield
         finally:
             await parts.dispatcher.stop(drain_s=drain_s)
+            await router.stop()
             await link.close()
             await stores.close()
             if cache is not None:

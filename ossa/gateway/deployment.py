@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from ossa.contracts.agent_spec import Tier
 from ossa.contracts.cache import CacheStore
 from ossa.contracts.configuration import AnswerSettings, GatewaySettings
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.fleet import FleetPort
+from ossa.contracts.routing import TierInfo
 from ossa.contracts.stores import Stores
 from ossa.contracts.turn import AgentLink
 from ossa.gateway.answers_deployment import MakeAnswers, RemoteAnswers, answers_application
@@ -47,6 +49,7 @@ class GatewayParts:
     operator_tenant: str = "default"
     cache: CacheStore | None = None
     models: str = ""
+    tiers: Mapping[Tier, TierInfo] = field(default_factory=dict)
     close: Callable[[], Awaitable[None]] | None = None
 
 
@@ -85,6 +88,7 @@ class Gateway:
             cache=parts.cache,
             answers=self._gateway_answers,
             models=parts.models,
+            tiers=parts.tiers,
             compressor=self._gateway_compressor,
             replica=f"gateway-{os.getpid()}",
             drain_s=DRAIN_S,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ossa.contracts.errors import FleetBusy, NotReady, OssaError
 from ossa.contracts.fleet import POOL_ALIASES, AgentInfo, AgentState, FleetPort, FleetSnapshot
 from ossa.contracts.task import Target
+from ossa.gateway.routes import Routes
 from ossa.routing import Decision, FleetIndex, RequestFeatures, route
 
 LOOK_AGAIN_S = 0.1
@@ -55,8 +56,11 @@ class Seat:
 class Desk:
     """Hands out seats; knows only this replica's own turns, the agents know the rest."""
 
-    def __init__(self, fleet: FleetPort, *, rng: random.Random, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, fleet: FleetPort, *, rng: random.Random, clock: Callable[[], float], routes: Routes | None = None
+    ) -> None:
         self._fleet = fleet
+        self._routes = routes or Routes(clock=clock)
         self._rng = rng
         self._clock = clock
         self._inflight: dict[str, int] = {}
@@ -74,11 +78,19 @@ class Desk:
         known = self._indexed
         if known is None or (known[0] is not snapshot and _stamp(known[0]) != _stamp(snapshot)):
             known = self._indexed = (snapshot, FleetIndex.of(snapshot))
+            self._routes.forget(frozenset(agent.agent_id for agent in snapshot.agents))
         return known[1]
 
     def take(self, wish: Wish, *, exclude: frozenset[str] = frozenset()) -> Seat:
         """A seat now. Raises `NotReady`, `NotFound`, `FleetBusy`."""
-        decision = route(
+        decision = self.decide(wish, exclude=exclude)
+        agent = decision.agent
+        self._inflight[agent.agent_id] = self._inflight.get(agent.agent_id, 0) + 1
+        return Seat(decision, self._given_back)
+
+    def decide(self, wish: Wish, *, exclude: frozenset[str] = frozenset()) -> Decision:
+        """What `take` would do now; no seat is taken. Raises what `take` raises."""
+        return route(
             self.index(),
             target=wish.target,
             features=wish.features,
@@ -86,10 +98,8 @@ class Desk:
             tenant=wish.tenant,
             rng=self._rng,
             exclude=exclude | self._suspected(),
+            conditions=self._routes.conditions(wish.tenant, wish.features),
         )
-        agent = decision.agent
-        self._inflight[agent.agent_id] = self._inflight.get(agent.agent_id, 0) + 1
-        return Seat(decision, self._given_back)
 
     async def wait_and_take(self, wish: Wish, *, wait_s: float, exclude: frozenset[str] = frozenset()) -> Seat:
         """A seat within `wait_s` seconds. Raises what `take` raises once the time is over; `NotFound` at once."""

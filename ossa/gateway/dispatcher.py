@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from ossa.contracts.configuration import GatewaySettings
@@ -22,6 +22,8 @@ from ossa.gateway.earlier_answers import EarlierAnswers
 from ossa.gateway.lease import Lease, Leases
 from ossa.gateway.listener import Listener
 from ossa.gateway.metrics import GatewayMetrics
+from ossa.gateway.routes import Routes
+from ossa.gateway.spending import Spending
 from ossa.gateway.task_run import RunParts, TaskRun
 from ossa.gateway.turn_help import TurnHelp
 from ossa.routing import RequestFeatures
@@ -61,6 +63,9 @@ class Dispatcher:
     Args:
         help: what turns may ask for.
         earlier: answers that were given before.
+        spending: what tasks may spend; without it there are no budgets.
+        chores: further loops to keep going, by name; they never return.
+        routes: what decisions are made under; without it rules decide, and agents use their own tiers.
         name: names the replica in owner ids; a random part is added.
         clock: monotonic seconds.
     """
@@ -78,13 +83,19 @@ class Dispatcher:
         name: str = "gateway",
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
+        routes: Routes | None = None,
+        spending: Spending | None = None,
+        chores: Mapping[str, Callable[[], Awaitable[None]]] | None = None,
     ) -> None:
+        self._chores = chores or {}
+        self.spending = spending or Spending()
         self._journal = journal
         self._fleet = fleet
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
-        self.desk = Desk(fleet, rng=rng or random.Random(), clock=clock)
+        self.routes = routes or Routes(clock=clock)
+        self.desk = Desk(fleet, rng=rng or random.Random(), clock=clock, routes=self.routes)
         self.leases = Leases(
             journal,
             name=name,
@@ -107,6 +118,8 @@ class Dispatcher:
             report_lost=self._report_lost,
             help=help or TurnHelp(),
             earlier=earlier,
+            routes=self.routes,
+            spending=self.spending,
         )
         self._runs: dict[str, TaskRun] = {}
         self._admitted = 0
@@ -127,6 +140,8 @@ class Dispatcher:
             asyncio.create_task(self._for_ever("lease", self.leases.keep), name="lease"),
             asyncio.create_task(self._for_ever("claim", self._claim_loop), name="claim"),
             asyncio.create_task(self._for_ever("cancel", self._cancel_loop), name="cancel"),
+            asyncio.create_task(self._for_ever("budgets", self.spending.keep), name="budgets"),
+            *(asyncio.create_task(self._for_ever(name, work), name=name) for name, work in self._chores.items()),
         ]
 
     async def stop(self, *, drain_s: float = DRAIN_S) -> None:
@@ -146,6 +161,7 @@ class Dispatcher:
         await asyncio.gather(*rest, *others, return_exceptions=True)
         if self._earlier is not None:
             await self._earlier.close(within_s=min(drain_s, KEEP_WITHIN_S))
+        await self.spending.close(within_s=min(drain_s, KEEP_WITHIN_S))
         await self.leases.retire_all()
 
     @property
@@ -169,7 +185,7 @@ class Dispatcher:
             NotFound, NotReady, StoreUnavailable, IdempotencyConflict: nothing was accepted.
         """
         self._admit()
-        wish = _wish(new)
+        wish = wish_of(new)
         seat: Seat | None = None
         self._admitted += 1
         try:
@@ -202,7 +218,7 @@ class Dispatcher:
         """
         if self._stopping:
             raise NotReady("The gateway is stopping.", retry_after_s=1.0)
-        wish = _wish(new)
+        wish = wish_of(new)
         seat: Seat | None = None
         try:
             seat = self.desk.take(wish)
@@ -395,8 +411,7 @@ class Dispatcher:
             old = self._runs.get(task.id)
             if old is not None:
                 old.lose()
-            wish = Wish(task.request.target, RequestFeatures.of(task.request.messages), task.tenant)
-            self._start(task, wish, lease)
+            self._start(task, wish_of(task), lease)
         return len(tasks)
 
     async def _cancel_loop(self) -> None:
@@ -439,8 +454,9 @@ class Dispatcher:
             self._metrics.failures.labels("report").inc()
 
 
-def _wish(new: NewTask) -> Wish:
-    return Wish(new.request.target, RequestFeatures.of(new.request.messages), new.tenant)
+def wish_of(task: NewTask | Task) -> Wish:
+    """What the task asks for."""
+    return Wish(task.request.target, RequestFeatures.of_request(task.request), task.tenant)
 
 
 def _exception(end: asyncio.Task[object]) -> BaseException | None:

@@ -40,9 +40,12 @@ class EarlierAnswers:
         self._keeping: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    async def look_up(self, task: Task, agent: AgentInfo) -> Outcome | None:
-        """The outcome of a task whose question was answered before; None: the agent has to be asked."""
-        asked = self._asked(task, agent)
+    async def look_up(self, task: Task, agent: AgentInfo, *, tier: str = "") -> Outcome | None:
+        """The outcome of a task whose question was answered before; None: the agent has to be asked.
+
+        `tier`: that would be asked, or several of a cascade; empty: the agent's own.
+        """
+        asked = self._asked(task, agent, tier)
         if self._answers is None or asked is None or task.request.cache == AFRESH:
             return None
         began = time.perf_counter()
@@ -67,12 +70,12 @@ class EarlierAnswers:
             earlier=Earlier(kind=hit.kind, similarity=hit.similarity, age_s=round(hit.age_s, 3)),
         )
 
-    def keep(self, task: Task, agent: AgentInfo, outcome: Outcome, steps: Sequence[Step]) -> None:
+    def keep(self, task: Task, agent: AgentInfo, outcome: Outcome, steps: Sequence[Step], *, tier: str = "") -> None:
         """Beside the answer's way to the client; what goes wrong is a log line.
 
         Only of turns of one model call: whatever a tool said, or the values in a role, may be otherwise by now.
         """
-        asked = self._asked(task, agent)
+        asked = self._asked(task, agent, tier)
         if self._answers is None or asked is None or outcome.message is None or outcome.earlier is not None:
             return
         if outcome.usage.model_calls != 1 or any("role" in step.payload for step in steps if step.kind == "context"):
@@ -116,7 +119,7 @@ class EarlierAnswers:
             reason = "unavailable"
         self._metrics.answers.labels("kept" if reason is None else f"not_kept_{reason}").inc()
 
-    def _asked(self, task: Task, agent: AgentInfo) -> Asked | None:
+    def _asked(self, task: Task, agent: AgentInfo, tier: str) -> Asked | None:
         if self._answers is None or task.request.cache == WITHOUT:
             return None
         question = question_of(task.request.messages)
@@ -127,7 +130,7 @@ class EarlierAnswers:
             agent=agent.manifest,
             scope=scope_of(
                 spec_digest=agent.digest,
-                model=f"{agent.tier} {self._models}",
+                model=f"{tier or agent.tier} {self._models}",
                 parameters={**task.request.parameters, "vortex": task.request.vortex},
                 messages=task.request.messages,
             ),

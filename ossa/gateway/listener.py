@@ -20,6 +20,7 @@ class Listener:
         self.pieces: asyncio.Queue[str | None] = asyncio.Queue()
         self.agent: AgentInfo | None = None
         self.earlier: Earlier | None = None
+        self.over_soft: dict[str, float] = {}
         self.diverged = False
         self._text = StreamedText()
 
@@ -45,7 +46,7 @@ class Listener:
 
     def committed(self, steps: Sequence[Step]) -> None:
         for step in steps:
-            if step.kind != "model" or self.diverged:
+            if step.kind != "model" or self.diverged or "rejected" in step.payload:
                 continue
             content = (step.payload.get("message") or {}).get("content")
             try:

@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.metrics_core import Metric
 
 from ossa.contracts.task import Outcome
+from ossa.gateway.budget_metrics import BudgetMetrics
+from ossa.gateway.routing_metrics import RoutingMetrics
 from ossa.gateway.vortex_metrics import VortexMetrics
 
 LATENCY_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -51,6 +53,8 @@ class GatewayMetrics:
         self.journal_errors = Counter("ossa_gateway_journal_errors_total", "Journal unavailable", ("call",), registry=r)
         self.open_tasks = Gauge("ossa_gateway_open_tasks", "Tasks queued or running, all replicas", registry=r)
         self.vortex = VortexMetrics(r)
+        self.budgets = BudgetMetrics(r)
+        self.routing = RoutingMetrics(r)
         self.agents = Gauge("ossa_gateway_agents", "Agents as this replica sees them", ("pool", "state"), registry=r)
 
     def ended(self, outcome: Outcome) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
+from ossa.contracts.agent_spec import Tier
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import AgentLost, Cancelled, Fenced, FleetBusy, NotFound, NotReady, OssaError, TimedOut
 from ossa.contracts.fleet import AgentInfo, FleetPort
 from ossa.contracts.task import ErrorInfo, Outcome, Step, Task, TaskStatus, Turn, Usage, UsageToday
-from ossa.contracts.turn import AgentLink, TurnResult
+from ossa.contracts.turn import AgentLink, Answer, Ask, TurnResult
 from ossa.gateway.daily_usage import DailyUsage
 from ossa.gateway.desk import LOOK_AGAIN_S, Desk, Seat, Wish
 from ossa.gateway.durable import DurableJournal
@@ -21,7 +23,10 @@ from ossa.gateway.earlier_answers import EarlierAnswers
 from ossa.gateway.lease import Lease
 from ossa.gateway.listener import Listener
 from ossa.gateway.metrics import GatewayMetrics
+from ossa.gateway.routes import Routes
+from ossa.gateway.spending import Spending
 from ossa.gateway.turn_help import TurnHelp
+from ossa.routing import TierChoice
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +57,8 @@ class RunParts:
     report_lost: Callable[[AgentInfo, str], None]
     help: TurnHelp = field(default_factory=TurnHelp)
     earlier: EarlierAnswers | None = None
+    spending: Spending = field(default_factory=Spending)
+    routes: Routes = field(default_factory=lambda: Routes(clock=time.monotonic))
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,12 @@ class TaskRun:
         self._busy_until = None if busy_wait_s is None else parts.clock() + busy_wait_s
         self._release_when_busy = release_when_busy
         self._steps: list[Step] = []
+        self._routed: list[Step] = []
+        """Where the turn goes and why; written with its first steps."""
+        self._tier = ""
+        """That is asked, or several of a cascade; empty: the agent's own."""
+        self._trying: tuple[AgentInfo, Tier | None, float] | None = None
+        self._spending = parts.spending.of(task)
         self._losses = 0
         self._lost: set[str] = set()
         self._busy: set[str] = set()
@@ -145,6 +158,7 @@ class TaskRun:
         finally:
             if self._seat is not None:
                 self._seat.release()
+            self._tried_in_vain()
             if self.listener is not None:
                 self.listener.ended(end.outcome)
         return end
@@ -177,11 +191,14 @@ class TaskRun:
             await self._resume()
         while True:
             agent = await self._take_seat()
+            self._route()
             try:
                 return await self._given_earlier(agent) or await self._turn(agent)
             except FleetBusy:
+                self._tried_in_vain()
                 self._busy.add(agent.incarnation)
             except AgentLost as error:
+                self._tried_in_vain()
                 await self._take_over(agent, error)
             finally:
                 self._leave_seat()
@@ -189,6 +206,7 @@ class TaskRun:
     async def _resume(self) -> None:
         """Another owner had it before: go on from the journal."""
         self._steps = await self._parts.journal.steps(self.task.id)
+        self._spending.committed(self._steps)
         if self.task.attempts > self._parts.settings.max_attempts:
             raise AgentLost(f"Given up after {self.task.attempts - 1} owners were lost.")
         if self._steps:
@@ -200,6 +218,21 @@ class TaskRun:
         if self._seat is None:
             self._seat = await self._wait_for_seat()
         return self._seat.agent
+
+    def _route(self) -> None:
+        """The decision becomes a step; a turn that nobody took leaves none behind."""
+        if self._seat is None:
+            return
+        route = self._seat.decision.record()
+        payload = route.model_dump(mode="json", exclude_defaults=True)
+        seq = len(self._steps)
+        self._tier = "+".join(route.cascade) or route.tier or ""
+        self._routed = [Step(seq=seq, kind="route", agent_id=route.agent_id, payload=payload, at=datetime.now(UTC))]
+
+    def _tried_in_vain(self) -> None:
+        trying, self._trying = self._trying, None
+        if trying is not None:
+            self._parts.routes.gave_up(trying[0], trying[1])
 
     def _leave_seat(self) -> None:
         seat, self._seat = self._seat, None
@@ -246,7 +279,7 @@ class TaskRun:
         """An answer to the same question, where the tenant wants those; not for a turn that has begun."""
         if self._parts.earlier is None or self._steps:
             return None
-        outcome = await self._parts.earlier.look_up(self.task, agent)
+        outcome = await self._parts.earlier.look_up(self.task, agent, tier=self._tier)
         if outcome is None:
             return None
         self._agent = agent
@@ -259,14 +292,20 @@ class TaskRun:
     async def _turn(self, agent: AgentInfo) -> TurnResult:
         parts = self._parts
         self._agent = agent
+        choice = self._seat.decision.tier if self._seat is not None else TierChoice()
+        self._trying = (agent, choice.tier, parts.clock())
+        parts.routes.began(agent, choice.tier)
         turn = Turn.model_construct(
             task_id=self.task.id,
             tenant=self.task.tenant,
             request=self.task.request,
-            steps=tuple(self._steps),
+            steps=(*self._steps, *self._routed),
             fence=self.task.fence,
             stream=self.listener is not None,
             used_today=await self._used_today(agent),
+            budgeted=self._spending.applies(agent),
+            tier=choice.tier,
+            cascade=choice.cascade,
         )
         on_delta = _ignore
         if self.listener is not None:
@@ -279,7 +318,7 @@ class TaskRun:
                     turn,
                     on_delta=on_delta,
                     on_steps=self._commit,
-                    on_ask=lambda ask: parts.help.answer(ask, task=self.task, agent=agent),
+                    on_ask=lambda ask: self._answer(ask, agent),
                 )
         except TimeoutError:
             raise self._timed_out() from None
@@ -291,6 +330,17 @@ class TaskRun:
         if result.outcome.status is TaskStatus.CANCELLED and not self._stop:
             raise AgentLost(f"agent {agent.agent_id} stopped the turn")  # nobody here asked for that
         return result
+
+    async def _answer(self, ask: Ask, agent: AgentInfo) -> Answer:
+        if ask.reserve is not None:
+            granted = await self._spending.reserve(ask.reserve, agent, left_s=self._left_s())
+            if self.listener is not None:
+                self.listener.over_soft = self._spending.over_soft
+            return granted
+        if ask.unused:
+            self._spending.unused(ask.unused)
+            return Answer()
+        return await self._parts.help.answer(ask, task=self.task, agent=agent)
 
     async def _used_today(self, agent: AgentInfo) -> UsageToday:
         """Read only where the manifest limits a day: it is one more call to the store."""
@@ -304,12 +354,15 @@ class TaskRun:
 
     async def _commit(self, steps: Sequence[Step]) -> None:
         agent_id = steps[-1].agent_id if steps else ""
+        steps = [*self._routed, *steps]
         try:
             await self._parts.journal.append(self.task.id, fence=self.task.fence, steps=steps, agent_id=agent_id)
         except Fenced as error:
             self._fenced = error
             raise
         self._steps.extend(steps)
+        self._spending.committed(steps)
+        self._routed = []
         self._busy_until = None  # work has begun: from here on it is waited for
         if self.listener is not None:
             self.listener.committed(steps)
@@ -319,6 +372,7 @@ class TaskRun:
         parts = self._parts
         self._losses += 1
         self._lost.add(agent.incarnation)
+        self._spending.doubt()
         self._busy_until = None
         parts.desk.suspect(agent)
         parts.report_lost(agent, error.message)
@@ -333,7 +387,7 @@ class TaskRun:
 
     def _takeover_step(self, from_agent: str, reason: str) -> Step:
         return Step(
-            seq=len(self._steps),
+            seq=len(self._steps) + len(self._routed),
             kind="takeover",
             agent_id=from_agent,
             payload={"from_agent": from_agent, "reason": reason},
@@ -344,6 +398,7 @@ class TaskRun:
 
     async def _finish(self, outcome: Outcome, steps: Sequence[Step]) -> Outcome:
         self._finishing = True
+        steps = [*self._routed, *steps]
         outcome = self._completed(outcome, steps)
         subjects = [f"tenant:{self.task.tenant}"]
         if self._agent is not None:
@@ -351,19 +406,28 @@ class TaskRun:
         await self._parts.journal.finish(
             self.task.id, fence=self.task.fence, outcome=outcome, steps=steps, subjects=subjects
         )
+        self._spending.committed(steps)
+        self._spending.doubt()
         for subject in subjects:
             self._parts.daily.spent(subject, outcome.usage)
         self._parts.metrics.ended(outcome)
+        if self._trying is not None:
+            agent, tier, began = self._trying
+            self._parts.routes.ended(self.task, agent, tier, outcome, self._parts.clock() - began)
+            self._trying = None
         if self._parts.earlier is not None and self._agent is not None:
-            self._parts.earlier.keep(self.task, self._agent, outcome, [*self._steps, *steps])
+            self._parts.earlier.keep(self.task, self._agent, outcome, [*self._steps, *steps], tier=self._tier)
         return outcome
 
     def _completed(self, outcome: Outcome, steps: Sequence[Step]) -> Outcome:
         """With the agent's name, and no less usage than the steps add up to."""
         update: dict[str, object] = {}
         if self._agent is not None:
-            wanted = {"agent_id": self._agent.agent_id, "pool": self._agent.pool, "tier": self._agent.tier}
+            agent = self._agent
+            wanted = {"agent_id": agent.agent_id, "pool": agent.pool, "tier": agent.tier, "manifest": agent.manifest}
             update = {name: value for name, value in wanted.items() if getattr(outcome, name) is None}
+        if self._spending.over_soft:
+            update["over_soft"] = self._spending.over_soft
         counted = _sum(self._steps, steps)
         if counted.total_tokens > outcome.usage.total_tokens:
             update["usage"] = counted

@@ -20,7 +20,7 @@ from ossa.contracts.configuration import Endpoint
 from ossa.contracts.errors import ModelFailed, ModelRejected, OssaError, TimedOut
 from ossa.contracts.model import ModelReply, ModelRequest
 from ossa.models.answers import StreamedAnswer, error_text, read_completion
-from ossa.models.http import HttpExchange, HttpFailed, HttpPool, Origin, TooLarge
+from ossa.models.http import HttpExchange, HttpFailed, HttpPool, NotConnected, Origin, TooLarge
 from ossa.models.retry import RetryPolicy, next_wait, retry_after, retryable
 from ossa.models.sse import SseOverflow, SseParser
 
@@ -40,6 +40,9 @@ class ClientCounters:
     retries: int = 0
     failures: int = 0
 
+
+_PERHAPS_BILLED = frozenset({408, 504})
+"""Answers after which the endpoint may have done the work all the same. A refusal by any other status bills nothing."""
 
 class _TryAgain(Exception):
     """A try failed in a way that may pass."""
@@ -100,7 +103,7 @@ class OpenAIClient:
     async def complete(self, request: ModelRequest) -> ModelReply:
         """One whole answer. Raises `ModelFailed`, `ModelRejected`, `TimedOut`."""
         payload = self._payload(request, stream=False)
-        call = _Call(self, request.timeout_s)
+        call = _Call(self, request)
         while True:
             try:
                 return await self._complete_once(payload, request, call)
@@ -113,7 +116,7 @@ class OpenAIClient:
     async def stream(self, request: ModelRequest) -> AsyncIterator[str | ModelReply]:
         """Text pieces, then the whole reply. Raises as `complete`; closing the iterator closes the call."""
         payload = self._payload(request, stream=True)
-        call = _Call(self, request.timeout_s)
+        call = _Call(self, request)
         while True:
             yielded = False
             try:
@@ -207,7 +210,10 @@ class OpenAIClient:
         except TooLarge as error:
             raise ModelFailed(f"the model endpoint at {self._origin.host_header}: {error}") from error
         except HttpFailed as error:
-            raise _TryAgain(ModelFailed(f"the model endpoint at {self._origin.host_header}: {error}")) from error
+            failed = ModelFailed(f"the model endpoint at {self._origin.host_header}: {error}")
+            if isinstance(error, NotConnected):
+                failed.details["sent"] = False
+            raise _TryAgain(failed) from error
         status, headers = exchange.status, exchange.headers
         exchange.release()
         raise self._refused(status, headers, body)
@@ -237,6 +243,12 @@ class OpenAIClient:
         return text.replace(key, "***") if key else text
 
 
+def surely_unbilled(error: OssaError) -> bool:
+    """Whether a failed call cost nothing: it was refused, or never sent."""
+    status = error.details.get("upstream_status")
+    return error.details.get("sent") is False or (status is not None and status not in _PERHAPS_BILLED)
+
+
 async def _drain(exchange: HttpExchange) -> None:
     """Read the end of a stream whose `[DONE]` was seen, so that its connection can be used again."""
     with suppress(TimeoutError, HttpFailed):
@@ -248,10 +260,11 @@ async def _drain(exchange: HttpExchange) -> None:
 class _Call:
     """One call's time and tries."""
 
-    def __init__(self, client: OpenAIClient, timeout_s: float) -> None:
+    def __init__(self, client: OpenAIClient, request: ModelRequest) -> None:
         self._client = client
-        self._timeout_s = timeout_s
-        self._ends = time.monotonic() + timeout_s
+        self._billed_once = request.billed_once
+        self._timeout_s = request.timeout_s
+        self._ends = time.monotonic() + request.timeout_s
         self._retries = 0
 
     def left_s(self) -> float:
@@ -273,7 +286,7 @@ class _Call:
         wait = next_wait(
             client._policy, self._retries, asked_s=failed.after_s, left_s=self.left_s(), roll=client._roll()
         )
-        if wait is None:
+        if wait is None or (self._billed_once and not surely_unbilled(failed.error)):
             client.counters.failures += 1
             raise failed.error from failed
         self._retries += 1

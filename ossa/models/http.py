@@ -8,6 +8,7 @@ needs and no more: no redirects, no proxies, no compression, no cookies.
     HttpPool      connections to one origin
     HttpExchange  one request and its answer, read in pieces
     HttpFailed    the connection failed; `answered` tells whether a part of an answer was seen
+    NotConnected  it could not be made at all
     TooLarge      the answer is over its bound
 """
 
@@ -35,6 +36,10 @@ class HttpFailed(Exception):
     def __init__(self, message: str, *, answered: bool = False) -> None:
         super().__init__(message)
         self.answered = answered
+
+
+class NotConnected(HttpFailed):
+    """No connection could be made: nothing was sent."""
 
 
 class TooLarge(HttpFailed):
@@ -343,9 +348,9 @@ class HttpPool:
                     lambda: Connection(loop), self.origin.host, self.origin.port, ssl=self._context
                 )
         except TimeoutError as error:
-            raise HttpFailed(f"no connection within {self._connect_timeout_s:g} s") from error
+            raise NotConnected(f"no connection within {self._connect_timeout_s:g} s") from error
         except OSError as error:
-            raise HttpFailed(f"no connection: {error.strerror or error}") from error
+            raise NotConnected(f"no connection: {error.strerror or error}") from error
         self.connects += 1
         return connection
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ossa.contracts.agent_spec import ModelPreference, Tier
 from ossa.contracts.configuration import Endpoint, Models
 from ossa.contracts.errors import NotReady
+from ossa.contracts.routing import TierInfo
 from ossa.contracts.value import Value
 
 
@@ -29,6 +30,20 @@ def choose_endpoint(models: Models, preference: ModelPreference) -> Choice:
             if models.tiers[tier].model == preference.model:
                 return Choice(tier=tier, endpoint=models.tiers[tier])
     return Choice(tier=known[0], endpoint=models.tiers[known[0]])
+
+
+def tier_infos(models: Models) -> dict[Tier, TierInfo]:
+    """What routing knows of the endpoints: no address and no key."""
+    return {
+        tier: TierInfo(
+            tier=tier,
+            model=one.model,
+            input_usd_per_mtok=one.input_usd_per_mtok,
+            output_usd_per_mtok=one.output_usd_per_mtok,
+            context_tokens=one.context_tokens,
+        )
+        for tier, one in models.tiers.items()
+    }
 
 
 def needs_embedded(models: Models) -> bool:

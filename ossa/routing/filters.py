@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ossa.contracts.errors import NotFound
 from ossa.contracts.fleet import POOL_ALIASES
 from ossa.contracts.task import Target
+from ossa.routing.conditions import Conditions
+from ossa.routing.features import CAPABILITIES_KEY, RequestFeatures
 from ossa.routing.index import AgentGroup, FleetIndex, Seat
 
 NAMED_IN_ERRORS = 20
@@ -32,6 +36,47 @@ def named_groups(index: FleetIndex, target: Target, tenant: str) -> list[int]:
     return visible
 
 
+def able_groups(
+    index: FleetIndex, positions: list[int], features: RequestFeatures, conditions: Conditions
+) -> tuple[list[int], dict[str, int]]:
+    """Those of the groups that can and may do it, and how many agents each filter took out.
+
+    A breaker takes out nothing where it would leave nobody. Raises `NotFound` when nobody can do it.
+    """
+    floor, filtered = conditions.policy.trust_floor, dict[str, int]()
+    able = positions
+    if features.needs:
+        able = _kept(index, able, filtered, "capabilities", lambda group: features.needs <= group.skills)
+        if positions and not able:
+            asked = ", ".join(sorted(features.needs))
+            raise NotFound(
+                f"No agent has all of {asked}. Capabilities and tools there are: {_known_skills(index, positions)}.",
+                param=f"metadata.{CAPABILITIES_KEY}",
+            )
+    if floor:
+        trusted = _kept(index, able, filtered, "trust", lambda group: group.trust >= floor)
+        if able and not trusted:
+            raise NotFound(f"No agent that could do it claims the trust of {floor:g} that the policy asks for.")
+        able = trusted
+    if conditions.open_breakers:
+        well = _kept(index, able, filtered, "breaker", lambda group: group.manifest not in conditions.open_breakers)
+        if well:
+            able = well
+        else:
+            filtered.pop("breaker", None)
+    return able, filtered
+
+
+def _kept(
+    index: FleetIndex, positions: list[int], filtered: dict[str, int], name: str, keep: Callable[[AgentGroup], bool]
+) -> list[int]:
+    found = [position for position in positions if keep(index.groups[position])]
+    if len(found) < len(positions):
+        left = set(found)
+        filtered[name] = sum(index.groups[position].members for position in positions if position not in left)
+    return found
+
+
 def wanted_seats(group: AgentGroup, target: Target) -> tuple[Seat, ...]:
     """The group's ready agents; one only where the target names one by its id."""
     if target.kind == "agent" and target.name != group.manifest:
@@ -39,7 +84,15 @@ def wanted_seats(group: AgentGroup, target: Target) -> tuple[Seat, ...]:
     return group.seats
 
 
+def _known_skills(index: FleetIndex, positions: list[int]) -> str:
+    return _listed(sorted(set().union(*(index.groups[position].skills for position in positions))))
+
+
 def _known_agents(index: FleetIndex, tenant: str) -> str:
     names = sorted({group.manifest for group in index.groups if group.visible_to(tenant)})
+    return _listed(names)
+
+
+def _listed(names: list[str]) -> str:
     more = f" and {len(names) - NAMED_IN_ERRORS} more" if len(names) > NAMED_IN_ERRORS else ""
     return (", ".join(names[:NAMED_IN_ERRORS]) or "none") + more

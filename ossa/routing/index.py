@@ -25,6 +25,16 @@ class AgentGroup:
     """Ready ones only."""
     members: int
     """Ready, starting and draining ones."""
+    description: str = ""
+    skills: frozenset[str] = frozenset()
+    """Capabilities and tools."""
+    trust: float = 1.0
+
+    @property
+    def told(self) -> str:
+        """All that its manifest says of what it is for."""
+        names = " ".join((self.pool, self.manifest, self.description, *sorted(self.skills)))
+        return names.replace("_", " ").replace("-", " ").replace(".", " ")
 
     def visible_to(self, tenant: str) -> bool:
         return self.tenant is None or self.tenant == tenant
@@ -59,7 +69,7 @@ class FleetIndex:
             groups=groups,
             by_pool={name: tuple(found) for name, found in by_pool.items()},
             by_name={name: tuple(found) for name, found in by_name.items()},
-            words=_words(groups, snapshot.agents),
+            words=_words(groups),
             pools=tuple(by_pool),
             owned=_owned(groups),
         )
@@ -80,19 +90,24 @@ def _grouped(agents: Iterable[AgentInfo]) -> tuple[AgentGroup, ...]:
     members: dict[tuple[str, str, str | None], list[AgentInfo]] = defaultdict(list)
     for agent in agents:
         members[(agent.pool, agent.manifest, agent.tenant)].append(agent)
-    return tuple(
-        AgentGroup(
-            pool=pool,
-            manifest=manifest,
-            tenant=tenant,
-            seats=tuple(
-                (agent, agent.agent_id, agent.incarnation, agent.slots)
-                for agent in found
-                if agent.state is AgentState.READY
-            ),
-            members=len(found),
-        )
-        for (pool, manifest, tenant), found in members.items()
+    return tuple(_group(pool, manifest, tenant, found) for (pool, manifest, tenant), found in members.items())
+
+
+def _group(pool: str, manifest: str, tenant: str | None, found: list[AgentInfo]) -> AgentGroup:
+    last = found[-1]
+    return AgentGroup(
+        pool=pool,
+        manifest=manifest,
+        tenant=tenant,
+        seats=tuple(
+            (agent, agent.agent_id, agent.incarnation, agent.slots)
+            for agent in found
+            if agent.state is AgentState.READY
+        ),
+        members=len(found),
+        description=last.description,
+        skills=frozenset((*last.capabilities, *last.tools)),
+        trust=min(agent.trust for agent in found),
     )
 
 
@@ -104,14 +119,9 @@ def _owned(groups: tuple[AgentGroup, ...]) -> dict[str, frozenset[int]]:
     return {tenant: frozenset(positions) for tenant, positions in found.items()}
 
 
-def _words(groups: tuple[AgentGroup, ...], agents: Iterable[AgentInfo]) -> dict[str, tuple[float, tuple[int, ...]]]:
-    one_of: dict[tuple[str, str, str | None], AgentInfo] = {}
-    for agent in agents:
-        one_of[(agent.pool, agent.manifest, agent.tenant)] = agent
+def _words(groups: tuple[AgentGroup, ...]) -> dict[str, tuple[float, tuple[int, ...]]]:
     found: dict[str, list[int]] = defaultdict(list)
     for position, group in enumerate(groups):
-        agent = one_of[(group.pool, group.manifest, group.tenant)]
-        text = " ".join((group.pool, group.manifest, agent.description, *agent.capabilities))
-        for word in words_of(text.replace("_", " ").replace("-", " ").replace(".", " ")):
+        for word in words_of(group.told):
             found[word].append(position)
     return {word: (math.log(1 + len(groups) / len(positions)), tuple(positions)) for word, positions in found.items()}

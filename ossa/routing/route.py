@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ossa.contracts.errors import FleetBusy
-from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import Target
-from ossa.routing.decision import Decision
+from ossa.routing.conditions import Conditions
+from ossa.routing.decision import Candidate, Decision
 from ossa.routing.features import RequestFeatures
-from ossa.routing.filters import named_groups, wanted_seats
+from ossa.routing.filters import able_groups, named_groups, wanted_seats
 from ossa.routing.index import FleetIndex, Seat
-from ossa.routing.scorers import FIT_WEIGHT, ROOM_WEIGHT, fits
+from ossa.routing.scorers import fits
+from ossa.routing.tiers import choose_tier
 
 NEAR = 0.05
 RETRY_AFTER_S = 1.0
 SAMPLE = 8
 """Of a larger group of equal agents so many are looked at: enough for an even load, and a bound on the time."""
 
-Candidate = tuple[float, float, AgentInfo]
-"""(score, room, agent)"""
+USUAL = Conditions()
+
+
+@dataclass
+class _Search:
+    """Candidates near the best so far, and what was passed over."""
+
+    candidates: list[Candidate] = field(default_factory=list)
+    best: float = 0.0
+    full: int = 0
+    excluded: int = 0
+    members: int = 0
 
 
 def route(
@@ -32,74 +45,119 @@ def route(
     tenant: str,
     rng: random.Random,
     exclude: frozenset[str] = frozenset(),
+    conditions: Conditions = USUAL,
 ) -> Decision:
-    """Pick an agent.
+    """Pick an agent and the model tier it uses.
 
     Args:
         inflight: turns this caller has running, by agent id.
         exclude: incarnations not to be asked (lost or busy ones).
 
     Raises:
-        NotFound: the target names no pool or agent this tenant may see; the message lists the known ones.
+        NotFound: the target names no pool or agent this tenant may see, or nobody has a capability that the request
+            asks for; the message lists the known ones.
         FleetBusy: all that could do it are full, excluded, or not ready; carries `retry_after_s`.
     """
-    positions = named_groups(index, target, tenant)
-    fit_of = fits(index, features) if len(positions) > 1 else {}
-    # Best fit first: once no room could lift a group to the best one's neighbourhood, the rest need no look.
-    positions = sorted(positions, key=lambda position: -fit_of.get(position, 0.0)) if fit_of else positions
-    candidates: list[Candidate] = []
-    best = 0.0
-    full = excluded = members = 0
-    for position in positions:
-        fit = FIT_WEIGHT * fit_of.get(position, 0.0)
-        if fit + ROOM_WEIGHT < best - NEAR:
+    began = time.perf_counter_ns()
+    named = named_groups(index, target, tenant)
+    positions, filtered = able_groups(index, named, features, conditions)
+    fit_of, router = _fits(index, positions, features, conditions)
+    search = _search(index, positions, fit_of, target, inflight, exclude, conditions, rng)
+    filtered |= {"full": search.full, "excluded": search.excluded}
+    if not search.candidates:
+        raise _busy(target, search.members, filtered)
+    near = [one for one in search.candidates if one.score >= search.best - NEAR]
+    picked = _less_loaded(near, rng)
+    reasons = (
+        f"score {picked.score:.3f} of best {search.best:.3f}",
+        f"room {picked.load:.2f}",
+        f"{len(near)} near equals of {len(search.candidates)} candidates",
+    )
+    return Decision(
+        agent=picked.agent,
+        score=picked.score,
+        reasons=reasons,
+        filtered=filtered,
+        candidates=tuple(search.candidates),
+        tier=choose_tier(picked.agent, features, conditions, rng),
+        router=router,
+        policy=conditions.policy.models,
+        microseconds=(time.perf_counter_ns() - began) // 1000,
+    )
+
+
+def _fits(
+    index: FleetIndex, positions: list[int], features: RequestFeatures, conditions: Conditions
+) -> tuple[dict[int, float], str]:
+    """By position, and who said so. Nobody is asked where there is one group: its agents differ in their load alone."""
+    if len(positions) < 2:
+        return {}, "rules" if conditions.scorer is None else conditions.scorer.name
+    learned = conditions.scorer.fits(index, features) if conditions.scorer is not None else None
+    if learned is None or conditions.scorer is None:
+        return fits(index, features), "rules"
+    # Of the groups that may do it one will: a pool that fits badly as a whole still has one that fits best.
+    found = {position: learned[position] for position in positions}
+    total = sum(found.values())
+    return {position: fit / total for position, fit in found.items()} if total > 0 else {}, conditions.scorer.name
+
+
+def _search(
+    index: FleetIndex,
+    positions: list[int],
+    fit_of: Mapping[int, float],
+    target: Target,
+    inflight: Mapping[str, int],
+    exclude: frozenset[str],
+    conditions: Conditions,
+    rng: random.Random,
+) -> _Search:
+    policy, pace, partner = conditions.policy, conditions.pace, conditions.partner
+    lift = policy.load_weight + (policy.affinity if partner else 0.0)
+    # Best fit first: once nothing could lift a group to the best one's neighbourhood, the rest need no look.
+    ranked = sorted(positions, key=lambda position: -fit_of.get(position, 0.0)) if fit_of else positions
+    found = _Search()
+    for position in ranked:
+        fit = fit_of.get(position, 0.0)
+        if policy.fit_weight * fit + lift < found.best - NEAR:
             break
         group = index.groups[position]
-        members += group.members
+        found.members += group.members
         seats = wanted_seats(group, target)
         if len(seats) > SAMPLE:
-            seats = _sample(seats, inflight, exclude, rng)
+            seats = _sample(seats, inflight, exclude, partner, rng)
         for agent, agent_id, incarnation, slots in seats:
             turns = inflight.get(agent_id, 0)
             if turns >= slots:
-                full += 1
+                found.full += 1
             elif incarnation in exclude:
-                excluded += 1
+                found.excluded += 1
             else:
-                free = 1.0 - turns / slots
-                score = fit + ROOM_WEIGHT * free
-                if score >= best - NEAR:
-                    candidates.append((score, free, agent))
-                    best = max(best, score)
-    filtered = {"full": full, "excluded": excluded}
-    if not candidates:
-        raise _busy(target, members, filtered)
-    return _pick(candidates, best, rng, filtered)
+                load = (1.0 - turns / slots) * pace.get(agent_id, 1.0)
+                near = policy.affinity if agent_id == partner else 0.0
+                score = policy.fit_weight * fit + policy.load_weight * load + near
+                if score >= found.best - NEAR:
+                    found.candidates.append(Candidate(score, fit, load, near, agent))
+                    found.best = max(found.best, score)
+    return found
 
 
 def _sample(
-    seats: tuple[Seat, ...], inflight: Mapping[str, int], exclude: frozenset[str], rng: random.Random
+    seats: tuple[Seat, ...], inflight: Mapping[str, int], exclude: frozenset[str], partner: str, rng: random.Random
 ) -> tuple[Seat, ...]:
     """A few of many equal agents, and all of them when none of the few is free."""
     few = tuple(rng.sample(seats, SAMPLE))
+    if partner:
+        few += tuple(seat for seat in seats if seat[1] == partner and seat not in few)
     if any(inflight.get(agent_id, 0) < slots and incarnation not in exclude for _, agent_id, incarnation, slots in few):
         return few
     return seats
 
 
-def _pick(candidates: list[Candidate], best: float, rng: random.Random, filtered: dict[str, int]) -> Decision:
-    near = [candidate for candidate in candidates if candidate[0] >= best - NEAR]
-    score, free, agent = _less_loaded(near, rng)
-    reasons = (
-        f"score {score:.3f} of best {best:.3f}",
-        f"room {free:.2f}",
-        f"{len(near)} near equals of {len(candidates)} candidates",
-    )
-    return Decision(agent=agent, score=score, reasons=reasons, filtered=filtered)
-
-
 def _less_loaded(near: list[Candidate], rng: random.Random) -> Candidate:
     """Power of two choices: nearly as even as asking all, without all replicas rushing to one agent."""
+    partners = [one for one in near if one.affinity]
+    if partners:
+        return partners[0]
     if len(near) == 1:
         return near[0]
     first = rng.randrange(len(near))
@@ -107,7 +165,7 @@ def _less_loaded(near: list[Candidate], rng: random.Random) -> Candidate:
     if second >= first:
         second += 1
     one, other = near[first], near[second]
-    return one if one[1] >= other[1] else other
+    return one if one.load >= other.load else other
 
 
 def _busy(target: Target, members: int, filtered: dict[str, int]) -> FleetBusy:

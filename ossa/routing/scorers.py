@@ -1,12 +1,10 @@
-"""Scores in [0, 1]."""
+"""Fit of groups to a request by rules: the words they share. In [0, 1]."""
 
 from __future__ import annotations
 
 from ossa.routing.features import RequestFeatures
 from ossa.routing.index import FleetIndex
 
-FIT_WEIGHT = 0.7
-ROOM_WEIGHT = 0.3
 HALF_FIT = 2.0
 """The summed idf at which the fit is one half."""
 

@@ -16,20 +16,26 @@ from ossa.sdk.calls import chat as chat_calls
 from ossa.sdk.calls import compression as compression_calls
 from ossa.sdk.calls import fleet as fleet_calls
 from ossa.sdk.calls import keys as key_calls
+from ossa.sdk.calls import route as route_calls
+from ossa.sdk.calls import routing as routing_calls
 from ossa.sdk.calls import status as status_calls
 from ossa.sdk.calls import tasks as task_calls
 from ossa.sdk.calls.chat import ChatAssembly, Prompt
 from ossa.sdk.calls.fleet import Manifest
 from ossa.sdk.connection import Connection
+from ossa.sdk.cost import AsyncBudgetCalls, AsyncCostCalls
 from ossa.sdk.exchange import Exchange
 from ossa.sdk.openai_client import openai_module
 from ossa.sdk.retry import RetryPolicy
+from ossa.sdk.routing import AsyncRoutingCalls
 from ossa.sdk.values.answer import Answer
 from ossa.sdk.values.compression import Compression
 from ossa.sdk.values.fleet import Agent, Agents, Pool, Pools
 from ossa.sdk.values.health import Health, Version
 from ossa.sdk.values.key import Key, Keys, NewKey
 from ossa.sdk.values.operation import Operation, Operations
+from ossa.sdk.values.route import Route, Routes
+from ossa.sdk.values.routing import Feedback
 from ossa.sdk.values.task import Task, TaskEvent, Tasks
 
 if TYPE_CHECKING:
@@ -58,6 +64,9 @@ class AsyncClient:
         self.pools = AsyncPoolCalls(self._sender)
         self.operations = AsyncOperationCalls(self._sender)
         self.keys = AsyncKeyCalls(self._sender)
+        self.routing = AsyncRoutingCalls(self._sender)
+        self.budgets = AsyncBudgetCalls(self._sender)
+        self.cost = AsyncCostCalls(self._sender)
 
     @overload
     async def chat(
@@ -135,6 +144,17 @@ class AsyncClient:
     async def decompress(self, text: str) -> str:
         """The original of a compressed text, or of a handle. Raises `NotFound`."""
         return await self._sender.send(compression_calls.decompress(text))
+
+    async def route(
+        self,
+        prompt: Prompt,
+        *,
+        model: str = "auto",
+        metadata: Mapping[str, Any] | None = None,
+        **parameters: Any,
+    ) -> Route:
+        """Where a request would go now, and why. Nothing is run. Raises what would be answered instead of a turn."""
+        return await self._sender.send(route_calls.route(prompt, model=model, metadata=metadata, parameters=parameters))
 
     async def models(self) -> tuple[str, ...]:
         """What `model` may be in a chat."""
@@ -269,9 +289,20 @@ class AsyncTaskCalls:
                 await self._sender.rest(attempt, error)
                 attempt += 1
 
+    async def route(self, task_id: str) -> Routes:
+        """Where the task went, and why: one decision each turn."""
+        return await self._sender.send(route_calls.of_task(task_id))
+
     async def cancel(self, task_id: str) -> Task:
         """Ask for the end of a task; one that has ended stays as it is."""
         return await self._sender.send(task_calls.cancel(task_id))
+
+    async def rate(self, task_id: str, rating: float | str, *, comment: str = "", expected: str = "") -> Feedback:
+        """Say how good the answer of an ended task was: `up`, `down`, or 0 to 1. A second rating replaces the first.
+
+        `expected` names the pool, manifest or agent that should have answered.
+        """
+        return await self._sender.send(routing_calls.rate(task_id, rating, comment=comment, expected=expected))
 
 
 class AsyncAgentCalls:

@@ -15,14 +15,18 @@ from ossa.sdk.calls import chat as chat_calls
 from ossa.sdk.calls import compression as compression_calls
 from ossa.sdk.calls import fleet as fleet_calls
 from ossa.sdk.calls import keys as key_calls
+from ossa.sdk.calls import route as route_calls
+from ossa.sdk.calls import routing as routing_calls
 from ossa.sdk.calls import status as status_calls
 from ossa.sdk.calls import tasks as task_calls
 from ossa.sdk.calls.chat import ChatAssembly, Prompt
 from ossa.sdk.calls.fleet import Manifest
 from ossa.sdk.connection import Connection
+from ossa.sdk.cost import BudgetCalls, CostCalls
 from ossa.sdk.exchange import Exchange
 from ossa.sdk.openai_client import openai_module
 from ossa.sdk.retry import RetryPolicy
+from ossa.sdk.routing import RoutingCalls
 from ossa.sdk.sender import Sender
 from ossa.sdk.values.answer import Answer
 from ossa.sdk.values.compression import Compression
@@ -30,6 +34,8 @@ from ossa.sdk.values.fleet import Agent, Agents, Pool, Pools
 from ossa.sdk.values.health import Health, Version
 from ossa.sdk.values.key import Key, Keys, NewKey
 from ossa.sdk.values.operation import Operation, Operations
+from ossa.sdk.values.route import Route, Routes
+from ossa.sdk.values.routing import Feedback
 from ossa.sdk.values.task import Task, TaskEvent, Tasks
 
 if TYPE_CHECKING:
@@ -63,6 +69,9 @@ class Client:
         self.pools = PoolCalls(self._sender)
         self.operations = OperationCalls(self._sender)
         self.keys = KeyCalls(self._sender)
+        self.routing = RoutingCalls(self._sender)
+        self.budgets = BudgetCalls(self._sender)
+        self.cost = CostCalls(self._sender)
 
     @overload
     def chat(
@@ -140,6 +149,17 @@ class Client:
     def decompress(self, text: str) -> str:
         """The original of a compressed text, or of a handle. Raises `NotFound`."""
         return self._sender.send(compression_calls.decompress(text))
+
+    def route(
+        self,
+        prompt: Prompt,
+        *,
+        model: str = "auto",
+        metadata: Mapping[str, Any] | None = None,
+        **parameters: Any,
+    ) -> Route:
+        """Where a request would go now, and why. Nothing is run. Raises what would be answered instead of a turn."""
+        return self._sender.send(route_calls.route(prompt, model=model, metadata=metadata, parameters=parameters))
 
     def models(self) -> tuple[str, ...]:
         """What `model` may be in a chat."""
@@ -274,9 +294,20 @@ class TaskCalls:
                 self._sender.rest(attempt, error)
                 attempt += 1
 
+    def route(self, task_id: str) -> Routes:
+        """Where the task went, and why: one decision each turn."""
+        return self._sender.send(route_calls.of_task(task_id))
+
     def cancel(self, task_id: str) -> Task:
         """Ask for the end of a task; one that has ended stays as it is."""
         return self._sender.send(task_calls.cancel(task_id))
+
+    def rate(self, task_id: str, rating: float | str, *, comment: str = "", expected: str = "") -> Feedback:
+        """Say how good the answer of an ended task was: `up`, `down`, or 0 to 1. A second rating replaces the first.
+
+        `expected` names the pool, manifest or agent that should have answered.
+        """
+        return self._sender.send(routing_calls.rate(task_id, rating, comment=comment, expected=expected))
 
 
 class AgentCalls:

@@ -18,6 +18,8 @@ from typing import Any
 import httpx
 
 from ossa.contracts.errors import NotFound, OssaError
+from ossa.sdk.fake_cost import FakeCost
+from ossa.sdk.fake_routing import FakeRouting
 
 Handler = Callable[..., httpx.Response]
 
@@ -34,6 +36,8 @@ class FakeGateway(httpx.BaseTransport, httpx.AsyncBaseTransport):
         self.keys: dict[str, dict[str, Any]] = {}
         self.tasks: dict[str, dict[str, Any]] = {}
         self.operations: dict[str, dict[str, Any]] = {}
+        self.routing = FakeRouting(self._task)
+        self.cost = FakeCost()
         self.requests: list[httpx.Request] = []
         self.healthy = True
         self.answer_from: str | None = None
@@ -114,6 +118,8 @@ class FakeGateway(httpx.BaseTransport, httpx.AsyncBaseTransport):
             ("GET", f"{api}/tasks{one}", self._get_task),
             ("GET", f"{api}/tasks{one}/events", self._task_events),
             ("POST", f"{api}/tasks{one}/cancel", self._cancel_task),
+            ("GET", f"{api}/tasks{one}/route", self._task_route),
+            ("POST", f"{api}/route", self._route_requests),
             ("GET", f"{api}/agents", self._list_agents),
             ("POST", f"{api}/agents", self._create_agent),
             ("GET", f"{api}/agents{one}", self._get_agent),
@@ -133,6 +139,8 @@ class FakeGateway(httpx.BaseTransport, httpx.AsyncBaseTransport):
             ("DELETE", f"{api}/keys{one}", self._revoke_key),
         ):
             self._routes.append((method, re.compile(path), handler))
+        more = (*self.routing.routes(), *self.cost.routes())
+        self._routes.extend((method, re.compile(path), handler) for method, path, handler in more)
 
     def _error(self, error: OssaError, request: httpx.Request) -> httpx.Response:
         headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
@@ -223,6 +231,14 @@ class FakeGateway(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def _get_task(self, _: httpx.Request, task_id: str) -> httpx.Response:
         return httpx.Response(200, json=self._task(task_id))
+
+    def _task_route(self, _: httpx.Request, task_id: str) -> httpx.Response:
+        return httpx.Response(200, json={"task_id": task_id, "data": [_decision(self._task(task_id)["model"])]})
+
+    def _route_requests(self, request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        orders = body.get("requests") or [body]
+        return httpx.Response(200, json={"data": [{"route": _decision(one["model"])} for one in orders]})
 
     def _cancel_task(self, _: httpx.Request, task_id: str) -> httpx.Response:
         return httpx.Response(202, json=self._task(task_id))
@@ -354,6 +370,21 @@ _USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
 def _agent_id(agent: dict[str, Any]) -> str:
     return str(agent["agent_id"])
+
+
+def _decision(model: str) -> dict[str, Any]:
+    pool, agent = _place(model)
+    score = {"agent_id": agent, "manifest": "helper", "pool": pool, "fit": 0.5, "load": 1.0, "score": 0.65}
+    return {
+        "agent_id": agent,
+        "manifest": "helper",
+        "pool": pool,
+        "tier": "standard",
+        "agents": [score],
+        "tiers": [{"tier": "standard", "model": "fake", "quality": 0.9, "cost_usd": 0.001}],
+        "tiers_filtered": {"premium": "dearer than the manifest's standard"},
+        "reasons": ["score 0.650 of best 0.650"],
+    }
 
 
 def _place(model: str) -> tuple[str, str]:

@@ -39,7 +39,8 @@ async def stream_chat(request: Request, parts: ApiParts, new: NewTask, order: Ch
         return failure_answer(request, error, {"x-ossa-task-id": task_id})
     chunks = Chunks(task_id, order.model, int(time.time()))
     events = _events(parts, chat, listener, chunks, first, include_usage=order.include_usage)
-    return EventStream(events, agent_headers(task_id, listener.agent, listener.earlier), unheard=lambda: abandon(chat))
+    headers = agent_headers(task_id, listener.agent, listener.earlier, listener.over_soft)
+    return EventStream(events, headers, unheard=lambda: abandon(chat))
 
 
 async def _first_piece(request: Request, chat: Chat, listener: Listener) -> str | None:

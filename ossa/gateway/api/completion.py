@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -51,6 +52,7 @@ def outcome_headers(task_id: str, outcome: Outcome) -> dict[str, str]:
         "x-ossa-tokens-saved": str(usage.saved_tokens),
     }
     headers.update(earlier_headers(outcome.earlier))
+    headers.update(budget_headers(outcome.over_soft))
     for name, value in (("agent", outcome.agent_id), ("pool", outcome.pool), ("model", outcome.model)):
         if value:
             headers[f"x-ossa-{name}"] = header_value(value)
@@ -68,9 +70,18 @@ def earlier_headers(earlier: Earlier | None) -> dict[str, str]:
     }
 
 
-def agent_headers(task_id: str, agent: AgentInfo | None, earlier: Earlier | None = None) -> dict[str, str]:
+def budget_headers(over_soft: Mapping[str, float]) -> dict[str, str]:
+    """Of a task that brought budgets above their soft limits."""
+    if not over_soft:
+        return {}
+    return {"x-ossa-budget": header_value("; ".join(f"{label}={share:.2f}" for label, share in over_soft.items()))}
+
+
+def agent_headers(
+    task_id: str, agent: AgentInfo | None, earlier: Earlier | None = None, over_soft: Mapping[str, float] | None = None
+) -> dict[str, str]:
     """Of a task that streams still: what it will cost is not known yet."""
-    headers = {"x-ossa-task-id": task_id, **earlier_headers(earlier)}
+    headers = {"x-ossa-task-id": task_id, **earlier_headers(earlier), **budget_headers(over_soft or {})}
     if agent is not None:
         headers["x-ossa-agent"] = header_value(agent.agent_id)
         headers["x-ossa-pool"] = header_value(agent.pool)

@@ -57,6 +57,7 @@ _CHAT = {
     "x-ossa-cache": {"description": "`exact` or `semantic`: the answer was given before", **_TEXT},
     "x-ossa-cache-age": {"description": "seconds since it was given", **_TEXT},
     "x-ossa-cache-similarity": {"description": "cosine of both questions", **_TEXT},
+    "x-ossa-budget": {"description": "budgets above their soft limit, as shares of the hard one", **_TEXT},
     "x-ossa-tokens-saved": {"description": "prompt tokens that were not sent; not in a stream's headers", **_TEXT},
 }
 _HEADERS: dict[str, dict[str, Any]] = {"": {}, "chat": _CHAT, "location": _LOCATION}

@@ -9,7 +9,9 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from ossa.gateway.api.cost_schemas import COST_MODELS
 from ossa.gateway.api.failures import PROBLEM_MEDIA_TYPE, OpenAIError
+from ossa.gateway.api.routing_schemas import ROUTING_MODELS
 from ossa.gateway.api.schemas import REQUEST_MODELS, TaskEvent
 
 REF = "#/components/schemas/{model}"
@@ -40,7 +42,13 @@ def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, openapi_version="3.1.0"
     )
-    models: list[type[BaseModel]] = [*REQUEST_MODELS.values(), OpenAIError, TaskEvent]
+    models: list[type[BaseModel]] = [
+        *REQUEST_MODELS.values(),
+        *ROUTING_MODELS.values(),
+        *COST_MODELS.values(),
+        OpenAIError,
+        TaskEvent,
+    ]
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=REF)
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})

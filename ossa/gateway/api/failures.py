@@ -20,7 +20,15 @@ from ossa.gateway.api.answer import json_answer
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 NOT_TO_BE_RETRIED = frozenset(
-    {"idempotency_conflict", "limit_exceeded", "timed_out", "model_failed", "tool_failed", "cancelled"}
+    {
+        "idempotency_conflict",
+        "limit_exceeded",
+        "budget_exceeded",
+        "timed_out",
+        "model_failed",
+        "tool_failed",
+        "cancelled",
+    }
 )
 """Codes whose status OpenAI's clients would retry by themselves, for nothing or for double the money."""
 

@@ -23,6 +23,13 @@ def read_messages(found: Any, *, at_most: int) -> list[Message]:
     return found
 
 
+def asked_messages(messages: list[Message] | None, text: str | None, *, at_most: int, path: str = "") -> list[Message]:
+    """Of a body that has either `messages`, or `input` for one user message. Raises `InvalidRequest`."""
+    if (messages is None) == (text is None):
+        raise InvalidRequest(f"Give either {path}messages or {path}input.", param=f"{path}messages")
+    return read_messages(messages or [{"role": "user", "content": text}], at_most=at_most)
+
+
 def _check_message(message: Any, path: str) -> None:
     if not isinstance(message, dict):
         raise InvalidRequest(f"{path} must be an object with a role and content.", param=path)

@@ -19,6 +19,8 @@ from ossa.contracts.fleet import FleetPort
 from ossa.contracts.stores import Stores
 from ossa.gateway.dispatcher import Dispatcher
 from ossa.gateway.metrics import GatewayMetrics
+from ossa.gateway.optimising import Optimiser
+from ossa.routing.registry import LiveRouter
 from ossa.tenancy.key_ring import KeyRing
 
 ReadManifest = Callable[[str | dict[str, Any]], AgentSpec]
@@ -34,6 +36,8 @@ class ApiParts:
     dispatcher: Dispatcher
     keys: KeyRing
     metrics: GatewayMetrics
+    router: LiveRouter
+    optimiser: Optimiser
     read_manifest: ReadManifest
     operator_tenant: str
     version: str

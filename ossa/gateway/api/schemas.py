@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ossa.contracts.access import ApiKey, Scope
 from ossa.contracts.compression import Kind, LeftOut
 from ossa.contracts.fleet import Operation, PoolInfo
+from ossa.contracts.routing import Decided, Route
 from ossa.contracts.task import Outcome, Step, TaskStatus
 from ossa.gateway.ids import TASK_ID_PATTERN
 
@@ -139,6 +140,39 @@ class TaskBody(Closed):
     parameters: dict[str, Any] = Field(default_factory=dict, description="for the model, as in OpenAI's API")
     metadata: dict[str, Any] = Field(default_factory=dict, description="kept with the task, given back with it")
     timeout_s: float | None = Field(None, gt=0, le=86_400)
+
+
+class RouteBody(Closed):
+    """A request to be routed: `messages`, or `input` for one user message."""
+
+    model: TargetName = "auto"
+    messages: list[dict[str, Any]] | None = Field(None, min_length=1, description="OpenAI chat messages")
+    input: str | None = Field(None, min_length=1)
+    parameters: dict[str, Any] = Field(default_factory=dict, description="for the model, as in OpenAI's API")
+    metadata: dict[str, Any] = Field(
+        default_factory=dict, description="`ossa.capabilities`: what the agent must be able to do, commas between"
+    )
+
+
+class RouteBatch(RouteBody):
+    """One request, or several in `requests`."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"input": "Review this change for vulnerabilities."}}
+    )
+
+    requests: list[RouteBody] | None = Field(None, min_length=1, max_length=256)
+
+
+class RouteList(BaseModel):
+    data: list[Decided]
+
+
+class TaskRoutes(BaseModel):
+    """The decisions of a task, oldest first."""
+
+    task_id: str = Field(pattern=TASK_ID_PATTERN)
+    data: list[Route]
 
 
 class TaskView(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
@@ -17,7 +17,7 @@ from ossa.gateway.api.caller import TasksCaller
 from ossa.gateway.api.chat import body_digest
 from ossa.gateway.api.description import describe
 from ossa.gateway.api.failures import checked
-from ossa.gateway.api.messages import read_messages, read_target
+from ossa.gateway.api.messages import asked_messages, read_target
 from ossa.gateway.api.parameters import check_parameters
 from ossa.gateway.api.parts import parts_of
 from ossa.gateway.api.schemas import TaskBody, TaskPage, TaskView
@@ -110,16 +110,15 @@ def check_task_id(task_id: str) -> None:
 
 
 def _task_request(order: TaskBody, max_messages: int, request: Request) -> TaskRequest:
-    if (order.messages is None) == (order.input is None):
-        raise InvalidRequest("Give either messages or input.", param="messages")
-    found: list[dict[str, Any]] = order.messages or [{"role": "user", "content": order.input}]
+    messages = asked_messages(order.messages, order.input, at_most=max_messages)
     check_parameters(order.parameters)
     return TaskRequest(
         target=read_target(order.model),
-        messages=read_messages(found, at_most=max_messages),
+        messages=messages,
         parameters=order.parameters,
         metadata=order.metadata,
         timeout_s=order.timeout_s,
+        asynchronous=True,
         vortex=wants_vortex(request),
         cache=wants_cache(request),
     )

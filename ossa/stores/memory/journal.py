@@ -196,6 +196,38 @@ class MemoryJournal:
         self._gate.check()
         return self._usage.get((subject, self._today()), UsageToday())
 
+    def ended_with_steps(self) -> list[tuple[Task, list[Step]]]:
+        """All ended tasks with their steps."""
+        entries = [entry for entry in self._entries.values() if entry.status.ended]
+        return [(entry.task(), [step for _, step in entry.steps]) for entry in entries]
+
+    def holds(self, task_id: str, fence: int) -> bool:
+        """Whether the task runs under this fence, and its owner has a lease."""
+        entry = self._entries.get(task_id)
+        if entry is None or entry.status is not TaskStatus.RUNNING or entry.fence != fence:
+            return False
+        return entry.owner is not None and self._leased(entry.owner)
+
+    def cost_of_reservation(self, task_id: str, reservation_id: str) -> float | None:
+        """USD of the model's step that was paid from it; None: there is none."""
+        entry = self._entries.get(task_id)
+        for _, step in entry.steps if entry else ():
+            if step.kind == "model" and step.payload.get("reservation") == reservation_id:
+                return step.usage.cost_usd
+        return None
+
+    def ended(self, *, since: datetime, tenant: str | None = None) -> list[Task]:
+        """For the stores beside it: tasks that ended at `since` or later, the last one first."""
+        found = [
+            entry
+            for entry in self._entries.values()
+            if entry.finished_at is not None
+            and entry.finished_at >= since
+            and (tenant is None or entry.new.tenant == tenant)
+        ]
+        found.sort(key=lambda entry: (entry.finished_at, entry.new.id), reverse=True)
+        return [entry.task() for entry in found]
+
     async def ping(self) -> None:
         self._gate.check()
 

@@ -1,14 +1,17 @@
-"""Journal, keys, fleet and originals in memory."""
+"""Journal, keys, fleet, budgets and originals in memory."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from ossa.stores.memory.budgets import MemoryBudgets
 from ossa.stores.memory.fleet import MemoryFleet
 from ossa.stores.memory.gate import Gate
 from ossa.stores.memory.journal import Clock, MemoryJournal
 from ossa.stores.memory.keys import MemoryKeys
 from ossa.stores.memory.originals import MemoryOriginals
+from ossa.stores.memory.routing import MemoryRouting
+from ossa.stores.memory.spending import MemorySpending
 
 
 def _now() -> datetime:
@@ -28,6 +31,9 @@ class MemoryStores:
         self._keys = MemoryKeys(self._gate)
         self._fleet = MemoryFleet(self._gate)
         self._originals = MemoryOriginals(self._gate)
+        self._routing = MemoryRouting(self._gate, clock, self._journal)
+        self._budgets = MemoryBudgets(self._gate, clock, self._journal)
+        self._spending = MemorySpending(self._gate, self._journal, self._budgets)
 
     @property
     def journal(self) -> MemoryJournal:
@@ -42,8 +48,20 @@ class MemoryStores:
         return self._fleet
 
     @property
+    def budgets(self) -> MemoryBudgets:
+        return self._budgets
+
+    @property
+    def spending(self) -> MemorySpending:
+        return self._spending
+
+    @property
     def originals(self) -> MemoryOriginals:
         return self._originals
+
+    @property
+    def routing(self) -> MemoryRouting:
+        return self._routing
 
     async def open(self) -> None:
         """Nothing to open; what is in it stays."""

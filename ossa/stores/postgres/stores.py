@@ -1,15 +1,18 @@
-"""Journal, keys, fleet and originals in one PostgreSQL."""
+"""Journal, keys, fleet, budgets and originals in one PostgreSQL."""
 
 from __future__ import annotations
 
 from ossa.contracts.configuration import Database
+from ossa.stores.postgres.budgets import PostgresBudgets
 from ossa.stores.postgres.connection import Reader, Server
 from ossa.stores.postgres.fleet import PostgresFleet
 from ossa.stores.postgres.journal import PostgresJournal
 from ossa.stores.postgres.keys import PostgresKeys
 from ossa.stores.postgres.originals import PostgresOriginals
 from ossa.stores.postgres.queries import load_queries
+from ossa.stores.postgres.routing import PostgresRouting
 from ossa.stores.postgres.schema import migrate
+from ossa.stores.postgres.spending import PostgresSpending
 
 _LANES = 2
 
@@ -31,6 +34,9 @@ class PostgresStores:
         self._keys = PostgresKeys(self._reader)
         self._fleet = PostgresFleet(self._reader)
         self._originals = PostgresOriginals(self._reader)
+        self._routing = PostgresRouting(self._reader)
+        self._budgets = PostgresBudgets(self._reader)
+        self._spending = PostgresSpending(self._reader)
 
     def __repr__(self) -> str:
         return f"PostgresStores({self._server.name})"
@@ -48,8 +54,20 @@ class PostgresStores:
         return self._fleet
 
     @property
+    def budgets(self) -> PostgresBudgets:
+        return self._budgets
+
+    @property
+    def spending(self) -> PostgresSpending:
+        return self._spending
+
+    @property
     def originals(self) -> PostgresOriginals:
         return self._originals
+
+    @property
+    def routing(self) -> PostgresRouting:
+        return self._routing
 
     async def open(self) -> None:
         """Raises `StoreUnavailable`: no connection, a newer schema, an old server."""

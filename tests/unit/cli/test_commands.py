@@ -23,8 +23,11 @@ spec: {role: You review code.}
 
 COMMANDS = [
     ("up",), ("down",), ("status",), ("ask",), ("apply",), ("validate",), ("scale",), ("agents",), ("tasks",),
-    ("compress",),
+    ("compress",), ("route",), ("feedback",),
     ("keys", "create"), ("keys", "list"), ("keys", "revoke"),
+    ("budgets", "list"), ("budgets", "set"), ("budgets", "remove"), ("cost", "report"),
+    ("cost", "proposals"), ("cost", "approve"),
+    ("router", "status"), ("router", "models"), ("router", "promote"), ("router", "rollback"), ("router", "policy"),
 ]  # fmt: skip
 
 
@@ -40,8 +43,9 @@ def manifest(tmp_path: Path) -> Path:
 
 def test_the_commands_are_exactly_those_promised() -> None:
     group: Any = typer.main.get_command(app)
-    found = {(name,) for name in group.commands if name != "keys"}
-    found |= {("keys", name) for name in group.commands["keys"].commands}
+    groups = {name: command.commands for name, command in group.commands.items() if hasattr(command, "commands")}
+    found = {(name,) for name in group.commands if name not in groups}
+    found |= {(name, command) for name, commands in groups.items() for command in commands}
     assert found == set(COMMANDS)
 
 
@@ -373,3 +377,27 @@ def test_keys_are_listed_without_secrets_and_revoked(run: Any, run_json: Any) ->
     assert run_json("keys", "revoke", "key_0")["revoked_at"]
     assert run_json("keys", "list")[0]["revoked_at"]
     run("keys", "revoke", "key_9", expect=1)
+
+
+# route
+
+
+def test_route_shows_the_decision_and_explains_it(run: Any, fleet: FakeGateway) -> None:
+    shown = run("route", "review this", "--pool", "security", "--explain").stdout
+    assert "security-000" in shown
+    assert "premium not taken: dearer than the manifest's standard" in shown
+    assert fleet.sent()["model"] == "pool/security"
+    assert "premium not taken" not in run("route", "review this").stdout
+
+
+def test_route_asks_for_capabilities_and_prints_json(run: Any, fleet: FakeGateway) -> None:
+    found = json.loads(run("route", "review this", "--needs", "scan", "--json").stdout)
+    assert found["tier"] == "standard"
+    assert fleet.sent()["metadata"] == {"ossa.capabilities": "scan"}
+
+
+def test_route_shows_where_a_task_went(run: Any, fleet: FakeGateway) -> None:
+    run("ask", "hi", "--pool", "security")
+    (task_id,) = fleet.tasks
+    assert "security-000" in run("route", "--task", task_id).stdout
+    run("route", expect=2)

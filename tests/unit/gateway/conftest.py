@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,8 +14,10 @@ import openai
 import pytest
 
 from ossa.contracts.access import Scope
+from ossa.contracts.agent_spec import Tier
 from ossa.contracts.answers import Answers
 from ossa.contracts.configuration import GatewaySettings
+from ossa.contracts.routing import TierInfo
 from ossa.contracts.task import Task
 from ossa.gateway.application import create_app
 from ossa.gateway.dispatcher import Dispatcher
@@ -95,9 +97,10 @@ async def open_rig() -> AsyncIterator[OpenRig]:
             link: FakeLink | None = None,
             drain_s: float = 0.2,
             answers: Answers | None = None,
+            tiers: Mapping[Tier, TierInfo] | None = None,
             **settings: Any,
         ) -> Rig:
-            return await stack.enter_async_context(_rig(stores, fleet, link, drain_s, answers, settings))
+            return await stack.enter_async_context(_rig(stores, fleet, link, drain_s, answers, tiers, settings))
 
         yield opened
 
@@ -109,6 +112,7 @@ async def _rig(
     link: FakeLink | None,
     drain_s: float,
     answers: Answers | None,
+    tiers: Mapping[Tier, TierInfo] | None,
     settings: dict[str, Any],
 ) -> AsyncIterator[Rig]:
     stores = stores or MemoryStores()
@@ -124,6 +128,7 @@ async def _rig(
         link=link,
         compressor=CompressionService(stores.originals),
         answers=answers,
+        tiers=tiers,
         rng=random.Random(1),
         drain_s=drain_s,
     )

@@ -94,9 +94,17 @@ async def test_events_are_the_journaled_steps_and_an_end(open_rig: Any) -> None:
         ("2", "step"),
         ("3", "step"),
         ("4", "step"),
+        ("5", "step"),
         (None, "end"),
     ]
-    assert [data["kind"] for _, _, data in events[:-1]] == ["model", "tool_call", "model", "tool_call", "model"]
+    assert [data["kind"] for _, _, data in events[:-1]] == [
+        "route",
+        "model",
+        "tool_call",
+        "model",
+        "tool_call",
+        "model",
+    ]
     assert events[-1][2]["status"] == "succeeded"
 
 
@@ -104,8 +112,8 @@ async def test_events_go_on_after_the_last_one_seen(open_rig: Any) -> None:
     rig = await open_rig(link=FakeLink(steps=2))
     task_id = (await rig.call("POST", "/api/v1/tasks", {"input": "x"})).json()["id"]
     path = f"/api/v1/tasks/{task_id}/events"
-    events = events_of((await rig.call("GET", path, **{"last-event-id": "2"})).text)
-    assert [found for found, _, _ in events] == ["3", "4", None]
+    events = events_of((await rig.call("GET", path, **{"last-event-id": "3"})).text)
+    assert [found for found, _, _ in events] == ["4", "5", None]
     wrong = await rig.call("GET", path, **{"last-event-id": "x"})
     assert wrong.status_code == 422
 

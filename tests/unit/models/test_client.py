@@ -154,6 +154,16 @@ async def test_retries_end_and_the_last_error_tells_the_status() -> None:
         assert client.counters.failures == 1
 
 
+async def test_what_is_billed_once_is_tried_again_only_where_nothing_was_billed() -> None:
+    async with serving(max_retries=3, timeout_s=0.3) as (server, client):
+        refused = await client.complete(asking("[[fail:503:2]]").model_copy(update={"billed_once": True}))
+        assert refused.message["content"]
+        assert server.counters.calls == 3
+        with pytest.raises(TimedOut):
+            await client.complete(asking("[[delay:800]]").model_copy(update={"billed_once": True}))
+        assert server.counters.calls == 4
+
+
 async def test_retry_after_that_does_not_fit_the_call_is_not_waited_for() -> None:
     async with serving() as (server, client):
         with pytest.raises(ModelFailed) as raised:

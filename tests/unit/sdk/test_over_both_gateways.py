@@ -128,6 +128,29 @@ async def test_changes_of_the_fleet_are_operations(client: ossa.AsyncClient) -> 
     assert {operation.id for operation in await client.operations.list()} == {operation.id for operation in operations}
 
 
+async def test_an_answer_is_rated_and_a_second_word_counts(client: ossa.AsyncClient) -> None:
+    answer = await client.chat("Hi", model="pool/security")
+    assert (await client.tasks.rate(answer.task_id, "up")).rating == 1.0
+    kept = await client.tasks.rate(answer.task_id, 0.25, comment="too short", expected="community")
+    assert (kept.task_id, kept.rating, kept.comment, kept.expected) == (answer.task_id, 0.25, "too short", "community")
+
+
+async def test_a_policy_is_set_shown_and_removed(client: ossa.AsyncClient) -> None:
+    assert (await client.routing.policy()).source == "usual"
+    own = await client.routing.set_policy({"models": "cheapest"})
+    assert (own.tenant, own.source, own.policy["models"]) == ("default", "own", "cheapest")
+    assert (await client.routing.set_policy({"models": "best"}, tenant="*")).tenant == "*"
+    assert (await client.routing.policy(tenant="*")).policy["models"] == "best"
+    await client.routing.remove_policy(tenant="*")
+    assert (await client.routing.remove_policy()).source == "usual"
+
+
+async def test_router_models_are_listed_and_rolled_back(client: ossa.AsyncClient) -> None:
+    assert {one.kind for one in (await client.routing.status()).models} == {"labels", "agents", "quality"}
+    assert list(await client.routing.models(kind="labels")) == []
+    assert (await client.routing.roll_back("labels")).live is None
+
+
 async def test_keys_are_made_listed_and_revoked(client: ossa.AsyncClient) -> None:
     made = await client.keys.create("ci", scopes=["chat"])
     assert made.key.scopes == ("chat",)
@@ -153,6 +176,8 @@ async def test_what_is_not_there_is_not_found(client: ossa.AsyncClient) -> None:
         client.operations.get("op_" + "f" * 32),
         client.keys.revoke("key_nope"),
         client.agents.delete("nobody"),
+        client.tasks.rate("task_" + "f" * 32, "up"),
+        client.routing.promote("labels", 7),
     ):
         with pytest.raises(ossa.NotFound):
             await call

@@ -1,0 +1,1 @@
+"""What `python -m benchmarks.routing` is made of."""

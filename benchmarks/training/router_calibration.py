@@ -1,0 +1,60 @@
+"""Whether a likelihood means what it says, and making it so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+BINS = 15
+
+
+def expected_calibration_error(sure: Array, right: Array, bins: int = BINS) -> float:
+    """Mean distance of likelihood and share of right ones over equal bins, by their counts (Guo et al. 2017)."""
+    at = np.minimum((np.asarray(sure) * bins).astype(int), bins - 1)
+    count = np.bincount(at, minlength=bins)
+    likely = np.bincount(at, weights=sure, minlength=bins)
+    correct = np.bincount(at, weights=np.asarray(right, dtype=float), minlength=bins)
+    return float(np.abs(likely - correct).sum() / max(1, count.sum()))
+
+
+def best_temperature(logits: Array, wanted: Array) -> float:
+    """The temperature of the least cross-entropy, by golden-section search on its logarithm."""
+    scores = np.asarray(logits, dtype=np.float64)
+
+    def loss(log_temperature: float) -> float:
+        scaled = scores / np.exp(log_temperature)
+        top = scaled.max(axis=1)
+        total = np.log(np.exp(scaled - top[:, None]).sum(axis=1)) + top
+        return float((total - scaled[np.arange(len(wanted)), wanted]).mean())
+
+    low, high = -3.0, 3.0
+    ratio = (np.sqrt(5) - 1) / 2
+    for _ in range(40):
+        one, other = high - ratio * (high - low), low + ratio * (high - low)
+        low, high = (low, other) if loss(one) < loss(other) else (one, high)
+    return float(np.exp((low + high) / 2))
+
+
+def floor_for(sure: Array, right: Array, spared: float) -> float:
+    """The highest likelihood to ask for that still lets `spared` of the right answers through."""
+    found = np.sort(np.asarray(sure)[np.asarray(right, dtype=bool)])
+    return float(found[int((1 - spared) * len(found))]) if len(found) else 0.0
+
+
+def isotonic(values: Array, targets: Array) -> tuple[Array, Array]:
+    """A rising step function of least squares by pooling adjacent violators; (values, levels) of its corners."""
+    order = np.argsort(values, kind="stable")
+    blocks: list[list[float]] = []
+    for value, target in zip(np.asarray(values)[order], np.asarray(targets)[order], strict=True):
+        blocks.append([float(target), 1.0, float(value), float(value)])
+        while len(blocks) > 1 and blocks[-2][0] >= blocks[-1][0]:
+            mean, count, _, last = blocks.pop()
+            before = blocks[-1]
+            before[0] = (before[0] * before[1] + mean * count) / (before[1] + count)
+            before[1] += count
+            before[3] = last
+    corners = np.asarray([(low, mean) for mean, _, low, _ in blocks] + [(blocks[-1][3], blocks[-1][0])])
+    return corners[:, 0], corners[:, 1]

@@ -1,0 +1,144 @@
+"""One kind of model from its material to the registry."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from jobs.router_training.from_journal import LEAST, labelled, observed
+from jobs.router_training.label_trainer import LabelTrainer
+from jobs.router_training.material import Material, Trainer
+from jobs.router_training.promotion import Verdict, compare, decide
+from jobs.router_training.quality_trainer import QualityTrainer
+from jobs.router_training.search import Found, search
+from ossa.contracts.errors import InvalidRequest
+from ossa.contracts.routing import Example, ModelKind, RoutingStore
+from ossa.routing.drift import REFERENCE, shares_of
+from ossa.routing.learned.archive import ModelFile, ModelFileError, dump, load, packaged
+from ossa.routing.live_quality import look_at
+from ossa.routing.model_reading import build
+
+REFERENCE_TEXTS = 5_000
+TRAINER = "trainer.pickle"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to search, and where its state is kept."""
+
+    name: str
+    folder: Path
+    trials: int
+    at_once: int
+    tell: Callable[[str], None] = lambda _: None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What came of a search. `current`: what it was compared with."""
+
+    kind: ModelKind
+    file: ModelFile
+    current: str
+    found: Found
+    comparisons: list[dict[str, Any]]
+    verdict: Verdict
+
+    def told(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "digest": self.file.digest,
+            "compared_with": self.current,
+            "parameters": self.found.parameters,
+            "validation": round(self.found.value, 5),
+            "trials": self.found.trials,
+            "held_back": self.comparisons,
+            "promote": self.verdict.promote,
+            "reason": self.verdict.reason,
+        }
+
+
+async def journal_examples(store: RoutingStore, *, days: float, limit: int, tenant: str | None) -> list[Example]:
+    return await store.examples(since=datetime.now(UTC) - timedelta(days=days), limit=limit, tenant=tenant)
+
+
+async def current_model(store: RoutingStore | None, kind: ModelKind) -> tuple[str, ModelFile | None]:
+    """(its name, the model in use): the live one, else the packaged one, else rules."""
+    live = [] if store is None else [one for one in await store.live() if one.kind == kind]
+    if store is not None and live:
+        content = await store.model_file(kind, live[0].version)
+        try:
+            return f"version {live[0].version}", load(content, source=f"router model {kind} {live[0].version}")
+        except ModelFileError:
+            pass  # what cannot be read serves nobody
+    try:
+        return "the packaged model", packaged(kind)
+    except ModelFileError:
+        return "rules", None
+
+
+def trainer_of(
+    kind: ModelKind, examples: Sequence[Example], sets: Sequence[Material], current: ModelFile | None
+) -> Trainer:
+    """Raises `InvalidRequest` when there is too little to learn from."""
+    journal = observed(examples) if kind == "quality" else labelled(examples)
+    materials = [*sets, *([journal] if journal.source.shown >= LEAST and journal.test else [])]
+    if not materials:
+        raise InvalidRequest(
+            f"{kind}: {journal.source.shown} examples in the journal and no set; {LEAST} are needed. "
+            "Rate answers (`ossa feedback`), or give sets with --data."
+        )
+    return QualityTrainer(materials, current) if kind == "quality" else LabelTrainer(materials)
+
+
+def train_candidate(trainer: Trainer, current: ModelFile | None, current_name: str, plan: Plan) -> Candidate:
+    """Search, fit on all that is shown, compare on what was held back. Hours of CPU; call it outside of a loop."""
+    folder = plan.folder / plan.name
+    trainer = _same_trainer(trainer, folder / f"{trainer.kind}.{TRAINER}")
+    found = search(trainer, name=trainer.kind, folder=folder, trials=plan.trials, at_once=plan.at_once, tell=plan.tell)
+    plan.tell(f"{trainer.kind}: fitting {found.parameters} on all that is shown")
+    file = trainer.fit(found.parameters)
+    build(trainer.kind, file, "the candidate")
+    ours, theirs = trainer.judge(file), trainer.judge(current)
+    comparisons = [compare(one, other) for one, other in zip(ours, theirs, strict=True)]
+    told = [one.told() for one in comparisons]
+    card = {
+        **file.card,
+        REFERENCE: _reference(trainer, file),
+        "parameters": found.parameters,
+        "held_back": {"compared_with": current_name, "comparisons": told},
+        "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return Candidate(trainer.kind, ModelFile(card, file.arrays), current_name, found, told, decide(comparisons))
+
+
+async def register(store: RoutingStore, candidate: Candidate) -> int:
+    """Into the registry, and live when it is better. Its version."""
+    content = await asyncio.to_thread(dump, candidate.file)
+    card = dict(load(content).card)  # as the file has it: plain JSON
+    record = await store.add_model(candidate.kind, content, card=card, digest=candidate.file.digest)
+    if candidate.verdict.promote:
+        await store.promote(candidate.kind, record.version)
+    return record.version
+
+
+def _same_trainer(trainer: Trainer, path: Path) -> Trainer:
+    """A search that goes on has the material it began with: trials on other material cannot be compared."""
+    if path.exists():
+        return cast(Trainer, pickle.loads(path.read_bytes()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    draft.write_bytes(pickle.dumps(trainer))
+    draft.rename(path)
+    return trainer
+
+
+def _reference(trainer: Trainer, file: ModelFile) -> dict[str, list[float]]:
+    """What the material looks like to the model, for drift to be noticed."""
+    model = build(trainer.kind, file, "the candidate")
+    return shares_of(look_at(model, trainer.texts()[:REFERENCE_TEXTS]))

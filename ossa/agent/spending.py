@@ -1,0 +1,92 @@
+"""What a turn's next model call can cost, and how much of it is granted. Only for turns that have a budget."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from ossa.contracts.agent_spec import ModelPreference
+from ossa.contracts.configuration import Endpoint
+from ossa.contracts.errors import OssaError
+from ossa.contracts.turn import Ask, Outlay, TurnSink
+from ossa.contracts.value import Value
+from ossa.models.client import surely_unbilled
+
+USUAL_ANSWER_TOKENS = 8192
+"""The most an answer may have where neither the caller nor the manifest nor a limit says."""
+
+USEFUL_ANSWER_TOKENS = 256
+"""A shorter cap than this (or than the one asked for) is no use: rather refuse the call."""
+
+
+class Cover(Value):
+    """What the call is made under. `cap`: the most completion tokens; `reservation`: empty where nothing is counted."""
+
+    cap: int | None
+    reservation: str = ""
+
+
+class CallPrice(Value):
+    """The most a call can cost: `prompt_usd`, and `answer_usd` for each of at most `cap` completion tokens."""
+
+    prompt_usd: float
+    answer_usd: float
+    cap: int
+
+    @property
+    def outlay(self) -> Outlay:
+        useful = min(self.cap, USEFUL_ANSWER_TOKENS)
+        return Outlay(
+            least_usd=self.prompt_usd + useful * self.answer_usd, most_usd=self.prompt_usd + self.cap * self.answer_usd
+        )
+
+    def tokens_for(self, usd: float) -> int:
+        """Completion tokens that so much money buys after the prompt; at most the cap."""
+        if not self.answer_usd:
+            return self.cap
+        # A millionth of a token more: what was granted as the whole is not to lose one to rounding.
+        return max(1, min(self.cap, int((usd - self.prompt_usd) / self.answer_usd + 1e-6)))
+
+
+def call_price(endpoint: Endpoint, *, most_prompt: int, cap: int | None, asked: int | None) -> CallPrice | None:
+    """None where the model is free.
+
+    Args:
+        most_prompt: tokens that the prompt cannot exceed; all of them may be written to the provider's prompt cache.
+        cap: the most completion tokens by the turn's limits.
+        asked: by the caller or the manifest.
+    """
+    input_usd = (endpoint.input_usd_per_mtok or 0.0) / 1e6
+    output_usd = (endpoint.output_usd_per_mtok or 0.0) / 1e6
+    if not input_usd and not output_usd:
+        return None
+    written = endpoint.prompt_cache.write if endpoint.prompt_cache is not None else 1.0
+    known = [tokens for tokens in (cap, asked) if tokens is not None]
+    return CallPrice(
+        prompt_usd=most_prompt * input_usd * written,
+        answer_usd=output_usd,
+        cap=min(known) if known else USUAL_ANSWER_TOKENS,
+    )
+
+
+def asked_cap(preference: ModelPreference, parameters: dict[str, Any]) -> int | None:
+    """The longest answer that was asked for; the request's word before the manifest's."""
+    asked = [parameters[key] for key in ("max_completion_tokens", "max_tokens") if isinstance(parameters.get(key), int)]
+    return max(asked) if asked else preference.max_tokens
+
+
+async def cover(sink: TurnSink, price: CallPrice | None, *, cap: int | None) -> Cover:
+    """Have the owner reserve the call's cost. Raises `BudgetExceeded`, and what else the owner met."""
+    if price is None:
+        return Cover(cap=cap)
+    answer = await sink.ask(Ask(reserve=price.outlay))
+    if not answer.reservation:
+        return Cover(cap=cap)
+    return Cover(cap=price.tokens_for(answer.granted_usd), reservation=answer.reservation)
+
+
+async def give_back(sink: TurnSink, cover: Cover, error: OssaError) -> None:
+    """After a failed call: what was refused or never sent cost nothing. Of all else the owner has its doubts."""
+    if cover.reservation and surely_unbilled(error):
+        with suppress(OssaError):  # then the owner has its doubts of this one too
+            await sink.ask(Ask(unused=cover.reservation))

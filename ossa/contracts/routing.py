@@ -1,0 +1,229 @@
+"""What routing decides by, what it decided, and what came of it: values and the store that keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from pydantic import Field
+
+from ossa.contracts.agent_spec import Tier
+from ossa.contracts.task import ErrorInfo
+from ossa.contracts.value import Value
+
+TIERS: tuple[Tier, ...] = ("lightweight", "standard", "premium", "specialized")
+"""Cheap to dear, as manifests mean them; prices decide where they are known."""
+
+ModelKind = Literal["labels", "agents", "quality"]
+
+EVERY_TENANT = "*"
+"""Whose policy holds for tenants without one."""
+
+MAX_EXAMPLE_CHARACTERS = 8_000
+
+
+class RoutingPolicy(Value):
+    """A tenant's wishes. The one of tenant `*` holds for who has none of its own.
+
+    `models`: `manifest` takes the tier that the manifest asks for; `cheapest` the cheapest one whose expected quality
+    is at least `quality_floor` of the best allowed one's; `best` the best.
+    """
+
+    models: Literal["manifest", "cheapest", "best"] = "manifest"
+    quality_floor: float = Field(0.95, ge=0, le=1, description="share of the best expected quality, for `cheapest`")
+    tiers: dict[str, Tier] = Field(default_factory=dict, description="manifest -> its tier, whatever else is said")
+    dearer: bool = Field(False, description="a tier above the manifest's may be taken")
+    cascade: bool = Field(False, description="ask the cheapest tier first, and the next when a check fails")
+    fit_weight: float = Field(0.7, ge=0, le=1)
+    load_weight: float = Field(0.3, ge=0, le=1)
+    affinity: float = Field(0.1, ge=0, le=1, description="added for the agent that had this conversation before")
+    trust_floor: float = Field(0.0, ge=0, le=1, description="agents whose manifest claims less trust are not asked")
+    explore: float = Field(0.0, ge=0, le=0.1, description="share of requests that try another allowed tier; 0: none")
+
+
+class TierInfo(Value):
+    """What routing knows of a tier's endpoint. Prices in USD for a million tokens; None: unknown, counted as free."""
+
+    tier: Tier
+    model: str
+    input_usd_per_mtok: float | None = None
+    output_usd_per_mtok: float | None = None
+    context_tokens: int | None = None
+
+    def cost_usd(self, prompt_tokens: float, completion_tokens: float) -> float:
+        return (
+            prompt_tokens * (self.input_usd_per_mtok or 0.0) + completion_tokens * (self.output_usd_per_mtok or 0.0)
+        ) / 1e6
+
+
+class AgentScore(Value):
+    """One candidate. All in [0, 1]; `score` is what was compared."""
+
+    agent_id: str
+    manifest: str
+    pool: str
+    fit: float
+    load: float
+    affinity: float = 0.0
+    score: float
+
+
+class TierScore(Value):
+    """`quality`: expected share of right answers; `cost_usd`: expected of one model call."""
+
+    tier: Tier
+    model: str
+    quality: float
+    cost_usd: float
+
+
+class Route(Value):
+    """A decision and its reasons: what the journal keeps and `--explain` shows.
+
+    `router`: digests of the models that scored, or `rules`. `filtered`: agents each filter took out;
+    `tiers_filtered`: tier -> why it was not allowed.
+    """
+
+    agent_id: str
+    manifest: str
+    pool: str
+    tier: Tier | None = None
+    cascade: tuple[Tier, ...] = ()
+    explored: bool = False
+    agents: tuple[AgentScore, ...] = ()
+    tiers: tuple[TierScore, ...] = ()
+    filtered: dict[str, int] = Field(default_factory=dict)
+    tiers_filtered: dict[str, str] = Field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+    router: str = "rules"
+    policy: str = "manifest"
+    microseconds: int = 0
+
+
+class Decided(Value):
+    """A route, or why there is none."""
+
+    route: Route | None = None
+    error: ErrorInfo | None = None
+
+
+class Feedback(Value):
+    """What a user said of a task's answer; a second one replaces the first."""
+
+    task_id: str
+    tenant: str
+    rating: float = Field(ge=0, le=1, description="0 useless, 1 what was wanted")
+    comment: str = Field("", max_length=4096)
+    expected: str = Field("", max_length=253, description="the manifest or pool that should have answered")
+    at: datetime
+
+
+class Example(Value):
+    """A finished task as something to learn from. Cancelled ones, and answers that were given before, are none.
+
+    `manifest` is empty and `explored` False where the journal has no decision (`Route`) of the task. `tier` is the one
+    that answered, else the one that was decided. `seconds`: from the request until the end.
+    """
+
+    task_id: str
+    tenant: str
+    text: str = Field(description="the last user message, at most `MAX_EXAMPLE_CHARACTERS`")
+    target: str
+    manifest: str
+    pool: str
+    tier: Tier | None
+    succeeded: bool
+    explored: bool
+    tool_errors: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    seconds: float
+    rating: float | None
+    expected: str
+    at: datetime
+
+
+class ModelRecord(Value):
+    """A router model in the registry; its file is read apart.
+
+    At most one of a kind is `live`. One that is `retired` was live before and is rolled back to; one that was rolled
+    back is a `candidate` again, without `promoted_at`.
+    """
+
+    kind: ModelKind
+    version: int = Field(ge=1)
+    digest: str
+    card: dict[str, Any]
+    state: Literal["candidate", "live", "retired"]
+    created_at: datetime
+    promoted_at: datetime | None = None
+
+
+class ModelStatus(Value):
+    """What serves for a kind of model in one process.
+
+    `fallback`: why what serves is not what was promoted (damaged, too old, ...); empty when it is. `aside`: why rules
+    decide although a model is there: its inputs or its quality left their bounds. It comes back by itself.
+    """
+
+    kind: ModelKind
+    source: Literal["registry", "packaged", "rules"]
+    version: int | None = None
+    digest: str = ""
+    since: datetime
+    fallback: str = ""
+    aside: str = ""
+    input_drift: dict[str, float] = Field(
+        default_factory=dict, description="population stability index by what was looked at; absent: too few requests"
+    )
+    quality_alarm: float = Field(0.0, ge=0, description="evidence that answers are worse than expected; 1: set aside")
+
+
+class RouterStatus(Value):
+    """One replica's. `checked_at`: when the registry last answered; `fault`: why it does not."""
+
+    models: tuple[ModelStatus, ...] = ()
+    swaps: int = 0
+    checked_at: datetime | None = None
+    fault: str = ""
+
+
+class RoutingStore(Protocol):
+    """Policies, feedback and router models. Every method raises `StoreUnavailable` when the store does not answer."""
+
+    async def policies(self) -> dict[str, RoutingPolicy]:
+        """By tenant."""
+
+    async def save_policy(self, tenant: str, policy: RoutingPolicy | None) -> None:
+        """None removes it."""
+
+    async def rate(self, feedback: Feedback) -> None:
+        """Raises `NotFound` when the tenant has no such task, `Conflict` when it has not ended."""
+
+    async def feedback(self, task_id: str, *, tenant: str) -> Feedback | None: ...
+
+    async def examples(self, *, since: datetime, limit: int, tenant: str | None = None) -> list[Example]:
+        """Of tasks that ended at `since` or later, the `limit` that ended last, newest first."""
+
+    async def rated(self, *, since: datetime, limit: int) -> list[Example]:
+        """Of tasks that were rated at `since` or later, the `limit` that were rated last, newest first."""
+
+    async def add_model(self, kind: ModelKind, content: bytes, *, card: dict[str, Any], digest: str) -> ModelRecord:
+        """As a candidate, with the next version of its kind. The same digest again gives the record there is."""
+
+    async def models(self, *, kind: ModelKind | None = None) -> Sequence[ModelRecord]:
+        """Newest first."""
+
+    async def live(self) -> Sequence[ModelRecord]:
+        """The live ones: at most one a kind."""
+
+    async def model_file(self, kind: ModelKind, version: int) -> bytes:
+        """Raises `NotFound`."""
+
+    async def promote(self, kind: ModelKind, version: int) -> ModelRecord:
+        """It becomes the live one, and what was live retires; the live one stays as it is. Raises `NotFound`."""
+
+    async def roll_back(self, kind: ModelKind) -> ModelRecord | None:
+        """The one that was live before becomes live again; None: there is none, the packaged model serves."""

@@ -1,0 +1,107 @@
+"""What tasks cost, grouped, and what an agent costs a month. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, time
+from typing import Literal
+
+from pydantic import Field
+
+from ossa.contracts.spending import Spent
+from ossa.contracts.value import Value
+
+By = Literal["tenant", "pool", "agent", "model", "tier"]
+
+MONTH_DAYS = 30.0
+TARGET_AGENT_MONTH_USD = 125.0
+"""What an agent may cost a month by the mission."""
+
+SHORTEST_DAYS = 1 / 24
+
+_NAMES: dict[By, Callable[[Spent], str]] = {
+    "tenant": lambda spent: spent.tenant,
+    "pool": lambda spent: spent.pool,
+    "agent": lambda spent: spent.manifest,
+    "model": lambda spent: spent.model,
+    "tier": lambda spent: spent.tier,
+}
+
+
+class ReportLine(Value):
+    """Ended tasks of one name; "" where the name is not known. `in_doubt_usd` is not in `cost_usd`."""
+
+    name: str
+    tasks: int = 0
+    succeeded: int = 0
+    model_calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    saved_tokens: int = 0
+    cost_usd: float = 0.0
+    in_doubt_usd: float = 0.0
+    cost_per_task_usd: float | None = Field(default=None, description="null without a task")
+
+
+class CostReport(Value):
+    """The dearest line first. An agent's name is its manifest's.
+
+    `days`: from the first midnight with spending until now; `agent_month_usd`: cost and doubts of those days, carried
+    on for 30 days, over the live agents.
+    """
+
+    by: By
+    since: date
+    days: float
+    lines: tuple[ReportLine, ...]
+    total: ReportLine
+    live_agents: int | None = Field(default=None, description="null for who sees only a part of the fleet")
+    agent_month_usd: float | None = None
+    target_agent_month_usd: float = TARGET_AGENT_MONTH_USD
+
+
+def report(spent: Sequence[Spent], *, by: By, since: date, now: datetime, live_agents: int | None) -> CostReport:
+    """Args:
+    spent: of `since` and later days.
+    """
+    groups: dict[str, list[Spent]] = {}
+    for one in spent:
+        groups.setdefault(_NAMES[by](one), []).append(one)
+    lines = [_line(name, found) for name, found in groups.items()]
+    days = elapsed_days(spent, since=since, now=now)
+    total = _line("", spent)
+    month = (total.cost_usd + total.in_doubt_usd) / days * MONTH_DAYS
+    return CostReport(
+        by=by,
+        since=since,
+        days=days,
+        lines=tuple(sorted(lines, key=lambda line: (-line.cost_usd - line.in_doubt_usd, line.name))),
+        total=total,
+        live_agents=live_agents,
+        agent_month_usd=month / live_agents if live_agents else None,
+    )
+
+
+def elapsed_days(spent: Sequence[Spent], *, since: date, now: datetime) -> float:
+    """From the first midnight with spending, not before `since`, until now."""
+    first = max(since, min((one.day for one in spent), default=since))
+    return max(SHORTEST_DAYS, (now - datetime.combine(first, time(), UTC)).total_seconds() / 86_400)
+
+
+def _line(name: str, spent: Sequence[Spent]) -> ReportLine:
+    tasks = sum(one.tasks for one in spent)
+    cost = sum(one.cost_usd for one in spent)
+    return ReportLine(
+        name=name,
+        tasks=tasks,
+        succeeded=sum(one.succeeded for one in spent),
+        model_calls=sum(one.model_calls for one in spent),
+        prompt_tokens=sum(one.prompt_tokens for one in spent),
+        completion_tokens=sum(one.completion_tokens for one in spent),
+        cached_tokens=sum(one.cached_tokens for one in spent),
+        saved_tokens=sum(one.saved_tokens for one in spent),
+        cost_usd=cost,
+        in_doubt_usd=sum(one.in_doubt_usd for one in spent),
+        cost_per_task_usd=cost / tasks if tasks else None,
+    )

@@ -1,0 +1,119 @@
+"""`/api/v1/budgets`: a tenant's own, and all for the operator."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ossa.contracts.access import Principal, Scope
+from ossa.contracts.budgets import Balance, Budget, Period, SubjectKind
+from ossa.contracts.errors import Forbidden, InvalidRequest, NotFound
+from ossa.contracts.fleet import POOL_ALIASES
+from ossa.gateway.api.answer import json_answer
+from ossa.gateway.api.body import JsonBody
+from ossa.gateway.api.caller import Admin
+from ossa.gateway.api.cost_schemas import NAME, TENANT, BudgetBody, BudgetList, BudgetView
+from ossa.gateway.api.description import describe
+from ossa.gateway.api.failures import checked
+from ossa.gateway.api.parts import ApiParts, parts_of
+
+router = APIRouter(tags=["Cost"])
+
+PATH = "/api/v1/budgets"
+WHOSE = "Of the key's tenant; the operator's admins see all, and set budgets on other tenants and on everybody."
+
+
+@router.get(PATH, **describe("List budgets", WHOSE, scope=Scope.ADMIN, answer=BudgetList))
+async def list_budgets(request: Request, caller: Admin) -> Response:
+    parts = parts_of(request)
+    found = [balance for balance in await parts.stores.budgets.budgets() if _sees(parts, caller, balance.budget)]
+    return json_answer(BudgetList(data=[BudgetView.of(balance) for balance in found]))
+
+
+@router.put(
+    PATH,
+    **describe(
+        "Set a budget",
+        f"{WHOSE} It replaces the one of the same owner, subject, tenant and period; what was spent stays spent. It is "
+        "felt within a second by turns that begin, and counts from the first model call after that.",
+        scope=Scope.ADMIN,
+        answer=BudgetView,
+        body="BudgetBody",
+    ),
+)
+async def put_budget(request: Request, caller: Admin, body: JsonBody) -> Response:
+    parts = parts_of(request)
+    budget = _budget(parts, caller, checked(BudgetBody, body))
+    await parts.stores.budgets.put(budget)
+    await parts.dispatcher.spending.read()
+    return json_answer(BudgetView.of(await _balance(parts, budget.id)))
+
+
+@router.delete(
+    PATH,
+    **describe(
+        "Remove a budget",
+        "One that another tenant owns is not found.",
+        scope=Scope.ADMIN,
+        answer=BudgetView,
+        errors=(404,),
+    ),
+)
+async def delete_budget(
+    request: Request,
+    caller: Admin,
+    kind: SubjectKind,
+    name: Annotated[str, Query(min_length=1, max_length=256, pattern=NAME)],
+    period: Period | None = None,
+    tenant: Annotated[str | None, Query(min_length=1, max_length=63, pattern=TENANT)] = None,
+) -> Response:
+    parts = parts_of(request)
+    wanted = BudgetBody(kind=kind, name=name, period=period, tenant=tenant, hard_usd=0)
+    budget = _budget(parts, caller, wanted)
+    gone = await _balance(parts, budget.id)
+    await parts.stores.budgets.remove(budget.id)
+    await parts.dispatcher.spending.read()
+    return json_answer(BudgetView.of(gone))
+
+
+def _budget(parts: ApiParts, caller: Principal, order: BudgetBody) -> Budget:
+    """Raises `Forbidden` for another tenant's spending, `InvalidRequest` for a period that does not fit."""
+    tenant, name = order.tenant, order.name
+    if caller.tenant != parts.operator_tenant:
+        if tenant not in (None, caller.tenant) or (order.kind == "tenant" and name != caller.tenant):
+            raise Forbidden("Only the operator's admins may set budgets of other tenants.", param="tenant")
+        tenant = caller.tenant
+    if order.kind == "pool":
+        name = POOL_ALIASES.get(name, name)
+    period: Period = order.period or ("task" if order.kind == "task" else "month")
+    try:
+        return Budget(
+            owner=caller.tenant,
+            kind=order.kind,
+            name=name,
+            tenant=None if order.kind == "tenant" else tenant,
+            period=period,
+            hard_usd=order.hard_usd,
+            soft_usd=order.soft_usd,
+        )
+    except ValueError as error:
+        param = "soft_usd" if order.soft_usd is not None and order.soft_usd > order.hard_usd else "period"
+        said = "soft_usd is at most hard_usd." if param == "soft_usd" else "A task's period is `task`, and no other's."
+        raise InvalidRequest(said, param=param) from error
+
+
+async def _balance(parts: ApiParts, budget_id: str) -> Balance:
+    for balance in await parts.stores.budgets.budgets():
+        if balance.budget.id == budget_id:
+            return balance
+    raise NotFound("There is no such budget of this tenant.", param="name")
+
+
+def _sees(parts: ApiParts, caller: Principal, budget: Budget) -> bool:
+    """Also those that others set on its spending alone."""
+    if caller.tenant in (parts.operator_tenant, budget.owner):
+        return True
+    return caller.tenant == (budget.name if budget.kind == "tenant" else budget.tenant)

@@ -1,0 +1,31 @@
+"""Which subjects have budgets, as of the last second, so that what has none pays no extra hop."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from ossa.contracts.budgets import Balance, subjects_of
+
+
+class BudgetBook:
+    """A replica's copy of the budgets. Before the first one everything counts as budgeted, and the store decides."""
+
+    def __init__(self) -> None:
+        self._tenants: dict[str, set[str | None]] | None = None
+
+    def write(self, balances: Sequence[Balance]) -> None:
+        tenants: defaultdict[str, set[str | None]] = defaultdict(set)
+        for balance in balances:
+            tenants[balance.budget.subject].add(balance.budget.tenant)
+        self._tenants = dict(tenants)
+
+    def touches(self, *, tenant: str, pool: str, manifest: str, task_id: str) -> bool:
+        """Whether any budget applies to a call of these."""
+        known = self._tenants
+        if known is None:
+            return True
+        if not known:
+            return False
+        subjects = subjects_of(tenant=tenant, pool=pool, manifest=manifest, task_id=task_id)
+        return any(not known[subject].isdisjoint((None, tenant)) for subject in subjects if subject in known)

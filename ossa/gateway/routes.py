@@ -1,0 +1,129 @@
+"""What this replica's decisions are made under: policies, the router in use, breakers, pace, who talked with whom."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ossa.contracts.agent_spec import Tier
+from ossa.contracts.errors import ModelFailed, OssaError, ToolFailed
+from ossa.contracts.fleet import AgentInfo
+from ossa.contracts.routing import RoutingPolicy, TierInfo
+from ossa.contracts.task import Outcome, Task, TaskStatus
+from ossa.routing import TIER_SUBJECT, Breakers, Conditions, RequestFeatures, Scorer, conversation_of
+
+EVERYBODY = "*"
+PARTNERS_MAX = 20_000
+SMOOTHING = 0.1
+"""Of the moving averages of seconds a turn takes."""
+
+SLOWEST = 0.25
+"""No agent's pace counts for less: an average of few turns is a guess."""
+
+_OF_THE_MODEL = frozenset({ModelFailed.code})
+_OF_THE_AGENT = frozenset({ToolFailed.code, OssaError.code})
+
+
+class Routes:
+    """One a replica, on one event loop.
+
+    Args:
+        tiers: the endpoints that agents have.
+        scorer: asked for each decision, so that a new model is in use at once; None: rules decide.
+        policies: by tenant, asked for each decision.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        tiers: Mapping[Tier, TierInfo] | None = None,
+        scorer: Callable[[], Scorer | None] = lambda: None,
+        policies: Callable[[], Mapping[str, RoutingPolicy]] = dict,
+    ) -> None:
+        self.tiers: Mapping[Tier, TierInfo] = tiers or {}
+        self.breakers = Breakers(clock)
+        self._scorer = scorer
+        self._policies = policies
+        self._partners: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._seconds: dict[str, float] = {}
+        self._seconds_of_manifest: dict[str, float] = {}
+        self._pace: dict[str, float] = {}
+
+    def policy(self, tenant: str) -> RoutingPolicy:
+        """The tenant's, else everybody's, else the usual one."""
+        known = self._policies()
+        return known.get(tenant) or known.get(EVERYBODY) or _USUAL
+
+    def conditions(self, tenant: str, features: RequestFeatures) -> Conditions:
+        return Conditions(
+            policy=self.policy(tenant),
+            scorer=self._scorer(),
+            tiers=self.tiers,
+            open_breakers=self.breakers.open(),
+            pace=self._pace,
+            partner=self._partners.get((tenant, features.conversation), "") if features.conversation else "",
+        )
+
+    def began(self, agent: AgentInfo, tier: Tier | None) -> None:
+        self.breakers.began(agent.manifest)
+        if tier is not None:
+            self.breakers.began(TIER_SUBJECT + tier)
+
+    def ended(self, task: Task, agent: AgentInfo, tier: Tier | None, outcome: Outcome, seconds: float) -> None:
+        """What the next decisions learn from it at once."""
+        code = outcome.error.code if outcome.error is not None else ""
+        cancelled = outcome.status is TaskStatus.CANCELLED
+        self._note(agent.manifest, cancelled, failed=code in _OF_THE_AGENT)
+        if tier is not None:
+            self._note(TIER_SUBJECT + tier, cancelled, failed=code in _OF_THE_MODEL)
+        if outcome.status is TaskStatus.SUCCEEDED and outcome.earlier is None:
+            self._time(agent, seconds)
+            self._remember(task, agent, outcome.message)
+
+    def gave_up(self, agent: AgentInfo, tier: Tier | None) -> None:
+        """What `began` ended without telling anything of either."""
+        self.breakers.gave_up(agent.manifest)
+        if tier is not None:
+            self.breakers.gave_up(TIER_SUBJECT + tier)
+
+    def forget(self, known: frozenset[str]) -> None:
+        """Agents that are no more leave no pace behind."""
+        for agent_id in [one for one in self._seconds if one not in known]:
+            del self._seconds[agent_id]
+            self._pace.pop(agent_id, None)
+
+    def _note(self, subject: str, cancelled: bool, *, failed: bool) -> None:
+        if cancelled:
+            self.breakers.gave_up(subject)
+        else:
+            self.breakers.ended(subject, failed=failed)
+
+    def _time(self, agent: AgentInfo, seconds: float) -> None:
+        own = _moved(self._seconds, agent.agent_id, seconds)
+        usual = _moved(self._seconds_of_manifest, agent.manifest, seconds)
+        if own > usual > 0:
+            self._pace[agent.agent_id] = max(SLOWEST, usual / own)
+        else:
+            self._pace.pop(agent.agent_id, None)
+
+    def _remember(self, task: Task, agent: AgentInfo, message: Mapping[str, Any] | None) -> None:
+        conversation = conversation_of([*task.request.messages, message or {}])
+        if not conversation:
+            return
+        key = (task.tenant, conversation)
+        self._partners[key] = agent.agent_id
+        self._partners.move_to_end(key)
+        if len(self._partners) > PARTNERS_MAX:
+            self._partners.popitem(last=False)
+
+
+def _moved(averages: dict[str, float], key: str, value: float) -> float:
+    """An exponential moving average, which begins with the first value."""
+    averages[key] = found = averages.get(key, value) + SMOOTHING * (value - averages.get(key, value))
+    return found
+
+
+_USUAL = RoutingPolicy()

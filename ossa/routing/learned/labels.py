@@ -1,0 +1,101 @@
+"""Which label a text has: one hidden layer over hashed words, letters and word vectors; numpy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ossa.routing.learned.archive import ModelFile
+from ossa.routing.learned.encoder import Encoder
+from ossa.routing.learned.quantised import restore
+from ossa.routing.learned.reading import Reading
+
+Floats = NDArray[np.float32]
+KIND = "labels"
+SCALE = np.float32(4.0)
+"""Of the inputs: unit vectors are small beside the biases."""
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """How likely each label is, in the order of `LabelModel.labels`; what is left to 1 is "none of them".
+
+    Attributes:
+        in_scope: whether the best label is likely enough to be acted on.
+    """
+
+    likely: Floats
+    in_scope: bool
+
+    @property
+    def best(self) -> int:
+        return int(self.likely.argmax())
+
+
+@dataclass(frozen=True)
+class LabelModel:
+    """
+    Attributes:
+        labels: their names; the last output of the network, if there is one more, is "out of scope".
+        groups: the group (pool) of each label, as positions in `group_names`.
+        inner: of the hashed rows, shape (rows, hidden), in float32.
+        inner_dense: of the word vectors, shape (DENSE, hidden).
+        outer: shape (hidden, outputs).
+        temperature: the logits are divided by it: Guo et al. 2017, eq. 9.
+        floor: the least likelihood of a label that counts as in scope.
+    """
+
+    labels: tuple[str, ...]
+    group_names: tuple[str, ...]
+    groups: NDArray[np.int64]
+    encoder: Encoder
+    inner: Floats
+    inner_dense: Floats
+    inner_bias: Floats
+    outer: Floats
+    outer_bias: Floats
+    temperature: float
+    floor: float
+
+    @classmethod
+    def of(cls, file: ModelFile) -> LabelModel:
+        card, arrays = file.of_kind(KIND).card, file.arrays
+        return cls(
+            labels=tuple(card["labels"]),
+            group_names=tuple(card["groups"]),
+            groups=arrays["groups"].astype(np.int64),
+            encoder=Encoder.of(arrays["buckets"], arrays["rarity"], float(card["unmet"])),
+            inner=restore(arrays["inner"], arrays["inner_scale"]),
+            inner_dense=arrays["inner_dense"].astype(np.float32),
+            inner_bias=arrays["inner_bias"].astype(np.float32),
+            outer=arrays["outer"].astype(np.float32),
+            outer_bias=arrays["outer_bias"].astype(np.float32),
+            temperature=float(card["calibration"]["temperature"]),
+            floor=float(card["calibration"]["floor"]),
+        )
+
+    def predict(self, reading: Reading) -> LabelScores:
+        logits = self.logits(reading) / np.float32(self.temperature)
+        chance = np.exp(logits - logits.max())
+        likely = (chance / chance.sum())[: len(self.labels)]
+        return LabelScores(likely, bool(likely.max(initial=0.0) >= self.floor))
+
+    def logits(self, reading: Reading) -> Floats:
+        """Shape (outputs,)."""
+        rows, weights = self.encoder.sparse(reading)
+        inside = weights @ self.inner[rows] + self.encoder.dense(reading) @ self.inner_dense
+        hidden = np.maximum(SCALE * inside + self.inner_bias, 0.0)
+        found: Floats = hidden @ self.outer + self.outer_bias
+        return found
+
+    def of_groups(self, likely: Floats) -> Floats:
+        """A group's likelihood is the sum of its labels'; shape (groups,)."""
+        return np.bincount(self.groups, weights=likely, minlength=len(self.group_names)).astype(np.float32)
+
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
+        return {label: position for position, label in enumerate(self.labels)}

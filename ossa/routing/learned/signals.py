@@ -1,0 +1,58 @@
+"""What a text looks like, besides its words: lengths, shares of kinds of characters, and marks of a kind of task."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ossa.routing.learned.reading import Reading
+
+Floats = NDArray[np.float32]
+
+_MARKS: Final = {
+    "choices": re.compile(r"(?m)^\s*\(?[A-Da-d1-4][.)] "),
+    "blank": re.compile(r"_{1,}(?=[\s.,])|_{3,}"),
+    "code": re.compile(r"```|def \w+\(|\b(?:function|class|return|import|SELECT)\b|[;{}]\s*$", re.M),
+    "asks to write": re.compile(r"(?i)\b(?:write|implement|create|generate|develop|fix|refactor)\b"),
+    "mathematics": re.compile(r"\$|\\[a-z]+|\d\s*[-+*/^=<>]\s*\d|\b(?:prove|integral|equation|probability|modulo)\b"),
+    "denial": re.compile(r"\b(?:not|NOT|never|EXCEPT|except|false|incorrect|least)\b"),
+    "question": re.compile(r"\?"),
+    "numeral": re.compile(r"\d+(?:[.,]\d+)?"),
+    "statements": re.compile(r"\b(?:Statement [12I]|I{1,3}\.|I and II)"),
+    "quotation": re.compile('["“”]'),
+    "step by step": re.compile(r"(?i)\b(?:why|how|explain|because|therefore|step)\b"),
+}
+_SHARES: Final = {
+    "digits": re.compile(r"\d"),
+    "capitals": re.compile(r"[A-Z]"),
+    "symbols": re.compile(r"[^\w\s.,?!'\"]"),
+    "foreign": re.compile(r"[^\x00-\x7f]"),
+    "lines": re.compile(r"\n"),
+}
+NAMES: Final = (
+    "characters", "words of the end", "letters a word", "words a line of the end", "different words",
+    *_MARKS, *(f"share of {name}" for name in _SHARES),
+)  # fmt: skip
+
+
+def signals(reading: Reading) -> Floats:
+    """Shape (len(NAMES),); of the text's end (all of a short text), but for its length. Counts as ln(1 + n)."""
+    text = reading.tail or reading.head
+    words = reading.tail_words
+    length = max(1, len(text))
+    lines = text.count("\n") + 1
+    letters = sum(map(len, words))
+    sizes = (
+        math.log1p(reading.characters),
+        math.log1p(len(words)),
+        letters / max(1, len(words)) / 5,
+        math.log1p(len(words) / lines),
+        len(set(words)) / max(1, len(words)),
+    )
+    marks = (math.log1p(len(pattern.findall(text))) for pattern in _MARKS.values())
+    shares = (len(pattern.findall(text)) / length for pattern in _SHARES.values())
+    return np.asarray((*sizes, *marks, *shares), dtype=np.float32)

@@ -1,0 +1,277 @@
+"""The models in use by one process: taken from the registry, tried, swapped in, watched.
+
+A decision asks for `scorer()` once and gets one immutable value. A new model is read and tried in a thread and then
+swapped in by one assignment, so that no decision waits or sees half of a change. What cannot be used is never swapped
+in: the one before goes on, else the packaged one serves, else rules do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from ossa.contracts.errors import NotFound, OssaError
+from ossa.contracts.routing import (
+    Example,
+    ModelKind,
+    ModelRecord,
+    ModelStatus,
+    RouterStatus,
+    RoutingPolicy,
+    RoutingStore,
+)
+from ossa.routing.drift import Bounds
+from ossa.routing.learned.archive import ModelFileError
+from ossa.routing.model_reading import read_model, read_packaged
+from ossa.routing.model_scorer import LoadedModel, ModelScorer
+from ossa.routing.router_meter import NoMeter, RouterMeter
+from ossa.routing.watching import Watching
+
+logger = logging.getLogger(__name__)
+
+KINDS: Final[tuple[ModelKind, ...]] = ("labels", "agents", "quality")
+POLL_S = 2.0
+LEARN_EVERY = 30
+"""Rounds between two looks at what became of tasks."""
+
+MOST_TEXTS = 64
+MOST_EXAMPLES = 200
+MAX_AGE = timedelta(days=180)
+"""A model of the registry that was promoted longer ago is stale: what it learned from is no more."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class LiveRouter:
+    """For one event loop; `scorer` and `policies` may be read from any thread.
+
+    Args:
+        packaged: reads the model that comes with the package. Raises `ModelFileError` when there is none.
+        clock: UTC.
+    """
+
+    def __init__(
+        self,
+        store: RoutingStore,
+        *,
+        packaged: Callable[..., LoadedModel] = read_packaged,
+        meter: RouterMeter | None = None,
+        bounds: Bounds | None = None,
+        max_age: timedelta = MAX_AGE,
+        poll_s: float = POLL_S,
+        clock: Callable[[], datetime] = _now,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._packaged = packaged
+        self._meter: RouterMeter = meter or NoMeter()
+        self._bounds = bounds or Bounds()
+        self._max_age = max_age
+        self._poll_s = poll_s
+        self._clock = clock
+        self._sleep = sleep
+        self._texts: deque[str] = deque(maxlen=MOST_TEXTS)
+        self._watching: dict[ModelKind, Watching] = {}
+        self._fallbacks: dict[ModelKind, str] = {}
+        self._refused: dict[ModelKind, tuple[int, str]] = {}
+        self._since: dict[ModelKind, datetime] = {kind: clock() for kind in KINDS}
+        self._scorer = ModelScorer({}, self._texts.append)
+        self._policies: Mapping[str, RoutingPolicy] = {}
+        self._swaps = self._rounds = 0
+        self._checked_at: datetime | None = None
+        self._learned_at = clock()
+        self._fault = ""
+        self._one_at_a_time = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    def scorer(self) -> ModelScorer:
+        """For one decision. Without a model in use it says nothing, and rules decide."""
+        return self._scorer
+
+    @property
+    def policies(self) -> Mapping[str, RoutingPolicy]:
+        """By tenant; never changed, but replaced as a whole."""
+        return self._policies
+
+    def status(self) -> RouterStatus:
+        return RouterStatus(
+            models=tuple(self._model_status(kind) for kind in KINDS),
+            swaps=self._swaps,
+            checked_at=self._checked_at,
+            fault=self._fault,
+        )
+
+    async def start(self) -> None:
+        """The registry's models, or the packaged ones, are in use when it returns. A store that is away is no error."""
+        await self.refresh()
+        self._task = asyncio.create_task(self._run(), name="live-router")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def refresh(self) -> None:
+        """One round: policies, models, what they see and how they do. `status` tells what failed.
+
+        A caller that changed something waits for the round that sees it.
+        """
+        async with self._one_at_a_time:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        try:
+            live = {record.kind: record for record in await self._store.live()}
+            self._policies = await self._store.policies()
+            for kind in KINDS:
+                await self._settle(kind, live.get(kind))
+            await self._learn()
+            self._checked_at, self._fault = self._clock(), ""
+        except OssaError as error:
+            self._fault = error.message
+            self._meter.failed()
+            logger.warning("router_registry_unreachable", extra={"reason": error.message})
+            for kind in KINDS:
+                if kind not in self._watching:
+                    await self._fall_back(kind, self._fallbacks.get(kind, ""))
+        await self._judge()
+
+    async def _run(self) -> None:
+        while True:
+            await self._sleep(self._poll_s)
+            try:
+                await self.refresh()
+            except Exception as error:  # a loop that ended would leave old models in use for ever
+                self._fault = f"{type(error).__name__}: {error}"
+                self._meter.failed()
+                logger.exception("router_round_failed")
+
+    async def _settle(self, kind: ModelKind, record: ModelRecord | None) -> None:
+        if record is None:
+            await self._fall_back(kind, "")
+        elif self._clock() - (record.promoted_at or record.created_at) > self._max_age:
+            await self._fall_back(
+                kind, f"version {record.version} is stale: promoted over {self._max_age.days} days ago"
+            )
+        elif not self._serves(kind, record):
+            await self._take(kind, record)
+
+    def _serves(self, kind: ModelKind, record: ModelRecord) -> bool:
+        watching = self._watching.get(kind)
+        if watching is not None and (watching.loaded.version, watching.loaded.digest) == (
+            record.version,
+            record.digest,
+        ):
+            self._fallbacks.pop(kind, None)
+            return True
+        return self._refused.get(kind) == (record.version, record.digest)
+
+    async def _take(self, kind: ModelKind, record: ModelRecord) -> None:
+        try:
+            content = await self._store.model_file(kind, record.version)
+            loaded = await asyncio.to_thread(read_model, kind, content, record, since=self._clock())
+        except (ModelFileError, NotFound) as error:
+            self._refused[kind] = (record.version, record.digest)
+            self._meter.refused(kind)
+            logger.error(
+                "router_model_refused", extra={"kind": kind, "version": record.version, "reason": error.message}
+            )
+            if kind in self._watching:
+                self._fallbacks[kind] = error.message
+            else:
+                await self._fall_back(kind, error.message)
+            return
+        self._fallbacks.pop(kind, None)
+        self._swap(loaded)
+
+    async def _fall_back(self, kind: ModelKind, reason: str) -> None:
+        """To the packaged model, or without one to rules."""
+        self._fallbacks[kind] = reason
+        watching = self._watching.get(kind)
+        if watching is not None and watching.loaded.version is None:
+            return
+        try:
+            loaded = await asyncio.to_thread(self._packaged, kind, since=self._clock())
+        except ModelFileError as error:
+            self._fallbacks[kind] = "; ".join(filter(None, (reason, error.message)))
+            if self._watching.pop(kind, None) is not None:
+                self._since[kind] = self._clock()
+                self._publish()
+        else:
+            self._swap(loaded)
+
+    def _swap(self, loaded: LoadedModel) -> None:
+        before = self._watching.get(loaded.kind)
+        self._watching[loaded.kind] = Watching(loaded, self._bounds)
+        self._since[loaded.kind] = loaded.since
+        self._publish()
+        if before is not None:
+            self._swaps += 1
+            self._meter.swapped(loaded.kind)
+        version = loaded.version or "packaged"
+        logger.info("router_model_in_use", extra={"kind": loaded.kind, "version": version, "digest": loaded.digest})
+
+    async def _learn(self) -> None:
+        self._rounds += 1
+        if self._rounds % LEARN_EVERY or not self._watching:
+            return
+        since, self._learned_at = self._learned_at, self._clock()
+        ended = await self._store.examples(since=since, limit=MOST_EXAMPLES)
+        rated = await self._store.rated(since=since, limit=MOST_EXAMPLES)
+        examples = [one for one in ended if one.rating is None] + rated
+        await asyncio.to_thread(self._show, examples)
+
+    def _show(self, examples: list[Example]) -> None:
+        for watching in list(self._watching.values()):
+            watching.learn(examples)
+
+    async def _judge(self) -> None:
+        texts = [self._texts.popleft() for _ in range(len(self._texts))]
+        if texts:
+            await asyncio.to_thread(self._look, texts)
+        for kind, watching in self._watching.items():
+            before, after = watching.aside, watching.judge()
+            if bool(before) != bool(after):
+                event = "router_model_set_aside" if after else "router_model_back"
+                logger.warning(event, extra={"kind": kind, "reason": after})
+            self._meter.drifted(kind, watching.drift, watching.alarm)
+        self._publish()
+        for kind in KINDS:
+            status = self._model_status(kind)
+            self._meter.serves(kind, status.source, aside=bool(status.aside))
+
+    def _look(self, texts: list[str]) -> None:
+        for watching in list(self._watching.values()):
+            watching.look(texts)
+
+    def _publish(self) -> None:
+        """The swap: one assignment."""
+        used = {kind: one.loaded for kind, one in self._watching.items() if not one.aside}
+        if used != self._scorer.models:
+            self._scorer = ModelScorer(used, self._texts.append)
+
+    def _model_status(self, kind: ModelKind) -> ModelStatus:
+        watching, fallback = self._watching.get(kind), self._fallbacks.get(kind, "")
+        if watching is None:
+            return ModelStatus(kind=kind, source="rules", since=self._since[kind], fallback=fallback)
+        loaded = watching.loaded
+        return ModelStatus(
+            kind=kind,
+            source="packaged" if loaded.version is None else "registry",
+            version=loaded.version,
+            digest=loaded.digest,
+            since=loaded.since,
+            fallback=fallback,
+            aside=watching.aside,
+            input_drift={name: round(index, 4) for name, index in watching.drift.items()},
+            quality_alarm=round(watching.alarm, 4),
+        )

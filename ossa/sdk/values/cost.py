@@ -1,0 +1,138 @@
+"""Budgets, and what tasks cost."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, ClassVar
+
+from ossa.sdk.values.listing import Listing
+from ossa.sdk.values.received import Received
+
+
+class Budget(Received):
+    """A budget in its current period; amounts in USD. `tenant` None: everybody's spending counts."""
+
+    id: str
+    kind: str
+    name: str
+    period: str
+    owner: str = ""
+    tenant: str | None = None
+    hard_usd: float
+    soft_usd: float | None = None
+    spent_usd: float = 0.0
+    reserved_usd: float = 0.0
+    in_doubt_usd: float = 0.0
+    left_usd: float = 0.0
+    ends_at: datetime | None = None
+
+
+class Budgets(Listing[Budget]):
+    columns: ClassVar[tuple[str, ...]] = (
+        "kind",
+        "name",
+        "tenant",
+        "period",
+        "hard_usd",
+        "soft_usd",
+        "spent_usd",
+        "reserved_usd",
+        "in_doubt_usd",
+        "left_usd",
+    )
+
+
+class CostLine(Received):
+    """Ended tasks of one name. `in_doubt_usd` is not in `cost_usd`."""
+
+    name: str
+    tasks: int = 0
+    succeeded: int = 0
+    model_calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    saved_tokens: int = 0
+    cost_usd: float = 0.0
+    in_doubt_usd: float = 0.0
+    cost_per_task_usd: float | None = None
+
+
+class CostLines(Listing[CostLine]):
+    columns: ClassVar[tuple[str, ...]] = (
+        "name",
+        "tasks",
+        "prompt_tokens",
+        "completion_tokens",
+        "cached_tokens",
+        "saved_tokens",
+        "cost_usd",
+        "cost_per_task_usd",
+        "in_doubt_usd",
+    )
+
+
+class CostReport(Received):
+    """`agent_month_usd`: 30 days of an agent at the rate of these; None for a key that sees its tenant alone."""
+
+    by: str
+    since: date
+    days: float
+    lines: tuple[CostLine, ...] = ()
+    total: CostLine
+    live_agents: int | None = None
+    agent_month_usd: float | None = None
+    target_agent_month_usd: float = 125.0
+
+
+class Proposal(Received):
+    """A change that makes the fleet cheaper. `change`: what the fleet does itself; else `apply` says what to set."""
+
+    id: str
+    kind: str
+    subject: str = "*"
+    title: str = ""
+    saving_usd_month: float | None = None
+    experiment: bool = False
+    evidence: dict[str, Any] = {}
+    apply: str = ""
+    change: dict[str, Any] = {}
+
+
+class MeasuredChange(Received):
+    """Cost a task before and after an approved proposal, and the 95% interval of the difference, in USD."""
+
+    approval: dict[str, Any]
+    tasks_before: int = 0
+    tasks_after: int = 0
+    before_usd: float | None = None
+    after_usd: float | None = None
+    difference_low_usd: float | None = None
+    difference_high_usd: float | None = None
+
+    @property
+    def id(self) -> str:
+        return str(self.approval.get("id", ""))
+
+
+class ProposalRows(Listing[Proposal]):
+    columns: ClassVar[tuple[str, ...]] = ("id", "saving_usd_month", "experiment", "title", "apply")
+
+
+class MeasuredRows(Listing[MeasuredChange]):
+    columns: ClassVar[tuple[str, ...]] = (
+        "id",
+        "tasks_before",
+        "tasks_after",
+        "before_usd",
+        "after_usd",
+        "difference_low_usd",
+        "difference_high_usd",
+    )
+
+
+class Proposals(Received):
+    """The largest saving first; `approved`: what earlier ones brought."""
+
+    data: tuple[Proposal, ...] = ()
+    approved: tuple[MeasuredChange, ...] = ()

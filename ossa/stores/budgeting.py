@@ -1,0 +1,74 @@
+"""What every budget store decides alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ossa.contracts.budgets import Grant, Period, period_end
+from ossa.contracts.errors import BudgetExceeded
+from ossa.stores.money import usd
+
+SOON_S = 2.0
+"""After which other calls' reservations may have been given back."""
+
+CLOSED_KEPT_S = 86_400.0
+"""A closed reservation is remembered so long, for those who settle it again."""
+
+TASKS_KEPT_S = 7 * 86_400.0
+"""So is what a task spent of its own budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One budget in one period, in billionths of a dollar. `used`: spent and in doubt; `reserved`: before this call."""
+
+    subject: str
+    period: Period
+    hard: int
+    soft: int | None
+    used: int
+    reserved: int
+
+    @property
+    def left(self) -> int:
+        return self.hard - self.used - self.reserved
+
+    @property
+    def label(self) -> str:
+        """`task:*/task` would say no more."""
+        return self.subject if self.period == "task" else f"{self.subject}/{self.period}"
+
+
+def granted(accounts: Sequence[Account], *, least: int, most: int) -> int | None:
+    """What all of them can give; None: less than the least."""
+    found = min([most, *(account.left for account in accounts)])
+    return found if found >= least else None
+
+
+def grant(accounts: Sequence[Account], nanos: int, *, repeated: bool = False) -> Grant:
+    """The answer to a reservation. `repeated`: the accounts hold it already."""
+    added = 0 if repeated else nanos
+    over = [
+        (account.label, (account.used + account.reserved + added) / max(1, account.hard))
+        for account in accounts
+        if account.soft is not None and account.used + account.reserved + added > account.soft
+    ]
+    return Grant(usd=usd(nanos), counted=bool(accounts), warnings=tuple(over))
+
+
+def refusal(accounts: Sequence[Account], *, least: int, now: datetime) -> BudgetExceeded:
+    """The error that names the budget with the least left."""
+    account = min(accounts, key=lambda one: one.left)
+    ends = period_end(account.period, now=now)
+    wait_s = (ends - now).total_seconds() if ends is not None else None
+    if account.hard - account.used >= least:
+        wait_s = SOON_S
+    return BudgetExceeded(
+        f"The budget {account.label} of {usd(account.hard):.6g} USD has {usd(max(0, account.left)):.6g} USD left; "
+        f"the next model call may cost {usd(least):.6g} USD and more.",
+        param=f"budgets.{account.label}",
+        retry_after_s=wait_s,
+        details={"hard_usd": usd(account.hard), "used_usd": usd(account.used), "reserved_usd": usd(account.reserved)},
+    )

@@ -1,0 +1,137 @@
+"""Budgets over PostgreSQL. Concurrent reservations of a process share a commit, and so do settlements."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from time import monotonic
+
+from ossa.contracts.budgets import Balance, Budget, Grant, Recovered, Reservation, period_end
+from ossa.contracts.errors import NotFound
+from ossa.stores.budgeting import CLOSED_KEPT_S, TASKS_KEPT_S, Account, grant, refusal
+from ossa.stores.money import nanos, usd
+from ossa.stores.postgres.connection import Reader, Row
+from ossa.stores.postgres.queries import load_queries
+from ossa.stores.postgres.together import Together
+
+RECOVERED_AT_ONCE = 500
+BATCH_MAX = 64
+
+TIDIED_EVERY_S = 3600.0
+"""Closed reservations and old tasks' accounts are removed so often."""
+
+
+class PostgresBudgets:
+    """`ossa.contracts.budgets.BudgetStore`.
+
+    Every call may be repeated when its answer was lost: reservations and settlements are known by their ids.
+
+    Args:
+        clock: for tests of periods; None: the database's own, which all replicas share.
+    """
+
+    def __init__(self, reader: Reader, clock: Callable[[], datetime] | None = None) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._tidy_at = 0.0
+        self._reserving = Together(self._reserve_all, most=BATCH_MAX)
+        self._settling = Together(self._settle_all, most=BATCH_MAX)
+        self._sql = load_queries("budgets.sql")
+
+    def _now(self) -> datetime | None:
+        return self._clock() if self._clock is not None else None
+
+    async def put(self, budget: Budget) -> None:
+        await self._reader.execute(
+            self._sql["put"],
+            {
+                "id": budget.id,
+                "subject": budget.subject,
+                "tenant": budget.tenant,
+                "period": budget.period,
+                "hard": nanos(budget.hard_usd),
+                "soft": None if budget.soft_usd is None else nanos(budget.soft_usd),
+                "budget": budget.model_dump_json(),
+            },
+        )
+
+    async def budgets(self) -> list[Balance]:
+        rows = await self._reader.rows(self._sql["budgets"], {"now": self._now()})
+        return [_balance(row) for row in rows]
+
+    async def remove(self, budget_id: str) -> None:
+        """Raises `NotFound`; also when the answer to a first try was lost."""
+        if await self._reader.row(self._sql["remove"], {"id": budget_id}) is None:
+            raise NotFound(f"There is no budget {budget_id}.")
+
+    async def reserve(self, asked: Reservation) -> Grant:
+        row = await self._reserving(asked)
+        accounts = _accounts(row)
+        if row["granted"] is None:
+            raise refusal(accounts, least=nanos(asked.least_usd), now=row["at"])
+        found = grant(accounts, row["granted"], repeated=row["known"])
+        return found.model_copy(update={"counted": True}) if row["known"] else found
+
+    async def settle(self, reservation_id: str, usd: float | None) -> bool:
+        return await self._settling((reservation_id, usd))
+
+    async def _reserve_all(self, batch: Sequence[Reservation]) -> Sequence[Row]:
+        asked = [
+            {
+                **one.model_dump(include={"id", "tenant", "subjects", "task_id", "fence", "ttl_s"}),
+                "least": nanos(one.least_usd),
+                "most": nanos(one.most_usd),
+            }
+            for one in batch
+        ]
+        params = {"asked": json.dumps(asked), "now": self._now()}
+        found = {row["id"]: row for row in await self._reader.rows(self._sql["reserve"], params)}
+        return [found[one.id] for one in batch]
+
+    async def _settle_all(self, batch: Sequence[tuple[str, float | None]]) -> Sequence[bool]:
+        known: dict[str, float | None] = {}
+        for name, cost in batch:  # the same one twice: a cost rather than a doubt, the first of two costs
+            known[name] = cost if known.get(name) is None else known[name]
+        costs = [None if cost is None else nanos(cost) for cost in known.values()]
+        row = await self._reader.row(self._sql["settle"], {"ids": list(known), "costs": costs, "now": self._now()})
+        changed = set(row["changed"]) if row is not None else set()
+        return [name in changed for name, _ in batch]
+
+    async def recover(self) -> Recovered:
+        now = self._now()
+        settled = in_doubt = doubted = 0
+        while True:
+            row = await self._reader.row(self._sql["recover"], {"most": RECOVERED_AT_ONCE, "now": now})
+            if row is None:
+                break
+            settled, in_doubt, doubted = settled + row["settled"], in_doubt + row["doubts"], doubted + row["doubted"]
+            if row["settled"] + row["doubts"] < RECOVERED_AT_ONCE:
+                break
+        await self._tidy(now)
+        return Recovered(settled=settled, in_doubt=in_doubt, in_doubt_usd=usd(doubted))
+
+    async def _tidy(self, now: datetime | None) -> None:
+        if monotonic() < self._tidy_at:
+            return
+        self._tidy_at = monotonic() + TIDIED_EVERY_S
+        await self._reader.execute(self._sql["forget_reservations"], {"kept_s": CLOSED_KEPT_S, "now": now})
+        await self._reader.execute(self._sql["forget_tasks"], {"kept_s": TASKS_KEPT_S, "now": now})
+
+
+def _balance(row: Row) -> Balance:
+    budget = Budget.model_validate_json(row["budget"])
+    return Balance(
+        budget=budget,
+        spent_usd=usd(row["spent"]),
+        reserved_usd=usd(row["reserved"]),
+        in_doubt_usd=usd(row["in_doubt"]),
+        ends_at=period_end(budget.period, now=row["at"]),
+    )
+
+
+def _accounts(row: Row) -> list[Account]:
+    if not row["subjects"]:
+        return []
+    columns = (row[name] for name in ("subjects", "periods", "hards", "softs", "used", "reserved"))
+    return [Account(*values) for values in zip(*columns, strict=True)]

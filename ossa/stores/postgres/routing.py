@@ -1,0 +1,156 @@
+"""Policies, feedback and router models over PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import orjson
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from ossa.contracts.errors import Conflict, InvalidRequest, NotFound
+from ossa.contracts.routing import Example, Feedback, ModelKind, ModelRecord, Route, RoutingPolicy
+from ossa.contracts.task import Outcome, Step
+from ossa.stores.examples import example_of
+from ossa.stores.json_text import as_json
+from ossa.stores.postgres.connection import Reader, Row
+from ossa.stores.postgres.queries import load_queries
+
+BATCH = 64
+"""Tasks whose JSON is held at a time: a request may have a megabyte."""
+
+_IDS = 10_000
+"""Ids that are asked for at a time."""
+
+
+class PostgresRouting:
+    """`ossa.contracts.routing.RoutingStore`. Each write may be done twice: it is tried again on a lost connection."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._sql = load_queries("routing.sql")
+
+    async def policies(self) -> dict[str, RoutingPolicy]:
+        rows = await self._reader.rows(self._sql["policies"])
+        return {row["tenant"]: RoutingPolicy.model_validate(row["policy"]) for row in rows}
+
+    async def save_policy(self, tenant: str, policy: RoutingPolicy | None) -> None:
+        if policy is None:
+            await self._reader.execute(self._sql["remove_policy"], {"tenant": tenant})
+        else:
+            params = {"tenant": tenant, "policy": as_json(policy).decode()}
+            await self._reader.execute(self._sql["save_policy"], params)
+
+    async def rate(self, feedback: Feedback) -> None:
+        params = {
+            "task_id": feedback.task_id,
+            "tenant": feedback.tenant,
+            "at": feedback.at,
+            "body": as_json(feedback).decode(),
+        }
+        if await self._reader.row(self._sql["rate"], params):
+            return
+        found = await self._reader.row(self._sql["is_task"], params)
+        if found and found["known"]:
+            raise Conflict(f"{feedback.task_id} has not ended yet; rate it afterwards.", retry_after_s=1.0)
+        raise NotFound(f"There is no task {feedback.task_id}.")
+
+    async def feedback(self, task_id: str, *, tenant: str) -> Feedback | None:
+        row = await self._reader.row(self._sql["feedback"], {"task_id": task_id, "tenant": tenant})
+        return Feedback.model_validate_json(row["body"]) if row else None
+
+    async def examples(self, *, since: datetime, limit: int, tenant: str | None = None) -> list[Example]:
+        made: list[Example] = []
+        last: Row = {"finished_at": None, "task_id": ""}
+        while len(made) < limit:
+            params = {"since": since, "tenant": tenant, "last_at": last["finished_at"], "last_id": last["task_id"]}
+            ended = await self._reader.rows(self._sql["ended"], {**params, "limit": min(limit, _IDS)})
+            if not ended:
+                break
+            last = ended[-1]
+            made.extend(await self._examples([row["task_id"] for row in ended]))
+        return made[:limit]
+
+    async def rated(self, *, since: datetime, limit: int) -> list[Example]:
+        rows = await self._reader.rows(self._sql["rated"], {"since": since, "limit": limit})
+        return await self._examples([row["task_id"] for row in rows])
+
+    async def add_model(self, kind: ModelKind, content: bytes, *, card: dict[str, Any], digest: str) -> ModelRecord:
+        try:
+            text = orjson.dumps(card).decode()
+        except TypeError as error:
+            raise InvalidRequest("A model's card holds a value that is not JSON.") from error
+        params = {"kind": kind, "content": content, "card": text, "digest": digest}
+        await self._reader.run(partial(self._locked, ("add_model",), params))
+        row = await self._reader.row(self._sql["model_of_digest"], {"kind": kind, "digest": digest})
+        assert row is not None, "models are never removed"
+        return ModelRecord(**row)
+
+    async def models(self, *, kind: ModelKind | None = None) -> Sequence[ModelRecord]:
+        return [ModelRecord(**row) for row in await self._reader.rows(self._sql["models"], {"kind": kind})]
+
+    async def live(self) -> Sequence[ModelRecord]:
+        return [ModelRecord(**row) for row in await self._reader.rows(self._sql["live"])]
+
+    async def model_file(self, kind: ModelKind, version: int) -> bytes:
+        row = await self._reader.row(self._sql["model_file"], {"kind": kind, "version": version})
+        if row is None:
+            raise _unknown(kind, version)
+        return bytes(row["content"])
+
+    async def promote(self, kind: ModelKind, version: int) -> ModelRecord:
+        params = {"kind": kind, "version": version}
+        if await self._reader.row(self._sql["model"], params) is None:
+            raise _unknown(kind, version)
+        await self._reader.run(partial(self._locked, ("retire", "make_live"), params))
+        row = await self._reader.row(self._sql["model"], params)
+        assert row is not None, "models are never removed"
+        return ModelRecord(**row)
+
+    async def roll_back(self, kind: ModelKind) -> ModelRecord | None:
+        # The live one is named, so that a second try does not roll back once more.
+        live = await self._live(kind)
+        if live is not None:
+            await self._reader.run(partial(self._demote, {"kind": kind, "version": live.version}))
+        return await self._live(kind)
+
+    async def _examples(self, ids: list[str]) -> list[Example]:
+        """In the order of `ids`."""
+        made: list[Example] = []
+        for first in range(0, len(ids), BATCH):
+            rows = await self._reader.rows(self._sql["examples"], {"ids": ids[first : first + BATCH]})
+            made.extend(example for row in rows if (example := _example(row)))
+        return made
+
+    async def _live(self, kind: ModelKind) -> ModelRecord | None:
+        row = await self._reader.row(self._sql["live_of_kind"], {"kind": kind})
+        return ModelRecord(**row) if row else None
+
+    async def _locked(self, names: Sequence[str], params: dict[str, Any], conn: AsyncConnection[DictRow]) -> None:
+        async with conn.transaction():
+            await conn.execute(self._sql["lock_models"])
+            for name in names:
+                await conn.execute(self._sql[name], params)
+
+    async def _demote(self, params: dict[str, Any], conn: AsyncConnection[DictRow]) -> None:
+        async with conn.transaction():
+            await conn.execute(self._sql["lock_models"])
+            cursor = await conn.execute(self._sql["demote"], params)
+            if await cursor.fetchone() is not None:
+                await conn.execute(self._sql["restore"], params)
+
+
+def _example(row: Row) -> Example | None:
+    route, feedback = row.pop("route"), row.pop("feedback")
+    return example_of(
+        **{**row, "outcome": Outcome.model_validate_json(row["outcome"])},
+        route=Route.model_validate(Step.model_validate_json(route).payload) if route else None,
+        feedback=Feedback.model_validate_json(feedback) if feedback else None,
+    )
+
+
+def _unknown(kind: ModelKind, version: int) -> NotFound:
+    return NotFound(f"There is no router model {kind} {version}.")

@@ -1,0 +1,145 @@
+"""A turn with a budget asks its owner for money before each model call, and asks for no more than it got."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ossa.agent import ToolRegistry, build_runner
+from ossa.agent.spending import USEFUL_ANSWER_TOKENS, USUAL_ANSWER_TOKENS, call_price
+from ossa.agent.testing import RecordingSink
+from ossa.contracts.agent_spec import AgentSpec, ModelPreference, ToolRef
+from ossa.contracts.configuration import Endpoint, Models, PromptCache
+from ossa.contracts.errors import BudgetExceeded, ModelFailed, TimedOut
+from ossa.contracts.task import Assignment, Message, TaskRequest, TaskStatus, Turn
+from ossa.contracts.turn import Answer, Ask
+from ossa.models.estimate import most_prompt_tokens, prompt_tokens
+from ossa.models.scripted_client import ScriptedModel, single_client, tool_call
+
+DEAR = Endpoint(base_url="http://scripted/v1", model="scripted-1", input_usd_per_mtok=1.0, output_usd_per_mtok=10.0)
+FREE = Endpoint(base_url="http://scripted/v1", model="scripted-1")
+
+
+def granting(share: float = 1.0, *, counted: bool = True) -> Callable[[Ask], Answer]:
+    """An owner that grants the least, and this share of what is between the least and the most."""
+    numbers = iter(range(1, 100))
+
+    def answer(ask: Ask) -> Answer:
+        if ask.reserve is None:
+            return Answer()
+        usd = ask.reserve.least_usd + share * (ask.reserve.most_usd - ask.reserve.least_usd)
+        return Answer(granted_usd=usd, reservation=f"r{next(numbers)}" if counted else "")
+
+    return answer
+
+
+def said(text: str) -> Message:
+    return {"role": "assistant", "content": text}
+
+
+async def run(
+    model: ScriptedModel, sink: RecordingSink, *, endpoint: Endpoint = DEAR, budgeted: bool = True, **parameters: Any
+) -> Any:
+    spec = AgentSpec(
+        name="reviewer", dialect="ossa/v0.5.0", role="", tools=(ToolRef(name="calculator"),), model=ModelPreference()
+    )
+    runner = build_runner(
+        Assignment(agent_id="security-001", pool="security", spec=spec),
+        models=Models(tiers={"standard": endpoint}),
+        clients=single_client(model),
+        tools=ToolRegistry.load(()),
+    )
+    request = TaskRequest(messages=[{"role": "user", "content": "hello"}], parameters=parameters)
+    turn = Turn(task_id="task_1", tenant="acme", request=request, budgeted=budgeted)
+    return await runner.run(turn, sink)
+
+
+@pytest.mark.parametrize(("endpoint", "budgeted"), [(DEAR, False), (FREE, True)])
+async def test_without_a_budget_or_a_price_nobody_is_asked(endpoint: Endpoint, budgeted: bool) -> None:
+    sink, model = RecordingSink(), ScriptedModel([said("done")])
+    result = await run(model, sink, endpoint=endpoint, budgeted=budgeted)
+    assert result.outcome.status is TaskStatus.SUCCEEDED
+    assert sink.asked == []
+    assert "reservation" not in result.steps[-1].payload
+
+
+async def test_every_call_is_reserved_for_and_its_step_says_from_what_it_was_paid() -> None:
+    sink = RecordingSink(granting())
+    model = ScriptedModel([tool_call("calculator", '{"expression": "1+1"}'), said("two")])
+    result = await run(model, sink)
+    steps = [step for step in (*sink.steps, *result.steps) if step.kind == "model"]
+    assert [step.payload["reservation"] for step in steps] == ["r1", "r2"]
+    assert len(sink.asked) == 2
+    assert all(request.billed_once for request in model.requests)
+
+
+async def test_the_whole_grant_is_the_longest_answer_that_was_asked_for() -> None:
+    sink, model = RecordingSink(granting()), ScriptedModel([said("done")])
+    await run(model, sink, max_tokens=1000)
+    assert model.requests[0].parameters["max_tokens"] == 1000
+    asked = sink.asked[0].reserve
+    assert asked is not None
+    assert asked.most_usd - asked.least_usd == pytest.approx((1000 - USEFUL_ANSWER_TOKENS) * 10 / 1e6)
+
+
+async def test_a_call_without_any_cap_gets_one() -> None:
+    model = ScriptedModel([said("done")])
+    await run(model, RecordingSink(granting()))
+    assert model.requests[0].parameters["max_tokens"] == USUAL_ANSWER_TOKENS
+
+
+async def test_a_smaller_grant_makes_a_shorter_answer() -> None:
+    model = ScriptedModel([said("done")])
+    await run(model, RecordingSink(granting(0.0)), max_completion_tokens=4000)
+    assert model.requests[0].parameters["max_completion_tokens"] == USEFUL_ANSWER_TOKENS
+
+
+async def test_where_no_budget_applies_after_all_the_call_is_as_it_was() -> None:
+    sink, model = RecordingSink(granting(counted=False)), ScriptedModel([said("done")])
+    result = await run(model, sink)
+    assert "max_tokens" not in model.requests[0].parameters
+    assert "reservation" not in result.steps[-1].payload
+
+
+async def test_a_refused_reservation_ends_the_turn_before_the_model_is_asked() -> None:
+    def refuse(ask: Ask) -> Answer:
+        raise BudgetExceeded("The budget tenant:acme/day is used up.", "budgets.tenant:acme/day", 3600.0)
+
+    model = ScriptedModel([said("done")])
+    result = await run(model, RecordingSink(refuse))
+    error = result.outcome.error
+    assert (error.code, error.param, error.retry_after_s) == ("budget_exceeded", "budgets.tenant:acme/day", 3600.0)
+    assert model.requests == []
+
+
+async def test_a_call_that_was_refused_gives_its_reservation_back_and_one_that_timed_out_does_not() -> None:
+    refused, lost = RecordingSink(granting()), RecordingSink(granting())
+    await run(ScriptedModel([ModelFailed("no", details={"upstream_status": 503})]), refused)
+    await run(ScriptedModel([TimedOut("silent")]), lost)
+    assert [ask.unused for ask in refused.asked] == ["", "r1"]
+    assert [ask.unused for ask in lost.asked] == [""]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["plain words", "数字と文字" * 50, "\U0001f600" * 30, "0123456789" * 20, [{"type": "text", "text": "é" * 99}], ""],
+)
+def test_the_most_a_prompt_can_have_is_not_below_any_estimate_of_it(content: Any) -> None:
+    messages = [{"role": "user", "content": content}]
+    most = most_prompt_tokens(messages)
+    assert most >= prompt_tokens(messages)
+    text = content if isinstance(content, str) else content[0]["text"]
+    assert most >= len(text.encode())
+
+
+def test_a_prompt_may_be_written_to_the_providers_cache_as_a_whole() -> None:
+    plain = call_price(DEAR, most_prompt=1000, cap=10, asked=None)
+    cached = call_price(
+        DEAR.model_copy(update={"prompt_cache": PromptCache(write=1.25)}), most_prompt=1000, cap=10, asked=20
+    )
+    assert plain is not None
+    assert cached is not None
+    assert (plain.prompt_usd, cached.prompt_usd) == (0.001, 0.00125)
+    assert (plain.cap, cached.cap) == (10, 10)
