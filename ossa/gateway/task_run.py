@@ -226,6 +226,7 @@ class TaskRun:
         route = self._seat.decision.record()
         payload = route.model_dump(mode="json", exclude_defaults=True)
         seq = len(self._steps)
+        self._parts.metrics.routing.decided(route.router)
         self._tier = "+".join(route.cascade) or route.tier or ""
         self._routed = [Step(seq=seq, kind="route", agent_id=route.agent_id, payload=payload, at=datetime.now(UTC))]
 

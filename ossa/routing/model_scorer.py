@@ -10,9 +10,9 @@ from typing import Any
 
 from ossa.contracts.agent_spec import Tier
 from ossa.contracts.routing import TIERS, ModelKind
+from ossa.routing.descriptions import Descriptions
 from ossa.routing.features import RequestFeatures
-from ossa.routing.index import AgentGroup, FleetIndex
-from ossa.routing.learned.agents import AgentTable
+from ossa.routing.index import FleetIndex
 from ossa.routing.learned.labels import LabelModel
 from ossa.routing.learned.quality import QualityModel
 from ossa.routing.learned.reading import Reading, read
@@ -37,8 +37,9 @@ class ModelScorer:
     models: Mapping[ModelKind, LoadedModel] = field(default_factory=dict)
     seen: Callable[[str], None] = lambda _: None
     """Told each text whose agents are scored; it must return at once."""
-    _tables: dict[str, tuple[FleetIndex, AgentTable]] = field(default_factory=dict, repr=False, compare=False)
-    """The descriptions of the index that was scored last."""
+    descriptions: Descriptions = field(default_factory=Descriptions, repr=False, compare=False)
+
+    _readings: dict[str, tuple[str, Reading]] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def name(self) -> str:
@@ -51,7 +52,7 @@ class ModelScorer:
         None when there is no model for either.
         """
         self.seen(features.text)
-        reading = read(features.text)
+        reading = self._reading(features.text)
         return self._by_labels(index, reading) or self._by_descriptions(index, reading)
 
     def qualities(self, features: RequestFeatures) -> Mapping[Tier, float] | None:
@@ -63,8 +64,15 @@ class ModelScorer:
         at = {tier: quality.models.index(tier) for tier in TIERS if tier in quality.models}
         if not at:
             return None
-        estimate = quality.predict(read(features.text)).quality.tolist()
+        estimate = quality.predict(self._reading(features.text)).quality.tolist()
         return {tier: estimate[position] for tier, position in at.items()}
+
+    def _reading(self, text: str) -> Reading:
+        """Read once for both questions of a decision."""
+        known = self._readings.get("latest")
+        if known is None or known[0] != text:
+            known = self._readings["latest"] = (text, read(text))
+        return known[1]
 
     def _by_labels(self, index: FleetIndex, reading: Reading) -> Sequence[float] | None:
         """A group's fit is the likelihood of its manifest, or of its pool where the labels do not have the manifest."""
@@ -90,18 +98,5 @@ class ModelScorer:
         loaded = self.models.get("agents")
         if loaded is None or not reading.words:
             return None
-        known = self._tables.get("latest")
-        if known is None or known[0] is not index:
-            known = index, AgentTable.of([_description(group) for group in index.groups], loaded.model)
-            self._tables["latest"] = known
-        likely: list[float] = known[1].likely(reading).tolist()
+        likely: list[float] = self.descriptions.of(index, loaded.model).likely(reading).tolist()
         return likely
-
-
-def _description(group: AgentGroup) -> str:
-    """What the group's agents say of themselves; nothing while none is ready, as none is then asked."""
-    if not group.seats:
-        return ""
-    agent = group.seats[0][0]
-    words = (group.pool, group.manifest, agent.description, *agent.capabilities, *agent.tools)
-    return " ".join(words).replace("_", " ").replace("-", " ").replace(".", " ")

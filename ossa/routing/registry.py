@@ -25,6 +25,7 @@ from ossa.contracts.routing import (
     RoutingPolicy,
     RoutingStore,
 )
+from ossa.routing.descriptions import Descriptions
 from ossa.routing.drift import Bounds
 from ossa.routing.learned.archive import ModelFileError
 from ossa.routing.model_reading import read_model, read_packaged
@@ -82,7 +83,8 @@ class LiveRouter:
         self._fallbacks: dict[ModelKind, str] = {}
         self._refused: dict[ModelKind, tuple[int, str]] = {}
         self._since: dict[ModelKind, datetime] = {kind: clock() for kind in KINDS}
-        self._scorer = ModelScorer({}, self._texts.append)
+        self._descriptions = Descriptions()
+        self._scorer = ModelScorer({}, self._texts.append, self._descriptions)
         self._policies: Mapping[str, RoutingPolicy] = {}
         self._swaps = self._rounds = 0
         self._checked_at: datetime | None = None
@@ -257,7 +259,7 @@ class LiveRouter:
         """The swap: one assignment."""
         used = {kind: one.loaded for kind, one in self._watching.items() if not one.aside}
         if used != self._scorer.models:
-            self._scorer = ModelScorer(used, self._texts.append)
+            self._scorer = ModelScorer(used, self._texts.append, self._descriptions)
 
     def _model_status(self, kind: ModelKind) -> ModelStatus:
         watching, fallback = self._watching.get(kind), self._fallbacks.get(kind, "")

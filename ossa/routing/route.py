@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ossa.contracts.errors import FleetBusy
@@ -88,23 +88,25 @@ def route(
 
 def _fits(
     index: FleetIndex, positions: list[int], features: RequestFeatures, conditions: Conditions
-) -> tuple[dict[int, float], str]:
+) -> tuple[Sequence[float], str]:
     """By position, and who said so. Nobody is asked where there is one group: its agents differ in their load alone."""
+    scorer = conditions.scorer
     if len(positions) < 2:
-        return {}, "rules" if conditions.scorer is None else conditions.scorer.name
-    learned = conditions.scorer.fits(index, features) if conditions.scorer is not None else None
-    if learned is None or conditions.scorer is None:
+        return (), "rules" if scorer is None else scorer.name
+    learned = scorer.fits(index, features) if scorer is not None else None
+    if learned is None or scorer is None:
         return fits(index, features), "rules"
+    if len(positions) == len(learned):
+        return learned, scorer.name
     # Of the groups that may do it one will: a pool that fits badly as a whole still has one that fits best.
-    found = {position: learned[position] for position in positions}
-    total = sum(found.values())
-    return {position: fit / total for position, fit in found.items()} if total > 0 else {}, conditions.scorer.name
+    total = sum(map(learned.__getitem__, positions)) or 1.0
+    return [fit / total for fit in learned], scorer.name
 
 
 def _search(
     index: FleetIndex,
     positions: list[int],
-    fit_of: Mapping[int, float],
+    fit_of: Sequence[float],
     target: Target,
     inflight: Mapping[str, int],
     exclude: frozenset[str],
@@ -114,10 +116,10 @@ def _search(
     policy, pace, partner = conditions.policy, conditions.pace, conditions.partner
     lift = policy.load_weight + (policy.affinity if partner else 0.0)
     # Best fit first: once nothing could lift a group to the best one's neighbourhood, the rest need no look.
-    ranked = sorted(positions, key=lambda position: -fit_of.get(position, 0.0)) if fit_of else positions
+    ranked = sorted(positions, key=fit_of.__getitem__, reverse=True) if fit_of else positions
     found = _Search()
     for position in ranked:
-        fit = fit_of.get(position, 0.0)
+        fit = fit_of[position] if fit_of else 0.0
         if policy.fit_weight * fit + lift < found.best - NEAR:
             break
         group = index.groups[position]

@@ -9,8 +9,8 @@ HALF_FIT = 2.0
 """The summed idf at which the fit is one half."""
 
 
-def fits(index: FleetIndex, features: RequestFeatures) -> dict[int, float]:
-    """Fit of each group that shares a word with the request; the others' is 0."""
+def fits(index: FleetIndex, features: RequestFeatures) -> list[float]:
+    """Fit of each group; 0 where it shares no word with the request. Empty where none does."""
     sums: dict[int, float] = {}
     for word in features.words:
         hit = index.words.get(word)
@@ -19,4 +19,9 @@ def fits(index: FleetIndex, features: RequestFeatures) -> dict[int, float]:
         weight, positions = hit
         for position in positions:
             sums[position] = sums.get(position, 0.0) + weight
-    return {position: total / (total + HALF_FIT) for position, total in sums.items()}
+    if not sums:
+        return []
+    found = [0.0] * len(index.groups)
+    for position, total in sums.items():
+        found[position] = total / (total + HALF_FIT)
+    return found

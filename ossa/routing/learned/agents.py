@@ -104,7 +104,7 @@ class AgentTable:
     def fits(self, reading: Reading) -> Floats:
         """Of each agent, in [0, 1]; shape (agents,). All alike where the text says nothing."""
         away = (self.scores(reading) - self.matcher.level) / self.matcher.spread
-        found: Floats = 1.0 / (1.0 + np.exp(np.clip(-away, -FARTHEST, FARTHEST)))
+        found: Floats = 1.0 / (1.0 + np.exp(-np.minimum(np.maximum(away, -FARTHEST), FARTHEST)))
         return found
 
     def likely(self, reading: Reading) -> Floats:

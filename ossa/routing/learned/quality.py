@@ -106,7 +106,7 @@ class QualityModel:
         quality = mixed(straight[..., :count], likely @ self.quality_of_topic, self.blend)
         of_topic = likely @ self.cost_of_topic
         cost = mixed(straight[..., count : 2 * count] * self.usual_cost, of_topic, self.cost_blend)
-        return Estimate(np.clip(quality, 0.0, 1.0), np.maximum(cost, LEAST_COST * of_topic))
+        return Estimate(np.minimum(np.maximum(quality, 0.0), 1.0), np.maximum(cost, LEAST_COST * of_topic))
 
 
 def mixed(straight: Floats, of_topic: Floats, blend: Floats) -> Floats:
@@ -117,7 +117,8 @@ def mixed(straight: Floats, of_topic: Floats, blend: Floats) -> Floats:
 
 def dense_features(reading: Reading, mean: Floats, scale: Floats) -> Floats:
     """The meaning of all and of the end, and signals; shape (2 * DIMENSIONS + signals,)."""
-    looks = np.clip((signals(reading) - mean) / scale, -FARTHEST, FARTHEST) * SIGNAL_WEIGHT
+    away = (signals(reading) - mean) / scale
+    looks = np.minimum(np.maximum(away, -FARTHEST), FARTHEST) * SIGNAL_WEIGHT
     whole = MEANING_WEIGHT * meaning(reading.words)
     return np.concatenate((whole, MEANING_WEIGHT * meaning(reading.tail_words) if reading.tail else whole, looks))
 

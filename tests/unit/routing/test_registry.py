@@ -18,12 +18,14 @@ from ossa.contracts.routing import Feedback, ModelKind, Route, RoutingPolicy
 from ossa.contracts.task import NewTask, Outcome, Step, Target, TaskRequest, TaskStatus
 from ossa.gateway.fakes import eventually
 from ossa.routing import Conditions, FleetIndex, RequestFeatures, model_reading, route
+from ossa.routing.descriptions import Descriptions
 from ossa.routing.drift import Bounds
+from ossa.routing.learned.agents import AgentMatcher
 from ossa.routing.learned.archive import ModelFile, ModelFileError, dump, load
 from ossa.routing.learned.encoder import DENSE
 from ossa.routing.learned.quality import Estimate, QualityModel
 from ossa.routing.learned.quantised import quantise
-from ossa.routing.learned.reading import Reading, read
+from ossa.routing.learned.reading import BUCKETS, Reading, read
 from ossa.routing.model_scorer import LoadedModel
 from ossa.routing.registry import LEARN_EVERY, LiveRouter
 from ossa.stores.memory import MemoryStores
@@ -392,3 +394,23 @@ async def test_the_loop_goes_on_after_a_round_that_failed(monkeypatch: pytest.Mo
 
 def test_the_models_made_here_are_of_the_packaged_format() -> None:
     assert load(dump(label_file(1.0))).card["kind"] == "labels"
+
+
+# descriptions
+
+
+def described(*agents: AgentInfo) -> FleetIndex:
+    return FleetIndex.of(FleetSnapshot(version=1, epoch="e", agents=agents, pools=()))
+
+
+def test_descriptions_are_arranged_anew_only_when_they_changed() -> None:
+    matcher = AgentMatcher(np.ones(BUCKETS, dtype=np.float32), 1.0, 0.0, 1.0, 1.0)
+    one, other = agent("security-000", "reviewer"), agent("community-000", "greeter")
+    kept = Descriptions()
+    table = kept.of(described(one, other), matcher)
+    starting = other.model_copy(update={"state": AgentState.STARTING})
+    assert kept.of(described(one, other), matcher) is table
+    assert kept.of(described(one, starting), matcher) is table
+    changed = kept.of(described(one, other.model_copy(update={"description": "greets people"})), matcher)
+    assert changed is not table
+    assert changed.fits(read("who greets people")).argmax() == 1
