@@ -44,6 +44,7 @@ class ClientCounters:
 _PERHAPS_BILLED = frozenset({408, 504})
 """Answers after which the endpoint may have done the work all the same. A refusal by any other status bills nothing."""
 
+
 class _TryAgain(Exception):
     """A try failed in a way that may pass."""
 

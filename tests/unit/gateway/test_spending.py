@@ -51,6 +51,11 @@ class SpendingLink(FakeLink):
             return TurnResult(
                 outcome=Outcome(status=TaskStatus.FAILED, error=ErrorInfo(code="model_failed", message="no"))
             )
+        if ending == "twice":
+            first = self._answered(turn, agent, granted.reservation)
+            await on_steps(first.steps)
+            granted = await on_ask(Ask(reserve=Outlay(least_usd=LEAST, most_usd=MOST)))
+            turn = turn.model_copy(update={"steps": (*turn.steps, *first.steps)})
         return self._answered(turn, agent, granted.reservation)
 
     def _answered(self, turn: Turn, agent: AgentInfo, reservation: str) -> TurnResult:
@@ -104,6 +109,12 @@ async def test_the_cost_of_a_committed_step_is_spent_and_the_rest_given_back(ope
     assert (await rig.ask()).status_code == 200
     assert link.granted == [MOST]
     await settled(rig.stores, spent=COST)
+
+
+async def test_each_call_of_a_turn_is_settled_by_its_own_step(open_rig: Any) -> None:
+    rig = await with_budget(open_rig, SpendingLink("twice"))
+    assert (await rig.ask()).status_code == 200
+    await settled(rig.stores, spent=2 * COST)
 
 
 async def test_a_call_that_a_budget_does_not_cover_is_a_429_that_says_which_and_for_how_long(open_rig: Any) -> None:
