@@ -125,8 +125,14 @@ def create_app(
     resolvers = standard_registry(fleet=fleet, tasks=stores.journal, metrics=RegistryMetrics(metrics.registry))
     exchange = TokenExchange(resolvers, cache=TieredCache(cache))
     router = LiveRouter(stores.routing, meter=metrics.routing)
-    routes = Routes(clock=clock, tiers=tiers, scorer=router.scorer, policies=lambda: router.policies)
-
+    spending = Spending(stores.budgets, metrics.budgets)
+    routes = Routes(
+        clock=clock,
+        tiers=tiers,
+        scorer=router.scorer,
+        policies=lambda: router.policies,
+        left_usd=spending.left_usd,
+    )
     optimiser = Optimiser(stores, fleet, settings, tiers=tiers or {}, operator_tenant=operator_tenant)
 
     def make_parts() -> ApiParts:
@@ -138,7 +144,7 @@ def create_app(
             metrics=metrics,
             help=TurnHelp(metered, exchange),
             earlier=EarlierAnswers(answers, metrics.vortex, models=models) if answers is not None else None,
-            spending=Spending(stores.budgets, metrics.budgets),
+            spending=spending,
             routes=routes,
             chores={"optimiser": optimiser.keep},
             name=replica,

@@ -13,12 +13,16 @@ class BudgetBook:
 
     def __init__(self) -> None:
         self._tenants: dict[str, set[str | None]] | None = None
+        self._left: dict[str, list[tuple[str | None, float]]] = {}
 
     def write(self, balances: Sequence[Balance]) -> None:
         tenants: defaultdict[str, set[str | None]] = defaultdict(set)
+        left: defaultdict[str, list[tuple[str | None, float]]] = defaultdict(list)
         for balance in balances:
             tenants[balance.budget.subject].add(balance.budget.tenant)
+            left[balance.budget.subject].append((balance.budget.tenant, balance.left_usd))
         self._tenants = dict(tenants)
+        self._left = dict(left)
 
     def touches(self, *, tenant: str, pool: str, manifest: str, task_id: str) -> bool:
         """Whether any budget applies to a call of these."""
@@ -29,3 +33,11 @@ class BudgetBook:
             return False
         subjects = subjects_of(tenant=tenant, pool=pool, manifest=manifest, task_id=task_id)
         return any(not known[subject].isdisjoint((None, tenant)) for subject in subjects if subject in known)
+
+    def left_usd(self, *, tenant: str, pool: str, manifest: str) -> float | None:
+        """What the tightest budget of one more task had left when it was last read; None: nothing bounds it."""
+        if not self._left:
+            return None
+        subjects = subjects_of(tenant=tenant, pool=pool, manifest=manifest, task_id="")
+        found = [left for one in subjects for owner, left in self._left.get(one, ()) if owner in (None, tenant)]
+        return min(found) if found else None

@@ -32,6 +32,7 @@ class Routes:
         tiers: the endpoints that agents have.
         scorer: asked for each decision, so that a new model is in use at once; None: rules decide.
         policies: by tenant, asked for each decision.
+        left_usd: what one more task of a tenant at an agent may cost; None: no limit.
         clock: monotonic seconds.
     """
 
@@ -42,11 +43,13 @@ class Routes:
         tiers: Mapping[Tier, TierInfo] | None = None,
         scorer: Callable[[], Scorer | None] = lambda: None,
         policies: Callable[[], Mapping[str, RoutingPolicy]] = dict,
+        left_usd: Callable[[str, AgentInfo], float | None] = lambda _tenant, _agent: None,
     ) -> None:
         self.tiers: Mapping[Tier, TierInfo] = tiers or {}
         self.breakers = Breakers(clock)
         self._scorer = scorer
         self._policies = policies
+        self._left_usd = left_usd
         self._partners: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._seconds: dict[str, float] = {}
         self._seconds_of_manifest: dict[str, float] = {}
@@ -63,6 +66,7 @@ class Routes:
             scorer=self._scorer(),
             tiers=self.tiers,
             open_breakers=self.breakers.open(),
+            budget_left_usd=lambda agent: self._left_usd(tenant, agent),
             pace=self._pace,
             partner=self._partners.get((tenant, features.conversation), "") if features.conversation else "",
         )

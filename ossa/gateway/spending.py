@@ -87,6 +87,10 @@ class Spending:
             tenant=task.tenant, pool=agent.pool, manifest=agent.manifest, task_id=task.id
         )
 
+    def left_usd(self, tenant: str, agent: AgentInfo) -> float | None:
+        """Of the budgets that one more task of this agent would be charged to, as of the last second."""
+        return self._book.left_usd(tenant=tenant, pool=agent.pool, manifest=agent.manifest)
+
     async def reserve(self, asked: Reservation) -> Grant:
         """Waits for a store that is away, for as long as the turn lets it. Raises `BudgetExceeded`."""
         assert self._store is not None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ossa.contracts.agent_spec import Tier
+from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.routing import RoutingPolicy, TierInfo
 from ossa.routing.features import RequestFeatures
 from ossa.routing.index import FleetIndex
@@ -37,7 +38,7 @@ class Conditions:
         open_breakers: manifests, and tiers with `TIER_SUBJECT` before them.
         pace: of agents that answer slower than others of their manifest, by id: a share below 1.
         partner: the agent that had this conversation before.
-        budget_left_usd: what one more task may cost; None: no limit.
+        budget_left_usd: what one more task of an agent may cost; it says None where there is no limit.
     """
 
     policy: RoutingPolicy = field(default_factory=RoutingPolicy)
@@ -46,4 +47,4 @@ class Conditions:
     open_breakers: frozenset[str] = frozenset()
     pace: Mapping[str, float] = field(default_factory=dict)
     partner: str = ""
-    budget_left_usd: float | None = None
+    budget_left_usd: Callable[[AgentInfo], float | None] = lambda _: None

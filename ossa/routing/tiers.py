@@ -46,7 +46,7 @@ def choose_tier(agent: AgentInfo, features: RequestFeatures, conditions: Conditi
     if len(tiers) == 1:
         return TierChoice(tier=own)
     cost = {tier: info.cost_usd(features.prompt_tokens, features.completion_tokens) for tier, info in tiers.items()}
-    filtered = _filtered(features, conditions, cost, own)
+    filtered = _filtered(agent, features, conditions, cost, own)
     allowed = [tier for tier in tiers if tier not in filtered] or [own]
     pinned = policy.models == "manifest" or agent.manifest in policy.tiers
     if pinned and not policy.cascade and not policy.explore:
@@ -68,11 +68,11 @@ def choose_tier(agent: AgentInfo, features: RequestFeatures, conditions: Conditi
 
 
 def _filtered(
-    features: RequestFeatures, conditions: Conditions, cost: Mapping[Tier, float], own: Tier
+    agent: AgentInfo, features: RequestFeatures, conditions: Conditions, cost: Mapping[Tier, float], own: Tier
 ) -> dict[str, str]:
     found: dict[str, str] = {}
     needed = features.prompt_tokens + features.completion_tokens
-    left = conditions.budget_left_usd
+    left = conditions.budget_left_usd(agent)
     for tier, info in conditions.tiers.items():
         if info.context_tokens is not None and needed > info.context_tokens:
             found[tier] = f"context of {info.context_tokens} tokens is less than about {needed}"

@@ -162,3 +162,18 @@ def test_a_tenants_policy_goes_before_everybodys() -> None:
     assert routes.policy("acme") is mine
     assert routes.policy("other") is everybodys
     assert Routes(clock=lambda: 0.0).policy("acme").models == "manifest"
+
+
+async def test_a_tier_that_the_budget_cannot_pay_is_not_taken(open_rig: Any) -> None:
+    rig = await open_rig(tiers=TIERS)
+    budget = {"kind": "agent", "name": "security-agent", "period": "day", "hard_usd": 0.005}
+    assert (await rig.call("PUT", "/api/v1/budgets", budget)).status_code == 200
+
+    async def decided() -> dict[str, Any] | None:
+        order = {"input": "x" * 4000, "model": "pool/security"}
+        route: dict[str, Any] = (await rig.call("POST", PATH, order)).json()["data"][0]["route"]
+        return route if route["tiers_filtered"] else None
+
+    route = await eventually(decided)
+    assert route["tier"] == "lightweight"
+    assert "budget" in route["tiers_filtered"]["standard"]

@@ -109,8 +109,9 @@ def test_an_endpoint_that_keeps_failing_is_passed_over() -> None:
 
 
 def test_what_the_budget_has_left_bounds_the_tier() -> None:
-    assert choose(RoutingPolicy(models="best"), budget_left_usd=0.01).tier == "standard"
-    assert choose(RoutingPolicy(models="best"), budget_left_usd=0.0).tier == "premium"  # the budget itself refuses it
+    assert choose(RoutingPolicy(models="best"), budget_left_usd=lambda _: 0.01).tier == "standard"
+    nothing = choose(RoutingPolicy(models="best"), budget_left_usd=lambda _: 0.0)
+    assert nothing.tier == "premium"  # the budget itself refuses it
 
 
 def test_without_a_model_that_knows_the_manifests_tier_stays() -> None:
