@@ -41,6 +41,9 @@ from ossa.vortex.vectors import DIMENSIONS
 SIZES = (10, 100, 250, 1_000, 10_000)
 BARRED = 250
 P50_MS, P99_MS = 0.3, 1.0
+LEAST_TEXTS, MOST_FITS = 300, 2_000_000
+"""Of many agents fewer texts are asked."""
+
 STEPS = ("read", "fits", "quality", "pick", "whole")
 PRICES: dict[Tier, tuple[float, float]] = {"lightweight": (0.2, 0.2), "standard": (0.6, 0.6), "premium": (10.0, 30.0)}
 TIERS: dict[Tier, TierInfo] = {
@@ -153,6 +156,8 @@ def bare_product(agents: int, times: int) -> list[int]:
 
 def measure(told: Sequence[str], warm: Sequence[str], texts: Sequence[str]) -> dict[str, Any]:
     arm = InProcess(told)
+    count = max(LEAST_TEXTS, min(len(texts), MOST_FITS // len(told)))
+    texts, warm = texts[:count], warm[:count]
     for text in warm:
         arm.decide(text)
     gc.collect()

@@ -110,8 +110,9 @@ def _rows(chosen: LabelSet, names: Names, method: str, scorer: Scorer, floor: fl
 
 
 def _in_top(likely: Array, wanted: Array) -> Array:
+    """Ties count against."""
     own = likely[np.arange(len(wanted)), wanted]
-    found: Array = (likely > own[:, None]).sum(axis=1) < TOP
+    found: Array = (likely >= own[:, None]).sum(axis=1) <= TOP
     return found
 
 

@@ -71,7 +71,7 @@ def _ours(chosen: LabelSet, test: Sequence[Labelled], cards: Mapping[str, str], 
 def _rows(name: str, method: str, scores: Array, wanted: Array, *, calibrated: bool = False) -> Iterator[Result]:
     right = scores.argmax(axis=1) == wanted
     own = scores[np.arange(len(wanted)), wanted]
-    top = (scores > own[:, None]).sum(axis=1) < TOP
+    top = (scores >= own[:, None]).sum(axis=1) <= TOP  # ties count against
     error = expected_calibration_error(scores.max(axis=1), right) if calibrated else None
     for label, found, ece in ((name, right, error), (f"{name}+top5", top, None)):
         low, high = interval(found.astype(float).tolist())

@@ -22,6 +22,7 @@ from ossa.routing.learned.reading import BUCKETS, Reading, read
 Array = NDArray[Any]
 SHARED_WEIGHTS = (0.1, 0.15, 0.2, 0.3, 0.4)
 LEAST_TEXTS = 2
+WRONG_EACH = 10
 SCORED = 6_000
 """So many texts choose the shared words' weight and the calibration."""
 
@@ -87,13 +88,14 @@ def _rarity(readings: Sequence[Reading]) -> tuple[Array, Array]:
 
 
 def _calibration(scores: Array, wanted: Array) -> tuple[dict[str, float], float]:
-    """Platt's logistic (1999) of right ones against the best wrong ones, and a temperature for all together."""
+    """Platt's logistic (1999) of right pairs against as many by chance, and a temperature for all together."""
     rows = np.arange(len(wanted))
-    own = scores[rows, wanted]
-    wrong = scores.copy()
-    wrong[rows, wanted] = -np.inf
-    pairs = np.concatenate((own, wrong.max(axis=1)))[:, None]
-    fitted = LogisticRegression(C=10.0).fit(pairs, np.repeat((1, 0), len(wanted)))
+    others = (wanted + np.random.default_rng(7).integers(1, scores.shape[1], (WRONG_EACH, len(wanted)))) % scores.shape[
+        1
+    ]
+    pairs = np.concatenate((scores[rows, wanted], scores[rows, others].ravel()))[:, None]
+    right = np.repeat((1, 0), (len(wanted), others.size))
+    fitted = LogisticRegression(C=10.0).fit(pairs, right, sample_weight=np.where(right, WRONG_EACH, 1))
     slope, bias = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
     temperature = best_temperature(scores, wanted)
     chance = np.exp((scores - scores.max(axis=1, keepdims=True)) / temperature)

@@ -79,12 +79,12 @@ class WordVectors:
         self._lock = threading.Lock()
 
     def of_words(self, words: Sequence[str]) -> Floats:
-        """Shape (words, DIMENSIONS)."""
+        """Shape (words, DIMENSIONS); a word may come more than once."""
         with self._lock:
-            missing = [word for word in words if word not in self._row_of]
+            missing = list(dict.fromkeys(word for word in words if word not in self._row_of))
             if len(self._row_of) + len(missing) > KNOWN_WORDS:
                 self._row_of.clear()
-                missing = list(words)
+                missing = list(dict.fromkeys(words))
             self._learn(missing)
             rows = [self._row_of[word] for word in words]
             found: Floats = self._rows[rows]
