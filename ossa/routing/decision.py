@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.routing import AgentScore, Route
@@ -12,9 +13,8 @@ TOLD = 5
 """Candidates that a record names; of equal agents one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """All in [0, 1] but the score, which affinity may lift above."""
+class Candidate(NamedTuple):
+    """All in [0, 1] but the score, which affinity may lift above. A tuple, because the hot loop makes many."""
 
     score: float
     fit: float

@@ -22,6 +22,9 @@ RETRY_AFTER_S = 1.0
 SAMPLE = 8
 """Of a larger group of equal agents so many are looked at: enough for an even load, and a bound on the time."""
 
+ENOUGH = 128
+"""Near equals, best fit first: two of so many are as good as two of all."""
+
 USUAL = Conditions()
 
 
@@ -116,11 +119,11 @@ def _search(
     policy, pace, partner = conditions.policy, conditions.pace, conditions.partner
     lift = policy.load_weight + (policy.affinity if partner else 0.0)
     # Best fit first: once nothing could lift a group to the best one's neighbourhood, the rest need no look.
-    ranked = sorted(positions, key=fit_of.__getitem__, reverse=True) if fit_of else positions
+    ranked = sorted(positions, key=fit_of.__getitem__, reverse=True) if fit_of else _rotated(positions, rng)
     found = _Search()
     for position in ranked:
         fit = fit_of[position] if fit_of else 0.0
-        if policy.fit_weight * fit + lift < found.best - NEAR:
+        if policy.fit_weight * fit + lift < found.best - NEAR or len(found.candidates) >= ENOUGH:
             break
         group = index.groups[position]
         found.members += group.members
@@ -139,8 +142,17 @@ def _search(
                 score = policy.fit_weight * fit + policy.load_weight * load + near
                 if score >= found.best - NEAR:
                     found.candidates.append(Candidate(score, fit, load, near, agent))
-                    found.best = max(found.best, score)
+                    if score > found.best:
+                        found.best = score
     return found
+
+
+def _rotated(positions: list[int], rng: random.Random) -> list[int]:
+    """Where all are equal and not all are looked at, each is looked at first as often as the others."""
+    if len(positions) <= ENOUGH:
+        return positions
+    start = rng.randrange(len(positions))
+    return positions[start:] + positions[:start]
 
 
 def _sample(

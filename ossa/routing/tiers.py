@@ -53,9 +53,12 @@ def choose_tier(agent: AgentInfo, features: RequestFeatures, conditions: Conditi
         kept = own if own in allowed else min(allowed, key=cost.__getitem__)
         return TierChoice(tier=kept, filtered=filtered)
     quality = conditions.scorer.qualities(features) if conditions.scorer is not None else None
-    if quality is None or any(tier not in quality for tier in allowed):
+    known = [tier for tier in allowed if quality is not None and tier in quality]
+    if quality is None or not known or (own in allowed and own not in known):
+        # Nobody knows what would be lost against the manifest's own.
         kept = own if own in allowed else min(allowed, key=cost.__getitem__)
         return TierChoice(tier=kept, filtered=filtered)
+    allowed = known
     scores = tuple(
         TierScore(tier=one, model=tiers[one].model, quality=quality.get(one, 0.0), cost_usd=cost[one]) for one in tiers
     )

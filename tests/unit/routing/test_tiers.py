@@ -169,3 +169,11 @@ def test_with_one_endpoint_or_none_there_is_nothing_to_choose(count: int) -> Non
     tiers = dict(list(TIERS.items())[:count])
     choice = choose_tier(agent(), FEATURES, Conditions(tiers=tiers, policy=CHEAPEST), random.Random(0))
     assert choice.tier == (None if count == 0 else "lightweight")
+
+
+def test_a_tier_that_nobody_knows_is_not_chosen_and_does_not_keep_others_from_it() -> None:
+    tiers = {**TIERS, "specialized": TierInfo(tier="specialized", model="odd", input_usd_per_mtok=0.1)}
+    scorer = Knows(lightweight=0.7, standard=0.9, premium=0.92)
+    given = Conditions(policy=CHEAPEST, tiers=tiers, scorer=scorer)
+    assert choose_tier(agent(), FEATURES, given, random.Random(0)).tier == "standard"
+    assert choose_tier(agent(tier="specialized"), FEATURES, given, random.Random(0)).tier == "specialized"
