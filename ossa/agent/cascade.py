@@ -21,6 +21,19 @@ LOOP_WORDS = 8
 LOOP_TIMES = 4
 """The same eight words so often: the model goes round in circles."""
 
+READ_CHARACTERS = 20_000
+SCHEMA_DEPTH = 8
+SCHEMA_ITEMS = 1_000
+TYPES: dict[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+
 _BOUNDS = ("max_tokens", "max_completion_tokens")
 
 
@@ -49,7 +62,7 @@ def _of_calls(calls: Any) -> str:
     for call in calls:
         try:
             arguments = json.loads(call["function"]["arguments"] or "{}")
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return "arguments of a call are no JSON"
         if not isinstance(arguments, dict):
             return "arguments of a call are no object"
@@ -66,32 +79,49 @@ def _of_form(text: str, form: object) -> str:
         return ""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "no JSON"
     if kind == "json_object":
         return "" if isinstance(found, dict) else "no JSON object"
-    assert isinstance(form, dict)
-    return "" if _valid(found, (form.get("json_schema") or {}).get("schema")) else "not of the schema"
+    asked = form.get("json_schema") if isinstance(form, dict) else None
+    return "" if _fits(found, asked.get("schema") if isinstance(asked, dict) else None) else "not of the schema"
 
 
-def _valid(found: Any, schema: Any) -> bool:
-    if not isinstance(schema, dict):
+def _fits(found: Any, schema: Any, depth: int = 0) -> bool:
+    """Types, `required`, `enum` and what is inside, a few levels deep. What else a schema may say is not looked at:
+
+    it is the caller's text, and references and patterns in it can fetch addresses or take for ever.
+    """
+    if not isinstance(schema, dict) or depth > SCHEMA_DEPTH:
         return True
-    # Imported on use: agents start without it.
-    import jsonschema
-
-    try:
-        jsonschema.validate(found, schema)
-    except jsonschema.ValidationError:
+    if "enum" in schema and isinstance(schema["enum"], list) and found not in schema["enum"]:
         return False
-    except Exception:  # noqa: BLE001 - a schema that cannot be read is not the answer's fault
-        return True
+    if not _is_a(found, schema.get("type")):
+        return False
+    if isinstance(found, dict):
+        required, inside = schema.get("required"), schema.get("properties")
+        if isinstance(required, list) and any(isinstance(name, str) and name not in found for name in required):
+            return False
+        known = inside.items() if isinstance(inside, dict) else ()
+        return all(_fits(found[name], one, depth + 1) for name, one in known if name in found)
+    if isinstance(found, list):
+        return all(_fits(one, schema.get("items"), depth + 1) for one in found[:SCHEMA_ITEMS])
     return True
+
+
+def _is_a(found: Any, kind: Any) -> bool:
+    kinds = kind if isinstance(kind, list) else [kind]
+    known = [TYPES[one] for one in kinds if isinstance(one, str) and one in TYPES]
+    if not known or len(known) < len(kinds):
+        return True
+    if isinstance(found, bool):
+        return any(bool in one for one in known)
+    return any(isinstance(found, one) for one in known)
 
 
 def _of_words(text: str) -> str:
     if GAVE_UP.match(text):
         return "gave up"
-    words = text.split()
+    words = text[:READ_CHARACTERS].split()
     runs = Counter(tuple(words[at : at + LOOP_WORDS]) for at in range(len(words) - LOOP_WORDS + 1))
     return "goes round in circles" if runs and max(runs.values()) >= LOOP_TIMES else ""

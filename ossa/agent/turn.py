@@ -28,7 +28,7 @@ from ossa.agent.tool_run import INTERRUPTED, ToolAnswer, run_tool, unknown_tool
 from ossa.agent.tools import Tool, ToolContext
 from ossa.contracts.agent_spec import AgentSpec, Tier
 from ossa.contracts.configuration import Endpoint, VortexSettings
-from ossa.contracts.errors import LimitExceeded, ModelFailed, OssaError
+from ossa.contracts.errors import LimitExceeded, ModelFailed, ModelRejected, NotReady, OssaError, TimedOut
 from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
 from ossa.contracts.task import Assignment, ErrorInfo, Message, Outcome, TaskRequest, TaskStatus, Turn
 from ossa.contracts.turn import Ask, TurnResult, TurnSink
@@ -149,7 +149,13 @@ class _RunningTurn:
         self._talk = Conversation(spec.role, turn.request, turn.steps, agent_id=self._agent_id)
         self._budget: Budget = budget_of(spec, turn.request, turn.used_today, default_timeout_s=agent.default_timeout_s)
         self._models = agent.models(turn)
-        del self._models[: min(len(self._talk.rejected), len(self._models) - 1)]
+        self._passed: list[Choice] = []
+        self._failed_tiers: list[Tier] = []
+        self._answered: Tier | None = None
+        """Whose answer was taken back."""
+        self._spoken = False
+        for _ in self._talk.rejected[: len(self._models) - 1]:
+            self._passed.append(self._models.pop(0)[0])
         self._ends = asyncio.get_running_loop().time() + self._budget.timeout_s
         self._theirs = client_tools(turn.request.parameters)
         # A tool the caller brought hides the agent's own of that name.
@@ -193,7 +199,8 @@ class _RunningTurn:
             agent_id=self._agent_id,
             pool=self.agent.assignment.pool,
             model=last.payload["model"] if last is not None else choice.endpoint.model,
-            tier=choice.tier,
+            tier=self._answered or choice.tier,
+            failed_tiers=tuple(dict.fromkeys(self._failed_tiers)),
         )
         return TurnResult(outcome=outcome, steps=tuple(self._talk.uncommitted))
 
@@ -203,7 +210,9 @@ class _RunningTurn:
             try:
                 if await self._ask_one():
                     return
-            except (LimitExceeded, ModelFailed):
+            except (LimitExceeded, ModelFailed, ModelRejected, NotReady, TimedOut) as error:
+                if isinstance(error, ModelFailed | NotReady | TimedOut):
+                    self._failed_tiers.append(self._choice.tier)
                 if not self._escalate():
                     if self._take_back():
                         return
@@ -211,18 +220,24 @@ class _RunningTurn:
 
     def _escalate(self) -> bool:
         """On to the next model; False when there is none."""
-        if len(self._models) < 2:
+        if len(self._models) < 2 or asyncio.get_running_loop().time() >= self._ends:
             return False
-        del self._models[0]
+        self._passed.append(self._models.pop(0)[0])
         self._context = self._new_context() if self._context is not None else None
         return True
 
     def _take_back(self) -> bool:
-        """A dearer model cannot be asked: what a cheaper one said is better than nothing."""
-        said = self._talk.rejected[-1].payload["message"] if self._talk.rejected else {}
-        if not said.get("content") or said.get("tool_calls"):
+        """A dearer model cannot be asked: what a cheaper one said is better than nothing.
+
+        Not once a tool has run since, or the dearer one has begun to speak: its answer would be about something else.
+        """
+        spare = self._talk.spare
+        said = spare.payload["message"] if spare is not None else {}
+        if spare is None or self._spoken or not said.get("content") or said.get("tool_calls"):
             return False
-        self._talk.take_back(self.agent.clock.now())
+        self._talk.take_back(spare, self.agent.clock.now())
+        tiers = {one.endpoint.model: one.tier for one in self._passed}
+        self._answered = tiers.get(spare.payload["model"], self._answered)
         return True
 
     async def _ask_one(self) -> bool:
@@ -242,7 +257,8 @@ class _RunningTurn:
                 cap=paid.cap,
                 tools_ran=talk.tools_ran,
             ),
-            timeout_s=self._left_s(),
+            # A model that hangs leaves time for the next one.
+            timeout_s=self._left_s() / (1 if len(self._models) == 1 else 2),
             billed_once=bool(paid.reservation),
         )
         self.agent.counters.model_calls += 1
@@ -255,7 +271,7 @@ class _RunningTurn:
         if any(call.name in self._theirs for call in calls_of(message)):
             # The caller answers its own calls and knows no others; the model may ask for ours again.
             message = only(message, self._theirs.keys())
-        why = why_it_fails(message, reply.finish_reason, self.turn.request.parameters) if len(self._models) > 1 else ""
+        why = self._why_it_fails(message, reply.finish_reason) if len(self._models) > 1 else ""
         if why:
             log.info("answer_rejected", extra={"task_id": self.turn.task_id, "tier": choice.tier, "why": why})
             talk.reject(reply, message, why, now(), reservation=paid.reservation)
@@ -263,6 +279,14 @@ class _RunningTurn:
             return not self._escalate()
         talk.add_reply(reply, message, now(), reservation=paid.reservation)
         return True
+
+    def _why_it_fails(self, message: Message, finish_reason: str | None) -> str:
+        """What was paid for is not lost to a check that breaks on it."""
+        try:
+            return why_it_fails(message, finish_reason, self.turn.request.parameters)
+        except Exception:
+            log.exception("answer_not_checked", extra={"task_id": self.turn.task_id})
+            return ""
 
     async def _cover(self, endpoint: Endpoint, cap: int | None) -> Cover:
         """What the next call may cost, where the turn has a budget. Raises `BudgetExceeded`."""
@@ -343,9 +367,11 @@ class _RunningTurn:
                 if self.turn.stream and len(self._models) == 1:
                     return await self._streamed(request)
                 return await self._models[0][1].complete(request)
-        except (TimeoutError, OssaError):
+        except (TimeoutError, OssaError) as error:
             if asyncio.get_running_loop().time() >= self._ends:
                 raise out_of_time(self._budget) from None
+            if isinstance(error, TimeoutError):
+                raise ModelFailed("the model did not answer in its share of the time") from None
             raise
 
     async def _streamed(self, request: ModelRequest) -> ModelReply:
@@ -430,6 +456,7 @@ class _RunningTurn:
         del self._talk.uncommitted[: len(steps)]
 
     async def _delta(self, text: str) -> None:
+        self._spoken = True
         try:
             await self._sink.delta(text)
         except Exception as error:

@@ -161,6 +161,7 @@ class Outcome(Value):
     pool: str | None = None
     model: str | None = None
     tier: str | None = None
+    failed_tiers: tuple[Tier, ...] = Field(default=(), description="whose endpoints failed on the way to an answer")
     earlier: Earlier | None = None
     manifest: str | None = Field(default=None, description="the name of the agent's manifest")
     over_soft: dict[str, float] = Field(

@@ -78,6 +78,8 @@ class EarlierAnswers:
         asked = self._asked(task, agent, tier)
         if self._answers is None or asked is None or outcome.message is None or outcome.earlier is not None:
             return
+        if any("rejected" in step.payload for step in steps):
+            return
         if outcome.usage.model_calls != 1 or any("role" in step.payload for step in steps if step.kind == "context"):
             return
         if self._closed or len(self._keeping) >= MOST_AT_ONCE:

@@ -9,12 +9,21 @@ from typing import Any
 from ossa.contracts.agent_spec import Tier
 from ossa.contracts.errors import ModelFailed, OssaError, ToolFailed
 from ossa.contracts.fleet import AgentInfo
-from ossa.contracts.routing import RoutingPolicy, TierInfo
+from ossa.contracts.routing import TIERS, RoutingPolicy, TierInfo
 from ossa.contracts.task import Outcome, Task, TaskStatus
-from ossa.routing import TIER_SUBJECT, Breakers, Conditions, RequestFeatures, Scorer, conversation_of
+from ossa.routing import (
+    Breakers,
+    Conditions,
+    RequestFeatures,
+    Scorer,
+    agent_subject,
+    conversation_of,
+    tier_subject,
+)
 
 EVERYBODY = "*"
 PARTNERS_MAX = 20_000
+MANIFESTS_MAX = 10_000
 SMOOTHING = 0.1
 """Of the moving averages of seconds a turn takes."""
 
@@ -65,45 +74,53 @@ class Routes:
             policy=self.policy(tenant),
             scorer=self._scorer(),
             tiers=self.tiers,
-            open_breakers=self.breakers.open(),
+            open_breakers=_open_for(tenant, self.breakers.open()),
             budget_left_usd=lambda agent: self._left_usd(tenant, agent),
             pace=self._pace,
             partner=self._partners.get((tenant, features.conversation), "") if features.conversation else "",
         )
 
-    def began(self, agent: AgentInfo, tier: Tier | None) -> None:
-        self.breakers.began(agent.manifest)
-        if tier is not None:
-            self.breakers.began(TIER_SUBJECT + tier)
+    def began(self, tenant: str, agent: AgentInfo, tier: Tier | None) -> None:
+        for subject in _subjects(tenant, agent, tier):
+            self.breakers.began(subject)
 
     def ended(self, task: Task, agent: AgentInfo, tier: Tier | None, outcome: Outcome, seconds: float) -> None:
-        """What the next decisions learn from it at once."""
+        """What the next decisions learn from it at once. `tier`: that the turn began with."""
         code = outcome.error.code if outcome.error is not None else ""
-        cancelled = outcome.status is TaskStatus.CANCELLED
-        self._note(agent.manifest, cancelled, failed=code in _OF_THE_AGENT)
-        if tier is not None:
-            self._note(TIER_SUBJECT + tier, cancelled, failed=code in _OF_THE_MODEL)
+        if outcome.status is TaskStatus.CANCELLED:
+            self.gave_up(task.tenant, agent, tier)
+        else:
+            self.breakers.ended(_of_agent(task.tenant, agent), failed=code in _OF_THE_AGENT)
+            self._note_tiers(tier, outcome, failed=code in _OF_THE_MODEL)
         if outcome.status is TaskStatus.SUCCEEDED and outcome.earlier is None:
             self._time(agent, seconds)
             self._remember(task, agent, outcome.message)
 
-    def gave_up(self, agent: AgentInfo, tier: Tier | None) -> None:
+    def gave_up(self, tenant: str, agent: AgentInfo, tier: Tier | None) -> None:
         """What `began` ended without telling anything of either."""
-        self.breakers.gave_up(agent.manifest)
-        if tier is not None:
-            self.breakers.gave_up(TIER_SUBJECT + tier)
+        for subject in _subjects(tenant, agent, tier):
+            self.breakers.gave_up(subject)
+
+    def _note_tiers(self, begun: Tier | None, outcome: Outcome, *, failed: bool) -> None:
+        """Of a cascade each endpoint answers for itself."""
+        broken = set(outcome.failed_tiers)
+        answered = next((tier for tier in TIERS if tier == outcome.tier), begun)
+        if failed and not broken and begun is not None:
+            broken = {begun}
+        for tier in broken:
+            self.breakers.ended(tier_subject(tier), failed=True)
+        if answered is not None and answered not in broken and outcome.status is TaskStatus.SUCCEEDED:
+            self.breakers.ended(tier_subject(answered), failed=False)
+        if begun is not None and begun != answered and begun not in broken:
+            self.breakers.gave_up(tier_subject(begun))
 
     def forget(self, known: frozenset[str]) -> None:
         """Agents that are no more leave no pace behind."""
         for agent_id in [one for one in self._seconds if one not in known]:
             del self._seconds[agent_id]
             self._pace.pop(agent_id, None)
-
-    def _note(self, subject: str, cancelled: bool, *, failed: bool) -> None:
-        if cancelled:
-            self.breakers.gave_up(subject)
-        else:
-            self.breakers.ended(subject, failed=failed)
+        if len(self._seconds_of_manifest) > MANIFESTS_MAX:
+            self._seconds_of_manifest.clear()
 
     def _time(self, agent: AgentInfo, seconds: float) -> None:
         own = _moved(self._seconds, agent.agent_id, seconds)
@@ -128,6 +145,21 @@ def _moved(averages: dict[str, float], key: str, value: float) -> float:
     """An exponential moving average, which begins with the first value."""
     averages[key] = found = averages.get(key, value) + SMOOTHING * (value - averages.get(key, value))
     return found
+
+
+def _of_agent(tenant: str, agent: AgentInfo) -> str:
+    """By who asks: what one tenant's requests break is not taken from the others."""
+    return f"{tenant}|{agent_subject(agent.tenant, agent.manifest)}"
+
+
+def _subjects(tenant: str, agent: AgentInfo, tier: Tier | None) -> list[str]:
+    return [_of_agent(tenant, agent), *([] if tier is None else [tier_subject(tier)])]
+
+
+def _open_for(tenant: str, subjects: frozenset[str]) -> frozenset[str]:
+    """As `Conditions` names them."""
+    mine = f"{tenant}|"
+    return frozenset(one.removeprefix(mine) for one in subjects if one.startswith((mine, "tier:")))
 
 
 _USUAL = RoutingPolicy()

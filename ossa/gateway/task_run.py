@@ -233,7 +233,7 @@ class TaskRun:
     def _tried_in_vain(self) -> None:
         trying, self._trying = self._trying, None
         if trying is not None:
-            self._parts.routes.gave_up(trying[0], trying[1])
+            self._parts.routes.gave_up(self.task.tenant, trying[0], trying[1])
 
     def _leave_seat(self) -> None:
         seat, self._seat = self._seat, None
@@ -295,7 +295,7 @@ class TaskRun:
         self._agent = agent
         choice = self._seat.decision.tier if self._seat is not None else TierChoice()
         self._trying = (agent, choice.tier, parts.clock())
-        parts.routes.began(agent, choice.tier)
+        parts.routes.began(self.task.tenant, agent, choice.tier)
         turn = Turn.model_construct(
             task_id=self.task.id,
             tenant=self.task.tenant,

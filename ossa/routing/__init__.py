@@ -16,7 +16,7 @@ that cannot or may not take the request are filtered out, and the policy weighs 
 """
 
 from ossa.routing.breaker import Breakers
-from ossa.routing.conditions import TIER_SUBJECT, Conditions, Scorer
+from ossa.routing.conditions import Conditions, Scorer, agent_subject, tier_subject
 from ossa.routing.decision import Decision
 from ossa.routing.features import RequestFeatures, conversation_of
 from ossa.routing.index import FleetIndex
@@ -24,7 +24,6 @@ from ossa.routing.route import route
 from ossa.routing.tiers import TierChoice, choose_tier, own_tier
 
 __all__ = [
-    "TIER_SUBJECT",
     "Breakers",
     "Conditions",
     "Decision",
@@ -32,8 +31,10 @@ __all__ = [
     "RequestFeatures",
     "Scorer",
     "TierChoice",
+    "agent_subject",
     "choose_tier",
     "conversation_of",
     "own_tier",
     "route",
+    "tier_subject",
 ]

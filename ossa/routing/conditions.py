@@ -12,8 +12,15 @@ from ossa.contracts.routing import RoutingPolicy, TierInfo
 from ossa.routing.features import RequestFeatures
 from ossa.routing.index import FleetIndex
 
-TIER_SUBJECT = "tier:"
-"""Begins a tier's name among breakers; what has no such beginning is a manifest."""
+
+def tier_subject(tier: Tier) -> str:
+    """A tier's endpoint, among breakers."""
+    return f"tier:{tier}"
+
+
+def agent_subject(owner: str | None, manifest: str) -> str:
+    """A manifest, among breakers; `owner` is the tenant whose own agents they are."""
+    return f"agent:{owner or ''}/{manifest}"
 
 
 class Scorer(Protocol):
@@ -35,7 +42,7 @@ class Conditions:
     Attributes:
         scorer: None: rules decide.
         tiers: the endpoints there are; empty: each agent uses its own.
-        open_breakers: manifests, and tiers with `TIER_SUBJECT` before them.
+        open_breakers: what is not to be asked now, as `agent_subject` and `tier_subject` name it.
         pace: of agents that answer slower than others of their manifest, by id: a share below 1.
         partner: the agent that had this conversation before.
         budget_left_usd: what one more task of an agent may cost; it says None where there is no limit.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ossa.contracts.errors import NotFound
 from ossa.contracts.fleet import POOL_ALIASES
 from ossa.contracts.task import Target
-from ossa.routing.conditions import Conditions
+from ossa.routing.conditions import Conditions, agent_subject
 from ossa.routing.features import CAPABILITIES_KEY, RequestFeatures
 from ossa.routing.index import AgentGroup, FleetIndex, Seat
 
@@ -59,12 +59,16 @@ def able_groups(
             raise NotFound(f"No agent that could do it claims the trust of {floor:g} that the policy asks for.")
         able = trusted
     if conditions.open_breakers:
-        well = _kept(index, able, filtered, "breaker", lambda group: group.manifest not in conditions.open_breakers)
+        well = _kept(index, able, filtered, "breaker", lambda group: not _is_open(group, conditions))
         if well:
             able = well
         else:
             filtered.pop("breaker", None)
     return able, filtered
+
+
+def _is_open(group: AgentGroup, conditions: Conditions) -> bool:
+    return agent_subject(group.tenant, group.manifest) in conditions.open_breakers
 
 
 def _kept(

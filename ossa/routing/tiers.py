@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ossa.contracts.agent_spec import Tier
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.routing import TierInfo, TierScore
-from ossa.routing.conditions import TIER_SUBJECT, Conditions
+from ossa.routing.conditions import Conditions, tier_subject
 from ossa.routing.features import RequestFeatures
 
 LONGEST_CASCADE = 3
@@ -79,7 +79,7 @@ def _filtered(
     for tier, info in conditions.tiers.items():
         if info.context_tokens is not None and needed > info.context_tokens:
             found[tier] = f"context of {info.context_tokens} tokens is less than about {needed}"
-        elif TIER_SUBJECT + tier in conditions.open_breakers:
+        elif tier_subject(tier) in conditions.open_breakers:
             found[tier] = "its endpoint keeps failing"
         elif left is not None and cost[tier] > left:
             found[tier] = f"about {cost[tier]:.6f} USD is more than the budget has left"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -46,6 +48,7 @@ async def route_requests(request: Request, caller: TasksCaller, body: JsonBody) 
     for position, order in enumerate(orders):
         path = "" if batch.requests is None else f"requests.{position}."
         asked = _asked(order, parts.settings.max_messages, path)
+        await asyncio.sleep(0)  # a batch is not to hold up the turns between its decisions
         found.append(decided(parts.dispatcher.desk, asked, tenant=caller.tenant))
     return json_answer(RouteList(data=found))
 

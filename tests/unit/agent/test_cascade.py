@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from ossa.agent import AgentTurn, ToolRegistry, build_runner
+from ossa.agent import AgentTurn, ToolRegistry, build_runner, tool
 from ossa.agent.cascade import why_it_fails
 from ossa.agent.testing import RecordingSink, SteppedClock
-from ossa.contracts.agent_spec import AgentSpec
+from ossa.contracts.agent_spec import AgentSpec, ToolRef
 from ossa.contracts.configuration import Endpoint, Models
-from ossa.contracts.errors import ModelFailed
+from ossa.contracts.errors import ModelFailed, ModelRejected, NotReady, OssaError, TimedOut
 from ossa.contracts.task import Assignment, TaskRequest, TaskStatus, Turn
-from ossa.models.scripted_client import ScriptedModel
+from ossa.models.scripted_client import ScriptedModel, tool_call
 
 MODELS = Models(
     tiers={
@@ -28,15 +28,17 @@ SCHEMA = {"type": "object", "required": ["n"], "properties": {"n": {"type": "int
 FORM = {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}
 
 
-def runner(**answers: Any) -> tuple[AgentTurn, dict[str, ScriptedModel]]:
+def runner(tools: ToolRegistry | None = None, **answers: Any) -> tuple[AgentTurn, dict[str, ScriptedModel]]:
     scripted = {name: ScriptedModel([_message(one) for one in answers.get(name, ())]) for name in MODEL_NAMES}
-    spec = AgentSpec(name="helper", dialect="ossa/v0.5.0")
+    registry = tools if tools is not None else ToolRegistry([])
+    refs = tuple(ToolRef(name=name) for name in registry.names)
+    spec = AgentSpec(name="helper", dialect="ossa/v0.5.0", tools=refs)
     assignment = Assignment(agent_id="foundation-001", pool="foundation", spec=spec)
     made = build_runner(
         assignment,
         models=MODELS,
         clients=lambda endpoint: scripted[endpoint.model],
-        tools=ToolRegistry([]),
+        tools=registry,
         clock=SteppedClock(),
     )
     return made, scripted
@@ -50,7 +52,11 @@ def _message(answer: Any) -> Any:
 
 
 def turn(**changes: Any) -> Turn:
-    request = TaskRequest(messages=[{"role": "user", "content": "hi"}], parameters=changes.pop("parameters", {}))
+    request = TaskRequest(
+        messages=[{"role": "user", "content": "hi"}],
+        parameters=changes.pop("parameters", {}),
+        timeout_s=changes.pop("timeout_s", None),
+    )
     return Turn(task_id="task_1", tenant="acme", request=request, **changes)
 
 
@@ -121,6 +127,76 @@ async def test_a_stream_hears_nothing_that_is_replaced() -> None:
     result = await agent.run(turn(cascade=CASCADE[:2], stream=True), sink)
     assert "know" not in "".join(sink.deltas)
     assert result.outcome.message == {"role": "assistant", "content": "It is 7."}
+
+
+@pytest.mark.parametrize("error", [ModelRejected("too long"), NotReady("down"), TimedOut("slow"), ModelFailed("gone")])
+async def test_whatever_keeps_the_cheaper_one_from_answering_the_dearer_one_is_asked(error: OssaError) -> None:
+    agent, _ = runner(small=[error])
+    result = await agent.run(turn(cascade=CASCADE[:2]), RecordingSink())
+    assert (result.outcome.status, result.outcome.tier) == (TaskStatus.SUCCEEDED, "standard")
+
+
+async def test_a_model_that_hangs_leaves_time_for_the_next_one() -> None:
+    agent, scripted = runner()
+    scripted["small"].hold()
+    result = await agent.run(turn(cascade=CASCADE[:2], timeout_s=0.6), RecordingSink())
+    assert (result.outcome.status, result.outcome.tier) == (TaskStatus.SUCCEEDED, "standard")
+    assert result.outcome.failed_tiers == ("lightweight",)
+
+
+async def test_an_answer_taken_back_is_the_cheaper_tiers_and_the_dearer_one_is_told_as_failed() -> None:
+    agent, _ = runner(small=["I'm not sure, perhaps 7."], middle=[ModelFailed("gone")])
+    result = await agent.run(turn(cascade=CASCADE[:2]), RecordingSink())
+    assert (result.outcome.tier, result.outcome.model) == ("lightweight", "small")
+    assert result.outcome.failed_tiers == ("standard",)
+
+
+async def test_an_answer_from_before_a_tool_ran_is_not_taken_back() -> None:
+    paid: list[int] = []
+
+    @tool(effects="idempotent")
+    async def pay(amount: int) -> str:
+        """Pay."""
+        paid.append(amount)
+        return "paid"
+
+    small, middle = "I cannot help with that.", [tool_call("pay", '{"amount": 1}'), ModelFailed("gone")]
+    agent, _ = runner(ToolRegistry([pay]), small=[small], middle=middle)
+    result = await agent.run(turn(cascade=CASCADE[:2]), RecordingSink())
+    assert paid == [1]
+    assert result.outcome.status is TaskStatus.FAILED
+
+
+async def test_a_check_that_breaks_loses_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> str:
+        raise RuntimeError("oh")
+
+    monkeypatch.setattr("ossa.agent.turn.why_it_fails", broken)
+    agent, _ = runner(small=["It is 7."])
+    result = await agent.run(turn(cascade=CASCADE), RecordingSink())
+    assert result.outcome.message == {"role": "assistant", "content": "It is 7."}
+    assert result.outcome.usage.model_calls == 1
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "http://127.0.0.1:9/latest/meta-data"},
+        {"type": "string", "pattern": "^(a+)+$"},
+        {"allOf": [{"$ref": "#"}]},
+        {"properties": {"n": {"$ref": "#"}}, "required": "n"},
+        {"enum": 7, "items": 3, "type": {"a": 1}},
+    ],
+)
+def test_what_a_callers_schema_may_not_do_is_not_done(schema: dict[str, Any]) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    answer = {"role": "assistant", "content": json.dumps("a" * 40 + "!")}
+    assert why_it_fails(answer, "stop", {"response_format": form}) == ""
+
+
+def test_deep_json_is_an_answer_that_does_not_hold() -> None:
+    deep = {"role": "assistant", "content": "[" * 100_000}
+    assert why_it_fails(deep, "stop", {"response_format": {"type": "json_object"}}) == "no JSON"
 
 
 @pytest.mark.parametrize(

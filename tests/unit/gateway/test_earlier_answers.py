@@ -12,7 +12,7 @@ import pytest
 from ossa.contracts.answers import Answered, Asked, Hit
 from ossa.contracts.configuration import AnswerSettings
 from ossa.contracts.fleet import AgentInfo, AgentState
-from ossa.contracts.task import Outcome, Task, TaskRequest, TaskStatus, Usage
+from ossa.contracts.task import Outcome, Step, Task, TaskRequest, TaskStatus, Usage
 from ossa.gateway.earlier_answers import MOST_AT_ONCE, EarlierAnswers
 from ossa.gateway.fakes import eventually
 from ossa.gateway.metrics import GatewayMetrics
@@ -212,6 +212,17 @@ async def test_closing_waits_for_what_is_being_kept() -> None:
     earlier.keep(task_of(), agent_of(), OUTCOME, [])
     assert not [one for one in asyncio.all_tasks() if one.get_name() == "keep-answer"]
     assert outcomes(metrics)["not_kept_closed"] == 1
+
+
+async def test_an_answer_that_was_rejected_once_is_not_kept() -> None:
+    """A dearer model could not be asked: that is no reason to give it to others."""
+    slow, metrics = Slow(), GatewayMetrics()
+    earlier = EarlierAnswers(slow, metrics.vortex)
+    payload = {"message": OUTCOME.message, "finish_reason": "stop", "model": "small", "rejected": "gave up"}
+    rejected = Step(seq=1, kind="model", agent_id="a", payload=payload, at=datetime.now(UTC))
+    earlier.keep(task_of(), agent_of(), OUTCOME, [rejected])
+    assert not [one for one in asyncio.all_tasks() if one.get_name() == "keep-answer"]
+    await earlier.close(within_s=0)
 
 
 async def test_closing_cancels_what_is_late() -> None:

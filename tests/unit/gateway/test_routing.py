@@ -137,10 +137,32 @@ def test_an_endpoint_that_fails_again_and_again_opens_its_breaker_and_not_the_ma
     routes = Routes(clock=lambda: 0.0, tiers=TIERS)
     agent = fake_agent("security-000")
     for _ in range(FAILURES):
-        routes.began(agent, "standard")
+        routes.began("acme", agent, "standard")
         routes.ended(task(), agent, "standard", outcome(ModelFailed), 1.0)
     conditions = routes.conditions("acme", RequestFeatures())
     assert conditions.open_breakers == {"tier:standard"}
+
+
+def test_what_one_tenants_requests_break_is_not_taken_from_the_others() -> None:
+    routes = Routes(clock=lambda: 0.0)
+    shared, own = fake_agent("security-000"), fake_agent("security-001", tenant="acme")
+    broken = Outcome(status=TaskStatus.FAILED, error=ErrorInfo(code="internal", message="it broke"))
+    for _ in range(FAILURES):
+        routes.ended(task(), own, None, broken, 1.0)
+    assert routes.conditions("acme", RequestFeatures()).open_breakers == {"agent:acme/security-agent"}
+    for _ in range(FAILURES):
+        routes.ended(task(), shared, None, broken, 1.0)
+    assert "agent:/security-agent" in routes.conditions("acme", RequestFeatures()).open_breakers
+    assert not routes.conditions("other", RequestFeatures()).open_breakers
+
+
+def test_each_endpoint_of_a_cascade_answers_for_itself() -> None:
+    routes = Routes(clock=lambda: 0.0, tiers=TIERS)
+    answered = outcome().model_copy(update={"tier": "lightweight", "failed_tiers": ("standard",)})
+    for _ in range(FAILURES):
+        routes.began("acme", fake_agent("security-000"), "standard")
+        routes.ended(task(), fake_agent("security-000"), "standard", answered, 1.0)
+    assert routes.conditions("acme", RequestFeatures()).open_breakers == {"tier:standard"}
 
 
 def test_an_agent_that_is_slower_than_its_like_gets_a_pace_and_loses_it_when_it_is_gone() -> None:

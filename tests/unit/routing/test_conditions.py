@@ -13,7 +13,16 @@ from ossa.contracts.errors import NotFound
 from ossa.contracts.fleet import AgentInfo, AgentState, FleetSnapshot, PoolInfo
 from ossa.contracts.routing import RoutingPolicy
 from ossa.contracts.task import Target, TaskRequest
-from ossa.routing import Breakers, Conditions, Decision, FleetIndex, RequestFeatures, conversation_of, route
+from ossa.routing import (
+    Breakers,
+    Conditions,
+    Decision,
+    FleetIndex,
+    RequestFeatures,
+    agent_subject,
+    conversation_of,
+    route,
+)
 from ossa.routing.breaker import FAILURES, LONGEST_S, OPEN_S
 
 
@@ -95,7 +104,7 @@ def test_an_agent_below_the_trust_floor_is_not_asked() -> None:
 
 
 def test_a_manifest_that_keeps_failing_is_passed_over_while_others_can() -> None:
-    broken = Conditions(open_breakers=frozenset({"reviewer"}))
+    broken = Conditions(open_breakers=frozenset({agent_subject(None, "reviewer")}))
     assert choose("code review", conditions=broken).agent.manifest != "reviewer"
     assert choose("code review", conditions=broken).filtered["breaker"] == 2
     named = choose(target=Target(kind="pool", name="security"), conditions=broken)
