@@ -77,7 +77,7 @@ class ScaleRules(Value):
     fleet_ceiling: int = Field(250, ge=0, description="agents and standbys")
     pools: dict[str, PoolBounds] = Field(default_factory=dict)
     standby: int = Field(0, ge=0, description="held whatever the forecast says, fleet-wide")
-    agents_quantile: float = Field(0.95, description="of the forecast, for which agents are raised")
+    agents_quantile: float = Field(0.93, description="of the forecast, for which agents are raised")
     standby_quantile: float = Field(0.99, description="of the forecast, up to which standbys are held")
     plausible: float = Field(4.0, gt=1, description="times the most of late, past which a forecast is not believed")
     emergency_factor: float = Field(5.0, gt=1, description="at once and past the cool-down, once")

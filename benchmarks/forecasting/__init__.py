@@ -1,0 +1,1 @@
+"""Forecasts measured: rolling origins, baselines, scores."""

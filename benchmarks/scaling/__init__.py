@@ -1,0 +1,1 @@
+"""Policies over real traces: `python -m benchmarks.scaling`."""

@@ -1,0 +1,1 @@
+"""The workload series of the open data, each on an even grid."""

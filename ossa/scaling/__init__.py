@@ -1,0 +1,1 @@
+"""Capacity before the load: forecast, decision, and a simulator of both."""

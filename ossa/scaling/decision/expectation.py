@@ -1,0 +1,77 @@
+"""What forecasts are believed, and what they expect."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ossa.contracts.scaling import Forecast, ScaleRules
+from ossa.scaling.decision.reading import AHEAD_S, Reading
+
+FRESH_S = 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """Turns at once to come. `points`: (seconds from now, forecast), soonest first."""
+
+    need: float
+    points: tuple[tuple[float, Forecast], ...]
+
+    def at(self, seconds: float, quantile: float) -> float:
+        """The quantile so many seconds from now: linear between what is now and the horizons, level after the last."""
+        before, value = 0.0, self.need
+        for when, forecast in self.points:
+            there = _quantile(forecast, quantile)
+            if when >= seconds:
+                return value + (there - value) * (seconds - before) / (when - before) if when > before else there
+            before, value = when, there
+        return value
+
+    def most(self, until_s: float, quantile: float) -> float:
+        """The largest quantile from the first horizon until then."""
+        passed = [_quantile(forecast, quantile) for when, forecast in self.points if when <= until_s]
+        return max([*passed, self.at(until_s, quantile)])
+
+    def soon(self, lead_s: float, quantile: float) -> float:
+        """The quantile at the first horizon, or after the lead time where that is later."""
+        return self.at(max(lead_s, self.points[0][0]), quantile) if self.points else self.need
+
+
+def expect(
+    forecasts: Sequence[Forecast], reading: Reading | None, rules: ScaleRules, now: datetime
+) -> tuple[Expectation | None, str]:
+    """One pool's forecasts, or None and why they are not believed."""
+    if not forecasts:
+        return None, ""
+    if reading is None:
+        return None, "forecast left aside: samples are missing"
+    points: list[tuple[float, Forecast]] = []
+    most = rules.plausible * (max(reading.most, 1.0) + rules.block_agents * reading.slots)
+    for one in forecasts:
+        age = (now - one.at).total_seconds()
+        if not one.trusted:
+            return None, f"forecast {one.model} is switched off"
+        if not -AHEAD_S <= age <= FRESH_S:
+            return None, f"forecast is {age:.0f} s old"
+        if not one.quantiles or not all(math.isfinite(value) and value >= 0 for value in one.quantiles.values()):
+            return None, "forecast is not a number"
+        median = _quantile(one, 0.5)
+        if median > most:
+            return None, f"forecast of {median:.0f} turns not believed: at most {reading.most:.0f} of late"
+        points.append((max(0.0, one.horizon_s - age), one))
+    return Expectation(reading.need, tuple(sorted(points, key=lambda point: point[0]))), ""
+
+
+def _quantile(forecast: Forecast, quantile: float) -> float:
+    """Linear between the levels there are, and never below that of a lower level; level beyond the ends."""
+    levels = sorted(forecast.quantiles)
+    before, value = levels[0], forecast.quantiles[levels[0]]
+    for level in levels:
+        there = max(value, forecast.quantiles[level])
+        if level >= quantile:
+            return value + (there - value) * (quantile - before) / (level - before) if level > before else there
+        before, value = level, there
+    return value

@@ -1,0 +1,115 @@
+"""The whole decision: read, propose a pool, fit to the fleet, size the standbys, remember."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from ossa.contracts.scaling import Forecast, PoolDecision, PoolSample, ScaleDecision, ScaleRules, StartUp
+from ossa.scaling.decision import emergency
+from ossa.scaling.decision.expectation import expect
+from ossa.scaling.decision.fleet_bounds import fit
+from ossa.scaling.decision.look import Look
+from ossa.scaling.decision.proposal import Proposal, propose
+from ossa.scaling.decision.reading import SMOOTH_S, read
+from ossa.scaling.decision.standbys import nodes_hint, standbys
+from ossa.scaling.decision.state import PoolState, ScalerState
+
+MOST_REASONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`state` goes into the next look."""
+
+    decision: ScaleDecision
+    state: ScalerState
+
+
+def decide(
+    look: Look, state: ScalerState, rules: ScaleRules, start_up: StartUp | None = None, *, dry_run: bool = False
+) -> Verdict:
+    """What every pool of `look.sizes` shall have. Raises nothing: what cannot be used is left aside, with a reason.
+
+    Of one pool, two changes are a cool-down apart, but for one emergency and for its floor. No more than
+    `rules.fleet_ceiling` agents and standbys come of it, unless more were there: then a block goes at a time. With
+    forecasts no pool has fewer agents, and the fleet no fewer standbys, than without. A dry run decides the same.
+    """
+    start_up = start_up or StartUp()
+    passed = state.passed(look.now)
+    proposals = _propose(look, state, passed, rules, start_up)
+    fit(proposals, rules)
+    standby = standbys(proposals, look.nodes, rules, start_up)
+    decision = ScaleDecision(
+        at=look.now,
+        pools=tuple(_pool_decision(one) for one in proposals),
+        standby=standby,
+        nodes_hint=nodes_hint(proposals, standby, rules, start_up),
+        by=_moved_by(proposals, standby, rules),
+        forecasts=tuple(look.forecasts),
+        dry_run=dry_run,
+    )
+    return Verdict(decision, _remember(look.now, proposals, rules))
+
+
+def _propose(look: Look, state: ScalerState, passed: float, rules: ScaleRules, start_up: StartUp) -> list[Proposal]:
+    samples: dict[str, list[PoolSample]] = defaultdict(list)
+    forecasts: dict[str, list[Forecast]] = defaultdict(list)
+    for sample in look.samples:
+        samples[sample.pool].append(sample)
+    for forecast in look.forecasts:
+        forecasts[forecast.pool].append(forecast)
+    return [
+        _propose_one(look, pool, samples[pool], forecasts[pool], state.pool(pool, passed), rules, start_up)
+        for pool in look.sizes
+    ]
+
+
+def _propose_one(
+    look: Look,
+    pool: str,
+    samples: Sequence[PoolSample],
+    forecasts: Sequence[Forecast],
+    state: PoolState,
+    rules: ScaleRules,
+    start_up: StartUp,
+) -> Proposal:
+    reading = read(samples, look.now, max(rules.cooldown_s, SMOOTH_S))
+    expectation, doubt = expect(forecasts, reading, rules, look.now)
+    made = propose(pool, look.sizes[pool], reading, expectation, state, look.alerted(pool), rules, start_up)
+    if doubt:
+        made.reasons.append(doubt)
+    return made
+
+
+def _pool_decision(made: Proposal) -> PoolDecision:
+    return PoolDecision(
+        pool=made.pool,
+        agents=made.forecast,
+        before=made.size,
+        emergency=made.emergency and made.forecast > made.size,
+        reasons=tuple(dict.fromkeys(made.reasons))[:MOST_REASONS],
+    )
+
+
+def _moved_by(
+    proposals: Sequence[Proposal], standby: int, rules: ScaleRules
+) -> Literal["nothing", "rules", "forecast", "emergency"]:
+    moved = [one for one in proposals if one.forecast != one.size]
+    if any(one.emergency for one in moved):
+        return "emergency"
+    if any(one.rules != one.size for one in moved):
+        return "rules"
+    return "forecast" if moved or standby > rules.standby else "nothing"
+
+
+def _remember(now: datetime, proposals: Sequence[Proposal], rules: ScaleRules) -> ScalerState:
+    pools: dict[str, PoolState] = {}
+    for one in proposals:
+        changed = one.forecast != one.size
+        kept = emergency.after(one.state, one.cause, one.emergency and changed, rules)
+        pools[one.pool] = kept.model_copy(update={"cooldown_s": rules.cooldown_s}) if changed else kept
+    return ScalerState(at=now, pools=pools)

@@ -1,0 +1,123 @@
+"""What the rules alone, and then the forecast, want for one pool; before the fleet's bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ossa.contracts.scaling import SAMPLE_S, ScaleRules, StartUp
+from ossa.scaling.decision import emergency
+from ossa.scaling.decision.blocks import block_less, blocks_up, bounds, most_at_once
+from ossa.scaling.decision.expectation import Expectation
+from ossa.scaling.decision.reading import Reading
+from ossa.scaling.decision.state import PoolState
+from ossa.scaling.decision.triggers import may_shrink, wanted
+
+
+@dataclass(slots=True)
+class Proposal:
+    """`rules` and `forecast` are agents; `forecast` is never below `rules`. Grows while the decision is made."""
+
+    pool: str
+    size: int
+    reading: Reading | None
+    expectation: Expectation | None
+    state: PoolState
+    rules: int
+    forecast: int
+    emergency: bool = False
+    cause: str | None = None
+    reasons: list[str] = field(default_factory=list)
+
+
+def propose(
+    pool: str,
+    size: int,
+    reading: Reading | None,
+    expectation: Expectation | None,
+    state: PoolState,
+    alerted: bool,
+    rules: ScaleRules,
+    start_up: StartUp,
+) -> Proposal:
+    """One pool by itself: within its own floor and ceiling, whatever it was told."""
+    made = Proposal(pool, size, reading, expectation, state, rules=size, forecast=size)
+    _by_rules(made, alerted, rules)
+    _by_forecast(made, rules, start_up)
+    return made
+
+
+def _by_rules(made: Proposal, alerted: bool, rules: ScaleRules) -> None:
+    own, size, state = bounds(made.pool, rules), made.size, made.state
+    made.cause = emergency.cause(made.reading, alerted, rules)
+    if made.cause and state.armed and size < own.ceiling:
+        aim = emergency.reach(made.reading, alerted, size, rules)
+        most = int(max(size, 1) * rules.emergency_factor)
+        raised = max(own.floor, min(blocks_up(aim, rules.block_agents), most, own.ceiling))
+        if raised > size:
+            made.rules, made.emergency = raised, True
+            made.reasons.append(f"emergency: {made.cause}; {size} to {made.rules} agents at once")
+            return
+    if size < own.floor:
+        made.rules = own.floor
+        made.reasons.append(f"floor {own.floor}")
+        return
+    if made.reading is None:
+        made.reasons.append("samples are missing: held")
+        return
+    aim, why = wanted(made.reading, size, rules)
+    if aim > size:
+        raised = max(size, min(blocks_up(aim, rules.block_agents), most_at_once(size, rules), own.ceiling))
+        if state.cooldown_s > 0:
+            why.append(f"{raised} wanted, cool-down has {state.cooldown_s:.0f} s left")
+        else:
+            made.rules = raised
+        made.reasons += why
+        return
+    _less(made, rules)
+
+
+def _less(made: Proposal, rules: ScaleRules) -> None:
+    """One block less, where every rule lets it go."""
+    own, size = bounds(made.pool, rules), made.size
+    left = max(block_less(size, rules.block_agents), own.floor)
+    if left >= size or made.state.cooldown_s > 0 or made.state.watch_s > 0:
+        return
+    if size > own.ceiling:
+        made.rules = left
+        made.reasons.append(f"over the ceiling {own.ceiling}: one block less")
+        return
+    agreed, why = may_shrink(made.reading, size, rules)
+    if agreed:
+        made.rules = left
+    made.reasons.append(why)
+
+
+def _by_forecast(made: Proposal, rules: ScaleRules, start_up: StartUp) -> None:
+    """Keeps what is expected to be needed before the next change, and raises when it is needed soon.
+
+    Soon is before agents that are asked for at the next look could be up, or the first horizon. A raise is sized for
+    all of the cool-down that follows it.
+    """
+    made.forecast = made.rules
+    if made.expectation is None or made.reading is None:
+        return
+    own, slots = bounds(made.pool, rules), made.reading.slots
+    until = rules.cooldown_s + start_up.agent_s + SAMPLE_S
+    turns = made.expectation.most(until, rules.agents_quantile)
+    aim = min(blocks_up(turns / slots, rules.block_agents), own.ceiling)
+    said = f"forecast: {turns:.1f} turns within {until:.0f} s"
+    if aim <= made.rules:
+        return
+    if aim <= made.size:
+        made.forecast = max(made.rules, aim)
+        made.reasons.append(f"{said}: kept")
+        return
+    made.forecast = max(made.rules, made.size)
+    soon = made.expectation.soon(start_up.agent_s + SAMPLE_S, rules.agents_quantile)
+    if soon <= made.size * slots:
+        made.reasons.append(f"{said}: {aim} wanted, but not yet")
+    elif made.state.cooldown_s > 0:
+        made.reasons.append(f"{said}: {aim} wanted, cool-down has {made.state.cooldown_s:.0f} s left")
+    else:
+        made.forecast = max(made.rules, min(aim, most_at_once(made.size, rules)))
+        made.reasons.append(said)

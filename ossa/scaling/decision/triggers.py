@@ -1,0 +1,57 @@
+"""The rules: how many agents a reading asks for, and whether it lets one block go."""
+
+from __future__ import annotations
+
+from ossa.contracts.scaling import ScaleRules
+from ossa.scaling.decision.blocks import block_less, whole
+from ossa.scaling.decision.reading import Reading
+
+
+def wanted(reading: Reading, size: int, rules: ScaleRules) -> tuple[int, list[str]]:
+    """Agents that the triggers ask for, at least `size`, and why.
+
+    A share over its trigger asks for as many agents as bring it back to the trigger: n * share / trigger. Waits and
+    errors say nothing of how many: they ask for a block more, or for what runs and waits now, unless agents are
+    still on their way.
+    """
+    found: list[tuple[float, str]] = []
+    for name, share, trigger in (("CPU", reading.cpu, rules.cpu), ("memory", reading.memory, rules.memory)):
+        if share is not None and share > trigger:
+            found.append((reading.agents * share / trigger, f"{name} {share:.0%} > {trigger:.0%}"))
+    if reading.starting == 0 and reading.agents >= size:
+        more = size + rules.block_agents
+        wait, limit = reading.queue_wait_s, rules.queue_wait_s
+        if wait is not None and wait > limit:
+            found.append((max(more, reading.need / reading.slots), f"queue wait {wait:.1f} s > {limit:g} s"))
+        wait, slowest = reading.latency_p99_s, rules.latency_p99_s
+        if wait is not None and slowest is not None and wait > slowest:
+            found.append((more, f"p99 {wait:.1f} s > {slowest:g} s"))
+        if reading.error_rate is not None and reading.error_rate > rules.error_rate:
+            found.append((more, f"errors {reading.error_rate:.1%} > {rules.error_rate:.1%}"))
+    most = whole(max((agents for agents, _ in found), default=size))
+    return max(size, most), [why for _, why in found]
+
+
+def may_shrink(reading: Reading | None, size: int, rules: ScaleRules) -> tuple[bool, str]:
+    """Whether what is left after one block less would stay below every trigger, and what says no."""
+    if reading is None or not reading.complete:
+        return False, "samples are missing"
+    left = block_less(size, rules.block_agents)
+    if left <= 0:
+        return False, "no block to spare"
+    if reading.starting or reading.agents != size:
+        return False, "the last change is not done"
+    if reading.most > left * reading.slots * rules.busy:
+        return False, f"{reading.most:.1f} turns at once need more than {left} agents"
+    grown = size / left
+    shares = (
+        ("CPU", reading.cpu, grown, rules.cpu),
+        ("memory", reading.memory, 1.0, rules.memory),
+        ("queue wait", reading.queue_wait_s, grown, rules.queue_wait_s),
+        ("p99", reading.latency_p99_s, grown, rules.latency_p99_s),
+        ("errors", reading.error_rate, 1.0, rules.error_rate),
+    )
+    for name, value, growth, trigger in shares:
+        if value is not None and trigger is not None and value * growth > trigger * rules.low:
+            return False, f"{name} would be {value * growth:.2f}, near {trigger:g}"
+    return True, f"{left} agents stay below every trigger"

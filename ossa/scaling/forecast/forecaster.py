@@ -1,0 +1,158 @@
+"""The forecast as it runs: told each step what every pool needed, asked for what comes.
+
+One process, no IO, no clock of its own. Without a model, or for a pool the model does not know, the simple experts
+stand alone; blends, bands and rolling errors learn from each step either way.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ossa.contracts.scaling import HORIZONS_S, QUANTILES, Forecast
+from ossa.scaling.forecast.experts import Prepared, prepared_all, say
+from ossa.scaling.forecast.grid import Panel
+from ossa.scaling.forecast.model import ForecastModel, Key
+from ossa.scaling.forecast.rolling_error import ErrorBounds, RollingError
+from ossa.scaling.forecast.track import Issued, Outlook, Track
+
+Floats = NDArray[np.float64]
+
+STEP_S = 60.0
+KEPT_STEPS = 10_080 + 128
+"""A week and a little, so that the same hour of last week is there."""
+MOST_GAP = 60
+"""A longer silence, or a clock set back by more than a step, begins a new history."""
+
+
+class Forecaster:
+    """Args:
+    pools: whose needs are told, in this order; those of the model when there is one.
+    model: what was trained, or None.
+    step_s: seconds of a step; the model's own when there is one.
+    """
+
+    def __init__(
+        self,
+        pools: tuple[str, ...],
+        model: ForecastModel | None = None,
+        *,
+        step_s: float = STEP_S,
+        horizons_s: tuple[int, ...] = HORIZONS_S,
+        bounds: ErrorBounds | None = None,
+    ) -> None:
+        self._pools = pools
+        self._step_s = step_s
+        self._horizons = {horizon_s: max(1, round(horizon_s / step_s)) for horizon_s in horizons_s}
+        self.errors = {(pool, horizon): RollingError(bounds) for pool in pools for horizon in horizons_s}
+        """By pool and horizon in seconds: what is published, and what switches a forecast off."""
+        self._last: int | None = None
+        self._history = np.empty((0, len(pools)))
+        self._tracks: dict[Key, Track] = {}
+        self._issued: dict[Key, deque[tuple[Issued, float]]] = {}
+        self._model: ForecastModel | None = None
+        self._version = "simple"
+        self._forget()
+        if model is not None:
+            self.use(model)
+
+    @property
+    def version(self) -> str:
+        return self._version
+
+    def use(self, model: ForecastModel) -> None:
+        """Go on with another model: history, blends and bands stay. One made for other pools or steps is not used.
+
+        Raises:
+            ValueError: the model's pools or step are not these.
+        """
+        if model.pools != self._pools or model.step_s != self._step_s:
+            raise ValueError(
+                f"The model is of pools {model.pools} each {model.step_s} s; needed: {self._pools}, {self._step_s} s."
+            )
+        self._model = model
+        self._version = model.version
+
+    def observe(self, at: datetime, needs: Mapping[str, float]) -> None:
+        """Mean turns at once of the step that ended `at`. What is missing, not finite or below 0 counts as not known.
+
+        A step told twice is taken once; steps left out are not known; see `MOST_GAP`.
+        """
+        step = int(at.timestamp() // self._step_s)
+        row = np.asarray([_usable(needs.get(pool)) for pool in self._pools])
+        if self._last is not None:
+            ahead = step - self._last
+            if ahead == 0 or ahead == -1:
+                return
+            if ahead < 0 or ahead > MOST_GAP:
+                self._forget()
+            else:
+                for missing in range(self._last + 1, step):
+                    self._take(missing, np.full(len(self._pools), np.nan))
+        self._take(step, row)
+
+    def forecasts(self) -> tuple[Forecast, ...]:
+        """Of every pool and horizon, made at the last step; empty before the first one."""
+        if self._last is None:
+            return ()
+        at = datetime.fromtimestamp(self._last * self._step_s, UTC)
+        return tuple(
+            Forecast(
+                pool=pool,
+                at=at,
+                horizon_s=horizon_s,
+                quantiles=dict(zip(QUANTILES, self._latest(pool, horizon_s), strict=True)),
+                model=self._version,
+                trusted=self.errors[pool, horizon_s].trusted,
+            )
+            for pool in self._pools
+            for horizon_s in self._horizons
+        )
+
+    def _latest(self, pool: str, horizon_s: int) -> list[float]:
+        return [float(value) for value in self._issued[pool, horizon_s][-1][0].prediction.quantiles]
+
+    def _forget(self) -> None:
+        """History and what waits for its value; what was learned about the pools stays."""
+        self._last = None
+        self._history = np.empty((0, len(self._pools)))
+        for pool in self._pools:
+            for horizon_s, steps in self._horizons.items():
+                self._issued[pool, horizon_s] = deque(maxlen=steps)
+
+    def _take(self, step: int, row: Floats) -> None:
+        self._last = step
+        self._history = np.concatenate([self._history[-(KEPT_STEPS - 1) :], row[None, :]])
+        start_s = (step - len(self._history) + 1) * self._step_s
+        panel = Panel(start_s, self._step_s, self._pools, self._history)
+        for column, pool in enumerate(self._pools):
+            for given, horizon_s in zip(
+                prepared_all(panel, column, tuple(self._horizons.values()), 1), self._horizons, strict=True
+            ):
+                self._learn((pool, horizon_s), given.horizon, float(row[column]))
+                self._issue((pool, horizon_s), given)
+
+    def _learn(self, key: Key, steps: int, actual: float) -> None:
+        issued = self._issued[key]
+        if len(issued) < steps:
+            return
+        made, before = issued[0]
+        self.errors[key].observe(made.prediction.median, before, actual)
+        self._tracks[key].learn(made, actual)
+
+    def _issue(self, key: Key, given: Prepared) -> None:
+        fitted = self._model.fitted.get((key[0], given.horizon)) if self._model else None
+        said = say(given, fitted, slice(0, 1))
+        if key not in self._tracks:
+            rows = int(self._model.card["trained"]["rows"]) if self._model else 0
+            self._tracks[key] = Track(given.prior(rows), given.horizon)
+        outlook = Outlook(said.centres[0], said.tails[0], float(said.scale[0]))
+        self._issued[key].append((self._tracks[key].issue(outlook), float(given.simple[0, 0])))
+
+
+def _usable(value: float | None) -> float:
+    return float(value) if value is not None and np.isfinite(value) and value >= 0 else float("nan")

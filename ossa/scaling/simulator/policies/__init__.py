@@ -1,0 +1,1 @@
+"""Ours and what it is compared with, behind one Protocol."""

@@ -1,0 +1,51 @@
+"""`ossa.scaling.decision`, fed by a forecaster: what runs in production."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ossa.contracts.scaling import SAMPLE_S, Forecast, ScaleRules
+from ossa.scaling.decision import Look, ScalerState, decide
+from ossa.scaling.simulator.forecaster import Forecaster
+from ossa.scaling.simulator.machine import Machine
+from ossa.scaling.simulator.policies.policy import Plan, Seen
+from ossa.scaling.simulator.trace import MINUTE_S, Trace
+
+STEPS = round(MINUTE_S / SAMPLE_S)
+LEARNT = 8 * 1440
+"""Minutes of the past that the forecaster is told."""
+
+
+class Ours:
+    """A new forecast each minute, a decision each sample. Without a forecaster: the rules alone."""
+
+    ceiling_on_miss = 0
+
+    def __init__(self, rules: ScaleRules, machine: Machine, forecaster: Forecaster | None, trace: Trace) -> None:
+        self._rules = rules
+        self._machine = machine
+        self._forecaster = forecaster
+        self._forecasts: Sequence[Forecast] = ()
+        self._state = ScalerState()
+        if forecaster is not None:
+            for need in trace.past_by_minute()[-LEARNT:].max(axis=1).tolist():
+                forecaster.observe(need)
+
+    def plan(self, seen: Seen) -> Plan:
+        last = seen.samples[-1]
+        if self._forecaster is not None and seen.second % MINUTE_S == 0:
+            minute = [seen.samples[at] for at in range(-min(STEPS, len(seen.samples)), 0)]
+            self._forecaster.observe(max(one.running + one.queued for one in minute))
+            self._forecasts = self._forecaster.forecast(last.pool, seen.at)
+        look = Look(
+            now=seen.at,
+            sizes={last.pool: seen.agents},
+            samples=tuple(seen.samples),
+            forecasts=self._forecasts,
+            standby=seen.standby,
+            nodes=seen.nodes,
+        )
+        verdict = decide(look, self._state, self._rules, self._machine.start_up)
+        self._state = verdict.state
+        decision = verdict.decision
+        return Plan(decision.pools[0].agents, decision.standby, decision.nodes_hint or 0)
