@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.context.measure import interval
 from benchmarks.routing.baselines import Scorer, knn_quality, tfidf_quality
-from benchmarks.routing.curves import aiq, apgr, chosen, cost_at, curve
+from benchmarks.routing.curves import aiq, apgr, choices, chosen, cost_at, curve, outcomes
 from benchmarks.routing.results import Result
 from benchmarks.routing.sets import ChoiceSet
 from benchmarks.training.router_calibration import expected_calibration_error
@@ -28,6 +28,9 @@ NEARLY = 0.005
 """Half a point: what counts as the strong model's accuracy."""
 
 NOISE_SEED = 3
+STIFFNESSES = (7.0, 15.0, 30.0)
+RESAMPLED = 500
+"""Bootstrap samples of the test prompts, for the interval of what is saved."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Bill:
         nearly_usd: mean cost at which the strong model's accuracy less half a point is reached; null when never.
         equal_usd: the same at the accuracy of the best fixed model.
         fixed_usd: what that fixed model costs.
+        saved_low, saved_high: 95% of what is saved, over prompts drawn again (bootstrap); minus infinity where that
+            accuracy is never reached.
     """
 
     set: str
@@ -56,6 +61,8 @@ class Bill:
     equal_usd: float
     fixed_usd: float
     top_accuracy: float
+    saved_low: float = float("-inf")
+    saved_high: float = float("-inf")
 
     @property
     def saved(self) -> float:
@@ -65,8 +72,9 @@ class Bill:
     def as_json(self) -> dict[str, Any]:
         numbers = {"nearly_usd": self.nearly_usd, "equal_usd": self.equal_usd, "fixed_usd": self.fixed_usd}
         shown = {name: round(value, 7) if np.isfinite(value) else None for name, value in numbers.items()}
-        saved = round(self.saved, 4) if np.isfinite(self.saved) else None
-        return {"set": self.set, "method": self.method, **shown, "saved": saved, "top": round(self.top_accuracy, 4)}
+        shares = {"saved": self.saved, "saved_low": self.saved_low, "saved_high": self.saved_high}
+        shown |= {name: round(value, 4) if np.isfinite(value) else None for name, value in shares.items()}
+        return {"set": self.set, "method": self.method, **shown, "top": round(self.top_accuracy, 4)}
 
 
 @dataclass(frozen=True)
@@ -93,11 +101,13 @@ def run(choice: ChoiceSet, advance: Advance) -> tuple[list[Result], list[Bill]]:
     shown, test = Table.of(choice.shown), Table.of(choice.test)
     results, bills = list(_fixed(choice, shown, test)), []
     about = {"name": choice.name, "data": choice.name, "split": choice.split}
-    trained = train(QualityJob(choice.shown, about), advance=advance)
+    trained = _tuned(QualityJob(choice.shown, about), shown, advance)
     for method, estimates in _methods(trained, shown, test):
-        points = curve(estimates.quality, estimates.cost, test.scores, test.costs)[:, 1:]
+        picked = choices(estimates.quality, estimates.cost)
+        points = outcomes(picked, test.scores, test.costs)
         results.append(_row(choice, method, estimates, points, shown, test))
-        bills.append(_bill(choice, method, points, test))
+        low, high = _interval(picked, test)
+        bills.append(replace(_bill(choice, method, points, test), saved_low=low, saved_high=high))
         advance()
     bills.append(_bill(choice, "mix of fixed models", _fixed_points(test), test))
     return results + list(_noisy(choice, trained, shown, test)), bills
@@ -105,7 +115,17 @@ def run(choice: ChoiceSet, advance: Advance) -> tuple[list[Result], list[Bill]]:
 
 def steps(choice: ChoiceSet) -> int:
     """How often `run` advances."""
-    return FOLDS + 3
+    return len(STIFFNESSES) * FOLDS + 3
+
+
+def _tuned(job: QualityJob, shown: Table, advance: Advance) -> Trained:
+    """Of some L2 penalties the one of the largest area under the curve of the shown prompts, each left out in turn."""
+    tried = [train(replace(job, stiffness=stiffness), advance=advance) for stiffness in STIFFNESSES]
+    return max(tried, key=lambda one: _area(one, shown))
+
+
+def _area(trained: Trained, shown: Table) -> float:
+    return aiq(curve(trained.quality, trained.cost_usd, shown.scores, shown.costs)[:, 1:], *_range(shown))
 
 
 def _methods(trained: Trained, shown: Table, test: Table) -> Iterator[tuple[str, Estimates]]:
@@ -201,6 +221,20 @@ def _bill(choice: ChoiceSet, method: str, points: Array, test: Table) -> Bill:
         fixed_usd=float(costs[best]),
         top_accuracy=float(points[:, 1].max()),
     )
+
+
+def _interval(picked: Array, test: Table) -> tuple[float, float]:
+    """95% of the share of the best fixed model's cost that is saved at its accuracy."""
+    rng, count = np.random.default_rng(7), len(test.prompts)
+    saved = []
+    for _ in range(RESAMPLED):
+        rows = rng.integers(0, count, count)
+        points = outcomes(picked[:, rows], test.scores[rows], test.costs[rows])
+        quality, costs = test.scores[rows].mean(axis=0), test.costs[rows].mean(axis=0)
+        best = int(quality.argmax())
+        saved.append(1 - cost_at(points, float(quality[best])) / float(costs[best]))
+    low, high = np.quantile(saved, (0.025, 0.975), method="nearest")
+    return float(low), float(high)
 
 
 def _fixed_points(test: Table) -> Array:

@@ -18,14 +18,25 @@ def chosen(quality: Array, cost: Array, worth_usd: float) -> Array:
     return found
 
 
+def choices(quality: Array, cost: Array) -> Array:
+    """The model of each prompt at each worth, those at which all is as at the worth before left out.
+
+    Shape (worths, prompts).
+    """
+    found = np.stack([chosen(quality, cost, float(worth)) for worth in WORTHS_USD])
+    return found[np.concatenate(([True], (found[1:] != found[:-1]).any(axis=1)))]
+
+
+def outcomes(picked: Array, scores: Array, costs: Array) -> Array:
+    """Rows (mean cost in USD, mean score) of models that were picked; `picked` has shape (rows, prompts)."""
+    at = np.arange(len(scores))
+    return np.stack((costs[at, picked].mean(axis=1), scores[at, picked].mean(axis=1)), axis=1)
+
+
 def curve(quality: Array, cost: Array, scores: Array, costs: Array) -> Array:
     """Rows (worth, mean cost in USD, mean score) of estimates against what happened."""
-    rows = np.arange(len(scores))
-    points = []
-    for worth in WORTHS_USD:
-        models = chosen(quality, cost, float(worth))
-        points.append((worth, costs[rows, models].mean(), scores[rows, models].mean()))
-    return np.asarray(points)
+    picked = np.stack([chosen(quality, cost, float(worth)) for worth in WORTHS_USD])
+    return np.column_stack((WORTHS_USD, outcomes(picked, scores, costs)))
 
 
 def hull(points: Array) -> Array:

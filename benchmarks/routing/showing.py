@@ -30,7 +30,8 @@ def show(found: dict[str, Any]) -> None:
         console.print(
             f"{bill['set']}, {bill['method']}: strong model's accuracy less half a point for USD "
             f"{_number(bill['nearly_usd'], 6)}; the best fixed model's for {_number(bill['equal_usd'], 6)} in place of "
-            f"{bill['fixed_usd']:.6f}; at most {bill['top']:.4f}"
+            f"{bill['fixed_usd']:.6f} (saved {_number(bill['saved'], 4)}, 95% {_number(bill['saved_low'], 4)} to "
+            f"{_number(bill['saved_high'], 4)}); at most {bill['top']:.4f}"
         )
     for name, split in found["splits"].items():
         console.print(f"split of {name}: {split}")

@@ -6,9 +6,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from ossa.routing.learned.labels import LEAST_LIKELY
 
 Array = NDArray[Any]
 BINS = 15
+LEAST_EACH = 50
+"""Right and wrong texts that a logistic of two numbers is fitted to."""
 
 
 def expected_calibration_error(sure: Array, right: Array, bins: int = BINS) -> float:
@@ -36,6 +41,20 @@ def best_temperature(logits: Array, wanted: Array) -> float:
         one, other = high - ratio * (high - low), low + ratio * (high - low)
         low, high = (low, other) if loss(one) < loss(other) else (one, high)
     return float(np.exp((low + high) / 2))
+
+
+def platt(sure: Array, right: Array) -> tuple[float, float]:
+    """(slope, bias) of a logistic regression of what was right on the log-odds of `sure` (Platt 1999).
+
+    (1, 0), which changes nothing, where there are too few texts, or too few right or wrong ones.
+    """
+    wrong = int(np.sum(~right))
+    if min(wrong, len(right) - wrong) < LEAST_EACH:
+        return 1.0, 0.0
+    likely = np.clip(np.asarray(sure, dtype=np.float64), LEAST_LIKELY, 1 - LEAST_LIKELY)
+    fitted = LogisticRegression(C=100.0).fit(np.log(likely / (1 - likely))[:, None], right)
+    slope, bias = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    return (round(slope, 4), round(bias, 4)) if slope > 0 else (1.0, 0.0)
 
 
 def floor_for(sure: Array, right: Array, spared: float) -> float:

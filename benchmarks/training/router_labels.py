@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from benchmarks.training.router_calibration import best_temperature, expected_calibration_error, floor_for
+from benchmarks.training.router_calibration import best_temperature, expected_calibration_error, floor_for, platt
 from benchmarks.training.router_network import Inputs, Plan, fit_all
 from benchmarks.training.router_noise import NOISES
 from ossa.routing.learned.archive import ModelFile
 from ossa.routing.learned.encoder import Encoder, Rows
-from ossa.routing.learned.labels import KIND, LabelModel
+from ossa.routing.learned.labels import KIND, LabelModel, confident
 from ossa.routing.learned.quantised import quantise
 from ossa.routing.learned.reading import BUCKETS, Buckets, Reading, read
+from ossa.routing.learned.spelling import Spelling
 
 Floats = NDArray[np.float32]
 
@@ -134,7 +136,14 @@ def train(job: LabelJob, *, advance: Callable[[], object] = lambda: None) -> Mod
         return everything[rows + copy * len(texts)]
 
     weights = fit_all(draw, targets, job.plan, advance=advance)
-    return _calibrated(_file(job, names, encoder, weights), job.kept, job.spared)
+    spelling = spelling_of(readings[: len(texts) - len(outside)])
+    return _calibrated(_file(job, names, encoder, weights, spelling), job.kept, job.spared)
+
+
+def spelling_of(readings: Sequence[Reading]) -> Spelling:
+    """All their words, the most frequent first; of equals the first in the alphabet."""
+    times = Counter(word for reading in readings for word in reading.words)
+    return Spelling.of(sorted(times, key=lambda word: (-times[word], word)))
 
 
 def _noisy(text: str, rng: random.Random) -> str:
@@ -144,7 +153,9 @@ def _noisy(text: str, rng: random.Random) -> str:
     return text
 
 
-def _file(job: LabelJob, names: list[str], encoder: Encoder, weights: dict[str, Floats]) -> ModelFile:
+def _file(
+    job: LabelJob, names: list[str], encoder: Encoder, weights: dict[str, Floats], spelling: Spelling
+) -> ModelFile:
     group_of = {one.label: one.group for one in job.shown}
     groups = sorted({group_of[name] for name in names})
     inner, scale = quantise(weights["inner"])
@@ -170,6 +181,7 @@ def _file(job: LabelJob, names: list[str], encoder: Encoder, weights: dict[str, 
         "rarity": encoder.rarity.astype(np.float16),
         "inner": inner,
         "inner_scale": scale,
+        "words": spelling.as_array(),
         **{name: weights[name].astype(np.float16) for name in ("inner_dense", "inner_bias", "outer", "outer_bias")},
     }
     return ModelFile(card, arrays)
@@ -180,15 +192,18 @@ def _calibrated(file: ModelFile, kept: Sequence[Labelled], spared: float) -> Mod
     inside = [one for one in kept if one.label in model.positions]
     scores = np.stack([model.logits(read(one.text)) for one in inside])
     wanted = np.asarray([model.positions[one.label] for one in inside])
-    temperature = best_temperature(scores, wanted)
+    temperature = round(best_temperature(scores, wanted), 4)
     chance = np.exp(scores / temperature - (scores / temperature).max(axis=1, keepdims=True))
     chance = (chance / chance.sum(axis=1, keepdims=True))[:, : len(model.labels)]
-    best, sure = chance.argmax(axis=1), chance.max(axis=1)
+    best = chance.argmax(axis=1)
     right, right_group = best == wanted, model.groups[best] == model.groups[wanted]
+    slope, bias = platt(chance.max(axis=1), right)
+    sure = np.asarray([confident(one, slope, bias).max() for one in chance])
     metrics = {
         "accuracy on the kept texts": round(float(right.mean()), 4),
         "expected calibration error on the kept texts": round(expected_calibration_error(sure, right), 4),
     }
     spare_right = right_group if len(model.group_names) > 1 else right
-    calibration = {"temperature": round(temperature, 4), "floor": round(floor_for(sure, spare_right, spared), 4)}
+    floor = round(floor_for(sure, spare_right, spared), 4)
+    calibration = {"temperature": temperature, "slope": slope, "bias": bias, "floor": floor}
     return ModelFile({**file.card, "metrics": metrics, "calibration": calibration}, file.arrays)

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from ossa.agent.tool_calls import ToolCall, calls_of, idempotency_key, with_unique_ids
+from ossa.contracts.configuration import Endpoint
 from ossa.contracts.model import ModelReply
 from ossa.contracts.task import Message, Step, StepKind, TaskRequest, Usage
 from ossa.models.estimate import message_tokens, most_message_tokens, most_prompt_tokens, prompt_tokens
@@ -69,6 +70,8 @@ class Conversation:
         self._results: dict[str, str] = {}
         self._intents: set[str] = set()
         self._counted = 0
+        self._counted_by: Endpoint | None = None
+        """Whose count it is; None: an earlier attempt's."""
         self.usage = Usage()
         self.last: Step | None = None
         self.tools_ran = False
@@ -111,6 +114,7 @@ class Conversation:
         self._taken.update(self._open)
         self._entries.append(Entry({key: message[key] for key in message if key in _SENT_BACK}))
         self._counted = step.usage.total_tokens
+        self._counted_by = None
 
     def _take_result(self, call_id: str, content: str) -> None:
         self._results[call_id] = content
@@ -167,11 +171,11 @@ class Conversation:
             return self._counted + sum(message_tokens(self._as_shown(entry)) for entry in self._answers())
         return prompt_tokens(self.messages(), tools)
 
-    def most_prompt_tokens(self, tools: Sequence[dict[str, Any]]) -> int:
-        """Tokens that the next prompt cannot exceed."""
+    def most_prompt_tokens(self, tools: Sequence[dict[str, Any]], endpoint: Endpoint) -> int:
+        """Tokens that the next prompt to this endpoint cannot exceed."""
         most = most_prompt_tokens(self.messages(), tools)
-        if not self._counted or self.last is None or self.last.agent_id != self._agent_id:
-            return most  # another agent's endpoint may count in another way
+        if not self._counted or self._counted_by != endpoint:
+            return most  # another model's tokenizer counts in another way
         since = sum(most_message_tokens(self._as_shown(entry)) for entry in self._answers())
         return min(most, self._counted + since + most_prompt_tokens((), tools))
 
@@ -181,8 +185,16 @@ class Conversation:
         """The model's message, its call ids unique in this task."""
         return with_unique_ids(message, seq=self.next_seq, taken=self._taken)
 
-    def add_reply(self, reply: ModelReply, message: Message, at: datetime, *, reservation: str = "") -> None:
-        """`message` is the reply's, after `named`; `reservation`: what it was paid from."""
+    def add_reply(
+        self,
+        reply: ModelReply,
+        message: Message,
+        at: datetime,
+        *,
+        reservation: str = "",
+        endpoint: Endpoint | None = None,
+    ) -> None:
+        """`message` is the reply's, after `named`; `reservation`: what it was paid from; `endpoint`: whose it is."""
         finish = "tool_calls" if message.get("tool_calls") else reply.finish_reason
         payload = {"message": message, "finish_reason": finish, "model": reply.model}
         if reservation:
@@ -191,6 +203,7 @@ class Conversation:
         if self.saved_tokens:
             usage = usage.model_copy(update={"saved_tokens": self.saved_tokens})
         self._take(self._step("model", payload, at, usage))
+        self._counted_by = endpoint
 
     def reject(self, reply: ModelReply, message: Message, why: str, at: datetime, *, reservation: str = "") -> None:
         """It was paid for, and does not join the conversation: a dearer model is asked in its place."""

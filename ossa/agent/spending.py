@@ -15,6 +15,9 @@ from ossa.models.client import surely_unbilled
 USUAL_ANSWER_TOKENS = 8192
 """The most an answer may have where neither the caller nor the manifest nor a limit says."""
 
+LONGEST_ANSWER_TOKENS = 32_768
+"""The most that is reserved for an answer, whatever was asked for, of a model whose context is not known."""
+
 USEFUL_ANSWER_TOKENS = 256
 """A shorter cap than this (or than the one asked for) is no use: rather refuse the call."""
 
@@ -48,13 +51,16 @@ class CallPrice(Value):
         return max(1, min(self.cap, int((usd - self.prompt_usd) / self.answer_usd + 1e-6)))
 
 
-def call_price(endpoint: Endpoint, *, most_prompt: int, cap: int | None, asked: int | None) -> CallPrice | None:
+def call_price(
+    endpoint: Endpoint, *, prompt: int, most_prompt: int, cap: int | None, asked: int | None
+) -> CallPrice | None:
     """None where the model is free.
 
     Args:
+        prompt: tokens of the prompt, estimated.
         most_prompt: tokens that the prompt cannot exceed; all of them may be written to the provider's prompt cache.
         cap: the most completion tokens by the turn's limits.
-        asked: by the caller or the manifest.
+        asked: by the caller or the manifest. A wish takes no more of a budget than the model can answer.
     """
     input_usd = (endpoint.input_usd_per_mtok or 0.0) / 1e6
     output_usd = (endpoint.output_usd_per_mtok or 0.0) / 1e6
@@ -65,8 +71,15 @@ def call_price(endpoint: Endpoint, *, most_prompt: int, cap: int | None, asked: 
     return CallPrice(
         prompt_usd=most_prompt * input_usd * written,
         answer_usd=output_usd,
-        cap=min(known) if known else USUAL_ANSWER_TOKENS,
+        cap=min([*(known or [USUAL_ANSWER_TOKENS]), _longest_answer(endpoint, prompt)]),
     )
+
+
+def _longest_answer(endpoint: Endpoint, prompt: int) -> int:
+    """Completion tokens for which there is room in the model's context."""
+    if endpoint.context_tokens is None:
+        return LONGEST_ANSWER_TOKENS
+    return max(1, endpoint.context_tokens - prompt)
 
 
 def asked_cap(preference: ModelPreference, parameters: dict[str, Any]) -> int | None:

@@ -277,7 +277,7 @@ class _RunningTurn:
             talk.reject(reply, message, why, now(), reservation=paid.reservation)
             await self._commit()
             return not self._escalate()
-        talk.add_reply(reply, message, now(), reservation=paid.reservation)
+        talk.add_reply(reply, message, now(), reservation=paid.reservation, endpoint=choice.endpoint)
         return True
 
     def _why_it_fails(self, message: Message, finish_reason: str | None) -> str:
@@ -292,9 +292,11 @@ class _RunningTurn:
         """What the next call may cost, where the turn has a budget. Raises `BudgetExceeded`."""
         if not self.turn.budgeted:
             return Cover(cap=cap)
+        tools = [*self._theirs.values(), *self._functions]
         price = call_price(
             endpoint,
-            most_prompt=self._talk.most_prompt_tokens([*self._theirs.values(), *self._functions]),
+            prompt=self._talk.prompt_estimate(tools),
+            most_prompt=self._talk.most_prompt_tokens(tools, endpoint),
             cap=cap,
             asked=asked_cap(self.agent.assignment.spec.model, self.turn.request.parameters),
         )

@@ -26,6 +26,12 @@ EVERY_TASK = "*"
 
 MOST_USD = 1e9
 
+MOST_CALL_USD = 1e6
+"""What is claimed beyond this for one call is a mistake, and counts as so much."""
+
+MOST_BUDGETS = 200
+"""A tenant may set. The operator may set more."""
+
 
 class Budget(Value):
     """What a subject may spend in a period.
@@ -58,6 +64,14 @@ class Budget(Value):
     @property
     def subject(self) -> str:
         return f"{self.kind}:{self.name}"
+
+    @property
+    def label(self) -> str:
+        return label_of(self.subject, self.period)
+
+    def seen_by(self, tenant: str) -> bool:
+        """Whether it is the tenant's own, or limits its spending alone."""
+        return tenant in (self.owner, self.name if self.kind == "tenant" else self.tenant)
 
     def counts(self, tenant: str, subjects: tuple[str, ...]) -> bool:
         """Whether a call of this tenant with these subjects (`subjects_of`) is its."""
@@ -148,6 +162,11 @@ class BudgetStore(Protocol):
 def subjects_of(*, tenant: str, pool: str, manifest: str, task_id: str) -> tuple[str, ...]:
     """All subjects a call is charged to."""
     return (f"tenant:{tenant}", f"pool:{pool}", f"agent:{manifest}", f"task:{EVERY_TASK}", f"task:{task_id}")
+
+
+def label_of(subject: str, period: Period) -> str:
+    """A budget's name in errors and warnings; `task:*/task` would say no more."""
+    return subject if period == "task" else f"{subject}/{period}"
 
 
 def period_key(period: Period, *, now: datetime, task_id: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 
@@ -21,6 +21,10 @@ EVERY_TENANT = "*"
 """Whose policy holds for tenants without one."""
 
 MAX_EXAMPLE_CHARACTERS = 8_000
+MAX_POLICY_TIERS = 1_000
+"""Manifests that a policy may name: every replica reads every policy."""
+
+ManifestName = Annotated[str, Field(min_length=1, max_length=253)]
 
 
 class RoutingPolicy(Value):
@@ -32,7 +36,9 @@ class RoutingPolicy(Value):
 
     models: Literal["manifest", "cheapest", "best"] = "manifest"
     quality_floor: float = Field(0.95, ge=0, le=1, description="share of the best expected quality, for `cheapest`")
-    tiers: dict[str, Tier] = Field(default_factory=dict, description="manifest -> its tier, whatever else is said")
+    tiers: dict[ManifestName, Tier] = Field(
+        default_factory=dict, max_length=MAX_POLICY_TIERS, description="manifest -> its tier, whatever else is said"
+    )
     dearer: bool = Field(False, description="a tier above the manifest's may be taken")
     cascade: bool = Field(False, description="ask the cheapest tier first, and the next when a check fails")
     fit_weight: float = Field(0.7, ge=0, le=1)
@@ -194,7 +200,7 @@ class RoutingStore(Protocol):
     """Policies, feedback and router models. Every method raises `StoreUnavailable` when the store does not answer."""
 
     async def policies(self) -> dict[str, RoutingPolicy]:
-        """By tenant."""
+        """By tenant. One that this version cannot read is left out and logged; saving it anew mends it."""
 
     async def save_policy(self, tenant: str, policy: RoutingPolicy | None) -> None:
         """None removes it."""

@@ -17,7 +17,7 @@ from ossa.contracts.answers import Answers
 from ossa.contracts.cache import CacheStore
 from ossa.contracts.compression import Compressor
 from ossa.contracts.configuration import GatewaySettings
-from ossa.contracts.errors import StoreUnavailable
+from ossa.contracts.errors import NotReady, StoreUnavailable
 from ossa.contracts.fleet import FleetPort
 from ossa.contracts.routing import TierInfo
 from ossa.contracts.stores import Stores
@@ -125,7 +125,7 @@ def create_app(
     resolvers = standard_registry(fleet=fleet, tasks=stores.journal, metrics=RegistryMetrics(metrics.registry))
     exchange = TokenExchange(resolvers, cache=TieredCache(cache))
     router = LiveRouter(stores.routing, meter=metrics.routing)
-    spending = Spending(stores.budgets, metrics.budgets)
+    spending = Spending(stores.budgets, metrics.budgets, operator_tenant=operator_tenant)
     routes = Routes(
         clock=clock,
         tiers=tiers,
@@ -173,6 +173,8 @@ def create_app(
         # Made here, because their locks and tasks belong to the loop that serves.
         parts = app.state.parts = make_parts()
         await router.start()
+        with suppress(NotReady):
+            await router.prepare(parts.dispatcher.desk.index())
         await parts.dispatcher.start()
         try:
             yield

@@ -11,10 +11,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
+from ossa.contracts.errors import NotReady
 from ossa.contracts.routing import Decided, RouterStatus
 from ossa.contracts.task import TaskRequest
 from ossa.gateway.deciding import decided
@@ -51,6 +53,8 @@ class Router:
             policies=lambda: self._live.policies,
         )
         self._desk = Desk(self._parts.fleet, rng=random.Random(), clock=time.monotonic, routes=routes)
+        with suppress(NotReady):
+            await self._live.prepare(self._desk.index())
 
     async def route(self, requests: Sequence[TaskRequest], tenant: str) -> list[Decided]:
         """Where each would go, in their order; the errors are data."""

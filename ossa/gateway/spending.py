@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from ossa.contracts.budgets import BudgetStore, Grant, Reservation, subjects_of
 from ossa.contracts.errors import BudgetExceeded, OssaError, StoreUnavailable
@@ -36,10 +37,17 @@ LONGEST_WAIT_S = 1.0
 class Spending:
     """One a replica. Without a store nothing has a budget."""
 
-    def __init__(self, store: BudgetStore | None = None, metrics: BudgetMetrics | None = None) -> None:
+    def __init__(
+        self,
+        store: BudgetStore | None = None,
+        metrics: BudgetMetrics | None = None,
+        *,
+        operator_tenant: str = "default",
+    ) -> None:
         self._store = store
         self._metrics = metrics
         self._book = BudgetBook()
+        self._operator_tenant = operator_tenant
         self._settling: set[asyncio.Task[None]] = set()
 
     def of(self, task: Task) -> TaskSpending:
@@ -92,24 +100,56 @@ class Spending:
         return self._book.left_usd(tenant=tenant, pool=agent.pool, manifest=agent.manifest)
 
     async def reserve(self, asked: Reservation) -> Grant:
-        """Waits for a store that is away, for as long as the turn lets it. Raises `BudgetExceeded`."""
+        """Waits for a store that is away, for as long as the turn lets it. Raises `BudgetExceeded`.
+
+        Cancelled, it leaves nothing reserved: nobody heard the grant, so no call is made from it.
+        """
         assert self._store is not None
         store = self._store
+        landing = asyncio.create_task(_until_answered(lambda: store.reserve(asked)), name="reserve")
         try:
-            grant = await _until_answered(lambda: store.reserve(asked))
-        except BudgetExceeded:
+            grant = await asyncio.shield(landing)
+        except asyncio.CancelledError:
+            self._beside(self._take_back(store, asked.id, landing))
+            raise
+        except BudgetExceeded as refusal:
             if self._metrics is not None:
                 self._metrics.reservations.labels("refused").inc()
-            raise
+            raise self._as_told(refusal, asked) from None
         if self._metrics is not None:
             self._metrics.granted(grant, asked.most_usd)
-        return grant
+        return grant.model_copy(update={"warnings": self._told(grant, asked)}) if grant.warnings else grant
+
+    async def _take_back(self, store: BudgetStore, reservation_id: str, landing: asyncio.Task[Grant]) -> None:
+        with suppress(OssaError):  # what was refused is settled in vain
+            await landing
+        await self._settle(store, reservation_id, 0.0, None)
+
+    def _as_told(self, refusal: BudgetExceeded, asked: Reservation) -> BudgetExceeded:
+        """Name and amounts are for those who may list the budget."""
+        label = (refusal.param or "").removeprefix("budgets.")
+        if self._tells(asked, label, hard_usd=refusal.details.get("hard_usd")):
+            return refusal
+        return BudgetExceeded(
+            "A budget of the operator has too little left for the next model call.",
+            param="budgets",
+            retry_after_s=refusal.retry_after_s,
+        )
+
+    def _told(self, grant: Grant, asked: Reservation) -> tuple[tuple[str, float], ...]:
+        return tuple((label, share) for label, share in grant.warnings if self._tells(asked, label))
+
+    def _tells(self, asked: Reservation, label: str, *, hard_usd: float | None = None) -> bool:
+        return asked.tenant == self._operator_tenant or self._book.tells(asked.tenant, label, hard_usd=hard_usd)
 
     def settle(self, reservation_id: str, usd: float | None, *, reserved_usd: float | None = None) -> None:
         """Beside the work: the answer does not wait for it."""
         if self._store is None:
             return
-        task = asyncio.create_task(self._settle(self._store, reservation_id, usd, reserved_usd), name="settle")
+        self._beside(self._settle(self._store, reservation_id, usd, reserved_usd))
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="settle")
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
@@ -163,18 +203,11 @@ class TaskSpending:
             fence=task.fence,
             ttl_s=left_s + CALL_GRACE_S,
         )
-        # From here on it may have been taken, whether or not the answer is heard.
-        self._open[asked.id] = outlay.most_usd
-        try:
-            grant = await self._spending.reserve(asked)
-        except BudgetExceeded:
-            del self._open[asked.id]
-            raise
+        grant = await self._spending.reserve(asked)
         self._warn(grant)
         if not grant.counted:
-            del self._open[asked.id]
             return Answer(granted_usd=grant.usd)
-        self._open[asked.id] = grant.usd
+        self._open[asked.id] = grant.usd  # from here on the agent may call from it
         return Answer(granted_usd=grant.usd, reservation=asked.id)
 
     def unused(self, reservation_id: str) -> None:

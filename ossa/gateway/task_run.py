@@ -104,8 +104,8 @@ class TaskRun:
         self._busy_until = None if busy_wait_s is None else parts.clock() + busy_wait_s
         self._release_when_busy = release_when_busy
         self._steps: list[Step] = []
-        self._routed: list[Step] = []
-        """Where the turn goes and why; written with its first steps."""
+        self._unwritten: list[Step] = []
+        """Go with the next write: where the turn goes and why, or what a cancelled write held."""
         self._tier = ""
         """That is asked, or several of a cascade; empty: the agent's own."""
         self._trying: tuple[AgentInfo, Tier | None, float] | None = None
@@ -228,7 +228,7 @@ class TaskRun:
         seq = len(self._steps)
         self._parts.metrics.routing.decided(route.router)
         self._tier = "+".join(route.cascade) or route.tier or ""
-        self._routed = [Step(seq=seq, kind="route", agent_id=route.agent_id, payload=payload, at=datetime.now(UTC))]
+        self._unwritten = [Step(seq=seq, kind="route", agent_id=route.agent_id, payload=payload, at=datetime.now(UTC))]
 
     def _tried_in_vain(self) -> None:
         trying, self._trying = self._trying, None
@@ -300,7 +300,7 @@ class TaskRun:
             task_id=self.task.id,
             tenant=self.task.tenant,
             request=self.task.request,
-            steps=(*self._steps, *self._routed),
+            steps=(*self._steps, *self._unwritten),
             fence=self.task.fence,
             stream=self.listener is not None,
             used_today=await self._used_today(agent),
@@ -355,15 +355,18 @@ class TaskRun:
 
     async def _commit(self, steps: Sequence[Step]) -> None:
         agent_id = steps[-1].agent_id if steps else ""
-        steps = [*self._routed, *steps]
+        steps = [*self._unwritten, *steps]
         try:
             await self._parts.journal.append(self.task.id, fence=self.task.fence, steps=steps, agent_id=agent_id)
         except Fenced as error:
             self._fenced = error
             raise
+        except asyncio.CancelledError:
+            self._unwritten = steps  # in the journal or not: the task's end writes them, and again changes nothing
+            raise
         self._steps.extend(steps)
         self._spending.committed(steps)
-        self._routed = []
+        self._unwritten = []
         self._busy_until = None  # work has begun: from here on it is waited for
         if self.listener is not None:
             self.listener.committed(steps)
@@ -388,7 +391,7 @@ class TaskRun:
 
     def _takeover_step(self, from_agent: str, reason: str) -> Step:
         return Step(
-            seq=len(self._steps) + len(self._routed),
+            seq=len(self._steps) + len(self._unwritten),
             kind="takeover",
             agent_id=from_agent,
             payload={"from_agent": from_agent, "reason": reason},
@@ -399,7 +402,7 @@ class TaskRun:
 
     async def _finish(self, outcome: Outcome, steps: Sequence[Step]) -> Outcome:
         self._finishing = True
-        steps = [*self._routed, *steps]
+        steps = [*self._unwritten, *steps]
         outcome = self._completed(outcome, steps)
         subjects = [f"tenant:{self.task.tenant}"]
         if self._agent is not None:

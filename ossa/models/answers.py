@@ -7,11 +7,15 @@ from typing import Any
 
 import orjson
 
+from ossa.contracts.budgets import MOST_CALL_USD
 from ossa.contracts.configuration import Endpoint
 from ossa.contracts.errors import ModelFailed
 from ossa.contracts.model import ModelReply
 from ossa.contracts.task import Message, Usage
 from ossa.models.estimate import message_tokens, prompt_tokens
+
+MOST_TOKENS = 1_000_000_000
+"""What an endpoint claims beyond this for one call is a mistake, and counts as so many."""
 
 
 def read_completion(body: bytes, endpoint: Endpoint, messages: Sequence[Message]) -> ModelReply:
@@ -75,7 +79,7 @@ def read_usage(found: Any, endpoint: Endpoint, messages: Sequence[Message], mess
 
 
 def price(endpoint: Endpoint, prompt: int, completion: int, *, cached: int = 0, written: int = 0) -> float:
-    """USD; an unknown price counts as 0.
+    """USD, at most `MOST_CALL_USD`; an unknown price counts as 0.
 
     Args:
         cached: of the prompt's tokens, those the provider read from its cache.
@@ -86,11 +90,12 @@ def price(endpoint: Endpoint, prompt: int, completion: int, *, cached: int = 0, 
     if cache is not None:
         billed += cached * (cache.read - 1) + written * (cache.write - 1)
     million = billed * (endpoint.input_usd_per_mtok or 0.0) + completion * (endpoint.output_usd_per_mtok or 0.0)
-    return million / 1_000_000
+    usd = million / 1_000_000
+    return min(usd, MOST_CALL_USD) if usd > 0 else 0.0
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    return min(value, MOST_TOKENS) if isinstance(value, int) and value > 0 else 0
 
 
 class StreamedAnswer:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import log
+from math import isfinite, log
 from typing import Any, Final
 
 EDGES: Final[Mapping[str, tuple[float, ...]]] = {
@@ -80,15 +80,25 @@ def _shares(counts: Sequence[int]) -> list[float]:
 
 
 def reference_of(card: Mapping[str, Any]) -> dict[str, list[float]]:
-    """The card's reference; entries of other bins than ours are left out, and then not watched."""
+    """The card's reference; entries of other bins than ours are left out, and then not watched.
+
+    Raises `ValueError` or `TypeError` for shares that are no finite numbers.
+    """
     found = card.get(REFERENCE)
     if not isinstance(found, Mapping):
         return {}
     return {
-        name: [max(float(share), 1e-6) for share in shares]
+        name: [_share(share) for share in shares]
         for name, shares in found.items()
         if name in EDGES and isinstance(shares, list) and len(shares) == len(EDGES[name]) + 1
     }
+
+
+def _share(told: Any) -> float:
+    share = float(told)
+    if not isfinite(share):
+        raise ValueError(f"a share of the card's {REFERENCE} is {share}")
+    return max(share, 1e-6)
 
 
 @dataclass
@@ -129,8 +139,14 @@ class QualityWatch:
 
     def see(self, expected: float, actual: float) -> QualityWatch:
         """`expected`, `actual` in [0, 1]. The sum is capped, so that a bad day is made good in bounded time."""
-        moved = self.shortfall + (expected - actual) - SLACK
-        return replace(self, shortfall=min(max(0.0, moved), 2 * self.bounds.shortfall))
+        return self.see_all([(expected, actual)])
+
+    def see_all(self, answers: Iterable[tuple[float, float]]) -> QualityWatch:
+        """The same of many, one after the other: (expected, actual)."""
+        shortfall, most = self.shortfall, 2 * self.bounds.shortfall
+        for expected, actual in answers:
+            shortfall = min(max(0.0, shortfall + (expected - actual) - SLACK), most)
+        return replace(self, shortfall=shortfall)
 
     @property
     def alarm(self) -> float:

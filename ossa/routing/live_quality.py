@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +12,7 @@ from ossa.routing.learned.labels import LabelModel
 from ossa.routing.learned.quality import QualityModel
 from ossa.routing.learned.reading import Reading, read
 from ossa.routing.model_scorer import LoadedModel
-
-Stream = Literal["rating", "outcome"]
-"""Watched apart: many unrated successes must not hide a few bad ratings."""
+from ossa.routing.tally import Count
 
 GOOD = 0.5
 """A rating from which on an answer counts as right."""
@@ -35,34 +33,34 @@ def look_at(model: Any, texts: Iterable[str]) -> list[dict[str, float]]:
     return [look(model, read(text)) for text in texts]
 
 
-def evidence(loaded: LoadedModel, example: Example) -> list[tuple[Stream, float, float]]:
-    """(stream, expected, actual) in [0, 1]; empty where the model says nothing of the example."""
+def evidence(loaded: LoadedModel, example: Example) -> Count | None:
+    """None where the model says nothing of the example."""
     model = loaded.model
     if isinstance(model, QualityModel):
         return _of_tier(model, example)
     if isinstance(model, LabelModel):
         return _of_agent(model, example)
-    return []
+    return None
 
 
-def _of_tier(model: QualityModel, example: Example) -> list[tuple[Stream, float, float]]:
+def _of_tier(model: QualityModel, example: Example) -> Count | None:
     if example.tier not in model.models:
-        return []
+        return None
     expected = float(model.predict(read(example.text)).quality[model.models.index(example.tier)])
     if example.rating is None:
-        return [("outcome", expected, float(example.succeeded))]
-    return [("rating", expected, example.rating)]
+        return Count(example.tenant, "outcome", expected, float(example.succeeded))
+    return Count(example.tenant, "rating", expected, example.rating)
 
 
-def _of_agent(model: LabelModel, example: Example) -> list[tuple[Stream, float, float]]:
+def _of_agent(model: LabelModel, example: Example) -> Count | None:
     """Only what users said of it: that a task succeeded does not tell that the agent was the right one."""
     scores = model.predict(read(example.text))
     if example.rating is None or not scores.in_scope:
-        return []
+        return None
     best = scores.best
     names = {model.labels[best], model.group_names[model.groups[best]]}
     if example.expected:
-        return [("rating", float(scores.likely[best]), float(example.expected in names))]
+        return Count(example.tenant, "rating", float(scores.likely[best]), float(example.expected in names))
     if names & {example.manifest, example.pool}:
-        return [("rating", float(scores.likely[best]), float(example.rating >= GOOD))]
-    return []
+        return Count(example.tenant, "rating", float(scores.likely[best]), float(example.rating >= GOOD))
+    return None

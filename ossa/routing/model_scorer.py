@@ -49,11 +49,17 @@ class ModelScorer:
     def fits(self, index: FleetIndex, features: RequestFeatures) -> Sequence[float] | None:
         """By trained labels where one is likely enough and this fleet has it, else by agents' descriptions.
 
-        None when there is no model for either.
+        None when there is no model for either, or the fleet's descriptions are not arranged yet.
         """
         self.seen(features.text)
         reading = self._reading(features.text)
         return self._by_labels(index, reading) or self._by_descriptions(index, reading)
+
+    def prepare(self, index: FleetIndex) -> None:
+        """Arranges the fleet's descriptions now: seconds of CPU for ten thousand agents, so call it in a thread."""
+        loaded = self.models.get("agents")
+        if loaded is not None:
+            self.descriptions.arrange(index, loaded.model)
 
     def qualities(self, features: RequestFeatures) -> Mapping[Tier, float] | None:
         """By tier; None when the model does not estimate tiers."""
@@ -98,5 +104,5 @@ class ModelScorer:
         loaded = self.models.get("agents")
         if loaded is None or not reading.words:
             return None
-        likely: list[float] = self.descriptions.of(index, loaded.model).likely(reading).tolist()
-        return likely
+        likely = self.descriptions.likely(index, loaded.model, reading)
+        return None if likely is None else list(likely.tolist())

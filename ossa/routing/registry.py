@@ -27,6 +27,7 @@ from ossa.contracts.routing import (
 )
 from ossa.routing.descriptions import Descriptions
 from ossa.routing.drift import Bounds
+from ossa.routing.index import FleetIndex
 from ossa.routing.learned.archive import ModelFileError
 from ossa.routing.model_reading import read_model, read_packaged
 from ossa.routing.model_scorer import LoadedModel, ModelScorer
@@ -111,9 +112,19 @@ class LiveRouter:
         )
 
     async def start(self) -> None:
-        """The registry's models, or the packaged ones, are in use when it returns. A store that is away is no error."""
+        """The registry's models, or the packaged ones, are in use when it returns.
+
+        A store that is away is no error, and neither is anything that it holds.
+        """
         await self.refresh()
         self._task = asyncio.create_task(self._run(), name="live-router")
+
+    async def prepare(self, index: FleetIndex) -> None:
+        """Before serving: the first decision about these agents is then as learned as the later ones. Never raises."""
+        try:
+            await asyncio.to_thread(self._scorer.prepare, index)
+        except Exception:  # decisions go by rules until it succeeds
+            logger.exception("agent_descriptions_not_arranged", extra={"groups": len(index.groups)})
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -123,7 +134,7 @@ class LiveRouter:
             self._task = None
 
     async def refresh(self) -> None:
-        """One round: policies, models, what they see and how they do. `status` tells what failed.
+        """One round: models, policies, what models see and how they do. Never raises; `status` tells what failed.
 
         A caller that changed something waits for the round that sees it.
         """
@@ -131,31 +142,49 @@ class LiveRouter:
             await self._refresh()
 
     async def _refresh(self) -> None:
+        faults: list[str] = []
         try:
-            live = {record.kind: record for record in await self._store.live()}
-            self._policies = await self._store.policies()
-            for kind in KINDS:
-                await self._settle(kind, live.get(kind))
-            await self._learn()
-            self._checked_at, self._fault = self._clock(), ""
+            for part in (self._read_policies, self._settle_all, self._learn):
+                await self._part(part, faults)
         except OssaError as error:
-            self._fault = error.message
-            self._meter.failed()
+            faults.append(error.message)
             logger.warning("router_registry_unreachable", extra={"reason": error.message})
-            for kind in KINDS:
-                if kind not in self._watching:
-                    await self._fall_back(kind, self._fallbacks.get(kind, ""))
-        await self._judge()
+        if faults:
+            self._meter.failed()
+            await self._part(self._fill, faults)
+        else:
+            self._checked_at = self._clock()
+        await self._part(self._judge, faults)
+        self._fault = "; ".join(faults)
+
+    async def _part(self, part: Callable[[], Awaitable[None]], faults: list[str]) -> None:
+        """What fails in one part of a round keeps no other from being done. Raises `OssaError` alone."""
+        try:
+            await part()
+        except OssaError:
+            raise
+        except Exception as error:  # a round's boundary: without it one row would stop a replica's start
+            faults.append(f"{type(error).__name__}: {error}")
+            logger.exception("router_round_failed")
 
     async def _run(self) -> None:
         while True:
             await self._sleep(self._poll_s)
-            try:
-                await self.refresh()
-            except Exception as error:  # a loop that ended would leave old models in use for ever
-                self._fault = f"{type(error).__name__}: {error}"
-                self._meter.failed()
-                logger.exception("router_round_failed")
+            await self.refresh()
+
+    async def _read_policies(self) -> None:
+        self._policies = await self._store.policies()
+
+    async def _settle_all(self) -> None:
+        live = {record.kind: record for record in await self._store.live()}
+        for kind in KINDS:
+            await self._settle(kind, live.get(kind))
+
+    async def _fill(self) -> None:
+        """Kinds without a model, while the store does not answer."""
+        for kind in KINDS:
+            if kind not in self._watching:
+                await self._fall_back(kind, self._fallbacks.get(kind, ""))
 
     async def _settle(self, kind: ModelKind, record: ModelRecord | None) -> None:
         if record is None:
@@ -181,19 +210,26 @@ class LiveRouter:
         try:
             content = await self._store.model_file(kind, record.version)
             loaded = await asyncio.to_thread(read_model, kind, content, record, since=self._clock())
+            watching = Watching(loaded, self._bounds)
         except (ModelFileError, NotFound) as error:
-            self._refused[kind] = (record.version, record.digest)
-            self._meter.refused(kind)
-            logger.error(
-                "router_model_refused", extra={"kind": kind, "version": record.version, "reason": error.message}
-            )
-            if kind in self._watching:
-                self._fallbacks[kind] = error.message
-            else:
-                await self._fall_back(kind, error.message)
-            return
-        self._fallbacks.pop(kind, None)
-        self._swap(loaded)
+            await self._refuse(kind, record, error.message)
+        except OssaError:
+            raise
+        except Exception as error:  # nothing that a file holds may stop a replica
+            logger.exception("router_model_not_tried", extra={"kind": kind, "version": record.version})
+            await self._refuse(kind, record, f"{type(error).__name__}: {error}")
+        else:
+            self._fallbacks.pop(kind, None)
+            self._swap(watching)
+
+    async def _refuse(self, kind: ModelKind, record: ModelRecord, reason: str) -> None:
+        self._refused[kind] = (record.version, record.digest)
+        self._meter.refused(kind)
+        logger.error("router_model_refused", extra={"kind": kind, "version": record.version, "reason": reason})
+        if kind in self._watching:
+            self._fallbacks[kind] = reason
+        else:
+            await self._fall_back(kind, reason)
 
     async def _fall_back(self, kind: ModelKind, reason: str) -> None:
         """To the packaged model, or without one to rules."""
@@ -209,11 +245,12 @@ class LiveRouter:
                 self._since[kind] = self._clock()
                 self._publish()
         else:
-            self._swap(loaded)
+            self._swap(Watching(loaded, self._bounds))
 
-    def _swap(self, loaded: LoadedModel) -> None:
+    def _swap(self, watching: Watching) -> None:
+        loaded = watching.loaded
         before = self._watching.get(loaded.kind)
-        self._watching[loaded.kind] = Watching(loaded, self._bounds)
+        self._watching[loaded.kind] = watching
         self._since[loaded.kind] = loaded.since
         self._publish()
         if before is not None:
@@ -230,6 +267,7 @@ class LiveRouter:
         ended = await self._store.examples(since=since, limit=MOST_EXAMPLES)
         rated = await self._store.rated(since=since, limit=MOST_EXAMPLES)
         examples = [one for one in ended if one.rating is None] + rated
+        examples.sort(key=lambda example: (example.at, example.task_id))
         await asyncio.to_thread(self._show, examples)
 
     def _show(self, examples: list[Example]) -> None:
@@ -265,15 +303,4 @@ class LiveRouter:
         watching, fallback = self._watching.get(kind), self._fallbacks.get(kind, "")
         if watching is None:
             return ModelStatus(kind=kind, source="rules", since=self._since[kind], fallback=fallback)
-        loaded = watching.loaded
-        return ModelStatus(
-            kind=kind,
-            source="packaged" if loaded.version is None else "registry",
-            version=loaded.version,
-            digest=loaded.digest,
-            since=loaded.since,
-            fallback=fallback,
-            aside=watching.aside,
-            input_drift={name: round(index, 4) for name, index in watching.drift.items()},
-            quality_alarm=round(watching.alarm, 4),
-        )
+        return watching.status(fallback)

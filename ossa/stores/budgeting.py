@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ossa.contracts.budgets import Grant, Period, period_end
+from ossa.contracts.budgets import Grant, Period, label_of, period_end
 from ossa.contracts.errors import BudgetExceeded
 from ossa.stores.money import usd
 
@@ -37,8 +37,7 @@ class Account:
 
     @property
     def label(self) -> str:
-        """`task:*/task` would say no more."""
-        return self.subject if self.period == "task" else f"{self.subject}/{self.period}"
+        return label_of(self.subject, self.period)
 
 
 def granted(accounts: Sequence[Account], *, least: int, most: int) -> int | None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from ossa.contracts.budgets import Balance, Budget, Reservation, subjects_of
+from ossa.contracts.budgets import MOST_CALL_USD, Balance, Budget, Reservation, subjects_of
 from ossa.contracts.errors import BudgetExceeded, NotFound
 from ossa.contracts.stores import Stores
-from ossa.contracts.task import Step, Task
+from ossa.contracts.task import Step, Task, Usage
 
 pytestmark = pytest.mark.asyncio
 
@@ -254,3 +254,29 @@ async def test_recovery_by_many_at_once_counts_each_reservation_once(stores: Sto
     found = await asyncio.gather(*(stores.budgets.recover() for _ in range(6)))
     assert sum(one.in_doubt for one in found) == 30
     assert await amounts(stores, budget()) == pytest.approx((0.0, 0.0, 12.0))
+
+
+@pytest.mark.parametrize("claimed", [2.7e14, float("inf"), float("nan"), -3.0])
+async def test_a_cost_beyond_reason_keeps_no_other_from_being_settled(stores: Stores, claimed: float) -> None:
+    await stores.budgets.put(budget(hard=1e9))
+    for name in ("r1", "r2", "r3"):
+        await stores.budgets.reserve(asked(name))
+    found = await asyncio.gather(*(stores.budgets.settle(n, c) for n, c in (("r1", 0.1), ("r2", claimed), ("r3", 0.1))))
+    assert found == [True, True, True]
+    most = MOST_CALL_USD if claimed > 0 else 0.0
+    assert await amounts(stores, budget(hard=1e9)) == pytest.approx((0.2 + most, 0.0, 0.0))
+
+
+async def test_nor_from_being_recovered_nor_its_task_from_ending(stores: Stores, made: Any) -> None:
+    task = await running(stores, made)
+    await stores.budgets.put(budget(hard=1e9))
+    for name in ("r1", "r2"):
+        await stores.budgets.reserve(asked(name, task_id=task.id, fence=1))
+    usage = Usage(completion_tokens=18 * 10**18, cost_usd=2.7e14, model_calls=1)
+    absurd = paid(made, "r1").model_copy(update={"usage": usage})
+    outcome = made.outcome().model_copy(update={"usage": usage})
+    await stores.journal.finish(
+        task.id, fence=1, outcome=outcome, steps=[absurd, paid(made, "r2", 1)], usage_subjects=["tenant:acme"]
+    )
+    assert (await stores.budgets.recover()).settled == 2
+    assert await amounts(stores, budget(hard=1e9)) == pytest.approx((0.25 + MOST_CALL_USD, 0.0, 0.0))

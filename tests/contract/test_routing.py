@@ -6,12 +6,15 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
+from ossa.contracts.configuration import Database
 from ossa.contracts.errors import Conflict, NotFound
 from ossa.contracts.routing import MAX_EXAMPLE_CHARACTERS, Feedback, Route, RoutingPolicy
 from ossa.contracts.stores import Stores
 from ossa.contracts.task import Earlier, NewTask, Outcome, Step, Target, TaskRequest, TaskStatus, Usage
+from ossa.stores.postgres import PostgresStores
 
 pytestmark = pytest.mark.asyncio
 
@@ -43,6 +46,57 @@ async def test_a_policy_is_kept_replaced_and_removed(stores: Stores) -> None:
     await stores.routing.save_policy("*", None)
     await stores.routing.save_policy("nobody", None)
     assert await stores.routing.policies() == {"acme": RoutingPolicy()}
+
+
+async def test_a_row_that_this_version_cannot_read_hides_no_other_and_is_mended_by_saving_it(
+    stores: Stores, dsn: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    if dsn is None:
+        pytest.skip("in memory there are no rows of another version")
+    good = RoutingPolicy(models="best")
+    await stores.routing.save_policy("acme", good)
+    for tenant in ("newer", "older"):
+        await stores.routing.save_policy(tenant, good)
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
+        for tenant, policy in (("newer", '{"models": "best", "mood": "secret"}'), ("older", '"not even an object"')):
+            await conn.execute("UPDATE ossa.routing_policies SET policy = %s WHERE tenant = %s", (policy, tenant))
+    for _ in range(3):
+        assert await stores.routing.policies() == {"acme": good}
+    told = [record for record in caplog.records if record.getMessage() == "store_row_unreadable"]
+    assert sorted(record.__dict__["tenant"] for record in told) == ["newer", "older"]
+    assert "secret" not in "".join(str(record.__dict__) for record in told)
+    await stores.routing.save_policy("newer", RoutingPolicy(models="cheapest"))
+    await stores.routing.save_policy("older", None)
+    assert await stores.routing.policies() == {"acme": good, "newer": RoutingPolicy(models="cheapest")}
+
+
+async def test_a_policy_saved_by_another_replica_is_seen(stores: Stores, dsn: str | None) -> None:
+    if dsn is None:
+        pytest.skip("a store in memory has one replica")
+    other = PostgresStores(Database(), dsn)
+    await other.open()
+    try:
+        for models in ("best", "cheapest", "best", "manifest"):
+            await other.routing.save_policy("acme", RoutingPolicy(models=models))
+            assert await stores.routing.policies() == {"acme": RoutingPolicy(models=models)}
+        await other.routing.save_policy("acme", None)
+        assert await stores.routing.policies() == {}
+    finally:
+        await other.close()
+
+
+async def test_a_model_of_a_kind_that_this_version_does_not_know_hides_no_other(
+    stores: Stores, dsn: str | None
+) -> None:
+    if dsn is None:
+        pytest.skip("in memory there are no rows of another version")
+    for digest in ("a1", "a2"):
+        await stores.routing.add_model("labels", b"one", card={}, digest=digest)
+    await stores.routing.promote("labels", 1)
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
+        await conn.execute("UPDATE ossa.router_models SET kind = 'weather', state = 'live' WHERE version = 2")
+    assert [record.version for record in await stores.routing.live()] == [1]
+    assert [record.version for record in await stores.routing.models()] == [1]
 
 
 # feedback

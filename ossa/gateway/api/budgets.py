@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ossa.contracts.access import Principal, Scope
-from ossa.contracts.budgets import Balance, Budget, Period, SubjectKind
-from ossa.contracts.errors import Forbidden, InvalidRequest, NotFound
+from ossa.contracts.budgets import MOST_BUDGETS, Balance, Budget, Period, SubjectKind
+from ossa.contracts.errors import Forbidden, InvalidRequest, LimitExceeded, NotFound
 from ossa.contracts.fleet import POOL_ALIASES
 from ossa.gateway.api.answer import json_answer
 from ossa.gateway.api.body import JsonBody
@@ -47,6 +47,7 @@ async def list_budgets(request: Request, caller: Admin) -> Response:
 async def put_budget(request: Request, caller: Admin, body: JsonBody) -> Response:
     parts = parts_of(request)
     budget = _budget(parts, caller, checked(BudgetBody, body))
+    await _check_room(parts, caller, budget)
     await parts.stores.budgets.put(budget)
     await parts.dispatcher.spending.read()
     return json_answer(BudgetView.of(await _balance(parts, budget.id)))
@@ -105,6 +106,18 @@ def _budget(parts: ApiParts, caller: Principal, order: BudgetBody) -> Budget:
         raise InvalidRequest(said, param=param) from error
 
 
+async def _check_room(parts: ApiParts, caller: Principal, budget: Budget) -> None:
+    """Each budget is read by every replica each second. Raises `LimitExceeded` for one too many."""
+    if caller.tenant == parts.operator_tenant:
+        return
+    own = {one.budget.id for one in await parts.stores.budgets.budgets() if one.budget.owner == caller.tenant}
+    if budget.id not in own and len(own) >= MOST_BUDGETS:
+        raise LimitExceeded(
+            f"The tenant {caller.tenant} has {len(own)} budgets, and may have {MOST_BUDGETS}: remove one first.",
+            param="name",
+        )
+
+
 async def _balance(parts: ApiParts, budget_id: str) -> Balance:
     for balance in await parts.stores.budgets.budgets():
         if balance.budget.id == budget_id:
@@ -113,7 +126,4 @@ async def _balance(parts: ApiParts, budget_id: str) -> Balance:
 
 
 def _sees(parts: ApiParts, caller: Principal, budget: Budget) -> bool:
-    """Also those that others set on its spending alone."""
-    if caller.tenant in (parts.operator_tenant, budget.owner):
-        return True
-    return caller.tenant == (budget.name if budget.kind == "tenant" else budget.tenant)
+    return caller.tenant == parts.operator_tenant or budget.seen_by(caller.tenant)

@@ -28,6 +28,9 @@ STOP_WEIGHT = 0.1
 MOST_SHARED = 256
 """Of a text's different words so many are looked up."""
 
+BATCH = 256
+"""Words whose vectors are asked for at a time."""
+
 FARTHEST = 30.0
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -71,6 +74,20 @@ class AgentMatcher:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What one agent says of itself, read once for every table it stands in."""
+
+    reading: Reading
+    stems: Counter[str]
+
+    @classmethod
+    def of(cls, description: str) -> Told:
+        """namesInCamelCase are read word by word."""
+        reading = read(_CAMEL.sub(" ", description))
+        return cls(reading, Counter(stem(word) for word in reading.words if word not in STOP))
+
+
+@dataclass(frozen=True)
 class AgentTable:
     """Agents by their descriptions, arranged once for many texts.
 
@@ -91,12 +108,15 @@ class AgentTable:
 
     @classmethod
     def of(cls, descriptions: Sequence[str], matcher: AgentMatcher) -> AgentTable:
-        """Of texts that say what each agent is for; namesInCamelCase are read word by word."""
-        readings = [read(_CAMEL.sub(" ", description)) for description in descriptions]
-        words = [reading.words for reading in readings]
-        stems = [Counter(stem(word) for word in found if word not in STOP) for found in words]
-        starts, holders, shares, number_of = _postings(stems)
-        return cls(matcher, _meanings(readings, matcher), number_of, starts, holders, shares)
+        """Of texts that say what each agent is for."""
+        return cls.of_told([Told.of(description) for description in descriptions], matcher)
+
+    @classmethod
+    def of_told(cls, told: Sequence[Told], matcher: AgentMatcher) -> AgentTable:
+        """The same, of descriptions that were read before."""
+        starts, holders, shares, number_of = _postings([one.stems for one in told])
+        meanings = _meanings([one.reading for one in told], matcher)
+        return cls(matcher, meanings, number_of, starts, holders, shares)
 
     def __len__(self) -> int:
         return len(self.meanings)
@@ -140,16 +160,25 @@ class AgentTable:
 
 def _meanings(readings: Sequence[Reading], matcher: AgentMatcher) -> Floats:
     holders = Counter(word for reading in readings for word in set(reading.words))
-    rare = {word: np.log(1 + len(readings) / (count + 0.5)) for word, count in holders.items()}
+    number_of = {word: number for number, word in enumerate(holders)}
+    vectors = _in_batches(list(holders))
+    counts = np.asarray(list(holders.values()), dtype=np.float64)
+    plain = np.asarray([STOP_WEIGHT if word in STOP else 1.0 for word in holders], dtype=np.float32)
+    weight_of = plain * np.log(1 + len(readings) / (counts + 0.5)).astype(np.float32)
     made = np.zeros((len(readings), DIMENSIONS), dtype=np.float32)
     for at, reading in enumerate(readings):
         words = reading.words
         if words:
-            among_agents = np.asarray([rare[word] for word in words], dtype=np.float32)
-            stops = np.asarray([STOP_WEIGHT if word in STOP else 1.0 for word in words], dtype=np.float32)
-            weights = stops * among_agents * np.sqrt(matcher.rarity[reading.word_buckets])
-            made[at] = weights @ vectors_of(words)
+            numbers = [number_of[word] for word in words]
+            weights = weight_of[numbers] * np.sqrt(matcher.rarity[reading.word_buckets])
+            made[at] = weights @ vectors[numbers]
     return unit(made)
+
+
+def _in_batches(words: list[str]) -> Floats:
+    """Vectors of many words. Decisions share their lock, and wait for a batch at most."""
+    made = [vectors_of(words[at : at + BATCH]) for at in range(0, len(words), BATCH)]
+    return np.concatenate(made) if made else np.zeros((0, DIMENSIONS), dtype=np.float32)
 
 
 def _postings(

@@ -75,8 +75,10 @@ def load(content: bytes, *, source: str = "model") -> ModelFile:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         card = json.loads(arrays.pop(_CARD).tobytes())
-    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelFileError(f"{source} is not a routing model: {error}") from error
+    except Exception as error:  # zip, zlib, NumPy and JSON each raise their own for bytes that are damaged
+        raise ModelFileError(f"{source} is not a routing model: {type(error).__name__}: {error}") from error
+    if not isinstance(card, dict):
+        raise ModelFileError(f"{source} is not a routing model: its card is no JSON object.")
     found = card.get("format")
     if found != FORMAT:
         raise ModelFileError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,11 +14,15 @@ from ossa.routing.learned.archive import ModelFile
 from ossa.routing.learned.encoder import Encoder
 from ossa.routing.learned.quantised import restore
 from ossa.routing.learned.reading import Reading
+from ossa.routing.learned.spelling import Spelling
 
 Floats = NDArray[np.float32]
 KIND = "labels"
 SCALE = np.float32(4.0)
 """Of the inputs: unit vectors are small beside the biases."""
+
+LEAST_LIKELY = 1e-5
+"""The best label is neither impossible nor certain."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class LabelModel:
         outer: shape (hidden, outputs).
         temperature: the logits are divided by it: Guo et al. 2017, eq. 9.
         floor: the least likelihood of a label that counts as in scope.
+        slope, bias: of the best label's log-odds, so that it is right as often as it says: Platt 1999.
+        spelling: of the words that it was fitted to; knows none in a file without them.
     """
 
     labels: tuple[str, ...]
@@ -60,10 +67,14 @@ class LabelModel:
     outer_bias: Floats
     temperature: float
     floor: float
+    slope: float
+    bias: float
+    spelling: Spelling
 
     @classmethod
     def of(cls, file: ModelFile) -> LabelModel:
         card, arrays = file.of_kind(KIND).card, file.arrays
+        calibration = card["calibration"]
         return cls(
             labels=tuple(card["labels"]),
             group_names=tuple(card["groups"]),
@@ -74,18 +85,22 @@ class LabelModel:
             inner_bias=arrays["inner_bias"].astype(np.float32),
             outer=arrays["outer"].astype(np.float32),
             outer_bias=arrays["outer_bias"].astype(np.float32),
-            temperature=float(card["calibration"]["temperature"]),
-            floor=float(card["calibration"]["floor"]),
+            temperature=float(calibration["temperature"]),
+            floor=float(calibration["floor"]),
+            slope=float(calibration.get("slope", 1.0)),
+            bias=float(calibration.get("bias", 0.0)),
+            spelling=Spelling.of_array(arrays.get("words")),
         )
 
     def predict(self, reading: Reading) -> LabelScores:
         logits = self.logits(reading) / np.float32(self.temperature)
         chance = np.exp(logits - logits.max())
-        likely = (chance / chance.sum())[: len(self.labels)]
+        likely = confident((chance / chance.sum())[: len(self.labels)], self.slope, self.bias)
         return LabelScores(likely, bool(likely.max(initial=0.0) >= self.floor))
 
     def logits(self, reading: Reading) -> Floats:
         """Shape (outputs,)."""
+        reading = self.spelling.read(reading)
         rows, weights = self.encoder.sparse(reading)
         inside = weights @ self.inner[rows] + self.encoder.dense(reading) @ self.inner_dense
         hidden = np.maximum(SCALE * inside + self.inner_bias, 0.0)
@@ -99,3 +114,23 @@ class LabelModel:
     @cached_property
     def positions(self) -> Mapping[str, int]:
         return {label: position for position, label in enumerate(self.labels)}
+
+
+def confident(likely: Floats, slope: float, bias: float) -> Floats:
+    """With the largest likelihood p at 1 / (1 + exp(-(slope * log(p / (1 - p)) + bias))).
+
+    The rest keep their proportions and what is left to 1, and none becomes likelier than the largest.
+    """
+    if (slope, bias) == (1.0, 0.0):
+        return likely
+    best = int(likely.argmax())
+    others = np.delete(likely, best)
+    largest = max(float(likely[best]), LEAST_LIKELY)
+    left = max(1.0 - largest, float(others.sum()), LEAST_LIKELY)
+    sure = 1.0 / (1.0 + math.exp(-(slope * math.log(largest / left) + bias)))
+    second = float(others.max(initial=0.0))
+    at_least = second / (left + second)
+    sure = max(sure, at_least + LEAST_LIKELY * (1.0 - at_least))
+    found: Floats = likely * np.float32((1.0 - sure) / left)
+    found[best] = sure
+    return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -51,6 +52,13 @@ class Reading:
     @cached_property
     def words(self) -> list[str]:
         return self.head_words + self.tail_words if self.tail else self.head_words
+
+    def with_words(self, meant: Mapping[str, str]) -> Reading:
+        """The same text with these words read as others."""
+        other = replace(self)
+        for name in ("head_words", "tail_words") if self.tail else ("head_words",):
+            other.__dict__[name] = [meant.get(word, word) for word in getattr(self, name)]
+        return other
 
     @cached_property
     def word_buckets(self) -> Buckets:

@@ -11,7 +11,7 @@ from ossa.contracts.errors import NotFound
 from ossa.stores.budgeting import CLOSED_KEPT_S, Account, grant, granted, refusal
 from ossa.stores.memory.gate import Gate
 from ossa.stores.memory.journal import Clock, MemoryJournal
-from ossa.stores.money import nanos, usd
+from ossa.stores.money import cost_nanos, nanos, usd
 
 Key = tuple[str, str]
 """A budget's id and its period's key."""
@@ -123,7 +123,7 @@ class MemoryBudgets:
             if cost is None:
                 sums.in_doubt += held.amount
             else:
-                sums.spent += nanos(cost)
+                sums.spent += cost_nanos(cost)
         held.state = "settled" if cost is not None else "in_doubt"
         held.closed_at = self._clock()
         return True

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ossa.contracts.budgets import MOST_USD
 from ossa.contracts.task import NewTask, Outcome, Step
 from ossa.stores.postgres.arrays import BigIntegers, Doubles, Integers, Texts
+
+MOST_TOKENS = 10**15
+"""Of one task; what is claimed beyond it counts as so many, as in `ossa.counted`."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -164,5 +168,5 @@ class _Usage:
         for subject in write.subjects:
             tasks.append(write.task_id)
             subjects.append(subject)
-            tokens.append(used.prompt_tokens + used.completion_tokens)
-            costs.append(used.cost_usd)
+            tokens.append(max(0, min(used.prompt_tokens + used.completion_tokens, MOST_TOKENS)))
+            costs.append(min(used.cost_usd, MOST_USD) if used.cost_usd > 0 else 0.0)

@@ -10,7 +10,7 @@ from time import monotonic
 from ossa.contracts.budgets import Balance, Budget, Grant, Recovered, Reservation, period_end
 from ossa.contracts.errors import NotFound
 from ossa.stores.budgeting import CLOSED_KEPT_S, TASKS_KEPT_S, Account, grant, refusal
-from ossa.stores.money import nanos, usd
+from ossa.stores.money import cost_nanos, nanos, usd
 from ossa.stores.postgres.connection import Reader, Row
 from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.together import Together
@@ -93,7 +93,7 @@ class PostgresBudgets:
         known: dict[str, float | None] = {}
         for name, cost in batch:  # the same one twice: a cost rather than a doubt, the first of two costs
             known[name] = cost if known.get(name) is None else known[name]
-        costs = [None if cost is None else nanos(cost) for cost in known.values()]
+        costs = [None if cost is None else cost_nanos(cost) for cost in known.values()]
         row = await self._reader.row(self._sql["settle"], {"ids": list(known), "costs": costs, "now": self._now()})
         changed = set(row["changed"]) if row is not None else set()
         return [name in changed for name, _ in batch]

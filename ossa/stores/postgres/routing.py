@@ -17,7 +17,9 @@ from ossa.contracts.task import Outcome, Step
 from ossa.stores.examples import example_of
 from ossa.stores.json_text import as_json
 from ossa.stores.postgres.connection import Reader, Row
+from ossa.stores.postgres.policies import PostgresPolicies
 from ossa.stores.postgres.queries import load_queries
+from ossa.stores.postgres.readable import readable
 
 BATCH = 64
 """Tasks whose JSON is held at a time: a request may have a megabyte."""
@@ -32,17 +34,13 @@ class PostgresRouting:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._sql = load_queries("routing.sql")
+        self._policies = PostgresPolicies(reader)
 
     async def policies(self) -> dict[str, RoutingPolicy]:
-        rows = await self._reader.rows(self._sql["policies"])
-        return {row["tenant"]: RoutingPolicy.model_validate(row["policy"]) for row in rows}
+        return await self._policies.all()
 
     async def save_policy(self, tenant: str, policy: RoutingPolicy | None) -> None:
-        if policy is None:
-            await self._reader.execute(self._sql["remove_policy"], {"tenant": tenant})
-        else:
-            params = {"tenant": tenant, "policy": as_json(policy).decode()}
-            await self._reader.execute(self._sql["save_policy"], params)
+        await self._policies.save(tenant, policy)
 
     async def rate(self, feedback: Feedback) -> None:
         params = {
@@ -90,10 +88,10 @@ class PostgresRouting:
         return ModelRecord(**row)
 
     async def models(self, *, kind: ModelKind | None = None) -> Sequence[ModelRecord]:
-        return [ModelRecord(**row) for row in await self._reader.rows(self._sql["models"], {"kind": kind})]
+        return _records(await self._reader.rows(self._sql["models"], {"kind": kind}))
 
     async def live(self) -> Sequence[ModelRecord]:
-        return [ModelRecord(**row) for row in await self._reader.rows(self._sql["live"])]
+        return _records(await self._reader.rows(self._sql["live"]))
 
     async def model_file(self, kind: ModelKind, version: int) -> bytes:
         row = await self._reader.row(self._sql["model_file"], {"kind": kind, "version": version})
@@ -122,7 +120,8 @@ class PostgresRouting:
         made: list[Example] = []
         for first in range(0, len(ids), BATCH):
             rows = await self._reader.rows(self._sql["examples"], {"ids": ids[first : first + BATCH]})
-            made.extend(example for row in rows if (example := _example(row)))
+            read = readable(rows, _example, what="example", named="task_id")
+            made.extend(example for _, example in read if example)
         return made
 
     async def _live(self, kind: ModelKind) -> ModelRecord | None:
@@ -143,10 +142,15 @@ class PostgresRouting:
                 await conn.execute(self._sql["restore"], params)
 
 
+def _records(rows: Sequence[Row]) -> list[ModelRecord]:
+    return [record for _, record in readable(rows, lambda row: ModelRecord(**row), what="router model", named="kind")]
+
+
 def _example(row: Row) -> Example | None:
-    route, feedback = row.pop("route"), row.pop("feedback")
+    kept = dict(row)
+    route, feedback = kept.pop("route"), kept.pop("feedback")
     return example_of(
-        **{**row, "outcome": Outcome.model_validate_json(row["outcome"])},
+        **{**kept, "outcome": Outcome.model_validate_json(row["outcome"])},
         route=Route.model_validate(Step.model_validate_json(route).payload) if route else None,
         feedback=Feedback.model_validate_json(feedback) if feedback else None,
     )

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from ossa.contracts.errors import InvalidRequest
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -14,8 +16,8 @@ R = TypeVar("R")
 class Together(Generic[T, R]):
     """One batch at a time, so that one caller alone waits for one round trip, and many share them.
 
-    A caller that is cancelled leaves its item in the batch: it may take effect all the same. Whatever `run` raises,
-    every caller of the batch meets.
+    A caller that is cancelled leaves its item in the batch: it may take effect all the same. Of a batch that holds a
+    value that cannot be kept each item is run alone; whatever else `run` raises, every caller of the batch meets.
 
     Args:
         run: a batch of items -> their results, in order.
@@ -46,11 +48,22 @@ class Together(Generic[T, R]):
     async def _send_batch(self, batch: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
         try:
             results = await self._run([item for item, _ in batch])
+        except InvalidRequest as error:
+            if len(batch) > 1:
+                for one in batch:
+                    await self._send_batch([one])
+                return
+            self._fail(batch, error)
+            return
         except Exception as error:  # noqa: BLE001 - each caller is told, and decides
-            for _, done in batch:
-                if not done.done():
-                    done.set_exception(error)
+            self._fail(batch, error)
             return
         for (_, done), result in zip(batch, results, strict=True):
             if not done.done():
                 done.set_result(result)
+
+    @staticmethod
+    def _fail(batch: Sequence[tuple[T, asyncio.Future[R]]], error: Exception) -> None:
+        for _, done in batch:
+            if not done.done():
+                done.set_exception(error)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from ossa.agent import ToolRegistry, build_runner
-from ossa.agent.spending import USEFUL_ANSWER_TOKENS, USUAL_ANSWER_TOKENS, call_price
+from ossa.agent.conversation import Conversation
+from ossa.agent.spending import LONGEST_ANSWER_TOKENS, USEFUL_ANSWER_TOKENS, USUAL_ANSWER_TOKENS, call_price
 from ossa.agent.testing import RecordingSink
 from ossa.contracts.agent_spec import AgentSpec, ModelPreference, ToolRef
 from ossa.contracts.configuration import Endpoint, Models, PromptCache
 from ossa.contracts.errors import BudgetExceeded, ModelFailed, TimedOut
-from ossa.contracts.task import Assignment, Message, TaskRequest, TaskStatus, Turn
+from ossa.contracts.model import ModelReply
+from ossa.contracts.task import Assignment, Message, TaskRequest, TaskStatus, Turn, Usage
 from ossa.contracts.turn import Answer, Ask
 from ossa.models.estimate import most_prompt_tokens, prompt_tokens
 from ossa.models.scripted_client import ScriptedModel, single_client, tool_call
@@ -90,6 +93,24 @@ async def test_a_call_without_any_cap_gets_one() -> None:
     assert model.requests[0].parameters["max_tokens"] == USUAL_ANSWER_TOKENS
 
 
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+async def test_a_wish_takes_no_more_of_a_budget_than_an_answer_may_have(name: str) -> None:
+    sink, model = RecordingSink(granting()), ScriptedModel([said("done")])
+    wish: dict[str, Any] = {name: 2**31 - 1}
+    await run(model, sink, **wish)
+    asked = sink.asked[0].reserve
+    assert asked is not None
+    assert asked.most_usd < (LONGEST_ANSWER_TOKENS + 1000) * 10 / 1e6
+    assert model.requests[0].parameters[name] == LONGEST_ANSWER_TOKENS
+
+
+async def test_a_known_context_bounds_the_answer_by_the_room_that_the_prompt_leaves() -> None:
+    sink, model = RecordingSink(granting()), ScriptedModel([said("done")])
+    await run(model, sink, endpoint=DEAR.model_copy(update={"context_tokens": 100_000}), max_tokens=2**31 - 1)
+    cap = model.requests[0].parameters["max_tokens"]
+    assert 99_000 < cap < 100_000
+
+
 async def test_a_smaller_grant_makes_a_shorter_answer() -> None:
     model = ScriptedModel([said("done")])
     await run(model, RecordingSink(granting(0.0)), max_completion_tokens=4000)
@@ -135,11 +156,28 @@ def test_the_most_a_prompt_can_have_is_not_below_any_estimate_of_it(content: Any
 
 
 def test_a_prompt_may_be_written_to_the_providers_cache_as_a_whole() -> None:
-    plain = call_price(DEAR, most_prompt=1000, cap=10, asked=None)
+    plain = call_price(DEAR, prompt=250, most_prompt=1000, cap=10, asked=None)
     cached = call_price(
-        DEAR.model_copy(update={"prompt_cache": PromptCache(write=1.25)}), most_prompt=1000, cap=10, asked=20
+        DEAR.model_copy(update={"prompt_cache": PromptCache(write=1.25)}),
+        prompt=250,
+        most_prompt=1000,
+        cap=10,
+        asked=20,
     )
     assert plain is not None
     assert cached is not None
     assert (plain.prompt_usd, cached.prompt_usd) == (0.001, 0.00125)
     assert (plain.cap, cached.cap) == (10, 10)
+
+
+def test_what_one_model_counted_does_not_bound_the_prompt_of_another() -> None:
+    request = TaskRequest(messages=[{"role": "user", "content": "word " * 1000}])
+    talk = Conversation("", request, (), agent_id="security-001")
+    call = tool_call("calculator", '{"expression": "1+1"}')
+    reply = ModelReply(message=call, finish_reason="tool_calls", model="m", usage=Usage(prompt_tokens=1000))
+    talk.add_reply(reply, talk.named(call), datetime.now(UTC), endpoint=DEAR)
+    whole = most_prompt_tokens(talk.messages())
+    assert talk.most_prompt_tokens((), DEAR) < whole
+    assert talk.most_prompt_tokens((), DEAR.model_copy(update={"model": "another"})) == whole
+    resumed = Conversation("", request, talk.uncommitted, agent_id="security-001")
+    assert resumed.most_prompt_tokens((), DEAR) == whole

@@ -8,6 +8,7 @@ import pytest
 
 from ossa.contracts.access import Scope
 from ossa.contracts.task import Outcome, TaskStatus, Usage
+from ossa.gateway.api import budgets
 
 BUDGETS = "/api/v1/budgets"
 POOL = {"kind": "pool", "name": "security", "period": "day", "hard_usd": 2.0, "soft_usd": 1.0}
@@ -107,3 +108,16 @@ async def test_metrics_show_what_is_left_of_budgets(rig: Any) -> None:
     await rig.call("PUT", BUDGETS, POOL)
     text = (await rig.http.get("/metrics")).text
     assert 'ossa_budget_usd{budget="default/pool:security/*/day",part="hard"' in text
+
+
+async def test_a_tenant_sets_so_many_budgets_and_no_more(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budgets, "MOST_BUDGETS", 2)
+    theirs, others = await rig.key("acme"), await rig.key("umbrella")
+    orders = [{**POOL, "kind": "agent", "name": f"agent-{number}"} for number in range(3)]
+    answers = [await call(rig, "PUT", BUDGETS, theirs, json=order) for order in (*orders, orders[0])]
+    assert [one.status_code for one in answers] == [200, 200, 429, 200]
+    assert (answers[2].json()["code"], "may have 2" in answers[2].json()["detail"]) == ("limit_exceeded", True)
+    assert (await call(rig, "PUT", BUDGETS, others, json=orders[2])).status_code == 200
+    assert [(await rig.call("PUT", BUDGETS, order)).status_code for order in orders] == [200, 200, 200]
+    await call(rig, "DELETE", f"{BUDGETS}?kind=agent&name=agent-0&period=day", theirs)
+    assert (await call(rig, "PUT", BUDGETS, theirs, json=orders[2])).status_code == 200

@@ -10,9 +10,12 @@ import pytest
 
 from ossa.contracts.access import Scope
 from ossa.contracts.routing import RoutingPolicy
+from ossa.contracts.task import Outcome, TaskStatus
 from ossa.gateway.fakes import eventually
+from ossa.routing import RequestFeatures
 from ossa.routing.learned.archive import ModelFile, dump
 from ossa.routing.learned.encoder import DENSE
+from ossa.routing.registry import LEARN_EVERY
 
 POLICY = "/api/v1/routing/policy"
 MODELS = "/api/v1/routing/models"
@@ -111,11 +114,34 @@ async def test_a_tenants_policy_goes_before_that_of_every_tenant(rig: Any) -> No
     assert (gone.json()["source"], gone.json()["policy"]["models"]) == ("everybody", "best")
 
 
-@pytest.mark.parametrize("body", [{"models": "dearest"}, {"quality_floor": 2}, {"explore": 0.5}, {"tiers": {"a": "b"}}])
+TOO_MANY = {f"m{n}": "premium" for n in range(1001)}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"models": "dearest"},
+        {"quality_floor": 2},
+        {"explore": 0.5},
+        {"tiers": {"a": "b"}},
+        {"tiers": TOO_MANY},
+        {"tiers": {"m" * 254: "premium"}},
+        {"tiers": {"": "premium"}},
+    ],
+)
 async def test_a_policy_that_cannot_be_meant_is_refused(rig: Any, body: dict[str, Any]) -> None:
     answer = await rig.call("PUT", POLICY, body)
     assert (answer.status_code, answer.json()["param"].split(".")[0]) == (422, next(iter(body)))
     assert await rig.stores.routing.policies() == {}
+
+
+async def test_a_policy_names_up_to_a_thousand_manifests_and_is_told_when_it_names_more(rig: Any) -> None:
+    most = {f"m{n:0>252}"[:253]: "premium" for n in range(1000)}
+    assert (await rig.call("PUT", POLICY, {"tiers": most})).status_code == 200
+    assert len((await rig.stores.routing.policies())["default"].tiers) == 1000
+    answer = await rig.call("PUT", POLICY, {"tiers": TOO_MANY})
+    assert (answer.status_code, answer.json()["param"]) == (422, "tiers")
+    assert "at most 1000" in answer.json()["detail"]
 
 
 async def test_another_tenants_policy_is_the_operators_alone(rig: Any) -> None:
@@ -181,6 +207,45 @@ async def test_a_damaged_model_is_not_promoted(rig: Any) -> None:
     assert answer.status_code == 409
     assert "not a routing model" in answer.json()["detail"]
     assert list(await rig.stores.routing.live()) == []
+
+
+@pytest.mark.parametrize("share", ["a", None, float("nan")])
+async def test_a_model_that_cannot_be_watched_is_not_promoted(open_rig: Any, share: Any) -> None:
+    rig = await open_rig()
+    file = model_file()
+    bad = ModelFile({**file.card, "reference": {"characters": [share] * 9}}, file.arrays)
+    await rig.stores.routing.add_model("labels", dump(bad), card={}, digest=bad.digest)
+    assert (await rig.call("POST", f"{MODELS}/labels/1/promote")).status_code == 409
+    assert list(await rig.stores.routing.live()) == []
+    assert (await rig.call("PUT", POLICY, {"models": "best"})).status_code == 200
+    await rig.stores.routing.promote("labels", 1)  # by a version that did not look
+    assert (await rig.call("PUT", POLICY, {"models": "best"})).status_code == 200
+    another = await open_rig(stores=rig.stores)
+    assert (await another.ask()).status_code == 200
+
+
+async def test_one_tenant_rates_no_model_away_from_the_others(open_rig: Any) -> None:
+    rig = await open_rig()
+    router = rig.app.state.parts.router
+    evil = await rig.key("evil")
+    decided = {"message": {"role": "assistant", "content": "x"}, "tier": "standard"}
+    rig.link.end_with(Outcome(status=TaskStatus.SUCCEEDED, **decided))
+    await rig.ask("what is 3 + 3?")
+    for _ in range(60):
+        task_id = (await rig.ask("what is 2 + 2?", headers=evil)).headers["x-ossa-task-id"]
+        await rig.http.post(f"/api/v1/tasks/{task_id}/feedback", json={"rating": "down"}, headers=evil)
+    for _ in range(LEARN_EVERY):
+        await router.refresh()
+    (quality,) = [model for model in router.status().models if model.kind == "quality"]
+    assert (quality.source, quality.aside) == ("packaged", "")
+
+
+async def test_the_first_decision_is_learned_already(rig: Any) -> None:
+    answer = await rig.call("POST", "/api/v1/route", {"input": "scan my code for holes"})
+    assert "agents:" in answer.json()["data"][0]["route"]["router"]
+    router, index = rig.app.state.parts.router, rig.dispatcher.desk.index()
+    features = RequestFeatures.of([{"role": "user", "content": "scan my code for holes"}])
+    assert router.scorer().fits(index, features) is not None
 
 
 async def test_unknown_models_and_kinds_are_told(rig: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ossa.contracts.budgets import Balance, Budget
+from ossa.contracts.budgets import Balance, Budget, Grant, Reservation
 from ossa.contracts.errors import AgentLost, OssaError
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn, Usage
@@ -202,3 +202,95 @@ class HeldLink(SpendingLink):
 
 def test_balances_say_what_is_left() -> None:
     assert Balance(budget=budget(), spent_usd=0.2, reserved_usd=0.3, in_doubt_usd=0.1).left_usd == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("lands", ["before", "after"])
+async def test_hanging_up_while_a_reservation_is_on_its_way_leaves_nothing_charged(open_rig: Any, lands: str) -> None:
+    link = SpendingLink()
+    rig = await with_budget(open_rig, link)
+    real, inside, gate = rig.stores.budgets.reserve, asyncio.Event(), asyncio.Event()
+
+    async def slow(asked: Reservation) -> Grant:
+        grant: Grant | None = await real(asked) if lands == "before" else None
+        inside.set()
+        await gate.wait()
+        late: Grant = grant or await real(asked)
+        return late
+
+    rig.stores.budgets.reserve = slow
+    asking = asyncio.create_task(rig.ask())
+    await inside.wait()
+    asking.cancel()
+    await asyncio.wait((asking,))
+    await eventually(lambda: not rig.dispatcher.running)
+    settle, settled_with = rig.stores.budgets.settle, []
+
+    async def seen(name: str, usd: float | None) -> bool:
+        settled_with.append(usd)
+        return bool(await settle(name, usd))
+
+    rig.stores.budgets.settle = seen
+    gate.set()
+    await eventually(lambda: settled_with)
+    assert (link.granted, settled_with) == ([], [0.0])
+    await settled(rig.stores)
+
+
+@pytest.mark.parametrize("lands", [True, False])
+async def test_hanging_up_while_a_paid_step_is_written_settles_its_cost(open_rig: Any, lands: bool) -> None:
+    rig = await with_budget(open_rig, SpendingLink("twice"))
+    real, inside = rig.stores.journal.append, asyncio.Event()
+
+    async def unheard(*args: Any, **named: Any) -> None:
+        if lands:
+            await real(*args, **named)
+        inside.set()
+        await asyncio.Event().wait()
+
+    rig.stores.journal.append = unheard
+    asking = asyncio.create_task(rig.ask())
+    await inside.wait()
+    asking.cancel()
+    await asyncio.wait((asking,))
+    [task] = await rig.stores.journal.tasks(tenant="default")
+    ended = await rig.ended(task.id)
+    steps = await rig.stores.journal.steps(task.id)
+    assert (ended.status, [step.kind for step in steps]) == (TaskStatus.CANCELLED, ["route", "model"])
+    assert ended.outcome.usage == steps[1].usage
+    await settled(rig.stores, spent=COST)
+
+
+@pytest.mark.parametrize(("owner", "told"), [("operator", False), ("default", True)])
+async def test_a_budget_that_a_tenant_may_not_list_is_not_told_to_it(open_rig: Any, owner: str, told: bool) -> None:
+    stores = MemoryStores()
+    shared = budget(kind="pool", name="security", owner=owner, hard_usd=0.05)
+    await stores.budgets.put(shared)
+    await stores.budgets.put(budget(kind="pool", name="security", owner="acme", tenant="acme", hard_usd=9))
+    rig = await open_rig(stores=stores, link=SpendingLink(), fleet=FakeFleet.of({"security": 1}, store=stores.fleet))
+    headers = await rig.key("default" if told else "acme")
+    answer = await rig.ask(headers=headers)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (429, "budget_exceeded")
+    assert ("pool:security" in answer.text, "0.05" in answer.text) == (told, told)
+    assert error["param"] == ("budgets.pool:security/day" if told else "budgets")
+    assert ("budget of the operator" in error["message"]) is not told
+
+
+async def test_a_tenants_own_budget_is_told_to_it(open_rig: Any) -> None:
+    stores = MemoryStores()
+    await stores.budgets.put(budget(kind="pool", name="security", owner="acme", tenant="acme", hard_usd=0.05))
+    await stores.budgets.put(budget(kind="pool", name="security", hard_usd=9))
+    rig = await open_rig(stores=stores, link=SpendingLink(), fleet=FakeFleet.of({"security": 1}, store=stores.fleet))
+    await rig.dispatcher.spending.read()
+    answer = await rig.ask(headers=await rig.key("acme"))
+    assert answer.json()["error"]["param"] == "budgets.pool:security/day"
+
+
+async def test_nor_is_its_soft_limit(open_rig: Any) -> None:
+    rig = await with_budget(open_rig, SpendingLink(), kind="pool", name="intelligence", soft_usd=0.01)
+    await rig.dispatcher.spending.read()
+    theirs = await rig.ask(model="pool/intelligence", headers=await rig.key("acme"))
+    mine = await rig.ask(model="pool/intelligence")
+    assert theirs.status_code == mine.status_code == 200
+    assert "x-ossa-budget" not in theirs.headers
+    assert "pool:intelligence/day" in mine.headers["x-ossa-budget"]

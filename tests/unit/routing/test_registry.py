@@ -18,14 +18,12 @@ from ossa.contracts.routing import Feedback, ModelKind, Route, RoutingPolicy
 from ossa.contracts.task import NewTask, Outcome, Step, Target, TaskRequest, TaskStatus
 from ossa.gateway.fakes import eventually
 from ossa.routing import Conditions, FleetIndex, RequestFeatures, model_reading, route
-from ossa.routing.descriptions import Descriptions
 from ossa.routing.drift import Bounds
-from ossa.routing.learned.agents import AgentMatcher
 from ossa.routing.learned.archive import ModelFile, ModelFileError, dump, load
 from ossa.routing.learned.encoder import DENSE
 from ossa.routing.learned.quality import Estimate, QualityModel
 from ossa.routing.learned.quantised import quantise
-from ossa.routing.learned.reading import BUCKETS, Reading, read
+from ossa.routing.learned.reading import Reading, read
 from ossa.routing.model_scorer import LoadedModel
 from ossa.routing.registry import LEARN_EVERY, LiveRouter
 from ossa.stores.memory import MemoryStores
@@ -204,6 +202,64 @@ async def test_a_file_that_cannot_be_used_is_never_swapped_in(damage: str) -> No
     assert (rig.status().version, rig.status().fallback) == (1, "")
 
 
+REFERENCES = {"letters": ["a"] * 9, "null": [None] * 9, "no number": [float("nan")] * 9, "endless": [float("inf")] * 9}
+
+
+@pytest.mark.parametrize("shares", REFERENCES.values(), ids=REFERENCES)
+async def test_a_card_that_cannot_be_watched_by_is_never_swapped_in(shares: list[Any]) -> None:
+    rig = Rig(packaged=packaged_labels)
+    await rig.add(label_file(lean=1.0, reference={"characters": shares}))
+    await rig.router.start()
+    assert rig.status().source == "packaged"
+    assert "labels 1" in rig.status().fallback
+    await rig.router.stop()
+
+
+async def test_nothing_that_a_live_file_holds_stops_a_start_or_a_round() -> None:
+    rng, good = random.Random(0), label_file(lean=1.0)
+    for _ in range(20):
+        content = bytearray(dump(good))
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        rig = Rig(packaged=packaged_labels)
+        await rig.add(good, content=bytes(content))
+        await rig.router.start()
+        await rig.router.refresh()
+        assert rig.status().source in ("packaged", "registry")
+        assert rig.router.status().fault == ""
+        await rig.router.stop()
+
+
+async def test_a_model_that_breaks_where_nobody_expected_it_is_refused_and_the_others_serve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: Any, **__: Any) -> LoadedModel:
+        raise ZeroDivisionError("a bug")
+
+    rig = Rig(packaged=packaged_labels)
+    await rig.add(label_file(lean=1.0))
+    await rig.stores.routing.save_policy("acme", RoutingPolicy(models="best"))
+    monkeypatch.setattr("ossa.routing.registry.read_model", broken)
+    await rig.router.start()
+    assert (rig.status().source, rig.status().fallback) == ("packaged", "ZeroDivisionError: a bug")
+    assert "acme" in rig.router.policies
+    await rig.router.stop()
+
+
+async def test_a_store_that_answers_nonsense_stops_neither_a_start_nor_the_rest_of_a_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def nonsense() -> Any:
+        raise ValueError("no policy")
+
+    rig = Rig(packaged=packaged_labels)
+    await rig.add(label_file(lean=1.0))
+    monkeypatch.setattr(rig.stores.routing, "policies", nonsense)
+    await rig.router.start()
+    assert rig.status().source == "registry"
+    assert rig.router.status().fault == "ValueError: no policy"
+    await rig.router.stop()
+
+
 async def test_a_damaged_file_at_the_start_leaves_the_packaged_model() -> None:
     rig = Rig(packaged=packaged_labels)
     await rig.add(label_file(lean=1.0), content=b"nothing of the kind")
@@ -352,19 +408,57 @@ async def test_a_model_whose_answers_are_worse_than_it_expects_is_set_aside() ->
     rig = Rig(bounds=Bounds(shortfall=2.0))
     await rig.add(quality_file(0.875, 0.9))
     await rig.router.refresh()
-    decision = Route(agent_id="a", manifest="reviewer", pool="security", tier="lightweight").model_dump(mode="json")
-    journal = rig.stores.journal
     for n in range(5):
-        rig.now += timedelta(seconds=1)
-        request = TaskRequest(messages=[{"role": "user", "content": TEXT}])
-        task = NewTask(id=f"task_{n:032x}", tenant="acme", request=request)
-        await journal.accept(task, owner="gateway")
-        step = Step(seq=0, kind="route", agent_id="a", payload=decision, at=rig.now)
-        await journal.finish(task.id, fence=1, outcome=Outcome(status=TaskStatus.SUCCEEDED), steps=[step])
-        await rig.stores.routing.rate(Feedback(task_id=task.id, tenant="acme", rating=0.0, at=rig.now))
+        await answered(rig, n, rating=0.0)
     await rig.rounds(LEARN_EVERY)
     assert "worse than expected" in rig.status("quality").aside
     assert rig.router.scorer().qualities(RequestFeatures()) is None
+
+
+@pytest.mark.usefixtures("flat")
+async def test_a_task_that_is_rated_again_and_again_counts_once() -> None:
+    rig = Rig(bounds=Bounds(shortfall=2.0))
+    await rig.add(quality_file(0.875, 0.9))
+    await rig.router.refresh()
+    task_id = await answered(rig, 0)
+    alarms = []
+    for _ in range(5):
+        rig.now += timedelta(seconds=1)
+        await rig.stores.routing.rate(Feedback(task_id=task_id, tenant="acme", rating=0.0, at=rig.now))
+        await rig.rounds(LEARN_EVERY)
+        alarms.append(rig.status("quality").quality_alarm)
+    assert alarms == [pytest.approx((0.875 - 0.1) / 2, abs=1e-3)] * 5
+
+
+@pytest.mark.usefixtures("flat")
+async def test_one_tenant_alone_does_not_set_a_model_aside_for_the_others() -> None:
+    rig = Rig(bounds=Bounds(shortfall=2.0))
+    await rig.add(quality_file(0.875, 0.9))
+    await rig.router.refresh()
+    await answered(rig, 0, tenant="other")
+    for n in range(1, 40):
+        await answered(rig, n, rating=0.0)
+    await rig.rounds(LEARN_EVERY)
+    assert rig.status("quality").aside == ""
+    for n in range(40, 43):
+        await answered(rig, n, tenant="other", rating=0.0)
+    await rig.rounds(LEARN_EVERY)
+    assert "worse than expected" in rig.status("quality").aside
+
+
+async def answered(rig: Rig, n: int, *, tenant: str = "acme", rating: float | None = None) -> str:
+    """A task that succeeded, by the lightweight tier."""
+    rig.now += timedelta(seconds=1)
+    decision = Route(agent_id="a", manifest="reviewer", pool="security", tier="lightweight").model_dump(mode="json")
+    task = NewTask(
+        id=f"task_{n:032x}", tenant=tenant, request=TaskRequest(messages=[{"role": "user", "content": TEXT}])
+    )
+    await rig.stores.journal.accept(task, owner="gateway")
+    step = Step(seq=0, kind="route", agent_id="a", payload=decision, at=rig.now)
+    await rig.stores.journal.finish(task.id, fence=1, outcome=Outcome(status=TaskStatus.SUCCEEDED), steps=[step])
+    if rating is not None:
+        await rig.stores.routing.rate(Feedback(task_id=task.id, tenant=tenant, rating=rating, at=rig.now))
+    return task.id
 
 
 async def test_the_loop_goes_on_after_a_round_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,23 +488,3 @@ async def test_the_loop_goes_on_after_a_round_that_failed(monkeypatch: pytest.Mo
 
 def test_the_models_made_here_are_of_the_packaged_format() -> None:
     assert load(dump(label_file(1.0))).card["kind"] == "labels"
-
-
-# descriptions
-
-
-def described(*agents: AgentInfo) -> FleetIndex:
-    return FleetIndex.of(FleetSnapshot(version=1, epoch="e", agents=agents, pools=()))
-
-
-def test_descriptions_are_arranged_anew_only_when_they_changed() -> None:
-    matcher = AgentMatcher(np.ones(BUCKETS, dtype=np.float32), 1.0, 0.0, 1.0, 1.0)
-    one, other = agent("security-000", "reviewer"), agent("community-000", "greeter")
-    kept = Descriptions()
-    table = kept.of(described(one, other), matcher)
-    starting = other.model_copy(update={"state": AgentState.STARTING})
-    assert kept.of(described(one, other), matcher) is table
-    assert kept.of(described(one, starting), matcher) is table
-    changed = kept.of(described(one, other.model_copy(update={"description": "greets people"})), matcher)
-    assert changed is not table
-    assert changed.fits(read("who greets people")).argmax() == 1

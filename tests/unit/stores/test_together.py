@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from ossa.contracts.errors import InvalidRequest
 from ossa.stores.postgres.together import Together
 
 
@@ -44,6 +45,17 @@ async def test_every_caller_of_a_failed_batch_hears_of_it_and_the_next_batch_is_
     double = Together(database.double, most=2)
     found = await asyncio.gather(double(13), double(1), double(2), return_exceptions=True)
     assert [type(one) for one in found] == [ValueError, ValueError, int]
+
+
+async def test_a_value_that_cannot_be_kept_is_its_own_callers_trouble_alone() -> None:
+    async def double(items: Sequence[int]) -> Sequence[int]:
+        if 13 in items:
+            raise InvalidRequest("13")
+        return [2 * item for item in items]
+
+    together = Together(double, most=9)
+    found = await asyncio.gather(*(together(number) for number in (1, 13, 2)), return_exceptions=True)
+    assert (found[0], type(found[1]), found[2]) == (2, InvalidRequest, 4)
 
 
 async def test_a_caller_that_goes_away_keeps_nobody_else_waiting() -> None:

@@ -1,13 +1,3 @@
--- name: policies
-SELECT p.tenant, p.policy FROM ossa.routing_policies p
-
--- name: save_policy
-INSERT INTO ossa.routing_policies (tenant, policy) VALUES (%(tenant)s, %(policy)s)
-ON CONFLICT (tenant) DO UPDATE SET policy = excluded.policy
-
--- name: remove_policy
-DELETE FROM ossa.routing_policies p WHERE p.tenant = %(tenant)s
-
 -- name: rate
 INSERT INTO ossa.feedback (task_id, tenant, at, body)
 SELECT e.task_id, e.tenant, %(at)s, %(body)s
