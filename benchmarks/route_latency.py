@@ -113,7 +113,7 @@ class InProcess:
         reading = read(text)
         reading.word_buckets  # noqa: B018  (words are found when first asked for)
         is_read = time.perf_counter_ns()
-        fits = self.table.fits(reading).tolist()
+        fits = self.table.likely(reading).tolist()
         fitted = time.perf_counter_ns()
         estimate = self._estimate(reading)
         estimated = time.perf_counter_ns()

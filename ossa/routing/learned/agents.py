@@ -139,7 +139,7 @@ class AgentTable:
         if not words or not len(self):
             return np.zeros(len(self), dtype=np.float32)
         weights = self.matcher.weights(reading)
-        meant = weights @ vectors_of(words)
+        meant = weights @ reading.vectors
         meant /= max(float(np.sqrt(meant @ meant)), 1e-6)
         found: Floats = self.meanings @ meant
         return found + np.float32(self.matcher.shared_weight) * self._shared(words, weights)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ossa.routing.learned.meanings import vectors_of
 from ossa.routing.learned.reading import BUCKETS, Buckets, Reading
 from ossa.vortex.vectors import DIMENSIONS
 
@@ -58,7 +57,7 @@ class Encoder:
         words = reading.words
         if not words:
             return np.zeros(DENSE, dtype=np.float32)
-        vectors = vectors_of(words)
+        vectors = reading.vectors
         rows = self.row_of[reading.word_buckets]
         weights = np.where(rows >= 0, self.rarity[rows], self.unmet).astype(np.float32)
         parts = np.stack((weights @ vectors, vectors.max(axis=0), vectors[:FIRST_WORDS].sum(axis=0)))

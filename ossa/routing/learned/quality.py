@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from ossa.routing.learned.archive import ModelFile
 from ossa.routing.learned.encoder import Encoder
-from ossa.routing.learned.meanings import vectors_of
 from ossa.routing.learned.quantised import restore
 from ossa.routing.learned.reading import Reading
 from ossa.routing.learned.signals import NAMES, signals
@@ -119,16 +118,17 @@ def dense_features(reading: Reading, mean: Floats, scale: Floats) -> Floats:
     """The meaning of all and of the end, and signals; shape (2 * DIMENSIONS + signals,)."""
     away = (signals(reading) - mean) / scale
     looks = np.minimum(np.maximum(away, -FARTHEST), FARTHEST) * SIGNAL_WEIGHT
-    whole = MEANING_WEIGHT * meaning(reading.words)
-    return np.concatenate((whole, MEANING_WEIGHT * meaning(reading.tail_words) if reading.tail else whole, looks))
+    whole = MEANING_WEIGHT * meaning(reading.words, reading.vectors)
+    tail = MEANING_WEIGHT * meaning(reading.tail_words, reading.tail_vectors) if reading.tail else whole
+    return np.concatenate((whole, tail, looks))
 
 
-def meaning(words: list[str]) -> Floats:
+def meaning(words: list[str], vectors: Floats) -> Floats:
     """Unit vector of the words, stop words at a tenth; shape (DIMENSIONS,)."""
     if not words:
         return np.zeros(DIMENSIONS, dtype=np.float32)
     weights = np.asarray([STOP_WEIGHT if word in STOP else 1.0 for word in words], dtype=np.float32)
-    found = weights @ vectors_of(words)
+    found = weights @ vectors
     unit: Floats = found / max(float(np.sqrt(found @ found)), 1e-6)
     return unit
 

@@ -12,6 +12,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ossa.routing.learned.meanings import vectors_of
+
 BUCKETS = 1 << 18
 END_CHARACTERS = 768
 """Of a long text so much of its beginning and of its end is read: a question stands at one of the two."""
@@ -59,6 +61,15 @@ class Reading:
         for name in ("head_words", "tail_words") if self.tail else ("head_words",):
             other.__dict__[name] = [meant.get(word, word) for word in getattr(self, name)]
         return other
+
+    @cached_property
+    def vectors(self) -> NDArray[np.float32]:
+        """Of each word, in order; shape (words, DIMENSIONS)."""
+        return vectors_of(self.words)
+
+    @cached_property
+    def tail_vectors(self) -> NDArray[np.float32]:
+        return vectors_of(self.tail_words) if self.tail else self.vectors
 
     @cached_property
     def word_buckets(self) -> Buckets:

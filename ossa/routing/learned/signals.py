@@ -33,6 +33,13 @@ _SHARES: Final = {
     "foreign": re.compile(r"[^\x00-\x7f]"),
     "lines": re.compile(r"\n"),
 }
+_NEEDED: Final = {
+    "choices": (".", ")"),
+    "blank": ("_",),
+    "question": ("?",),
+    "statements": ("Statement", "I"),
+    "quotation": ('"', "“", "”"),
+}
 NAMES: Final = (
     "characters", "words of the end", "letters a word", "words a line of the end", "different words",
     *_MARKS, *(f"share of {name}" for name in _SHARES),
@@ -53,6 +60,33 @@ def signals(reading: Reading) -> Floats:
         math.log1p(len(words) / lines),
         len(set(words)) / max(1, len(words)),
     )
-    marks = (math.log1p(len(pattern.findall(text))) for pattern in _MARKS.values())
-    shares = (len(pattern.findall(text)) / length for pattern in _SHARES.values())
+    shares = [count / length for count in (_ascii_counts(text) if text.isascii() else _counts(text))]
+    marks = (math.log1p(len(pattern.findall(text))) if _may(name, text) else 0.0 for name, pattern in _MARKS.items())
     return np.asarray((*sizes, *marks, *shares), dtype=np.float32)
+
+
+def _may(name: str, text: str) -> bool:
+    """Whether a mark can be there at all: a look for a character costs a tenth of a pattern."""
+    needed = _NEEDED.get(name)
+    return needed is None or any(one in text for one in needed)
+
+
+def _counts(text: str) -> list[int]:
+    return [len(pattern.findall(text)) for pattern in _SHARES.values()]
+
+
+def _ascii_counts(text: str) -> list[int]:
+    """The same of a text that is ASCII alone, by a table of its characters."""
+    found = np.bincount(_KIND_OF[np.frombuffer(text.encode(), dtype=np.uint8)], minlength=len(_SHARES) + 1)
+    return [int(count) for count in found[: len(_SHARES)]]
+
+
+def _kinds_of_ascii() -> NDArray[np.uint8]:
+    """Of each character the first share that counts it; no character is counted by two."""
+    kinds = np.full(128, len(_SHARES), dtype=np.uint8)
+    for at, pattern in reversed(list(enumerate(_SHARES.values()))):
+        kinds[[code for code in range(128) if pattern.match(chr(code))]] = at
+    return kinds
+
+
+_KIND_OF = _kinds_of_ascii()
