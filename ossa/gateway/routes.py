@@ -24,6 +24,7 @@ from ossa.routing import (
 EVERYBODY = "*"
 PARTNERS_MAX = 20_000
 MANIFESTS_MAX = 10_000
+TENANTS_MAX = 10_000
 SMOOTHING = 0.1
 """Of the moving averages of seconds a turn takes."""
 
@@ -55,7 +56,9 @@ class Routes:
         left_usd: Callable[[str, AgentInfo], float | None] = lambda _tenant, _agent: None,
     ) -> None:
         self.tiers: Mapping[Tier, TierInfo] = tiers or {}
-        self.breakers = Breakers(clock)
+        self._clock = clock
+        self._breakers: OrderedDict[str, Breakers] = OrderedDict()
+        """By who asks: what one tenant's requests break is not taken from the others."""
         self._scorer = scorer
         self._policies = policies
         self._left_usd = left_usd
@@ -74,45 +77,51 @@ class Routes:
             policy=self.policy(tenant),
             scorer=self._scorer(),
             tiers=self.tiers,
-            open_breakers=_open_for(tenant, self.breakers.open()),
+            open_breakers=self._breakers[tenant].open() if tenant in self._breakers else frozenset(),
             budget_left_usd=lambda agent: self._left_usd(tenant, agent),
             pace=self._pace,
             partner=self._partners.get((tenant, features.conversation), "") if features.conversation else "",
         )
 
     def began(self, tenant: str, agent: AgentInfo, tier: Tier | None) -> None:
-        for subject in _subjects(tenant, agent, tier):
-            self.breakers.began(subject)
+        if tenant in self._breakers:  # nothing of the others can be half open
+            for subject in _subjects(agent, tier):
+                self._breakers[tenant].began(subject)
 
     def ended(self, task: Task, agent: AgentInfo, tier: Tier | None, outcome: Outcome, seconds: float) -> None:
         """What the next decisions learn from it at once. `tier`: that the turn began with."""
-        code = outcome.error.code if outcome.error is not None else ""
-        if outcome.status is TaskStatus.CANCELLED:
-            self.gave_up(task.tenant, agent, tier)
-        else:
-            self.breakers.ended(_of_agent(task.tenant, agent), failed=code in _OF_THE_AGENT)
-            self._note_tiers(tier, outcome, failed=code in _OF_THE_MODEL)
+        if outcome.status is not TaskStatus.CANCELLED:
+            self._judge(task.tenant, agent, tier, outcome)
+        self.gave_up(task.tenant, agent, tier)
         if outcome.status is TaskStatus.SUCCEEDED and outcome.earlier is None:
             self._time(agent, seconds)
             self._remember(task, agent, outcome.message)
 
     def gave_up(self, tenant: str, agent: AgentInfo, tier: Tier | None) -> None:
-        """What `began` ended without telling anything of either."""
-        for subject in _subjects(tenant, agent, tier):
-            self.breakers.gave_up(subject)
+        """What `began` has ended. Of what it told nothing about another turn may try."""
+        if tenant in self._breakers:
+            for subject in _subjects(agent, tier):
+                self._breakers[tenant].gave_up(subject)
 
-    def _note_tiers(self, begun: Tier | None, outcome: Outcome, *, failed: bool) -> None:
+    def _judge(self, tenant: str, agent: AgentInfo, tier: Tier | None, outcome: Outcome) -> None:
         """Of a cascade each endpoint answers for itself."""
-        broken = set(outcome.failed_tiers)
-        answered = next((tier for tier in TIERS if tier == outcome.tier), begun)
-        if failed and not broken and begun is not None:
-            broken = {begun}
-        for tier in broken:
-            self.breakers.ended(tier_subject(tier), failed=True)
-        if answered is not None and answered not in broken and outcome.status is TaskStatus.SUCCEEDED:
-            self.breakers.ended(tier_subject(answered), failed=False)
-        if begun is not None and begun != answered and begun not in broken:
-            self.breakers.gave_up(tier_subject(begun))
+        code = outcome.error.code if outcome.error is not None else ""
+        broken = {tier_subject(one) for one in outcome.failed_tiers}
+        if code in _OF_THE_MODEL and not broken and tier is not None:
+            broken = {tier_subject(tier)}
+        well = {tier_subject(one) for one in TIERS if one == outcome.tier and not code} - broken
+        mine = agent_subject(agent.tenant, agent.manifest)
+        (broken if code in _OF_THE_AGENT else well).add(mine)
+        if not broken and tenant not in self._breakers:
+            return
+        breakers = self._breakers.setdefault(tenant, Breakers(self._clock))
+        self._breakers.move_to_end(tenant)
+        if len(self._breakers) > TENANTS_MAX:
+            self._breakers.popitem(last=False)
+        for subject in broken:
+            breakers.ended(subject, failed=True)
+        for subject in well:
+            breakers.ended(subject, failed=False)
 
     def forget(self, known: frozenset[str]) -> None:
         """Agents that are no more leave no pace behind."""
@@ -147,19 +156,8 @@ def _moved(averages: dict[str, float], key: str, value: float) -> float:
     return found
 
 
-def _of_agent(tenant: str, agent: AgentInfo) -> str:
-    """By who asks: what one tenant's requests break is not taken from the others."""
-    return f"{tenant}|{agent_subject(agent.tenant, agent.manifest)}"
-
-
-def _subjects(tenant: str, agent: AgentInfo, tier: Tier | None) -> list[str]:
-    return [_of_agent(tenant, agent), *([] if tier is None else [tier_subject(tier)])]
-
-
-def _open_for(tenant: str, subjects: frozenset[str]) -> frozenset[str]:
-    """As `Conditions` names them."""
-    mine = f"{tenant}|"
-    return frozenset(one.removeprefix(mine) for one in subjects if one.startswith((mine, "tier:")))
+def _subjects(agent: AgentInfo, tier: Tier | None) -> list[str]:
+    return [agent_subject(agent.tenant, agent.manifest), *([] if tier is None else [tier_subject(tier)])]
 
 
 _USUAL = RoutingPolicy()

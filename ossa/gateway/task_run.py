@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from ossa.contracts.agent_spec import Tier
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import AgentLost, Cancelled, Fenced, FleetBusy, NotFound, NotReady, OssaError, TimedOut
 from ossa.contracts.fleet import AgentInfo, FleetPort
@@ -106,9 +105,8 @@ class TaskRun:
         self._steps: list[Step] = []
         self._unwritten: list[Step] = []
         """Go with the next write: where the turn goes and why, or what a cancelled write held."""
-        self._tier = ""
-        """That is asked, or several of a cascade; empty: the agent's own."""
-        self._trying: tuple[AgentInfo, Tier | None, float] | None = None
+        self._choice = TierChoice()
+        self._trying_since: float | None = None
         self._spending = parts.spending.of(task)
         self._losses = 0
         self._lost: set[str] = set()
@@ -227,13 +225,13 @@ class TaskRun:
         payload = route.model_dump(mode="json", exclude_defaults=True)
         seq = len(self._steps)
         self._parts.metrics.routing.decided(route.router)
-        self._tier = "+".join(route.cascade) or route.tier or ""
+        self._choice = self._seat.decision.tier
         self._unwritten = [Step(seq=seq, kind="route", agent_id=route.agent_id, payload=payload, at=datetime.now(UTC))]
 
     def _tried_in_vain(self) -> None:
-        trying, self._trying = self._trying, None
-        if trying is not None:
-            self._parts.routes.gave_up(self.task.tenant, trying[0], trying[1])
+        if self._trying_since is not None and self._agent is not None:
+            self._parts.routes.gave_up(self.task.tenant, self._agent, self._choice.tier)
+        self._trying_since = None
 
     def _leave_seat(self) -> None:
         seat, self._seat = self._seat, None
@@ -280,7 +278,7 @@ class TaskRun:
         """An answer to the same question, where the tenant wants those; not for a turn that has begun."""
         if self._parts.earlier is None or self._steps:
             return None
-        outcome = await self._parts.earlier.look_up(self.task, agent, tier=self._tier)
+        outcome = await self._parts.earlier.look_up(self.task, agent, tier=self._choice.name)
         if outcome is None:
             return None
         self._agent = agent
@@ -293,8 +291,8 @@ class TaskRun:
     async def _turn(self, agent: AgentInfo) -> TurnResult:
         parts = self._parts
         self._agent = agent
-        choice = self._seat.decision.tier if self._seat is not None else TierChoice()
-        self._trying = (agent, choice.tier, parts.clock())
+        choice = self._choice
+        self._trying_since = parts.clock()
         parts.routes.began(self.task.tenant, agent, choice.tier)
         turn = Turn.model_construct(
             task_id=self.task.id,
@@ -415,12 +413,12 @@ class TaskRun:
         for subject in subjects:
             self._parts.daily.spent(subject, outcome.usage)
         self._parts.metrics.ended(outcome)
-        if self._trying is not None:
-            agent, tier, began = self._trying
-            self._parts.routes.ended(self.task, agent, tier, outcome, self._parts.clock() - began)
-            self._trying = None
+        if self._trying_since is not None and self._agent is not None:
+            seconds = self._parts.clock() - self._trying_since
+            self._parts.routes.ended(self.task, self._agent, self._choice.tier, outcome, seconds)
+            self._trying_since = None
         if self._parts.earlier is not None and self._agent is not None:
-            self._parts.earlier.keep(self.task, self._agent, outcome, [*self._steps, *steps], tier=self._tier)
+            self._parts.earlier.keep(self.task, self._agent, outcome, [*self._steps, *steps], tier=self._choice.name)
         return outcome
 
     def _completed(self, outcome: Outcome, steps: Sequence[Step]) -> Outcome:
@@ -428,7 +426,8 @@ class TaskRun:
         update: dict[str, object] = {}
         if self._agent is not None:
             agent = self._agent
-            wanted = {"agent_id": agent.agent_id, "pool": agent.pool, "tier": agent.tier, "manifest": agent.manifest}
+            tier = self._choice.tier or agent.tier
+            wanted = {"agent_id": agent.agent_id, "pool": agent.pool, "tier": tier, "manifest": agent.manifest}
             update = {name: value for name, value in wanted.items() if getattr(outcome, name) is None}
         if self._spending.over_soft:
             update["over_soft"] = self._spending.over_soft

@@ -25,6 +25,11 @@ class TierChoice:
     scores: tuple[TierScore, ...] = ()
     filtered: Mapping[str, str] | None = None
 
+    @property
+    def name(self) -> str:
+        """Of what is asked: a tier, several of a cascade, or nothing."""
+        return "+".join(self.cascade) or self.tier or ""
+
 
 def own_tier(agent: AgentInfo, tiers: Mapping[Tier, TierInfo]) -> Tier:
     """The tier the agent would use: that of the model its manifest names, else the manifest's, else `standard`."""

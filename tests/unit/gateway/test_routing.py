@@ -165,6 +165,32 @@ def test_each_endpoint_of_a_cascade_answers_for_itself() -> None:
     assert routes.conditions("acme", RequestFeatures()).open_breakers == {"tier:standard"}
 
 
+@pytest.mark.parametrize("code", ["timed_out", "limit_exceeded", "model_rejected"])
+def test_a_try_that_tells_nothing_of_the_endpoint_lets_another_one_try(code: str) -> None:
+    now = [0.0]
+    routes = Routes(clock=lambda: now[0], tiers=TIERS)
+    agent = fake_agent("security-000")
+    for _ in range(FAILURES):
+        routes.ended(task(), agent, "standard", outcome(ModelFailed), 1.0)
+    now[0] += 60.0
+    routes.began("acme", agent, "standard")
+    assert routes.conditions("acme", RequestFeatures()).open_breakers == {"tier:standard"}
+    silent = Outcome(status=TaskStatus.FAILED, tier="standard", error=ErrorInfo(code=code, message="its own fault"))
+    routes.ended(task(), agent, "standard", silent, 1.0)
+    assert not routes.conditions("acme", RequestFeatures()).open_breakers
+
+
+def test_one_tenants_short_times_close_no_endpoint_to_the_others() -> None:
+    routes = Routes(clock=lambda: 0.0, tiers=TIERS)
+    late = Outcome(
+        status=TaskStatus.FAILED, failed_tiers=("standard",), error=ErrorInfo(code="timed_out", message="0.001 s")
+    )
+    for _ in range(FAILURES):
+        routes.ended(task(), fake_agent("security-000"), "standard", late, 0.001)
+    assert routes.conditions("acme", RequestFeatures()).open_breakers == {"tier:standard"}
+    assert not routes.conditions("other", RequestFeatures()).open_breakers
+
+
 def test_an_agent_that_is_slower_than_its_like_gets_a_pace_and_loses_it_when_it_is_gone() -> None:
     routes = Routes(clock=lambda: 0.0)
     quick, slow = fake_agent("security-000"), fake_agent("security-001")
