@@ -28,19 +28,11 @@ from rich.progress import Progress
 from benchmarks.routing import choosing, labelling, zero_shot
 from benchmarks.routing.choosing import Bill
 from benchmarks.routing.results import Result
-from benchmarks.routing.sets import (
-    ChoiceSet,
-    LabelSet,
-    choice_file,
-    clinc150,
-    is_choice,
-    labels_file,
-    routellm_mmlu,
-    routerbench,
-    toole,
-)
+from benchmarks.routing.sets import clinc150, routellm_mmlu, routerbench, toole
 from benchmarks.routing.showing import show
 from benchmarks.routing.targets import targets
+from ossa.contracts.errors import InvalidRequest
+from ossa.routing.training.forms import ChoiceSet, LabelSet, choice_file, is_choice, labels_file
 
 OPEN: dict[str, Callable[[Path], LabelSet | ChoiceSet]] = {
     "routerbench": routerbench,
@@ -52,7 +44,12 @@ OPEN: dict[str, Callable[[Path], LabelSet | ChoiceSet]] = {
 
 def chosen_sets(args: argparse.Namespace) -> list[LabelSet | ChoiceSet]:
     if args.file:
-        return [choice_file(args.file) if is_choice(args.file) else labels_file(args.file)]
+        if not args.file.is_file():
+            raise SystemExit(f"there is no file {args.file}")
+        try:
+            return [choice_file(args.file) if is_choice(args.file) else labels_file(args.file)]
+        except InvalidRequest as error:
+            raise SystemExit(error.message) from None
     if not (args.data / "routing").is_dir():
         raise SystemExit(f"no folder routing in {args.data}: give --data DIR (or OSSA_DATA), or --file FILE")
     return [make(args.data) for name, make in OPEN.items() if not args.only or name in args.only]

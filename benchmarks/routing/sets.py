@@ -1,51 +1,14 @@
-"""The open sets, and files in the labels and model-choice forms, as splits."""
+"""The open sets, as splits."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.routing.splitting import parts, unseen
-from benchmarks.training.router_labels import OUT_OF_SCOPE, Labelled
-from benchmarks.training.router_quality import Answered
-
-KEPT_SHARE = 0.15
-
-
-@dataclass(frozen=True)
-class LabelSet:
-    """
-    Attributes:
-        kept: for the temperature and thresholds; never trained on.
-        cards: what each label says of itself, where there is something.
-        outside: texts of another set, shown as out of scope.
-    """
-
-    name: str
-    group_name: str
-    shown: list[Labelled]
-    kept: list[Labelled]
-    test: list[Labelled]
-    cards: dict[str, str] = field(default_factory=dict)
-    outside: list[str] = field(default_factory=list)
-    split: str = ""
-
-
-@dataclass(frozen=True)
-class ChoiceSet:
-    name: str
-    shown: list[Answered]
-    test: list[Answered]
-    strong: str
-    """The most expensive model."""
-    weak: str
-    """The cheapest one."""
-    split: str = ""
+from ossa.routing.training.forms import ChoiceSet, LabelSet, by_part, choice_file, read_csv
+from ossa.routing.training.labels import Labelled
+from ossa.routing.training.quality import Answered
+from ossa.routing.training.splitting import parts, unseen
 
 
 def clinc150(data: Path) -> LabelSet:
@@ -70,29 +33,9 @@ OUTSIDE_TEXTS = 2_500
 def toole(data: Path) -> LabelSet:
     rows = [Labelled(row["query"], row["tool"]) for row in read_csv(data / TOOLE)]
     cards = json.loads((data / "routing/metatool_tool_descriptions.json").read_text(encoding="utf-8"))
-    shown, kept, test = _by_part(rows, (0.65, 0.10, 0.25))
+    shown, kept, test = by_part(rows, (0.65, 0.10, 0.25))
     return LabelSet(
         "toole", "toole group", shown, kept, test, cards, split="65/10/25 by near-duplicate clusters (MinHash)"
-    )
-
-
-def labels_file(file: Path) -> LabelSet:
-    rows = [
-        (
-            row["split"],
-            Labelled(
-                row["text"], OUT_OF_SCOPE if row.get("group") == OUT_OF_SCOPE else row["label"], row.get("group", "")
-            ),
-        )
-        for row in read_csv(file)
-    ]
-    test = [one for split, one in rows if split == "test"]
-    train = unseen([one for split, one in rows if split == "train"], test, lambda one: one.text)
-    if not train or not test:
-        raise SystemExit(f"{file}: a labels file needs rows of the splits train and test")
-    shown, kept, _ = _by_part(train, (1 - KEPT_SHARE, KEPT_SHARE, 0.0))
-    return LabelSet(
-        file.stem, f"{file.stem} group", shown, kept, test, split="the file's own; 15% of train kept for calibration"
     )
 
 
@@ -123,47 +66,3 @@ def routellm_mmlu(data: Path) -> ChoiceSet:
 
 MMLU_USD_A_TOKEN = {"mixtral-8x7b": 0.6e-6, "gpt-4-1106": 10e-6}
 """List prices of input in RouterBench's time (its Mixtral and GPT-4 rows); four characters count as a token."""
-
-
-def choice_file(file: Path, name: str = "") -> ChoiceSet:
-    rows = read_csv(file)
-    models = [column.removeprefix("score|") for column in rows[0] if column.startswith("score|")]
-    if not models:
-        raise SystemExit(f"{file}: a model-choice file needs columns score|MODEL and cost_usd|MODEL")
-    found: dict[str, list[Answered]] = {"train": [], "test": []}
-    for row in rows:
-        score = {model: float(row[f"score|{model}"]) for model in models}
-        cost = {model: float(row[f"cost_usd|{model}"]) for model in models}
-        task = row.get("task") or row.get("eval_name") or ""
-        found.setdefault(row["split"], []).append(Answered(task, row["prompt"], score, cost))
-    if not found["train"] or not found["test"]:
-        raise SystemExit(f"{file}: rows of the splits train and test are needed")
-    shown = unseen(found["train"], found["test"], lambda one: one.prompt)
-    total = {model: sum(one.cost_usd[model] for one in shown) for model in models}
-    dropped = len(found["train"]) - len(shown)
-    return ChoiceSet(
-        name or file.stem,
-        shown,
-        found["test"],
-        strong=max(models, key=lambda model: sum(one.score[model] for one in shown)),
-        weak=min(models, key=lambda model: total[model]),
-        split=f"the file's own; {dropped} train prompts with the words of a test prompt dropped",
-    )
-
-
-def is_choice(file: Path) -> bool:
-    content = file.read_bytes()
-    head = gzip.decompress(content) if file.suffix == ".gz" else content
-    return b"score|" in head.split(b"\n", 1)[0]
-
-
-def read_csv(file: Path) -> list[dict[str, str]]:
-    content = file.read_bytes()
-    text = gzip.decompress(content) if file.suffix == ".gz" else content
-    csv.field_size_limit(1 << 30)
-    return list(csv.DictReader(io.StringIO(text.decode("utf-8"))))
-
-
-def _by_part(rows: Sequence[Labelled], shares: Sequence[float]) -> tuple[list[Labelled], ...]:
-    at = parts([one.text for one in rows], shares, salt="labels")
-    return tuple([one for one, part in zip(rows, at, strict=True) if part == side] for side in range(3))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.routing.choosing import Bill
 from benchmarks.routing.results import Result, Target
-from benchmarks.training.router_noise import NOISES
+from ossa.routing.training.noise import NOISES
 
 OURS = "ossa"
 MOST_LOST = 0.02

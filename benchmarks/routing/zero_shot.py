@@ -14,12 +14,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from benchmarks.context.measure import interval
 from benchmarks.routing.baselines import embed
 from benchmarks.routing.results import Result
-from benchmarks.routing.sets import LabelSet
-from benchmarks.training.router_agents import AgentJob, train
-from benchmarks.training.router_calibration import expected_calibration_error
-from benchmarks.training.router_labels import Labelled
 from ossa.routing.learned.agents import AgentMatcher, AgentTable
 from ossa.routing.learned.reading import read
+from ossa.routing.training.agents import AgentJob, train
+from ossa.routing.training.calibration import expected_calibration_error
+from ossa.routing.training.forms import LabelSet
+from ossa.routing.training.labels import Labelled
 
 Array = NDArray[Any]
 TURNS = 4

@@ -24,13 +24,14 @@ from rich.progress import Progress
 
 from benchmarks.routing import zero_shot
 from benchmarks.routing.sets import clinc150, routellm_mmlu, routerbench, toole
-from benchmarks.training import router_agents, router_quality
-from benchmarks.training.router_agents import AgentJob
-from benchmarks.training.router_calibration import expected_calibration_error
-from benchmarks.training.router_quality import FOLDS, Answered, QualityJob
 from ossa.routing.learned.archive import ModelFile, dump
 from ossa.routing.learned.quality import QualityModel
 from ossa.routing.learned.reading import read
+from ossa.routing.training.agents import AgentJob
+from ossa.routing.training.agents import train as train_agents
+from ossa.routing.training.calibration import expected_calibration_error
+from ossa.routing.training.quality import FOLDS, Answered, QualityJob
+from ossa.routing.training.quality import train as train_quality
 
 PACKAGED = Path("ossa/routing/learned/models")
 TIER_MODELS = {
@@ -90,7 +91,7 @@ def quality(data: Path, advance: Advance) -> ModelFile:
         "split": f"RouterBench: {bench.split}; MMLU: {mmlu.split}",
         "tiers": {**TIER_MODELS, "specialized": None},
     }
-    file = router_quality.train(QualityJob(shown, about), advance=advance).file
+    file = train_quality(QualityJob(shown, about), advance=advance).file
     model = QualityModel.of(file)
     held_out = {"RouterBench": of_tiers(bench.test), "MMLU": mmlu_of_tiers(mmlu.test, known)}
     metrics = {f"held-out {name}": _metrics(model, answered) for name, answered in held_out.items()}
@@ -118,7 +119,7 @@ def agents(data: Path, advance: Advance) -> ModelFile:
         "data": "ToolE's single-tool queries and tool descriptions; CLINC150's train texts",
         "split": tools.split,
     }
-    file = router_agents.train(AgentJob(tools.shown, cards, background, about))
+    file = train_agents(AgentJob(tools.shown, cards, background, about))
     advance()
     left_out = {
         one.set.removeprefix(f"{tools.name} "): {"accuracy": round(one.accuracy, 4), "texts": one.n}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.routing.splitting import key_of
-from benchmarks.training.router_labels import Labelled
 from jobs.router_training.material import Material, Source
 from ossa.contracts.fleet import POOLS
 from ossa.contracts.routing import Example
+from ossa.routing.training.labels import Labelled
+from ossa.routing.training.splitting import key_of
 
 TEST_SHARE, KEPT_SHARE = 0.2, 0.15
 GOOD = 0.5

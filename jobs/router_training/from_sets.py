@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.routing.sets import choice_file, is_choice, labels_file
-from benchmarks.routing.splitting import parts
 from jobs.router_training.material import Material, Source
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.routing import TIERS, ModelKind
+from ossa.routing.training.forms import choice_file, is_choice, labels_file
+from ossa.routing.training.splitting import parts
 
 KEPT_SHARE = 0.15
 
@@ -23,14 +23,9 @@ def kind_of(file: Path) -> ModelKind:
 def material_of(file: Path) -> Material:
     """The file's own test rows are held back; of the others near duplicates stand on one side.
 
-    Raises `InvalidRequest` for a model-choice file whose models are not tiers.
+    Raises `InvalidRequest` for a file that lacks something, and for models that are not tiers.
     """
-    try:
-        return _labels(file) if kind_of(file) == "labels" else _choices(file)
-    except SystemExit as error:
-        raise InvalidRequest(str(error), param="data") from error
-    except KeyError as error:
-        raise InvalidRequest(f"{file}: the column {error} is missing.", param="data") from error
+    return _labels(file) if kind_of(file) == "labels" else _choices(file)
 
 
 def _labels(file: Path) -> Material:

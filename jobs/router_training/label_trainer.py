@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.training.router_labels import OUT_OF_SCOPE, LabelJob, Labelled, train
-from benchmarks.training.router_network import Plan
 from jobs.router_training.material import Choice, Material, Parameters, Range, first
 from jobs.router_training.promotion import Results
 from ossa.contracts.routing import ModelKind
 from ossa.routing.learned.archive import ModelFile
 from ossa.routing.learned.labels import LabelModel
 from ossa.routing.learned.reading import read
+from ossa.routing.training.labels import OUT_OF_SCOPE, LabelJob, Labelled, train
+from ossa.routing.training.network import Plan
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.training.router_quality import Answered, QualityJob, train
 from jobs.router_training.from_journal import Observed
 from jobs.router_training.material import Choice, Material, Parameters, Range, first
 from jobs.router_training.promotion import Results
@@ -18,6 +17,7 @@ from ossa.contracts.routing import TIERS, ModelKind
 from ossa.routing.learned.archive import ModelFile
 from ossa.routing.learned.quality import QualityModel, cheapest_within
 from ossa.routing.learned.reading import read
+from ossa.routing.training.quality import Answered, QualityJob, train
 
 SHRINK = 20.0
 """A tier's mean deviation from the prior counts so many answers of none."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from benchmarks.routing.splitting import key_of
 from jobs.router_training.from_journal import labelled, observed
 from jobs.router_training.from_sets import kind_of, material_of
 from jobs.router_training.promotion import Verdict, compare, decide
@@ -21,6 +20,7 @@ from ossa.contracts.routing import Example
 from ossa.routing.learned.archive import ModelFile
 from ossa.routing.learned.quality import QualityModel
 from ossa.routing.learned.reading import read
+from ossa.routing.training.splitting import key_of
 from ossa.stores.memory import MemoryStores
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)

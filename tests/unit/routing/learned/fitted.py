@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from benchmarks.training import router_agents, router_labels, router_quality
-from benchmarks.training.router_agents import AgentJob
-from benchmarks.training.router_labels import LabelJob, Labelled
-from benchmarks.training.router_network import Plan
-from benchmarks.training.router_quality import Answered, QualityJob
 from ossa.routing.learned.archive import ModelFile
+from ossa.routing.training import agents, labels, quality
+from ossa.routing.training.agents import AgentJob
+from ossa.routing.training.labels import LabelJob, Labelled
+from ossa.routing.training.network import Plan
+from ossa.routing.training.quality import Answered, QualityJob
 
 SUBJECTS = {
     "weather": ("rain in {}", "will it snow in {}", "how warm is {} today", "forecast for {}"),
@@ -39,12 +39,12 @@ def labels_file(seed: int = 7) -> ModelFile:
     plan = Plan(hidden=16, epochs=12, batch=16, members=2, seed=seed)
     outside = ["tell me a joke", "who are you", "what is love", "sing a song"] * 4
     texts = labelled()
-    return router_labels.train(LabelJob(texts[::2], texts[1::2], ABOUT, outside=outside, plan=plan))
+    return labels.train(LabelJob(texts[::2], texts[1::2], ABOUT, outside=outside, plan=plan))
 
 
 @lru_cache(maxsize=2)
 def agents_file() -> ModelFile:
-    return router_agents.train(AgentJob(labelled(), CARDS, ["tell me a joke"], ABOUT))
+    return agents.train(AgentJob(labelled(), CARDS, ["tell me a joke"], ABOUT))
 
 
 @lru_cache(maxsize=2)
@@ -59,4 +59,4 @@ def quality_file() -> ModelFile:
         )
         for one in labelled()
     ]
-    return router_quality.train(QualityJob(answered, ABOUT, stiffness=0.5)).file
+    return quality.train(QualityJob(answered, ABOUT, stiffness=0.5)).file

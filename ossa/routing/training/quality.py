@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from benchmarks.training.router_calibration import expected_calibration_error
-from benchmarks.training.router_labels import encode_phrases, phrase_encoder
 from ossa.routing.learned.archive import ModelFile
 from ossa.routing.learned.quality import KIND, LEAST_COST, QualityModel, dense_features, feature_names, mixed
 from ossa.routing.learned.quantised import quantise
 from ossa.routing.learned.reading import read
 from ossa.routing.learned.signals import NAMES, signals
+from ossa.routing.training.calibration import expected_calibration_error
+from ossa.routing.training.labels import encode_phrases, phrase_encoder
 
 Array = NDArray[Any]
 FOLDS = 5

@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from benchmarks.training.router_calibration import best_temperature, expected_calibration_error, floor_for, platt
-from benchmarks.training.router_network import Inputs, Plan, fit_all
-from benchmarks.training.router_noise import NOISES
 from ossa.routing.learned.archive import ModelFile
 from ossa.routing.learned.encoder import Encoder, Rows
 from ossa.routing.learned.labels import KIND, LabelModel, confident
 from ossa.routing.learned.quantised import quantise
 from ossa.routing.learned.reading import BUCKETS, Buckets, Reading, read
 from ossa.routing.learned.spelling import Spelling
+from ossa.routing.training.calibration import best_temperature, expected_calibration_error, floor_for, platt
+from ossa.routing.training.network import Inputs, Plan, fit_all
+from ossa.routing.training.noise import NOISES
 
 Floats = NDArray[np.float32]
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.training.router_calibration import best_temperature, expected_calibration_error
-from benchmarks.training.router_labels import Labelled
 from ossa.routing.learned.agents import KIND, AgentMatcher, AgentTable
 from ossa.routing.learned.archive import ModelFile
 from ossa.routing.learned.reading import BUCKETS, Reading, read
+from ossa.routing.training.calibration import best_temperature, expected_calibration_error
+from ossa.routing.training.labels import Labelled
 
 Array = NDArray[Any]
 SHARED_WEIGHTS = (0.1, 0.15, 0.2, 0.3, 0.4)

@@ -26,9 +26,9 @@ _BESIDE = {
 
 
 def _phrases() -> dict[str, list[str]]:
-    """Lines `part|place|phrase` of `router_phrases.txt`."""
+    """Lines `part|place|phrase` of `phrases.txt`."""
     found: dict[str, list[str]] = {}
-    text = files("benchmarks.training").joinpath("router_phrases.txt").read_text(encoding="utf-8")
+    text = files("ossa.routing.training").joinpath("phrases.txt").read_text(encoding="utf-8")
     for line in text.splitlines():
         part, place, phrase = line.split("|")
         found.setdefault(f"{part} {place}", []).append(phrase)
