@@ -1,0 +1,7 @@
+"""`python -m scripts.services`."""
+
+import sys
+
+from scripts.services.command import main
+
+sys.exit(main())
