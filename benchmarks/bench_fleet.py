@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ossa.app.local_fleet import LocalFleet
-from ossa.contracts.configuration import AnswerSettings, FleetSettings, GatewaySettings, Models
+from ossa.contracts.configuration import AnswerSettings, FleetSettings, GatewaySettings, Models, ScalingSettings
 from ossa.models.scripted_process import ScriptedProcess
 from ossa.sdk.client import Client
 from ossa.sdk.connecting import connect
@@ -29,6 +29,7 @@ class BenchFleet:
         gateway: dict[str, Any] | None = None,
         fleet: dict[str, Any] | None = None,
         answers: dict[str, Any] | None = None,
+        scaling: dict[str, Any] | None = None,
     ) -> None:
         self.agents = agents
         self.settings = Settings(
@@ -37,6 +38,7 @@ class BenchFleet:
             gateway=GatewaySettings(port=0, replicas=replicas, **(gateway or {})),
             fleet=FleetSettings(standby=standby, **(fleet or {})),
             answers=AnswerSettings(**(answers or {})),
+            scaling=ScalingSettings(**(scaling or {"mode": "off"})),
         )
         self._local = LocalFleet(self.settings, agents=agents)
 

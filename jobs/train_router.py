@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +24,15 @@ if TYPE_CHECKING:
     from ossa.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:  # with --working-dir the package is a folder beside this file, not installed
+    sys.path.insert(0, str(ROOT))
+
 KINDS: tuple[ModelKind, ...] = ("labels", "quality")
-MOST_TRIALS = 1_000
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    from jobs.tuning.options import add_search_options
+
     parser = argparse.ArgumentParser(description="Train the router's models and promote what is better.")
     parser.add_argument("--kind", action="append", choices=KINDS, help="once a kind; else all there is material for")
     parser.add_argument("--data", action="append", type=Path, default=[], metavar="FILE", help="a set, once each")
@@ -38,52 +40,33 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tenant", default=None, help="only this tenant's tasks")
     parser.add_argument("--days", type=float, default=30.0, help="tasks that ended in the last so many days")
     parser.add_argument("--limit", type=int, default=20_000, help="at most so many tasks, the newest ones")
-    parser.add_argument("--trials", type=_trials, default=16, help="parameters to try")
-    parser.add_argument("--at-once", type=_trials, default=max(1, (os.cpu_count() or 2) - 1), help="trials at a time")
-    parser.add_argument("--out", type=Path, default=None, help="where searches are kept; else in OSSA_HOME")
-    parser.add_argument("--resume", default=None, metavar="NAME", help="go on with a search that was cut off")
-    parser.add_argument("--dry-run", action="store_true", help="put nothing into the registry")
-    parser.add_argument("--json", action="store_true", help="one JSON document instead of lines")
+    add_search_options(parser)
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parse(arguments)
-    sys.path.insert(0, str(ROOT))  # with --working-dir the package is a folder beside this file, not installed
-    from ossa.cli.exit_code import exit_code_of
-    from ossa.cli.terminal import Terminal
-    from ossa.contracts.errors import OssaError
-    from ossa.settings import Settings
+    from jobs.tuning.options import carry_out
 
-    terminal = Terminal(as_json=options.json)
-    try:
-        report = run(options, Settings(), terminal)
-    except OssaError as error:
-        terminal.error(error)
-        return exit_code_of(error)
-    except ImportError as error:
-        terminal.error(OssaError(f'{error.name} is missing: pip install "ossa-on-ray[train]".'))
-        return 1
-    if options.json:
-        terminal.json(report)
-    return 0
+    return carry_out(run, parse(arguments))
 
 
 def run(options: argparse.Namespace, settings: Settings, terminal: Terminal) -> dict[str, Any]:
     """Trains kind by kind. Raises `OssaError`."""
     from jobs.router_training.from_sets import kind_of, material_of
-    from jobs.router_training.run import Plan, train_candidate, trainer_of
+    from jobs.router_training.run import train_candidate, trainer_of
+    from jobs.tuning.cluster import start_ray
+    from jobs.tuning.options import plan_of
     from ossa.contracts.errors import InvalidRequest
 
     sets: dict[ModelKind, list[Any]] = {kind: [] for kind in KINDS}
     for file in options.data:
         sets[kind_of(file)].append(material_of(file))
+    plan = plan_of(options, settings.home_dir / "router_training", terminal)
     stores = _Registry(settings, needed=not (options.no_journal and options.dry_run))
     examples = [] if options.no_journal else stores.examples(options)
-    name = options.resume or datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    folder = (options.out or settings.home_dir / "router_training").resolve()
-    plan = Plan(name, folder, options.trials, options.at_once, terminal.note)
-    terminal.note(f"search {name} in {folder}: {len(examples)} examples of the journal, {len(options.data)} sets")
+    terminal.note(
+        f"search {plan.name} in {plan.folder}: {len(examples)} examples of the journal, {len(options.data)} sets"
+    )
     models: list[dict[str, Any]] = []
     for kind in options.kind or KINDS:
         current_name, current = stores.current(kind)
@@ -99,23 +82,22 @@ def run(options: argparse.Namespace, settings: Settings, terminal: Terminal) -> 
         version = None if options.dry_run else stores.register(candidate)
         models.append({**candidate.told(), "version": version})
         _tell(terminal, models[-1])
-    return {"search": name, "folder": str(folder), "examples": len(examples), "models": models}
+    return {"search": plan.name, "folder": str(plan.folder), "examples": len(examples), "models": models}
 
 
 class _Registry:
-    """The configured PostgreSQL, or the embedded one of this home; opened anew for each call: between two lie hours.
-
-    Not `needed`, there is no registry. Calls raise `StoreUnavailable`.
-    """
+    """Of router models, and the journal. Not `needed`, there is none. Calls raise `StoreUnavailable`."""
 
     def __init__(self, settings: Settings, *, needed: bool) -> None:
-        self._settings = settings
+        from jobs.tuning.stores import JobStores
+
+        self._stores = JobStores(settings)
         self._needed = needed
 
     def examples(self, options: argparse.Namespace) -> list[Any]:
         from jobs.router_training.run import journal_examples
 
-        return self._with(
+        return self._stores.ask(
             lambda stores: journal_examples(
                 stores.routing, days=options.days, limit=options.limit, tenant=options.tenant
             )
@@ -126,53 +108,12 @@ class _Registry:
 
         if not self._needed:
             return asyncio.run(current_model(None, kind))
-        return self._with(lambda stores: current_model(stores.routing, kind))
+        return self._stores.ask(lambda stores: current_model(stores.routing, kind))
 
-    def register(self, candidate: Any) -> Any:
+    def register(self, candidate: Any) -> int:
         from jobs.router_training.run import register
 
-        return self._with(lambda stores: register(stores.routing, candidate))
-
-    def _with(self, action: Any) -> Any:
-        async def act() -> Any:
-            stores = PostgresStores(self._settings.database, dsn)
-            await stores.open()
-            try:
-                return await action(stores)
-            finally:
-                await stores.close()
-
-        from ossa.app.services import POSTGRES_DIR
-        from ossa.stores.embedded_postgres import EmbeddedPostgres
-        from ossa.stores.postgres import PostgresStores
-
-        dsn = self._settings.database.dsn.get_secret_value()
-        if dsn:
-            return asyncio.run(act())
-        server = EmbeddedPostgres(self._settings.home_dir / POSTGRES_DIR)
-        began = not server.running
-        dsn = server.start()
-        try:
-            return asyncio.run(act())
-        finally:
-            if began:
-                server.stop()
-
-
-def start_ray(cpus: int) -> None:
-    """The Ray of `RAY_ADDRESS` (a job has it), else one of its own."""
-    from ossa.app.ray_token import ensure_ray_token
-
-    ensure_ray_token()
-    import ray
-
-    if ray.is_initialized():
-        return
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=False)
-    else:
-        paths = {"env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}}
-        ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, runtime_env=paths)
+        return self._stores.ask(lambda stores: register(stores.routing, candidate))
 
 
 def _tell(terminal: Terminal, model: dict[str, Any]) -> None:
@@ -183,12 +124,6 @@ def _tell(terminal: Terminal, model: dict[str, Any]) -> None:
     terminal.table(("held back", "items", model["compared_with"], "candidate", "gain (mean, low, high)"), rows)
     state = "better" if model["promote"] else "stays a candidate"
     terminal.note(f"{model['kind']} ({where}): {state}, {model['reason']}.")
-
-
-def _trials(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= MOST_TRIALS):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {MOST_TRIALS}")
-    return int(text)
 
 
 if __name__ == "__main__":

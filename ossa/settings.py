@@ -27,7 +27,9 @@ from ossa.contracts.configuration import (
     Database,
     FleetSettings,
     GatewaySettings,
+    MemorySettings,
     Models,
+    ScalingSettings,
     VortexSettings,
 )
 from ossa.contracts.errors import InvalidRequest
@@ -62,6 +64,8 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     answers: AnswerSettings = AnswerSettings()
     vortex: VortexSettings = VortexSettings()
+    memory: MemorySettings = MemorySettings()
+    scaling: ScalingSettings = ScalingSettings()
 
     def __init__(self, **values: Any) -> None:
         try:

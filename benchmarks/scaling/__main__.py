@@ -25,8 +25,9 @@ from benchmarks.scaling.comparing import compare, row, rules_of, trace_of
 from benchmarks.scaling.forecasters import FORECASTERS
 from benchmarks.scaling.judging import judge
 from benchmarks.scaling.limits import most_accurate, steadiness
-from benchmarks.scaling.series import Series, bundled, from_file
+from benchmarks.scaling.series import bundled, from_file
 from benchmarks.scaling.showing import show
+from ossa.scaling.traces.forms import Series
 
 
 def chosen(args: argparse.Namespace) -> Iterator[Series]:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks.scaling.forecasters import Maker
-from benchmarks.scaling.series import Counts, Series
 from ossa.contracts.scaling import PoolBounds, ScaleRules
 from ossa.scaling.simulator import Machine, Outcome, Trace, simulate
 from ossa.scaling.simulator.policies.histogram import HybridHistogram
@@ -19,6 +18,7 @@ from ossa.scaling.simulator.policies.reactive import Reactive
 from ossa.scaling.simulator.policies.seasonal import Seasonal
 from ossa.scaling.simulator.run import POOL
 from ossa.scaling.simulator.trace import from_counts, from_events
+from ossa.scaling.traces.forms import Counts, Series
 
 OURS = "ossa"
 RULES_ALONE = "ossa_rules_alone"

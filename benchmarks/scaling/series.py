@@ -6,41 +6,14 @@ import csv
 import gzip
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from ossa.scaling.simulator.trace import Floats
-
-PREFILL_TOKENS_S = 3_000.0
-DECODE_TOKENS_S = 30.0
-CALL_S = 0.5
-"""A turn's seconds where only tokens are known: CALL_S + in / PREFILL_TOKENS_S + out / DECODE_TOKENS_S."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Tasks in each of equal steps."""
-
-    name: str
-    start: datetime
-    step_s: float
-    values: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Events:
-    """Seconds after `start` and duration of each task."""
-
-    name: str
-    start: datetime
-    arrivals: Floats
-    durations: Floats
-
-
-Series = Counts | Events
+from ossa.contracts.errors import InvalidRequest
+from ossa.scaling.traces.forms import CALL_S, Counts, Events, Series, read_trace, turn_seconds
 
 
 def bundled(data: Path) -> Iterator[Series]:
@@ -52,34 +25,22 @@ def bundled(data: Path) -> Iterator[Series]:
 
 
 def from_file(path: Path) -> Series:
-    """Series form (`timestamp,value`) or events form (`timestamp,duration_s,tokens_in,tokens_out`).
+    """Series form or events form. A step without a value counts nothing; a turn of which nothing is known takes a call.
 
-    Raises `ValueError` for any other header, a value that is none, or a file without lines.
+    Raises `ValueError` that says where the file is wrong.
     """
-    rows = _rows(path)
-    name = path.name.split(".")[0]
-    if not rows:
-        raise ValueError(f"{path}: no lines")
-    if "value" in rows[0]:
-        return _counts(name, rows, "timestamp", "value")
-    if "timestamp" not in rows[0]:
-        raise ValueError(f"{path}: neither timestamp,value nor timestamp,duration_s,tokens_in,tokens_out")
-    return _events(
-        name,
-        [_time(row["timestamp"]) for row in rows],
-        [_duration(row.get("duration_s"), row.get("tokens_in"), row.get("tokens_out")) for row in rows],
-    )
-
-
-def _duration(seconds: str | None, tokens_in: str | None, tokens_out: str | None) -> float:
-    if seconds:
-        return max(0.01, float(seconds))
-    return CALL_S + float(tokens_in or 0) / PREFILL_TOKENS_S + float(tokens_out or 0) / DECODE_TOKENS_S
+    try:
+        found = read_trace(path)
+    except InvalidRequest as error:
+        raise ValueError(error.message) from error
+    if isinstance(found, Counts):
+        return replace(found, values=np.nan_to_num(found.values))
+    return replace(found, durations=np.nan_to_num(found.durations, nan=CALL_S))
 
 
 def _azure_llm(name: str, path: Path) -> Series:
     rows = _rows(path)
-    durations = [_duration(None, row["ContextTokens"], row["GeneratedTokens"]) for row in rows]
+    durations = [turn_seconds(float(row["ContextTokens"]), float(row["GeneratedTokens"])) for row in rows]
     return _events(name, [_time(row["TIMESTAMP"]) for row in rows], durations)
 
 

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ossa.contracts.errors import InvalidRequest
 from ossa.scaling.forecast.grid import Panel
+from ossa.scaling.traces.forms import Counts, read_trace
 
 Column = Mapping[int, float]
 
@@ -71,15 +73,12 @@ def means(sums: Mapping[int, float], counts: Mapping[int, int]) -> dict[int, flo
 
 
 def series_form(path: Path) -> WorkloadSeries:
-    """A file of the series form: `timestamp,value`, equal steps; missing steps and empty values are NaN."""
-    found = [(unix(row["timestamp"]), row["value"].strip()) for row in rows(path)]
-    if len(found) < 2:
-        raise SystemExit(f"{path}: no series; expected timestamp,value and two rows or more")
-    seconds = sorted(second for second, _ in found)
-    gaps = np.diff(seconds)
-    gaps = gaps[gaps > 0]
-    if not len(gaps):
-        raise SystemExit(f"{path}: all timestamps are equal")
-    step_s = max(1, round(float(np.median(gaps))))
-    column = {int(second // step_s): float(value) for second, value in found if value}
-    return on_grid(path.name.split(".")[0], f"value per {step_s} s", step_s, {"value": column}, float("nan"))
+    """A file of the series form; what is missing or empty is NaN. Raises `SystemExit` that says what is wrong."""
+    try:
+        found = read_trace(path)
+    except InvalidRequest as error:
+        raise SystemExit(error.message) from error
+    if not isinstance(found, Counts):
+        raise SystemExit(f"{path}: no series; expected timestamp,value")
+    panel = Panel(found.start.timestamp(), found.step_s, ("value",), found.values[:, None])
+    return WorkloadSeries(found.name, f"value per {found.step_s:g} s", panel)

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jobs.router_training.material import Choice, Material, Parameters, Range, first
-from jobs.router_training.promotion import Results
+from jobs.router_training.material import Material, first
+from jobs.tuning.promotion import Results
+from jobs.tuning.trainer import Choice, Parameters, Range
 from ossa.contracts.routing import ModelKind
 from ossa.routing.learned.archive import ModelFile
 from ossa.routing.learned.labels import LabelModel
@@ -51,16 +52,16 @@ class LabelTrainer:
     def texts(self) -> list[str]:
         return [row.text for row in self._rows("shown")]
 
-    def validate(self, file: ModelFile) -> float:
-        right = _right(LabelModel.of(file), self._rows("kept")[1::2])
+    def validate(self, model: ModelFile) -> float:
+        right = _right(LabelModel.of(model), self._rows("kept")[1::2])
         return sum(right) / max(1, len(right))
 
-    def judge(self, file: ModelFile | None) -> list[Results]:
-        model = None if file is None else LabelModel.of(file)
+    def judge(self, model: ModelFile | None) -> list[Results]:
+        labels = None if model is None else LabelModel.of(model)
         found = []
         for material in self.materials:
             if material.test:
-                gain = self._most_common(material.test) if model is None else _right(model, material.test)
+                gain = self._most_common(material.test) if labels is None else _right(labels, material.test)
                 found.append(Results(material.source.name, gain, [0.0] * len(gain)))
         return found
 

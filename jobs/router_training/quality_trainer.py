@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from jobs.router_training.from_journal import Observed
-from jobs.router_training.material import Choice, Material, Parameters, Range, first
-from jobs.router_training.promotion import Results
+from jobs.router_training.material import Material, first
+from jobs.tuning.promotion import Results
+from jobs.tuning.trainer import Choice, Parameters, Range
 from ossa.contracts.routing import TIERS, ModelKind
 from ossa.routing.learned.archive import ModelFile
 from ossa.routing.learned.quality import QualityModel, cheapest_within
@@ -59,14 +60,14 @@ class QualityTrainer:
     def texts(self) -> list[str]:
         return [row.prompt for row in self._rows("shown")]
 
-    def validate(self, file: ModelFile) -> float:
-        model = QualityModel.of(file)
-        errors = [error for row in self._rows("kept") for error in _errors(model, row)]
+    def validate(self, model: ModelFile) -> float:
+        quality = QualityModel.of(model)
+        errors = [error for row in self._rows("kept") for error in _errors(quality, row)]
         return -float(np.mean(errors)) if errors else -1.0
 
-    def judge(self, file: ModelFile | None) -> list[Results]:
-        model = None if file is None else QualityModel.of(file)
-        found = [self._judged(model, one) for one in self.materials if one.test]
+    def judge(self, model: ModelFile | None) -> list[Results]:
+        quality = None if model is None else QualityModel.of(model)
+        found = [self._judged(quality, one) for one in self.materials if one.test]
         return [one for one in found if one.gain]
 
     @cached_property

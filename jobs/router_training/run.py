@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from jobs.router_training.from_journal import LEAST, labelled, observed
 from jobs.router_training.label_trainer import LabelTrainer
-from jobs.router_training.material import Material, Trainer
-from jobs.router_training.promotion import Verdict, compare, decide
+from jobs.router_training.material import Material, RouterTrainer
 from jobs.router_training.quality_trainer import QualityTrainer
-from jobs.router_training.search import Found, search
+from jobs.tuning.kept import Plan, same_as_before
+from jobs.tuning.promotion import Verdict, compare, decide
+from jobs.tuning.search import Found, search
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.routing import Example, ModelKind, RoutingStore
 from ossa.routing.drift import REFERENCE, shares_of
@@ -25,17 +24,6 @@ from ossa.routing.model_reading import build
 
 REFERENCE_TEXTS = 5_000
 TRAINER = "trainer.pickle"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long to search, and where its state is kept."""
-
-    name: str
-    folder: Path
-    trials: int
-    at_once: int
-    tell: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -84,7 +72,7 @@ async def current_model(store: RoutingStore | None, kind: ModelKind) -> tuple[st
 
 def trainer_of(
     kind: ModelKind, examples: Sequence[Example], sets: Sequence[Material], current: ModelFile | None
-) -> Trainer:
+) -> RouterTrainer:
     """Raises `InvalidRequest` when there is too little to learn from."""
     journal = observed(examples) if kind == "quality" else labelled(examples)
     materials = [*sets, *([journal] if journal.source.shown >= LEAST and journal.test else [])]
@@ -96,11 +84,10 @@ def trainer_of(
     return QualityTrainer(materials, current) if kind == "quality" else LabelTrainer(materials)
 
 
-def train_candidate(trainer: Trainer, current: ModelFile | None, current_name: str, plan: Plan) -> Candidate:
+def train_candidate(trainer: RouterTrainer, current: ModelFile | None, current_name: str, plan: Plan) -> Candidate:
     """Search, fit on all that is shown, compare on what was held back. Hours of CPU; call it outside of a loop."""
-    folder = plan.folder / plan.name
-    trainer = _same_trainer(trainer, folder / f"{trainer.kind}.{TRAINER}")
-    found = search(trainer, name=trainer.kind, folder=folder, trials=plan.trials, at_once=plan.at_once, tell=plan.tell)
+    trainer = same_as_before(plan.path / f"{trainer.kind}.{TRAINER}", trainer)
+    found = search(trainer, plan)
     plan.tell(f"{trainer.kind}: fitting {found.parameters} on all that is shown")
     file = trainer.fit(found.parameters)
     build(trainer.kind, file, "the candidate")
@@ -127,18 +114,7 @@ async def register(store: RoutingStore, candidate: Candidate) -> int:
     return record.version
 
 
-def _same_trainer(trainer: Trainer, path: Path) -> Trainer:
-    """A search that goes on has the material it began with: trials on other material cannot be compared."""
-    if path.exists():
-        return cast(Trainer, pickle.loads(path.read_bytes()))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    draft.write_bytes(pickle.dumps(trainer))
-    draft.rename(path)
-    return trainer
-
-
-def _reference(trainer: Trainer, file: ModelFile) -> dict[str, list[float]]:
+def _reference(trainer: RouterTrainer, file: ModelFile) -> dict[str, list[float]]:
     """What the material looks like to the model, for drift to be noticed."""
     model = build(trainer.kind, file, "the candidate")
     return shares_of(look_at(model, trainer.texts()[:REFERENCE_TEXTS]))

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from ossa.contracts.turn import Answer, Ask
 
 Effects = Literal["none", "idempotent", "at_most_once"]
 """What happens when a call is made again after a crash that hid its result.
@@ -40,6 +42,9 @@ class ToolContext:
     idempotency_key: str
     config: dict[str, Any] = field(default_factory=dict)
     """The tool's `config` in the agent's manifest."""
+
+    ask: Callable[[Ask], Awaitable[Answer]] | None = None
+    """Asks the task's owner; None where there is none."""
 
 
 class ArgumentsInvalid(ValueError):

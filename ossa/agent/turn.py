@@ -439,6 +439,7 @@ class _RunningTurn:
             agent_id=self._agent_id,
             idempotency_key=idempotency_key(self.turn.task_id, call.call_id),
             config=dict(self.agent.tools.configs.get(call.name, {})),
+            ask=self._sink.ask,
         )
 
     def _left_s(self) -> float:

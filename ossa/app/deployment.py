@@ -14,6 +14,7 @@ from ray.serve.context import _get_global_client
 from ossa.agent import RunnerFactory
 from ossa.app.answers import AnswersFactory
 from ossa.app.factories import CompressionFactory, GatewayFactory, StoresFactory
+from ossa.app.memory import MemoryFactory, check_memory
 from ossa.app.services import Backing
 from ossa.contracts.configuration import Models
 from ossa.contracts.errors import Conflict, NotReady
@@ -51,6 +52,8 @@ def deploy(settings: Settings, backing: Backing, *, fleet_id: str, host: str, po
             stores_factory=stores,
             catalogue=catalogue(),
             fleet_id=fleet_id,
+            scaling=settings.scaling,
+            predictor_stores=stores,
         ),
         timeout_s=CONTROLLER_TIMEOUT_S,
     )
@@ -67,6 +70,8 @@ def deploy(settings: Settings, backing: Backing, *, fleet_id: str, host: str, po
         CompressionFactory(stores),
         make_answers=_answers(settings),
         answer_settings=settings.answers,
+        make_memory=_memory(settings, stores),
+        memory_replicas=settings.memory.replicas,
     )
     try:
         serve.run(app, name=name, route_prefix="/")
@@ -82,6 +87,17 @@ def _answers(settings: Settings) -> AnswersFactory | None:
     if not settings.answers.enabled:
         return None
     return AnswersFactory(settings.answers, settings.home_dir)
+
+
+def _memory(settings: Settings, stores: StoresFactory) -> MemoryFactory | None:
+    """None where it is off, or where its folder would be on one machine of several."""
+    if not settings.memory.enabled:
+        return None
+    check_memory(settings.memory)
+    if len(_addresses()) > 1 and not settings.memory.shared:
+        log.warning("memory_not_started", extra={"set": "OSSA_MEMORY__QDRANT_URL and OSSA_MEMORY__OBJECTS_URL"})
+        return None
+    return MemoryFactory(settings.memory, settings.cache, stores, settings.home_dir)
 
 
 def _digest(models: Models) -> str:

@@ -21,7 +21,7 @@ from ossa.app.local_ray import LocalRay, end_session
 from ossa.app.ports import free_port, is_free
 from ossa.app.run_file import RunFile, read_run_file, remove_run_file, write_run_file
 from ossa.app.services import Backing, Services
-from ossa.app.sizing import Machine, default_agents, logical_cpus
+from ossa.app.sizing import Machine, default_agents, fitted_scaling, logical_cpus
 from ossa.contracts.errors import Conflict, NotReady
 from ossa.settings import Settings
 
@@ -172,11 +172,18 @@ class LocalFleet:
             self._tell(f"Serve runs on this Ray already: the gateway is at its address, {self.url}")
         self._record(address)
         try:
-            deploy(self.settings, self._backing, fleet_id=fleet_id, host=host, port=port)
+            deploy(self._fitted(), self._backing, fleet_id=fleet_id, host=host, port=port)
         except Conflict:
             self._met_another = True
             raise
         self._deployed = True
+
+    def _fitted(self) -> Settings:
+        """With bounds for scaling that this machine can keep; a joined cluster may have nodes that follow."""
+        if self._ray is None:
+            return self.settings
+        scaling = fitted_scaling(self.settings.scaling, self.machine, agents=self.agents)
+        return self.settings.model_copy(update={"scaling": scaling})
 
     def _fit_into_cluster(self) -> None:
         """Size a fleet that nobody sized to the joined cluster; say what that lacks for any other."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ossa.contracts.configuration import ScalingSettings
 from ossa.contracts.fleet import POOLS
 from ossa.contracts.value import Value
 
@@ -40,3 +41,15 @@ def logical_cpus(machine: Machine, *, agents: int, cpus_per_agent: float) -> int
     """CPUs to declare for a local Ray: agents wait for models more than they compute, so memory is the bound."""
     room = max(agents, min(most_agents(machine), MISSION_AGENTS + 50))
     return max(machine.cores, math.ceil(room * cpus_per_agent * 1.1) + SYSTEM_CPUS)
+
+
+def fitted_scaling(scaling: ScalingSettings, machine: Machine, *, agents: int) -> ScalingSettings:
+    """On one machine: the fleet's floor is not above what was asked for, its ceiling not above what memory holds.
+
+    Bounds that somebody set stay as they are.
+    """
+    rules = scaling.rules
+    room = max(agents, most_agents(machine))
+    fitting = {"fleet_floor": min(rules.fleet_floor, agents), "fleet_ceiling": min(rules.fleet_ceiling, room)}
+    changed = {name: value for name, value in fitting.items() if name not in rules.model_fields_set}
+    return scaling.model_copy(update={"rules": rules.model_copy(update=changed)})

@@ -10,14 +10,17 @@ from ossa.cli import (
     asking,
     budgets,
     changing,
+    cluster,
     compressing,
     cost,
     keys,
     listing,
+    memory,
     rating,
     router,
     routing,
     running,
+    scaling,
     validating,
 )
 
@@ -55,7 +58,8 @@ app.command(epilog="Example: ossa ask 'What is a placement group?' --pool intell
 app.command(epilog="Example: ossa apply agent.yaml --pool security")(changing.apply)
 app.command(epilog="Example: ossa validate manifests/ agent.yaml")(validating.validate)
 app.command(epilog="Example: ossa compress app.log -q 'why does it restart?'")(compressing.compress)
-app.command(epilog="Example: ossa scale security 40")(changing.scale)
+app.command(epilog="Example: ossa scale security 40. Example: ossa scale --explain")(changing.scale)
+app.command(epilog="Example: ossa alert security --for 10m")(scaling.alert)
 app.command(epilog="Example: ossa agents --pool security")(listing.agents)
 app.command(epilog="Example: ossa route 'Review this change' --explain")(routing.route)
 app.command(epilog="Example: ossa tasks task_0193... --events")(listing.tasks)
@@ -64,3 +68,5 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(budgets.app, name="budgets")
 app.add_typer(cost.app, name="cost")
 app.add_typer(router.app, name="router")
+app.add_typer(memory.app, name="memory")
+app.add_typer(cluster.app, name="cluster")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ossa.cli import options
+from ossa.cli import options, scaling
 from ossa.cli.exit_code import ExitCode
 from ossa.cli.session import connected
 from ossa.cli.terminal import Terminal
@@ -19,16 +19,30 @@ from ossa.sdk.values.operation import Operation
 
 def scale(
     context: typer.Context,
-    pool: Annotated[str, typer.Argument(help="Name of the pool.")],
-    size: Annotated[int, typer.Argument(min=0, max=10_000, help="Agents it shall have.")],
+    pool: Annotated[
+        str | None, typer.Argument(help="Name of the pool; without one, show what the scaler does.")
+    ] = None,
+    size: Annotated[int | None, typer.Argument(min=0, max=10_000, help="Agents it shall have.")] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Show the reasons of the last decision and changes, and trust in forecasts."),
+    ] = False,
+    shown: Annotated[str | None, typer.Option("--pool", help="Show this pool alone.")] = None,
     wait: options.Wait = True,
     timeout_s: options.Timeout = 600.0,
     url: options.Url = None,
     api_key: options.ApiKey = None,
     as_json: options.Json = False,
 ) -> None:
-    """Give a pool another size."""
+    """Give a pool another size; without one, show the pools' load, what is expected, and what the scaler decides."""
+    if (pool is None) != (size is None):
+        raise typer.BadParameter("a pool's name and its size go together; --pool shows one pool.", param_hint="SIZE")
+    if pool is not None and (explain or shown):
+        raise typer.BadParameter("--explain and --pool show; they change no size.")
     with connected(context, url, api_key, as_json=as_json) as (client, terminal):
+        if pool is None or size is None:
+            scaling.show(client, terminal, shown, explain=explain)
+            return
         _follow(client, terminal, client.pools.scale(pool, size), wait=wait, timeout_s=timeout_s)
 
 

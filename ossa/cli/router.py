@@ -19,6 +19,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+WITHOUT: dict[ModelKind, str] = {"forecast": "a simple method"}
+"""What serves without a live model, where that is no packaged one."""
+
 Kind = Annotated[ModelKind, typer.Argument(help="The kind of model.")]
 
 
@@ -63,7 +66,7 @@ def promote(
     api_key: options.ApiKey = None,
     as_json: options.Json = False,
 ) -> None:
-    """Let a model decide; every replica swaps it in within seconds."""
+    """Let a model decide, or forecast; it is swapped in within seconds, a forecast within a minute."""
     with connected(context, url, api_key, as_json=as_json) as (client, terminal):
         model = client.routing.promote(kind, version)
         if as_json:
@@ -80,13 +83,13 @@ def rollback(
     api_key: options.ApiKey = None,
     as_json: options.Json = False,
 ) -> None:
-    """Go back to the model that was live before; without one the packaged model serves."""
+    """Go back to the model that was live before; without one the packaged model serves, or simple methods forecast."""
     with connected(context, url, api_key, as_json=as_json) as (client, terminal):
         done = client.routing.roll_back(kind)
         if as_json:
             terminal.json(done)
         else:
-            live = f"version {done.live.version}" if done.live else "the packaged model"
+            live = f"version {done.live.version}" if done.live else WITHOUT.get(kind, "the packaged model")
             terminal.note(f"{kind}: {live} is live.")
 
 

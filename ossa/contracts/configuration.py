@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from ossa.contracts.agent_spec import Tier
+from ossa.contracts.memory_policy import PlacementPolicy
+from ossa.contracts.scaling import ScaleRules, ScalingMode, StartUp
 
 
 class Section(BaseModel):
@@ -110,6 +112,26 @@ class AnswerSettings(Section):
         return self.enabled and _names(self.tenants, tenant) and _names(self.agents, agent)
 
 
+class MemorySettings(Section):
+    """The memory: hot in the shared cache (`CacheSettings`), warm in Qdrant, cold in an object storage."""
+
+    enabled: bool = Field(True, description="start it with the gateway")
+    qdrant_url: str = Field("", description="of a Qdrant server; empty: embedded, in one process")
+    qdrant_key: SecretStr = SecretStr("")
+    objects_url: str = Field("", description="s3://BUCKET/PREFIX, gs://, az://; empty: a folder in the home")
+    objects_options: dict[str, str] = Field(
+        default_factory=dict, description="of the object storage, such as endpoint and region; keys by its environment"
+    )
+    policy: PlacementPolicy = Field(default_factory=PlacementPolicy, description="placement and retention by kind")
+    sweep_s: float = Field(30.0, gt=0, description="between two rounds of moving, expiring and tidying")
+    replicas: int = Field(1, ge=1, description="more than one needs both URLs")
+
+    @property
+    def shared(self) -> bool:
+        """Whether several processes on several machines may serve it."""
+        return bool(self.qdrant_url and self.objects_url)
+
+
 class FleetSettings(Section):
     namespace: str = Field("ossa", description="Ray namespace of every actor of the fleet")
     cpus_per_agent: float = Field(0.38, gt=0)
@@ -122,6 +144,17 @@ class FleetSettings(Section):
     drain_timeout_s: float = Field(60, gt=0)
     reconcile_interval_s: float = Field(2.0, gt=0)
     tool_modules: tuple[str, ...] = Field((), description="extra importable modules whose `TOOLS` join the allow-list")
+
+
+class ScalingSettings(Section):
+    """`rules.block_agents` and `rules.standby` are those of the fleet's settings, whatever is said here."""
+
+    mode: ScalingMode = Field("dry-run", description="off; dry-run: decide and show, change nothing; on")
+    forecast: bool = Field(True, description="without it rules alone decide")
+    rules: ScaleRules = ScaleRules()
+    start_up: StartUp = StartUp()
+    request_nodes: bool = Field(True, description="tell Ray's autoscaler what the fleet needs, where mode is on")
+    keep_days: float = Field(30, gt=0, description="samples and decisions are kept so long")
 
 
 class GatewaySettings(Section):

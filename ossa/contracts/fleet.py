@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, Protocol
@@ -9,6 +10,7 @@ from typing import Any, Literal, Protocol
 from pydantic import Field
 
 from ossa.contracts.agent_spec import AgentSpec
+from ossa.contracts.scaling import ScalingStatus, TrafficReport
 from ossa.contracts.task import Assignment, ErrorInfo
 from ossa.contracts.value import Value
 
@@ -193,3 +195,15 @@ class FleetPort(Protocol):
 
     async def report_lost(self, agent_id: str, incarnation: str, reason: str) -> None:
         """A dispatcher lost its channel: the controller looks, and replaces a dead agent."""
+
+    async def report_traffic(self, report: TrafficReport) -> None:
+        """What a gateway replica saw since its last report. Not tried again: the next one comes soon."""
+
+    async def scaling(self) -> ScalingStatus:
+        """What the scaler sees, expects and decided last."""
+
+    async def alert(self, pools: Sequence[str], *, for_s: float) -> None:
+        """A critical alert that more agents help; `*` is every pool. It counts for so many seconds; 0 ends it.
+
+        Raises `InvalidRequest` for a pool that is not known.
+        """

@@ -15,7 +15,8 @@ from ossa.contracts.value import Value
 TIERS: tuple[Tier, ...] = ("lightweight", "standard", "premium", "specialized")
 """Cheap to dear, as manifests mean them; prices decide where they are known."""
 
-ModelKind = Literal["labels", "agents", "quality"]
+ModelKind = Literal["labels", "agents", "quality", "forecast"]
+"""Of the registry. The first three decide where requests go; `forecast` says what load comes."""
 
 EVERY_TENANT = "*"
 """Whose policy holds for tenants without one."""
@@ -152,7 +153,7 @@ class Example(Value):
 
 
 class ModelRecord(Value):
-    """A router model in the registry; its file is read apart.
+    """A learned model in the registry; its file is read apart.
 
     At most one of a kind is `live`. One that is `retired` was live before and is rolled back to; one that was rolled
     back is a `candidate` again, without `promoted_at`.
@@ -232,4 +233,5 @@ class RoutingStore(Protocol):
         """It becomes the live one, and what was live retires; the live one stays as it is. Raises `NotFound`."""
 
     async def roll_back(self, kind: ModelKind) -> ModelRecord | None:
-        """The one that was live before becomes live again; None: there is none, the packaged model serves."""
+        """The one that was live before becomes live again; None: there is none, the packaged model serves
+        (for `forecast`, simple methods do)."""

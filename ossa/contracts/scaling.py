@@ -1,9 +1,10 @@
-"""What the scaler sees, expects and decides."""
+"""What the scaler sees, expects and decides, and what keeps it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import Field
 
@@ -16,6 +17,31 @@ HORIZONS_S: tuple[int, ...] = (60, 300, 900)
 """How far forecasts look: 1, 5 and 15 minutes."""
 
 QUANTILES: tuple[float, ...] = (0.05, 0.5, 0.9, 0.95, 0.99)
+
+
+MOST_TIMES = 256
+"""Waits and latencies that one report carries a pool, at most: evenly taken from more."""
+
+
+class PoolTraffic(Value):
+    """A pool's turns as one gateway replica saw them."""
+
+    pool: str
+    arrivals: int = Field(0, ge=0, description="turns that were asked for")
+    ended: int = Field(0, ge=0)
+    failed: int = Field(0, ge=0, description="of those that ended; a caller's own mistakes and cancelling do not count")
+    running_s: float = Field(0.0, ge=0, description="turn-seconds: turns at once, summed over time")
+    queued: int = Field(0, ge=0, description="waiting for an agent at its end")
+    waits_s: tuple[float, ...] = Field((), max_length=MOST_TIMES, description="of turns that began, until they began")
+    turns_s: tuple[float, ...] = Field((), max_length=MOST_TIMES, description="of turns that ended, without the wait")
+
+
+class TrafficReport(Value):
+    """One gateway replica over the `seconds` that end now. Replicas with nothing to tell report as well."""
+
+    replica: str
+    seconds: float = Field(gt=0)
+    pools: tuple[PoolTraffic, ...] = ()
 
 
 class PoolSample(Value):
@@ -33,6 +59,7 @@ class PoolSample(Value):
     memory: float | None = Field(None, ge=0, description="share of what its nodes have")
     agents: int = Field(0, ge=0, description="ready at its end")
     starting: int = Field(0, ge=0)
+    draining: int = Field(0, ge=0, description="of a smaller pool: not counted as ready, still at their last turns")
     slots_per_agent: float = Field(1.0, gt=0)
 
 
@@ -115,3 +142,86 @@ class ScaleDecision(Value):
     by: Literal["nothing", "rules", "forecast", "emergency"] = "nothing"
     forecasts: tuple[Forecast, ...] = ()
     dry_run: bool = False
+
+
+class ForecastError(Value):
+    """How wrong a pool's forecasts of one horizon were of late. None: nothing to compare with yet."""
+
+    pool: str
+    horizon_s: int
+    wape: float | None = None
+    against_persistence: float | None = Field(None, description="1: as wrong as saying that nothing will change")
+    trusted: bool = False
+
+
+class Predicted(Value):
+    """What the predictor says at one look. `model` names what forecasts; `trouble` why that is not the one in use."""
+
+    forecasts: tuple[Forecast, ...] = ()
+    errors: tuple[ForecastError, ...] = ()
+    model: str = ""
+    trouble: str = ""
+
+
+class Predictor(Protocol):
+    """Forecasts from samples. It may be slow, wrong or dead: rules decide without it."""
+
+    async def look(self, samples: Sequence[PoolSample]) -> Predicted:
+        """Told the newest samples, in order. Raises nothing: what fails is in `trouble`."""
+
+    async def close(self) -> None: ...
+
+
+class PoolStanding(Value):
+    """One pool as the scaler has it now; `sample` is None where none is fresh."""
+
+    pool: str
+    size: int
+    ready: int = 0
+    sample: PoolSample | None = None
+    cooldown_s: float = 0.0
+    watch_s: float = 0.0
+
+
+ScalingMode = Literal["off", "dry-run", "on"]
+
+
+class ScalingStatus(Value):
+    """What `GET /api/v1/scaling` shows. `trouble` says why nothing is decided, where that is so."""
+
+    mode: ScalingMode
+    rules: ScaleRules
+    at: datetime | None = Field(None, description="of the last look")
+    pools: tuple[PoolStanding, ...] = ()
+    standby: int = 0
+    decision: ScaleDecision | None = Field(None, description="the last one, with the forecasts it was made from")
+    errors: tuple[ForecastError, ...] = ()
+    predictor: str = Field("", description="the model that forecasts, or why there are no forecasts")
+    alerts: tuple[str, ...] = Field((), description="pools with a critical alert; * is every pool")
+    trouble: str = ""
+
+
+class ScalingStore(Protocol):
+    """Samples, decisions and the scaler's memory. Calls raise `StoreUnavailable`; each may be repeated."""
+
+    async def add_samples(self, samples: Sequence[PoolSample]) -> None:
+        """A sample of a pool and time that is there already is replaced."""
+
+    async def samples(
+        self, *, since: datetime, until: datetime | None = None, pools: Sequence[str] | None = None
+    ) -> list[PoolSample]:
+        """Oldest first; `since` counts, `until` does not."""
+
+    async def prune(self, *, before: datetime) -> int:
+        """Remove older samples and decisions; how many."""
+
+    async def add_decision(self, decision: ScaleDecision) -> None:
+        """One of the same time is replaced."""
+
+    async def decisions(self, *, limit: int = 50, before: datetime | None = None) -> list[ScaleDecision]:
+        """Newest first."""
+
+    async def save_state(self, state: str) -> None:
+        """Of the scaler, as JSON; it replaces the one before."""
+
+    async def state(self) -> str | None: ...

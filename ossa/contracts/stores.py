@@ -10,8 +10,9 @@ from ossa.contracts.access import ApiKey
 from ossa.contracts.budgets import BudgetStore
 from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool, Operation
 from ossa.contracts.routing import RoutingStore
+from ossa.contracts.scaling import ScalingStore
 from ossa.contracts.spending import SpendingStore
-from ossa.contracts.task import NewTask, Outcome, Step, Task, TaskStatus, UsageToday
+from ossa.contracts.task import NewTask, Outcome, Step, Target, Task, TaskStatus, UsageToday
 from ossa.contracts.value import Value
 
 
@@ -20,6 +21,13 @@ class Accepted(Value):
 
     task: Task
     created: bool
+
+
+class Backlog(Value):
+    """Tasks of one target that nobody has."""
+
+    target: Target
+    tasks: int
 
 
 class Journal(Protocol):
@@ -99,6 +107,13 @@ class Journal(Protocol):
     async def count_open(self, *, tenant: str | None = None) -> int:
         """Tasks queued or running."""
 
+    async def backlog(self, *, owners: Sequence[str]) -> list[Backlog]:
+        """What `claim` would find without a limit, counted by target.
+
+        It is told to one replica of many: to the one that has, among `owners`, the least id of all that hold a
+        lease. The others get nothing.
+        """
+
     async def usage_today(self, subject: str) -> UsageToday:
         """Subject is `tenant:NAME` or `manifest:NAME`."""
 
@@ -156,6 +171,23 @@ class DesiredStores(Protocol):
     @property
     def fleet(self) -> FleetStore: ...
 
+    @property
+    def scaling(self) -> ScalingStore: ...
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class PredictorStores(Protocol):
+    """All that the predictor needs of `Stores`: samples, and the registry's models."""
+
+    @property
+    def scaling(self) -> ScalingStore: ...
+
+    @property
+    def routing(self) -> RoutingStore: ...
+
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...
@@ -181,6 +213,9 @@ class Stores(Protocol):
 
     @property
     def spending(self) -> SpendingStore: ...
+
+    @property
+    def scaling(self) -> ScalingStore: ...
 
     async def open(self) -> None:
         """Connect; the first one migrates (one process at a time)."""

@@ -8,7 +8,7 @@ back through `TurnSink.commit`, which returns once the dispatcher has committed 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from ossa.contracts.compression import Compressed, CompressionOrder
 from ossa.contracts.fleet import AgentInfo
@@ -38,7 +38,8 @@ class Ask(Value):
 
     `compress`: contents to be shortened; `original`: the handle of one that was; `role`: the manifest's system prompt,
     whose placeholders are to be resolved; `reserve`: money for the next model call; `unused`: a reservation whose call
-    surely cost nothing.
+    surely cost nothing; `remember` and `recall`: fields of `ossa.contracts.memory`'s `NewMemory` and `Recall`, which an
+    agent need not import.
     """
 
     compress: tuple[CompressionOrder, ...] = ()
@@ -46,13 +47,16 @@ class Ask(Value):
     role: str = ""
     reserve: Outlay | None = None
     unused: str = ""
+    remember: dict[str, Any] | None = None
+    recall: dict[str, Any] | None = None
 
 
 class Answer(Value):
     """`compressed`, in the order of what was asked; or the `original`; or the resolved `role`.
 
     `values` belong at the end of the system message: they change from conversation to conversation. `granted_usd` may
-    be spent; the call's step names the `reservation`, which is empty where no budget applies.
+    be spent; the call's step names the `reservation`, which is empty where no budget applies. `memories`: what was
+    remembered, or recalled.
     """
 
     compressed: tuple[Compressed, ...] = ()
@@ -61,6 +65,7 @@ class Answer(Value):
     values: str = ""
     granted_usd: float = 0.0
     reservation: str = ""
+    memories: tuple[dict[str, Any], ...] = ()
 
 
 class TurnSink(Protocol):

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -20,6 +21,7 @@ from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.contracts.task import Assignment
 from ossa.contracts.turn import TurnRunner
 from ossa.fleet.cluster import AgentReport, Birth
+from ossa.fleet.memory_share import memory_share
 from ossa.fleet.meters import AgentMeters, MeteredRunner
 
 log = logging.getLogger(__name__)
@@ -65,6 +67,9 @@ class AgentActor:
             draining=self._server.draining,
             running=self._server.running,
             turns_total=self._server.turns_total,
+            clock_s=time.monotonic(),
+            cpu_s=time.process_time(),
+            memory=memory_share(),
             info=self._info,
             started_at=self._started_at,
         )

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
@@ -15,6 +15,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from ossa.contracts.errors import NotReady, OssaError
 from ossa.contracts.fleet import DesiredAgent, FleetSnapshot, Operation, OperationKind
+from ossa.contracts.scaling import ScalingStatus, TrafficReport
 from ossa.fleet.naming import CONTROLLER
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,16 @@ class FleetClient:
 
     async def report_lost(self, agent_id: str, incarnation: str, reason: str) -> None:
         await self._ask("report_lost", agent_id, incarnation, reason)
+
+    async def report_traffic(self, report: TrafficReport) -> None:
+        await self._call(CALL_TIMEOUT_S, "report_traffic", report)
+
+    async def scaling(self) -> ScalingStatus:
+        status: ScalingStatus = await self._ask("scaling")
+        return status
+
+    async def alert(self, pools: Sequence[str], *, for_s: float) -> None:
+        await self._ask("alert", list(pools), for_s)
 
     async def _ask(self, method: str, *args: Any) -> Any:
         end = time.monotonic() + self._patience_s

@@ -37,6 +37,9 @@ class AgentReport(Value):
     draining: bool = False
     running: int = 0
     turns_total: int = 0
+    clock_s: float = Field(default=0.0, description="its monotonic clock, and what it used of the CPU until then")
+    cpu_s: float = 0.0
+    memory: float | None = Field(default=None, description="share in use of its container's memory, else its node's")
     info: AgentInfo | None = None
     started_at: datetime
 
@@ -99,3 +102,6 @@ class Cluster(Protocol):
         """All processes of the fleet, whoever started them."""
 
     async def capacity(self) -> Capacity: ...
+
+    async def request_room(self, blocks: int) -> None:
+        """Ask whoever adds nodes for room for so many whole blocks in all; 0 takes the request back."""

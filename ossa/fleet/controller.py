@@ -7,28 +7,34 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import SecretStr
 
-from ossa.contracts.configuration import FleetSettings
+from ossa.contracts.configuration import FleetSettings, ScalingSettings
 from ossa.contracts.errors import Conflict, NotFound, OssaError
 from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool, FleetSnapshot, Operation, OperationKind
+from ossa.contracts.scaling import Predictor, ScalingStatus, TrafficReport
 from ossa.contracts.stores import DesiredStores
+from ossa.fleet.autoscaling.controlled_fleet import ControlledFleet
+from ossa.fleet.autoscaling.rules import rules_of
+from ossa.fleet.autoscaling.scaler import Scaler
+from ossa.fleet.autoscaling.scaling_meters import ScalingMeters
 from ossa.fleet.bulletin import Bulletin
 from ossa.fleet.cluster import Capacity, Cluster
 from ossa.fleet.decisions import CreateBlock, Decision, RemoveBlock
 from ossa.fleet.meters import FleetMeters
 from ossa.fleet.naming import STANDBY_POOL
 from ossa.fleet.operation_log import OperationLog
-from ossa.fleet.operations import Catalogue, Plan, plan_operation, pools_ready
+from ossa.fleet.operations import Catalogue, Plan, plan_operation, pool_name, pools_ready
 from ossa.fleet.reconcile import reconcile
 from ossa.fleet.roster import Roster
 from ossa.fleet.standing import one_per_id, pools_standing, ready_fresh
 from ossa.fleet.view import ActualFleet, BlockView, ProcessState
 from ossa.fleet.wanted import wanted_agents
+from ossa.scaling.decision.look import EVERY_POOL
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +52,7 @@ class Controller:
     Args:
         stores: opened here.
         catalogue: manifests for pools that have none yet.
+        scaling: how pools are sized by load; without it, or with mode off, nobody looks.
         now: wall-clock seconds.
     """
 
@@ -57,6 +64,9 @@ class Controller:
         catalogue: Catalogue,
         meters: FleetMeters | None = None,
         now: Callable[[], float] = time.time,
+        scaling: ScalingSettings | None = None,
+        predictor: Predictor | None = None,
+        scaling_meters: ScalingMeters | None = None,
     ) -> None:
         self._cluster = cluster
         self._stores = stores
@@ -76,6 +86,13 @@ class Controller:
         self._operations = OperationLog(stores.fleet, 2 * settings.start_timeout_s, now)
         self._token = SecretStr("")
         self._roster: Roster | None = None
+        self._scaling = scaling or ScalingSettings(mode="off")
+        fleet = ControlledFleet(
+            settings, cluster, lambda: self.roster, lambda: self._desired, lambda: self._bulletin.latest, self._resize
+        )
+        self.scaler = Scaler(
+            fleet, stores.scaling, self._scaling, rules_of(self._scaling, settings), predictor, scaling_meters, now
+        )
 
     @property
     def roster(self) -> Roster:
@@ -89,9 +106,10 @@ class Controller:
         store = self._stores.fleet
         self._token = SecretStr(await store.secret("channel_token", secrets.token_urlsafe(32)))
         self._desired = await store.load()
-        if self._desired.standby != self._settings.standby:
-            await store.save_standby(self._settings.standby)
-            self._desired = self._desired.model_copy(update={"standby": self._settings.standby})
+        least = self._settings.standby
+        standby = max(least, self._desired.standby) if self.scaler.acts else least
+        await self._save_standby(standby)
+        await self.scaler.open()
         roster = Roster(self._cluster, self._settings, self._token, self._meters, self.wake, self._now)
         await roster.adopt()
         self._roster = roster
@@ -102,7 +120,10 @@ class Controller:
 
     async def run(self) -> None:
         """Reconcile, probe and follow operations until cancelled."""
-        await asyncio.gather(self._reconcile_loop(), self._follow_loop(), self._sweep_loop())
+        loops = [self._reconcile_loop(), self._follow_loop(), self._sweep_loop()]
+        if self._scaling.mode != "off":
+            loops.append(self.scaler.run())
+        await asyncio.gather(*loops)
 
     def wake(self) -> None:
         """Something changed: reconcile now rather than at the next interval."""
@@ -192,9 +213,21 @@ class Controller:
             log.info("agent_reported_lost", extra={"agent": agent_id, "reason": reason[:200]})
             await self.roster.probe(member, at_once=True)
 
+    def report_traffic(self, report: TrafficReport) -> None:
+        self.scaler.report(report)
+
+    def scaling(self) -> ScalingStatus:
+        return self.scaler.status()
+
+    def alert(self, pools: Sequence[str], for_s: float) -> None:
+        """Raises `InvalidRequest` for a pool that is not known."""
+        names = [EVERY_POOL if pool == EVERY_POOL else pool_name(pool, self._desired, param="pool") for pool in pools]
+        self.scaler.alert(names, for_s)
+
     async def stop(self) -> None:
         """Drain every process and remove every block. What is desired stays written down for the next start."""
         self._stopping = True
+        await self.scaler.close()
         for member in tuple(self.roster.members.values()):
             if member.state is ProcessState.READY and member.agent_id is not None:
                 self.roster.drain(member, "the fleet stops")
@@ -303,6 +336,22 @@ class Controller:
         pools = {known.name: known for known in self._desired.pools} | {saved.name: saved}
         self._desired = self._desired.model_copy(update={"pools": tuple(pools.values())})
         self.roster.forget_failures(keep=lambda who: who.rpartition("-")[0] != pool.name)
+
+    async def _save_standby(self, count: int) -> None:
+        if count != self._desired.standby:
+            await self._stores.fleet.save_standby(count)
+            self._desired = self._desired.model_copy(update={"standby": count})
+
+    async def _resize(self, sizes: Mapping[str, int], standby: int) -> None:
+        """What the scaler decided. Raises `StoreUnavailable`; what was saved before it stays."""
+        async with self._writing:
+            if self._stopping:
+                return
+            for pool in self._desired.pools:
+                if sizes.get(pool.name, pool.size) != pool.size:
+                    await self._save_pool(pool.model_copy(update={"size": sizes[pool.name]}))
+            await self._save_standby(standby)
+        self.wake()
 
     def _check_drain(self, plan: Plan) -> None:
         if plan.drain is not None and plan.drain not in wanted_agents(self._desired):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ossa.contracts.agent_spec import AgentSpec
-from ossa.contracts.configuration import FleetSettings
+from ossa.contracts.configuration import FleetSettings, ScalingSettings
 from ossa.contracts.errors import Conflict, NotReady
 from ossa.contracts.fleet import DesiredAgent, Operation, OperationKind
-from ossa.contracts.stores import DesiredStores
+from ossa.contracts.scaling import ScalingStatus, TrafficReport
+from ossa.contracts.stores import DesiredStores, PredictorStores
 from ossa.fleet.agent_actor import RunnerFactory
+from ossa.fleet.autoscaling.forecaster import RayForecaster
 from ossa.fleet.controller import Controller
 from ossa.fleet.ray_cluster import RayCluster
 
@@ -31,6 +33,7 @@ class Charter:
         stores_factory: builds the stores, in the controller's process.
         catalogue: manifests for pools that have none.
         fleet_id: of the store; tells this fleet from another that wants the same namespace.
+        predictor_stores: builds the stores of the predictor, in its process; None: rules alone scale.
     """
 
     settings: FleetSettings
@@ -38,6 +41,8 @@ class Charter:
     stores_factory: Callable[[], DesiredStores]
     catalogue: Mapping[str, tuple[AgentSpec, ...]] = field(default_factory=dict)
     fleet_id: str = ""
+    scaling: ScalingSettings = field(default_factory=ScalingSettings)
+    predictor_stores: Callable[[], PredictorStores] | None = None
 
 
 class ControllerActor:
@@ -78,6 +83,15 @@ class ControllerActor:
     async def report_lost(self, agent_id: str, incarnation: str, reason: str) -> None:
         await (await self._opened()).report_lost(agent_id, incarnation, reason)
 
+    async def report_traffic(self, report: TrafficReport) -> None:
+        (await self._opened()).report_traffic(report)
+
+    async def scaling(self) -> ScalingStatus:
+        return (await self._opened()).scaling()
+
+    async def alert(self, pools: Sequence[str], for_s: float) -> None:
+        (await self._opened()).alert(pools, for_s)
+
     async def stop(self) -> None:
         """End the fleet; afterwards this actor is of no use and must be killed."""
         controller = await self._opened()
@@ -109,10 +123,23 @@ class ControllerActor:
         charter = self._charter
         cluster = RayCluster(charter.settings, charter.runner_factory)
         stores = charter.stores_factory()
-        controller = Controller(cluster, stores, charter.settings, charter.catalogue)
+        controller = Controller(
+            cluster,
+            stores,
+            charter.settings,
+            charter.catalogue,
+            scaling=charter.scaling,
+            predictor=self._predictor(),
+        )
         try:
             await controller.open()
         except BaseException:
             await stores.close()
             raise
         return controller
+
+    def _predictor(self) -> RayForecaster | None:
+        charter = self._charter
+        if charter.predictor_stores is None or not charter.scaling.forecast or charter.scaling.mode == "off":
+            return None
+        return RayForecaster(charter.settings.namespace, charter.predictor_stores)

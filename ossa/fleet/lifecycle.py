@@ -12,6 +12,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.placement_group import remove_placement_group
 
 from ossa.contracts.errors import NotReady, OssaError
+from ossa.fleet.autoscaling.forecaster import end_forecaster
 from ossa.fleet.controller_actor import Charter, ControllerActor
 from ossa.fleet.naming import CONTROLLER
 from ossa.fleet.ray_cluster import find_groups, find_processes, last_line
@@ -58,6 +59,8 @@ def stop_fleet(namespace: str, *, timeout_s: float = 90.0) -> None:
         except (OssaError, RayError) as error:
             log.warning("fleet_stopped_by_force", extra={"reason": str(error)[:200]})
         ray.kill(controller, no_restart=True)
+    with contextlib.suppress(ValueError, RayError):
+        end_forecaster(namespace)
     while processes := find_processes(namespace):
         for process in processes:
             with contextlib.suppress(ValueError, RayError):

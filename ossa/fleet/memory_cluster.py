@@ -22,6 +22,7 @@ class MemoryCluster:
         self._blocks: dict[str, int] = {}
         self._processes: dict[str, MemoryProcess] = {}
         self.started: list[str] = []
+        self.requested: list[int] = []
 
     # The fake's own verbs.
 
@@ -75,6 +76,9 @@ class MemoryCluster:
     async def capacity(self) -> Capacity:
         total = self.places * self._cpus_per_agent
         return Capacity(cpus=total, free=max(0.0, total - sum(self._blocks.values()) * self._cpus_per_agent))
+
+    async def request_room(self, blocks: int) -> None:
+        self.requested.append(blocks)
 
 
 class MemoryProcess:

@@ -6,6 +6,7 @@ import secrets
 from typing import NamedTuple
 
 CONTROLLER = "ossa:controller"
+FORECASTER = "ossa:forecaster"
 STANDBY_POOL = "standby"
 _PREFIX = "ossa"
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import ray
+from ray.autoscaler.sdk import request_resources
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -61,9 +62,7 @@ class RayCluster:
 
     async def create_block(self, name: str, agents: int) -> None:
         settings = self._settings
-        bundle = {"CPU": round(agents * settings.cpus_per_agent, 4)}
-        if settings.memory_per_agent_mib:
-            bundle["memory"] = agents * settings.memory_per_agent_mib * 2**20
+        bundle = self._bundle(agents)
         self._groups[name] = await _ask(
             lambda: placement_group(
                 [bundle], strategy="PACK", name=group_name(settings.namespace, name), lifetime="detached"
@@ -103,6 +102,17 @@ class RayCluster:
         total = await _ask(ray.cluster_resources)
         free = await _ask(ray.available_resources)
         return Capacity(cpus=total.get("CPU", 0.0), free=free.get("CPU", 0.0))
+
+    async def request_room(self, blocks: int) -> None:
+        """Ray keeps one such request a cluster: whoever else makes one takes this one's place."""
+        bundle = self._bundle(self._settings.block_agents)
+        await _ask(lambda: request_resources(bundles=[bundle] * blocks))
+
+    def _bundle(self, agents: int) -> dict[str, float]:
+        bundle = {"CPU": round(agents * self._settings.cpus_per_agent, 4)}
+        if self._settings.memory_per_agent_mib:
+            bundle["memory"] = agents * self._settings.memory_per_agent_mib * 2**20
+        return bundle
 
 
 class RayProcess:

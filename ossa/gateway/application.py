@@ -19,7 +19,9 @@ from ossa.contracts.compression import Compressor
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import NotReady, StoreUnavailable
 from ossa.contracts.fleet import FleetPort
+from ossa.contracts.memory import Memory
 from ossa.contracts.routing import TierInfo
+from ossa.contracts.scaling import SAMPLE_S
 from ossa.contracts.stores import Stores
 from ossa.contracts.turn import AgentLink
 from ossa.gateway.api import (
@@ -39,10 +41,12 @@ from ossa.gateway.api import (
     pools,
     routing,
     routing_admin,
+    scaling,
     task_events,
     tasks,
 )
 from ossa.gateway.api import answers as answers_api
+from ossa.gateway.api import memory as memory_api
 from ossa.gateway.api.edge import Edge
 from ossa.gateway.api.fast_lane import Endpoint, FastLane
 from ossa.gateway.api.parts import ApiParts, ReadManifest
@@ -52,8 +56,11 @@ from ossa.gateway.manifests import read_manifest
 from ossa.gateway.metrics import GatewayMetrics
 from ossa.gateway.optimising import Optimiser
 from ossa.gateway.registry_metrics import RegistryMetrics
+from ossa.gateway.remembered import RememberedText
 from ossa.gateway.routes import Routes
 from ossa.gateway.spending import Spending
+from ossa.gateway.traffic import TrafficMeter
+from ossa.gateway.traffic_reports import TrafficReports
 from ossa.gateway.turn_help import TurnHelp
 from ossa.gateway.vortex_metrics import MeteredCompressor
 from ossa.routing.registry import LiveRouter
@@ -75,8 +82,10 @@ ROUTERS = (
     operations,
     compression,
     answers_api,
+    memory_api,
     budgets,
     cost,
+    scaling,
     keys,
     health,
 )
@@ -94,6 +103,7 @@ def create_app(
     compressor: Compressor | None = None,
     cache: CacheStore | None = None,
     answers: Answers | None = None,
+    memory: Memory | None = None,
     models: str = "",
     tiers: Mapping[Tier, TierInfo] | None = None,
     replica: str = "gateway",
@@ -111,6 +121,7 @@ def create_app(
             turns send all contents whole.
         cache: values of the token exchange that replicas share; None: each has its own.
         answers: answers that were given before; None: every question goes to an agent.
+        memory: answers `/api/v1/memory` and the placeholders of it; None: those routes are not ready.
         models: what stands behind the tiers, as a digest.
         tiers: the endpoints that agents have, for routing to choose from; None: each agent uses its own.
         replica: begins the owner ids of this process, and is a label of its metrics.
@@ -122,7 +133,12 @@ def create_app(
 
     metrics = GatewayMetrics(replica)
     metered = None if compressor is None else MeteredCompressor(compressor, metrics.vortex)
-    resolvers = standard_registry(fleet=fleet, tasks=stores.journal, metrics=RegistryMetrics(metrics.registry))
+    resolvers = standard_registry(
+        fleet=fleet,
+        tasks=stores.journal,
+        memory=RememberedText(memory) if memory is not None else None,
+        metrics=RegistryMetrics(metrics.registry),
+    )
     exchange = TokenExchange(resolvers, cache=TieredCache(cache))
     router = LiveRouter(stores.routing, meter=metrics.routing)
     spending = Spending(stores.budgets, metrics.budgets, operator_tenant=operator_tenant)
@@ -136,17 +152,29 @@ def create_app(
     optimiser = Optimiser(stores, fleet, settings, tiers=tiers or {}, operator_tenant=operator_tenant)
 
     def make_parts() -> ApiParts:
+        traffic = TrafficMeter(clock, metrics.traffic)
+        reports = TrafficReports(
+            traffic,
+            journal=stores.journal,
+            fleet=fleet,
+            metrics=metrics,
+            name=replica,
+            index=lambda: dispatcher.desk.index(),
+            owners=lambda: [lease.owner for lease in dispatcher.leases.all],
+            every_s=SAMPLE_S,
+        )
         dispatcher = Dispatcher(
             journal=stores.journal,
             fleet=fleet,
             link=link,
             settings=settings,
             metrics=metrics,
-            help=TurnHelp(metered, exchange),
+            help=TurnHelp(metered, exchange, memory),
             earlier=EarlierAnswers(answers, metrics.vortex, models=models) if answers is not None else None,
             spending=spending,
             routes=routes,
-            chores={"optimiser": optimiser.keep},
+            traffic=traffic,
+            chores={"optimiser": optimiser.keep, "traffic": reports.keep},
             name=replica,
             clock=clock,
             rng=rng,
@@ -163,6 +191,7 @@ def create_app(
             version=package_version(),
             compressor=metered,
             answers=answers,
+            memory=memory,
             router=router,
             optimiser=optimiser,
         )

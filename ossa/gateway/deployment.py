@@ -23,6 +23,7 @@ from ossa.contracts.turn import AgentLink
 from ossa.gateway.answers_deployment import MakeAnswers, RemoteAnswers, answers_application
 from ossa.gateway.api.parts import ApiParts
 from ossa.gateway.application import create_app
+from ossa.gateway.memory_deployment import MakeMemory, RemoteMemory, memory_application
 from ossa.gateway.vortex_deployment import MakeService, RemoteCompressor, vortex_application
 
 DEPLOYMENT = "gateway"
@@ -67,6 +68,7 @@ class Gateway:
         vortex: DeploymentHandle[Any],
         answers: DeploymentHandle[Any] | None = None,
         answer_settings: AnswerSettings | None = None,
+        memory: DeploymentHandle[Any] | None = None,
     ) -> None:
         self._gateway_parts = await make_parts()
         self._gateway_settings = settings
@@ -74,6 +76,7 @@ class Gateway:
         self._gateway_answers = (
             RemoteAnswers(answers, answer_settings) if answers is not None and answer_settings is not None else None
         )
+        self._gateway_memory = RemoteMemory(memory) if memory is not None else None
         self._gateway_app: FastAPI | None = None
         self._unwell_since: float | None = None
 
@@ -87,6 +90,7 @@ class Gateway:
             operator_tenant=parts.operator_tenant,
             cache=parts.cache,
             answers=self._gateway_answers,
+            memory=self._gateway_memory,
             models=parts.models,
             tiers=parts.tiers,
             compressor=self._gateway_compressor,
@@ -128,13 +132,16 @@ def gateway_application(
     *,
     make_answers: MakeAnswers | None = None,
     answer_settings: AnswerSettings | None = None,
+    make_memory: MakeMemory | None = None,
+    memory_replicas: int = 1,
 ) -> serve.Application:
     """The Serve application. The makers are pickled: let them hold settings, not connections.
 
-    Without `make_answers` there is no answer cache.
+    Without `make_answers` there is no answer cache, without `make_memory` no memory.
     """
     vortex = vortex_application(make_compression, replicas=settings.vortex_replicas)
     answers = answers_application(make_answers) if make_answers is not None else None
+    memory = memory_application(make_memory, replicas=memory_replicas) if make_memory is not None else None
     options: dict[str, Any] = {
         "name": DEPLOYMENT,
         "num_replicas": settings.replicas,
@@ -148,4 +155,4 @@ def gateway_application(
         # One line a request costs more than routing does; metrics count requests, and errors are logged with their id.
         "logging_config": {"enable_access_log": False},
     }
-    return serve.deployment(**options)(Gateway).bind(settings, make_parts, vortex, answers, answer_settings)
+    return serve.deployment(**options)(Gateway).bind(settings, make_parts, vortex, answers, answer_settings, memory)

@@ -25,6 +25,7 @@ from ossa.gateway.metrics import GatewayMetrics
 from ossa.gateway.routes import Routes
 from ossa.gateway.spending import Spending
 from ossa.gateway.task_run import RunParts, TaskRun
+from ossa.gateway.traffic import TrafficMeter
 from ossa.gateway.turn_help import TurnHelp
 from ossa.routing import RequestFeatures
 
@@ -66,6 +67,7 @@ class Dispatcher:
         spending: what tasks may spend; without it there are no budgets.
         chores: further loops to keep going, by name; they never return.
         routes: what decisions are made under; without it rules decide, and agents use their own tiers.
+        traffic: counts turns for the scaler.
         name: names the replica in owner ids; a random part is added.
         clock: monotonic seconds.
     """
@@ -85,6 +87,7 @@ class Dispatcher:
         rng: random.Random | None = None,
         routes: Routes | None = None,
         spending: Spending | None = None,
+        traffic: TrafficMeter | None = None,
         chores: Mapping[str, Callable[[], Awaitable[None]]] | None = None,
     ) -> None:
         self._chores = chores or {}
@@ -95,6 +98,7 @@ class Dispatcher:
         self._metrics = metrics
         self._clock = clock
         self.routes = routes or Routes(clock=clock)
+        self.traffic = traffic or TrafficMeter(clock, metrics.traffic)
         self.desk = Desk(fleet, rng=rng or random.Random(), clock=clock, routes=self.routes)
         self.leases = Leases(
             journal,
@@ -120,6 +124,7 @@ class Dispatcher:
             earlier=earlier,
             routes=self.routes,
             spending=self.spending,
+            traffic=self.traffic,
         )
         self._runs: dict[str, TaskRun] = {}
         self._admitted = 0
@@ -191,13 +196,16 @@ class Dispatcher:
         try:
             if new.idempotency_key is None:
                 # Without a key nobody could come back for the task: it is accepted only once there is an agent.
-                seat = await self.desk.wait_and_take(wish, wait_s=self._settings.busy_wait_s)
+                with self.traffic.asking(new.id, wish.target) as turn:
+                    seat = await self.desk.wait_and_take(wish, wait_s=self._settings.busy_wait_s)
+                    turn.began(seat.agent)
             lease = self.leases.current()
             begin, seat = self._begin(new, wish, lease, seat=seat, listener=listener, sync=True), None
         finally:
             self._admitted -= 1
             if seat is not None:
                 seat.release()
+                self.traffic.gone(new.id)
         try:
             begun = await asyncio.shield(begin)
         except asyncio.CancelledError:
@@ -306,20 +314,23 @@ class Dispatcher:
     async def _accept_and_start(
         self, new: NewTask, wish: Wish, lease: Lease | None, seat: Seat | None, listener: Listener | None, sync: bool
     ) -> Begun:
+        run: TaskRun | None = None
         try:
             accepted = await self._accept(new, lease)
-            run: TaskRun | None = None
             if accepted.created and lease is not None:
                 run = self._start(accepted.task, wish, lease, seat=seat, listener=listener, sync=sync)
                 seat = None
                 self._cancel_if_gone(new.id)
             elif accepted.created:
+                self.traffic.queued(wish.target)
                 self._work.set()
             return Begun(accepted.task, run, accepted.created)
         finally:
             self._admitted -= sync
             if seat is not None:
                 seat.release()
+            if run is None:
+                self.traffic.gone(new.id)
 
     def _cancel_if_gone(self, task_id: str) -> None:
         """The one who waited for it hung up: stop the run before its first step, if it is that early."""
@@ -411,6 +422,7 @@ class Dispatcher:
             old = self._runs.get(task.id)
             if old is not None:
                 old.lose()
+            self.traffic.claimed(task)
             self._start(task, wish_of(task), lease)
         return len(tasks)
 

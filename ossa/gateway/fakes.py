@@ -17,6 +17,7 @@ from typing import Any
 
 from ossa.contracts.errors import AgentLost, Conflict, FleetBusy, InvalidRequest, NotFound, NotReady
 from ossa.contracts.fleet import (
+    POOLS,
     AgentInfo,
     AgentState,
     DesiredAgent,
@@ -25,6 +26,7 @@ from ossa.contracts.fleet import (
     OperationKind,
     PoolInfo,
 )
+from ossa.contracts.scaling import PoolStanding, ScaleRules, ScalingStatus, TrafficReport
 from ossa.contracts.stores import FleetStore
 from ossa.contracts.task import Outcome, Step, TaskStatus, Turn, Usage
 from ossa.contracts.turn import OnAsk, OnDelta, OnSteps, TurnResult
@@ -75,6 +77,12 @@ class FakeFleet:
         self.store = store
         self.lost: list[tuple[str, str]] = []
         self.submitted: list[tuple[str, dict[str, Any]]] = []
+        self.reports: list[TrafficReport] = []
+        self.alerts: dict[str, float] = {}
+        """Pool -> seconds, as they were said."""
+        self.decides: ScalingStatus | None = None
+        """What `scaling` says; None: that the scaler is off."""
+        self._deaf: Exception | None = None
         self._ready = True
         self._version = 0
         self._snapshot = FleetSnapshot(version=0, epoch="fake")
@@ -120,6 +128,10 @@ class FakeFleet:
     def show(self) -> None:
         self._ready = True
 
+    def deafen(self, error: Exception | None) -> None:
+        """Reports of traffic fail so."""
+        self._deaf = error
+
     # FleetPort
 
     def snapshot(self) -> FleetSnapshot:
@@ -164,6 +176,27 @@ class FakeFleet:
 
     async def report_lost(self, agent_id: str, incarnation: str, reason: str) -> None:
         self.lost.append((agent_id, incarnation))
+
+    async def report_traffic(self, report: TrafficReport) -> None:
+        if self._deaf is not None:
+            raise self._deaf
+        self.reports.append(report)
+
+    async def scaling(self) -> ScalingStatus:
+        alerts = tuple(sorted(self.alerts))
+        if self.decides is not None:
+            return self.decides.model_copy(update={"alerts": alerts})
+        pools = (PoolStanding(pool=pool.name, size=pool.desired, ready=pool.ready) for pool in self._snapshot.pools)
+        return ScalingStatus(mode="off", rules=ScaleRules(), pools=tuple(pools), alerts=alerts, trouble="It is off.")
+
+    async def alert(self, pools: Sequence[str], *, for_s: float) -> None:
+        for pool in pools:
+            if pool not in ("*", *POOLS, *(known.name for known in self._snapshot.pools)):
+                raise InvalidRequest(f"There is no pool {pool!r}.", param="pools")
+            if for_s > 0:
+                self.alerts[pool] = for_s
+            else:
+                self.alerts.pop(pool, None)
 
 
 class FakeLink:

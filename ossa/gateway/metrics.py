@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import Metric
 from ossa.contracts.task import Outcome
 from ossa.gateway.budget_metrics import BudgetMetrics
 from ossa.gateway.routing_metrics import RoutingMetrics
+from ossa.gateway.traffic_metrics import TrafficMetrics
 from ossa.gateway.vortex_metrics import VortexMetrics
 
 LATENCY_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -55,6 +56,7 @@ class GatewayMetrics:
         self.vortex = VortexMetrics(r)
         self.budgets = BudgetMetrics(r)
         self.routing = RoutingMetrics(r)
+        self.traffic = TrafficMetrics(r)
         self.agents = Gauge("ossa_gateway_agents", "Agents as this replica sees them", ("pool", "state"), registry=r)
 
     def ended(self, outcome: Outcome) -> None:

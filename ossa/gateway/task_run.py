@@ -24,6 +24,7 @@ from ossa.gateway.listener import Listener
 from ossa.gateway.metrics import GatewayMetrics
 from ossa.gateway.routes import Routes
 from ossa.gateway.spending import Spending
+from ossa.gateway.traffic import TrafficMeter
 from ossa.gateway.turn_help import TurnHelp
 from ossa.routing import TierChoice
 
@@ -58,6 +59,7 @@ class RunParts:
     earlier: EarlierAnswers | None = None
     spending: Spending = field(default_factory=Spending)
     routes: Routes = field(default_factory=lambda: Routes(clock=time.monotonic))
+    traffic: TrafficMeter = field(default_factory=lambda: TrafficMeter(time.monotonic))
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class TaskRun:
         self._choice = TierChoice()
         self._trying_since: float | None = None
         self._spending = parts.spending.of(task)
+        self._metered = parts.traffic.of(task)
         self._losses = 0
         self._lost: set[str] = set()
         self._busy: set[str] = set()
@@ -157,6 +160,7 @@ class TaskRun:
             if self._seat is not None:
                 self._seat.release()
             self._tried_in_vain()
+            self._metered.gone()
             if self.listener is not None:
                 self.listener.ended(end.outcome)
         return end
@@ -194,6 +198,7 @@ class TaskRun:
                 return await self._given_earlier(agent) or await self._turn(agent)
             except FleetBusy:
                 self._tried_in_vain()
+                self._metered.turned_away()
                 self._busy.add(agent.incarnation)
             except AgentLost as error:
                 self._tried_in_vain()
@@ -214,7 +219,9 @@ class TaskRun:
 
     async def _take_seat(self) -> AgentInfo:
         if self._seat is None:
+            self._metered.waits()
             self._seat = await self._wait_for_seat()
+        self._metered.began(self._seat.agent)
         return self._seat.agent
 
     def _route(self) -> None:
@@ -234,6 +241,7 @@ class TaskRun:
         self._trying_since = None
 
     def _leave_seat(self) -> None:
+        self._metered.left()
         seat, self._seat = self._seat, None
         if seat is not None:
             seat.release()
@@ -413,6 +421,7 @@ class TaskRun:
         for subject in subjects:
             self._parts.daily.spent(subject, outcome.usage)
         self._parts.metrics.ended(outcome)
+        self._metered.ended(outcome)
         if self._trying_since is not None and self._agent is not None:
             seconds = self._parts.clock() - self._trying_since
             self._parts.routes.ended(self.task, self._agent, self._choice.tier, outcome, seconds)

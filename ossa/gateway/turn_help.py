@@ -8,8 +8,10 @@ import logging
 from ossa.contracts.compression import Compressor
 from ossa.contracts.errors import InvalidRequest, NotReady
 from ossa.contracts.fleet import AgentInfo
+from ossa.contracts.memory import Memory
 from ossa.contracts.task import Task
 from ossa.contracts.turn import Answer, Ask
+from ossa.gateway.turn_memory import answer_from_memory
 from ossa.vortex.exchange import TokenExchange, resolve_prompt
 from ossa.vortex.originals import is_handle
 
@@ -22,13 +24,21 @@ logger = logging.getLogger(__name__)
 class TurnHelp:
     """One a replica. Raises what the service that was asked raises; `NotReady` where there is none."""
 
-    def __init__(self, compressor: Compressor | None = None, exchange: TokenExchange | None = None) -> None:
+    def __init__(
+        self,
+        compressor: Compressor | None = None,
+        exchange: TokenExchange | None = None,
+        memory: Memory | None = None,
+    ) -> None:
         self._compressor = compressor
         self._exchange = exchange
+        self._memory = memory
 
     async def answer(self, ask: Ask, *, task: Task, agent: AgentInfo) -> Answer:
         if ask.role:
             return await self._resolved(ask.role, task, agent)
+        if ask.remember is not None or ask.recall is not None:
+            return Answer(memories=await answer_from_memory(self._memory, ask, tenant=task.tenant))
         if self._compressor is None:
             raise NotReady("this gateway has no compression service")
         if ask.original:

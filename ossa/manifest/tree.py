@@ -11,6 +11,8 @@ from ossa.manifest.fault import Path, fault, shown
 from ossa.manifest.scalars import BadScalar, Scalar, checked
 
 _TOO_MUCH = "a smaller file, or several"
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+FLATTER = "a flatter document"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ class TreeBuilder:
         if self._key_due():
             raise self.refuse("a mapping or list as a key", line, "a text key")
         if len(self._stack) >= MAX_DEPTH:
-            raise self.refuse(f"nested deeper than {MAX_DEPTH} levels", line, "a flatter document")
+            raise self.refuse(TOO_DEEP, line, FLATTER)
         start = _Size(self._spent.nodes, self._spent.chars)
         self._spend(_Size(1, 0), line)
         self._note(line)

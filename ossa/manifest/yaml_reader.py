@@ -11,7 +11,7 @@ from ossa.contracts.errors import ManifestError
 from ossa.manifest.bounds import MAX_DOCUMENTS
 from ossa.manifest.fault import fault
 from ossa.manifest.scalars import BadScalar, Scalar, plain
-from ossa.manifest.tree import Tree, TreeBuilder
+from ossa.manifest.tree import FLATTER, TOO_DEEP, Tree, TreeBuilder
 
 PARSERS: tuple[Any, ...] = tuple(
     loader for loader in (getattr(yaml, "CSafeLoader", None), yaml.SafeLoader) if loader is not None
@@ -20,6 +20,7 @@ PARSERS: tuple[Any, ...] = tuple(
 
 _STANDARD = "tag:yaml.org,2002:"
 _TEXT_TAGS = {"str", "timestamp"}
+_PARSER_TOO_DEEP = "maximum nesting depth"
 
 
 def read_yaml(text: str, source: str, parser: Any = PARSERS[0]) -> Iterator[Tree]:
@@ -117,6 +118,9 @@ def _syntax_fault(error: yaml.YAMLError, source: str) -> ManifestError:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         said = ", ".join(part for part in (error.context, error.problem) if part)
+        if _PARSER_TOO_DEEP in said:  # libyaml looks ahead, past our own bound, and has one too
+            line = mark.line + 1 if mark else None
+            return fault(TOO_DEEP, source=source, line=line, expected=FLATTER)
         return fault(f"not YAML: {said}", source=source, line=mark.line + 1 if mark else None)
     said = str(error).splitlines()[0][:160]
     return fault(f"not YAML: {said}", source=source, expected="printable text")

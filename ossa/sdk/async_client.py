@@ -18,6 +18,7 @@ from ossa.sdk.calls import fleet as fleet_calls
 from ossa.sdk.calls import keys as key_calls
 from ossa.sdk.calls import route as route_calls
 from ossa.sdk.calls import routing as routing_calls
+from ossa.sdk.calls import scaling as scaling_calls
 from ossa.sdk.calls import status as status_calls
 from ossa.sdk.calls import tasks as task_calls
 from ossa.sdk.calls.chat import ChatAssembly, Prompt
@@ -25,6 +26,7 @@ from ossa.sdk.calls.fleet import Manifest
 from ossa.sdk.connection import Connection
 from ossa.sdk.cost import AsyncBudgetCalls, AsyncCostCalls
 from ossa.sdk.exchange import Exchange
+from ossa.sdk.memory import AsyncMemoryCalls
 from ossa.sdk.openai_client import openai_module
 from ossa.sdk.retry import RetryPolicy
 from ossa.sdk.routing import AsyncRoutingCalls
@@ -36,6 +38,7 @@ from ossa.sdk.values.key import Key, Keys, NewKey
 from ossa.sdk.values.operation import Operation, Operations
 from ossa.sdk.values.route import Route, Routes
 from ossa.sdk.values.routing import Feedback
+from ossa.sdk.values.scaling import Alerts, Scaling
 from ossa.sdk.values.task import Task, TaskEvent, Tasks
 
 if TYPE_CHECKING:
@@ -67,6 +70,7 @@ class AsyncClient:
         self.routing = AsyncRoutingCalls(self._sender)
         self.budgets = AsyncBudgetCalls(self._sender)
         self.cost = AsyncCostCalls(self._sender)
+        self.memory = AsyncMemoryCalls(self._sender)
 
     @overload
     async def chat(
@@ -155,6 +159,14 @@ class AsyncClient:
     ) -> Route:
         """Where a request would go now, and why. Nothing is run. Raises what would be answered instead of a turn."""
         return await self._sender.send(route_calls.route(prompt, model=model, metadata=metadata, parameters=parameters))
+
+    async def scaling(self, *, limit: int = 20) -> Scaling:
+        """What the scaler sees, expects and decided, with its last `limit` changes."""
+        return await self._sender.send(scaling_calls.scaling(limit))
+
+    async def alert(self, *pools: str, for_s: float = 300.0) -> Alerts:
+        """Say that these pools, or all where none is named, need more agents for `for_s` seconds; 0 ends it."""
+        return await self._sender.send(scaling_calls.alert(pools, for_s))
 
     async def models(self) -> tuple[str, ...]:
         """What `model` may be in a chat."""

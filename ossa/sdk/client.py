@@ -17,6 +17,7 @@ from ossa.sdk.calls import fleet as fleet_calls
 from ossa.sdk.calls import keys as key_calls
 from ossa.sdk.calls import route as route_calls
 from ossa.sdk.calls import routing as routing_calls
+from ossa.sdk.calls import scaling as scaling_calls
 from ossa.sdk.calls import status as status_calls
 from ossa.sdk.calls import tasks as task_calls
 from ossa.sdk.calls.chat import ChatAssembly, Prompt
@@ -24,6 +25,7 @@ from ossa.sdk.calls.fleet import Manifest
 from ossa.sdk.connection import Connection
 from ossa.sdk.cost import BudgetCalls, CostCalls
 from ossa.sdk.exchange import Exchange
+from ossa.sdk.memory import MemoryCalls
 from ossa.sdk.openai_client import openai_module
 from ossa.sdk.retry import RetryPolicy
 from ossa.sdk.routing import RoutingCalls
@@ -36,6 +38,7 @@ from ossa.sdk.values.key import Key, Keys, NewKey
 from ossa.sdk.values.operation import Operation, Operations
 from ossa.sdk.values.route import Route, Routes
 from ossa.sdk.values.routing import Feedback
+from ossa.sdk.values.scaling import Alerts, Scaling
 from ossa.sdk.values.task import Task, TaskEvent, Tasks
 
 if TYPE_CHECKING:
@@ -72,6 +75,7 @@ class Client:
         self.routing = RoutingCalls(self._sender)
         self.budgets = BudgetCalls(self._sender)
         self.cost = CostCalls(self._sender)
+        self.memory = MemoryCalls(self._sender)
 
     @overload
     def chat(
@@ -160,6 +164,14 @@ class Client:
     ) -> Route:
         """Where a request would go now, and why. Nothing is run. Raises what would be answered instead of a turn."""
         return self._sender.send(route_calls.route(prompt, model=model, metadata=metadata, parameters=parameters))
+
+    def scaling(self, *, limit: int = 20) -> Scaling:
+        """What the scaler sees, expects and decided, with its last `limit` changes."""
+        return self._sender.send(scaling_calls.scaling(limit))
+
+    def alert(self, *pools: str, for_s: float = 300.0) -> Alerts:
+        """Say that these pools, or all where none is named, need more agents for `for_s` seconds; 0 ends it."""
+        return self._sender.send(scaling_calls.alert(pools, for_s))
 
     def models(self) -> tuple[str, ...]:
         """What `model` may be in a chat."""

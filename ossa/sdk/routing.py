@@ -41,7 +41,7 @@ class RoutingCalls:
         return self._sender.send(calls.promote(kind, version))
 
     def roll_back(self, kind: str) -> RolledBack:
-        """To the model that was live before; without one to the packaged model."""
+        """To the model that was live before; without one to the packaged model (`forecast`: to simple methods)."""
         return self._sender.send(calls.roll_back(kind))
 
 
@@ -75,5 +75,5 @@ class AsyncRoutingCalls:
         return await self._sender.send(calls.promote(kind, version))
 
     async def roll_back(self, kind: str) -> RolledBack:
-        """To the model that was live before; without one to the packaged model."""
+        """To the model that was live before; without one to the packaged model (`forecast`: to simple methods)."""
         return await self._sender.send(calls.roll_back(kind))

@@ -19,7 +19,9 @@ import httpx
 
 from ossa.contracts.errors import NotFound, OssaError
 from ossa.sdk.fake_cost import FakeCost
+from ossa.sdk.fake_memory import FakeMemories
 from ossa.sdk.fake_routing import FakeRouting
+from ossa.sdk.fake_scaling import FakeScaling
 
 Handler = Callable[..., httpx.Response]
 
@@ -38,6 +40,8 @@ class FakeGateway(httpx.BaseTransport, httpx.AsyncBaseTransport):
         self.operations: dict[str, dict[str, Any]] = {}
         self.routing = FakeRouting(self._task)
         self.cost = FakeCost()
+        self.scaling = FakeScaling(self.pools)
+        self.memory = FakeMemories(NOW)
         self.requests: list[httpx.Request] = []
         self.healthy = True
         self.answer_from: str | None = None
@@ -139,7 +143,7 @@ class FakeGateway(httpx.BaseTransport, httpx.AsyncBaseTransport):
             ("DELETE", f"{api}/keys{one}", self._revoke_key),
         ):
             self._routes.append((method, re.compile(path), handler))
-        more = (*self.routing.routes(), *self.cost.routes())
+        more = (*self.routing.routes(), *self.cost.routes(), *self.scaling.routes(), *self.memory.routes())
         self._routes.extend((method, re.compile(path), handler) for method, path, handler in more)
 
     def _error(self, error: OssaError, request: httpx.Request) -> httpx.Response:

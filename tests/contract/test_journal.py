@@ -10,7 +10,7 @@ import pytest
 
 from ossa.contracts.errors import Conflict, Fenced, IdempotencyConflict, InvalidRequest, NotFound
 from ossa.contracts.stores import Journal
-from ossa.contracts.task import TaskRequest, TaskStatus, UsageToday
+from ossa.contracts.task import Target, TaskRequest, TaskStatus, UsageToday
 
 pytestmark = pytest.mark.asyncio
 
@@ -358,6 +358,37 @@ async def test_open_tasks_are_counted_by_tenant(journal: Journal, made: Any) -> 
     assert (await journal.count_open(), await journal.count_open(tenant="acme")) == (3, 2)
     await journal.finish(task.id, fence=1, outcome=made.outcome())
     assert await journal.count_open(tenant="acme") == 1
+
+
+ODD = 'od"d\\ {}, 日\u2028'
+
+
+async def test_what_nobody_has_is_counted_by_target_whatever_its_name_and_length(journal: Journal, made: Any) -> None:
+    targets = [Target(), Target(kind="pool", name="security"), Target(kind="agent", name=ODD), Target()]
+    for target in targets:
+        new = made.task(text="long " * 5000)
+        await journal.accept(
+            new.model_copy(update={"request": new.request.model_copy(update={"target": target})}), owner=None
+        )
+    await journal.renew("a", ttl_s=30)
+    await journal.accept(made.task(), owner="a")
+    await journal.accept(made.task(), owner="dead")
+    found = {str(one.target): one.tasks for one in await journal.backlog(owners=["a"])}
+    assert found == {"auto": 3, "pool/security": 1, f"agent/{ODD}": 1}
+    assert await journal.claim(owner="a", limit=5)
+    assert await journal.backlog(owners=["a"]) == []
+
+
+async def test_of_many_replicas_one_is_told_what_nobody_has(journal: Journal, made: Any) -> None:
+    await journal.accept(made.task(), owner=None)
+    assert await journal.backlog(owners=["a"]) == []
+    for owner in ("a-1", "B-2", "b-1"):
+        await journal.renew(owner, ttl_s=30)
+    told = [owner for owner in ("a-1", "B-2", "b-1") if await journal.backlog(owners=["none", owner])]
+    assert told == ["B-2"]
+    await journal.retire("B-2")
+    told = [owner for owner in ("a-1", "B-2", "b-1") if await journal.backlog(owners=[owner])]
+    assert told == ["a-1"]
 
 
 async def test_a_cancelled_caller_harms_no_other_in_its_batch(journal: Journal, made: Any) -> None:

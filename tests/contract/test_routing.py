@@ -226,6 +226,17 @@ async def test_a_model_is_added_as_a_candidate_and_its_file_comes_back(stores: S
     assert list(await stores.routing.live()) == []
 
 
+async def test_a_forecast_model_has_versions_and_a_live_one_of_its_own(stores: Stores) -> None:
+    await stores.routing.add_model("labels", b"one", card={}, digest="a1")
+    added = await stores.routing.add_model("forecast", b"two", card={"step_s": 60.0}, digest="forecast-1")
+    for kind in ("labels", "forecast"):
+        await stores.routing.promote(kind, 1)
+    assert {(one.kind, one.version) for one in await stores.routing.live()} == {("labels", 1), ("forecast", 1)}
+    assert [one.digest for one in await stores.routing.models(kind="forecast")] == [added.digest]
+    assert await stores.routing.roll_back("forecast") is None
+    assert [one.kind for one in await stores.routing.live()] == ["labels"]
+
+
 async def test_the_same_model_again_is_the_one_there_is(stores: Stores) -> None:
     first = await stores.routing.add_model("labels", b"one", card={}, digest="a1")
     assert await stores.routing.add_model("labels", b"one", card={}, digest="a1") == first

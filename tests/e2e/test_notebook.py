@@ -1,7 +1,8 @@
-"""The notebooks run from top to bottom and draw: the quickstart against a fleet, the one on compression without any."""
+"""The notebooks run from top to bottom and draw: the quickstart against a fleet, the others without any."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,20 @@ def test_the_notebook_on_compression_needs_no_fleet_and_no_data(
     assert pictures(outputs) == 4
     assert "\nTrue\n" in printed, "the original did not come back"
     assert "Not drawn:" in printed, "real data were not asked for politely"
+
+
+def test_the_notebook_on_forecasting_needs_no_fleet_and_no_data(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OSSA_DATA", str(tmp_path))
+    for name in ("OSSA_URL", "OSSA_API_KEY", "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    _, outputs = run("forecasting.ipynb", tmp_path)
+    printed = "".join(output.get("text", "") for output in outputs)
+    assert pictures(outputs) == 5
+    assert "Not drawn:" in printed, "real data were not asked for politely"
+    waited = {name: int(count) for name, count in re.findall(r"^(rules[a-z ]*?) +(\d+) of [\d,]+ turns", printed, re.M)}
+    assert waited["rules and forecast"] < waited["rules alone"]
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)

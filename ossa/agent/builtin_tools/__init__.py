@@ -1,4 +1,4 @@
-"""The tools every fleet has: harmless, quick, without network or files.
+"""The tools every fleet has: quick, without network or files of their own.
 
 One file a tool, `NAME.py` with the tool `NAME` in it. An agent imports those its manifest names:
 schemas cost milliseconds, and there are many agents.
@@ -10,7 +10,7 @@ import importlib
 
 from ossa.agent.tools import Tool
 
-BUILTIN_TOOLS: tuple[str, ...] = ("calculator", "clock", "json_query", "text_stats")
+BUILTIN_TOOLS: tuple[str, ...] = ("calculator", "clock", "json_query", "recall", "remember", "text_stats")
 """All but `fleet_status`, which exists only where somebody hands in a way to read it."""
 
 

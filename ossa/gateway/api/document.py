@@ -11,7 +11,9 @@ from pydantic.json_schema import models_json_schema
 
 from ossa.gateway.api.cost_schemas import COST_MODELS
 from ossa.gateway.api.failures import PROBLEM_MEDIA_TYPE, OpenAIError
+from ossa.gateway.api.memory_schemas import MEMORY_MODELS
 from ossa.gateway.api.routing_schemas import ROUTING_MODELS
+from ossa.gateway.api.scaling_schemas import SCALING_MODELS
 from ossa.gateway.api.schemas import REQUEST_MODELS, TaskEvent
 
 REF = "#/components/schemas/{model}"
@@ -46,6 +48,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
         *REQUEST_MODELS.values(),
         *ROUTING_MODELS.values(),
         *COST_MODELS.values(),
+        *SCALING_MODELS.values(),
+        *MEMORY_MODELS.values(),
         OpenAIError,
         TaskEvent,
     ]

@@ -93,6 +93,7 @@ async def _gather(parts: ApiParts) -> None:
     try:
         for agent in parts.fleet.snapshot().agents:
             gauge.labels(agent.pool, agent.state.value).inc()
+        parts.metrics.traffic.show_waiting(parts.dispatcher.traffic.waiting(parts.dispatcher.desk.index()))
         async with asyncio.timeout(CHECK_S):
             parts.metrics.open_tasks.set(await parts.stores.journal.count_open())
     except (NotReady, StoreUnavailable, TimeoutError):

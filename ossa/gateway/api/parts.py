@@ -16,6 +16,7 @@ from ossa.contracts.answers import Answers
 from ossa.contracts.compression import Compressor
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.fleet import FleetPort
+from ossa.contracts.memory import Memory
 from ossa.contracts.stores import Stores
 from ossa.gateway.dispatcher import Dispatcher
 from ossa.gateway.metrics import GatewayMetrics
@@ -43,6 +44,7 @@ class ApiParts:
     version: str
     compressor: Compressor | None = None
     answers: Answers | None = None
+    memory: Memory | None = None
     started_at: float = field(default_factory=time.time)
     spawning: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     """By tenant: its own agents are counted and added to one at a time."""

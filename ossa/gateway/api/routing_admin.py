@@ -22,6 +22,8 @@ from ossa.gateway.api.parts import ApiParts, parts_of
 from ossa.gateway.api.routing_schemas import PolicyView, RolledBackView, RouterModelList
 from ossa.routing.learned.archive import ModelFileError
 from ossa.routing.model_reading import read_model
+from ossa.scaling.forecast.model import ForecastModelError
+from ossa.scaling.forecast.trial import try_forecast
 
 router = APIRouter(tags=["Routing"])
 
@@ -89,7 +91,8 @@ async def list_router_models(request: Request, caller: AgentsReader, kind: Model
     "/api/v1/routing/models/{kind}/{version}/promote",
     **describe(
         "Let a router model decide",
-        "Replicas swap it in within seconds, without a pause. A file that cannot be used is 409.",
+        "What uses its kind swaps it in, without a pause: replicas in seconds, the forecaster in a minute. A file that "
+        "cannot be used is 409.",
         scope=Scope.FLEET_WRITE,
         answer=ModelRecord,
         errors=(404, 409),
@@ -107,7 +110,7 @@ async def promote_router_model(request: Request, kind: ModelKind, version: Versi
     "/api/v1/routing/models/{kind}/rollback",
     **describe(
         "Go back to the router model before",
-        "Null when there is none: the packaged model serves, or rules do.",
+        "Null when there is none: the packaged model serves, or rules do; simple methods forecast.",
         scope=Scope.FLEET_WRITE,
         answer=RolledBackView,
     ),
@@ -150,13 +153,16 @@ async def _holding(parts: ApiParts, tenant: str) -> Response:
 
 
 async def _try(parts: ApiParts, kind: ModelKind, version: int) -> None:
-    """Raises `NotFound`, and `Conflict` for a file that no replica could use."""
+    """Raises `NotFound`, and `Conflict` for a file that nobody could use."""
     records = await parts.stores.routing.models(kind=kind)
     record = next((one for one in records if one.version == version), None)
     if record is None:
         raise NotFound(f"There is no router model {kind} {version}.", param="version")
     content = await parts.stores.routing.model_file(kind, version)
     try:
-        await asyncio.to_thread(read_model, kind, content, record, since=datetime.now(UTC))
-    except ModelFileError as error:
+        if kind == "forecast":
+            await asyncio.to_thread(try_forecast, content, source=f"forecast model {version}")
+        else:
+            await asyncio.to_thread(read_model, kind, content, record, since=datetime.now(UTC))
+    except (ModelFileError, ForecastModelError) as error:
         raise Conflict(f"It cannot be promoted: {error.message}") from error

@@ -49,7 +49,8 @@ class RouterModelList(BaseModel):
 
 
 class RolledBackView(BaseModel):
-    """`live` is null when none was live before: the packaged model serves, or rules do."""
+    """`live` is null when none was live before: the packaged model serves, or rules do; simple methods
+    forecast."""
 
     kind: ModelKind
     live: ModelRecord | None

@@ -111,5 +111,15 @@ def _remember(now: datetime, proposals: Sequence[Proposal], rules: ScaleRules) -
     for one in proposals:
         changed = one.forecast != one.size
         kept = emergency.after(one.state, one.cause, one.emergency and changed, rules)
-        pools[one.pool] = kept.model_copy(update={"cooldown_s": rules.cooldown_s}) if changed else kept
+        told = {"cooldown_s": rules.cooldown_s} if changed else {}
+        pools[one.pool] = kept.model_copy(update={**told, "shrink_to": _goes_on_to(one)})
     return ScalerState(at=now, pools=pools)
+
+
+def _goes_on_to(made: Proposal) -> int | None:
+    """Where a scale-in that has blocks left to take ends; what raised or kept the pool ended it."""
+    waits = made.forecast == made.size == made.rules
+    target = made.shrink_to
+    if target is None or target >= made.forecast or not (waits or made.forecast < made.size):
+        return None
+    return target

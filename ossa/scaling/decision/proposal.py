@@ -10,7 +10,7 @@ from ossa.scaling.decision.blocks import block_less, blocks_up, bounds, most_at_
 from ossa.scaling.decision.expectation import Expectation
 from ossa.scaling.decision.reading import Reading
 from ossa.scaling.decision.state import PoolState
-from ossa.scaling.decision.triggers import may_shrink, wanted
+from ossa.scaling.decision.triggers import fewest, may_shrink, settled, wanted
 
 
 @dataclass(slots=True)
@@ -26,6 +26,8 @@ class Proposal:
     forecast: int
     emergency: bool = False
     cause: str | None = None
+    shrink_to: int | None = None
+    """Where the scale-in ends that begins or goes on at this look."""
     reasons: list[str] = field(default_factory=list)
 
 
@@ -77,19 +79,25 @@ def _by_rules(made: Proposal, alerted: bool, rules: ScaleRules) -> None:
 
 
 def _less(made: Proposal, rules: ScaleRules) -> None:
-    """One block less, where every rule lets it go."""
-    own, size = bounds(made.pool, rules), made.size
+    """One block less, where every rule lets it go: the first one of a scale-in, or the next one of it."""
+    own, size, state, reading = bounds(made.pool, rules), made.size, made.state, made.reading
     left = max(block_less(size, rules.block_agents), own.floor)
-    if left >= size or made.state.cooldown_s > 0 or made.state.watch_s > 0:
+    goes_on = state.shrink_to is not None and size > state.shrink_to
+    if left >= size or state.watch_s > 0 or (state.cooldown_s > 0 and not goes_on):
         return
-    if size > own.ceiling:
+    if size > own.ceiling and not goes_on:
         made.rules = left
         made.reasons.append(f"over the ceiling {own.ceiling}: one block less")
         return
-    agreed, why = may_shrink(made.reading, size, rules)
-    if agreed:
-        made.rules = left
+    agreed, why = may_shrink(reading, size, rules)
     made.reasons.append(why)
+    if reading is None:
+        return
+    if agreed:
+        made.rules = max(left, state.shrink_to or 0) if goes_on else left
+        made.shrink_to = state.shrink_to if goes_on else fewest(reading, size, own.floor, rules)
+    elif goes_on and reading.complete and not settled(reading, size):
+        made.shrink_to = state.shrink_to
 
 
 def _by_forecast(made: Proposal, rules: ScaleRules, start_up: StartUp) -> None:

@@ -28,6 +28,7 @@ class Reading:
 
     agents: int
     starting: int
+    draining: int
     slots: float
     need: float
     """Running and waiting at the end of the last sample."""
@@ -39,6 +40,8 @@ class Reading:
     latency_p99_s: float | None
     error_rate: float | None
     cpu: float | None
+    cpu_agents: float | None
+    """Agents that this CPU would fill: what stays the same while agents come and go."""
     memory: float | None
     complete: bool
 
@@ -62,6 +65,7 @@ def read(samples: Sequence[PoolSample], now: datetime, window_s: float) -> Readi
     return Reading(
         agents=last.agents,
         starting=last.starting,
+        draining=last.draining,
         slots=last.slots_per_agent,
         need=last.running + last.queued,
         most=max(one.running + one.queued for one in sound),
@@ -71,6 +75,7 @@ def read(samples: Sequence[PoolSample], now: datetime, window_s: float) -> Readi
         latency_p99_s=_finite(last.latency_p99_s),
         error_rate=_mean(recent, lambda one: one.error_rate),
         cpu=_mean(recent, lambda one: one.cpu),
+        cpu_agents=_mean(recent, lambda one: None if one.cpu is None else one.cpu * one.agents),
         memory=_mean(recent, lambda one: one.memory),
         complete=len(sound) >= COMPLETE * window_s / SAMPLE_S,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from pydantic import Field
@@ -17,16 +18,14 @@ class PoolState(Value):
 
     cooldown_s: float = Field(0.0, ge=0)
     watch_s: float = Field(0.0, ge=0, description="after an emergency: no other one, and nothing is taken away")
+    shrink_to: int | None = Field(None, ge=0, description="where the scale-in ends that goes on block by block")
     armed: bool = Field(True, description="False from an emergency until its cause was away and the watch is over")
 
     def later(self, seconds: float) -> PoolState:
         if not self.cooldown_s and not self.watch_s:
             return self
-        return PoolState(
-            cooldown_s=max(0.0, self.cooldown_s - seconds),
-            watch_s=max(0.0, self.watch_s - seconds),
-            armed=self.armed,
-        )
+        left = {"cooldown_s": max(0.0, self.cooldown_s - seconds), "watch_s": max(0.0, self.watch_s - seconds)}
+        return self.model_copy(update=left)
 
 
 class ScalerState(Value):
@@ -43,3 +42,8 @@ class ScalerState(Value):
 
     def pool(self, name: str, passed_s: float) -> PoolState:
         return self.pools.get(name, PoolState()).later(passed_s)
+
+    def changed(self, pools: Iterable[str], cooldown_s: float) -> ScalerState:
+        """As if these pools had been scaled now: somebody else did it."""
+        others = {name: self.pool(name, 0.0).model_copy(update={"cooldown_s": cooldown_s}) for name in pools}
+        return self.model_copy(update={"pools": {**self.pools, **others}}) if others else self

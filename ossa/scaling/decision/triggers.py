@@ -32,6 +32,11 @@ def wanted(reading: Reading, size: int, rules: ScaleRules) -> tuple[int, list[st
     return max(size, most), [why for _, why in found]
 
 
+def settled(reading: Reading, size: int) -> bool:
+    """Whether the last change is done: none starts, none is at its last turn."""
+    return not reading.starting and not reading.draining and reading.agents == size
+
+
 def may_shrink(reading: Reading | None, size: int, rules: ScaleRules) -> tuple[bool, str]:
     """Whether what is left after one block less would stay below every trigger, and what says no."""
     if reading is None or not reading.complete:
@@ -39,13 +44,29 @@ def may_shrink(reading: Reading | None, size: int, rules: ScaleRules) -> tuple[b
     left = block_less(size, rules.block_agents)
     if left <= 0:
         return False, "no block to spare"
-    if reading.starting or reading.agents != size:
+    if not settled(reading, size):
         return False, "the last change is not done"
+    against = _against(reading, left, rules)
+    return (False, against) if against else (True, f"{left} agents stay below every trigger")
+
+
+def fewest(reading: Reading, size: int, floor: int, rules: ScaleRules) -> int:
+    """Where taking block after block ends, as things are: what would be left stays below every trigger."""
+    while (left := max(block_less(size, rules.block_agents), floor)) < size and left > 0:
+        if _against(reading, left, rules):
+            break
+        size = left
+    return size
+
+
+def _against(reading: Reading, left: int, rules: ScaleRules) -> str:
+    """Which rule would not have so few agents left; empty: none."""
     if reading.most > left * reading.slots * rules.busy:
-        return False, f"{reading.most:.1f} turns at once need more than {left} agents"
-    grown = size / left
+        return f"{reading.most:.1f} turns at once need more than {left} agents"
+    grown = reading.agents / left
+    cpu = None if reading.cpu_agents is None else reading.cpu_agents / left
     shares = (
-        ("CPU", reading.cpu, grown, rules.cpu),
+        ("CPU", cpu, 1.0, rules.cpu),
         ("memory", reading.memory, 1.0, rules.memory),
         ("queue wait", reading.queue_wait_s, grown, rules.queue_wait_s),
         ("p99", reading.latency_p99_s, grown, rules.latency_p99_s),
@@ -53,5 +74,5 @@ def may_shrink(reading: Reading | None, size: int, rules: ScaleRules) -> tuple[b
     )
     for name, value, growth, trigger in shares:
         if value is not None and trigger is not None and value * growth > trigger * rules.low:
-            return False, f"{name} would be {value * growth:.2f}, near {trigger:g}"
-    return True, f"{left} agents stay below every trigger"
+            return f"{name} would be {value * growth:.2f}, near {trigger:g}"
+    return ""

@@ -7,7 +7,7 @@ stand alone; blends, bands and rolling errors learn from each step either way.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -76,6 +76,17 @@ class Forecaster:
             )
         self._model = model
         self._version = model.version
+
+    def remember(self, steps: Sequence[tuple[datetime, Mapping[str, float]]]) -> None:
+        """What was before the first `observe`, oldest first: lags and seasons look back on it, nothing is learned."""
+        rows = {int(at.timestamp() // self._step_s): needs for at, needs in steps}
+        if not rows:
+            return
+        last = max(rows)
+        first = max(min(rows), last - KEPT_STEPS + 1)
+        known = [[_usable(rows.get(step, {}).get(pool)) for pool in self._pools] for step in range(first, last + 1)]
+        self._history = np.asarray(known)
+        self._last = last
 
     def observe(self, at: datetime, needs: Mapping[str, float]) -> None:
         """Mean turns at once of the step that ended `at`. What is missing, not finite or below 0 counts as not known.

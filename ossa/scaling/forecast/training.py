@@ -6,39 +6,42 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
-from ossa.scaling.forecast.experts import FitSettings, Prepared, fit, prepared, say
+from ossa.scaling.forecast.experts import FitSettings, Fitted, Prepared, fit, prepared_all
 from ossa.scaling.forecast.grid import Panel, SeriesError
-from ossa.scaling.forecast.model import ForecastModel
-from ossa.scaling.forecast.track import Issued, Outlook, Track
+from ossa.scaling.forecast.model import ForecastModel, Key
+from ossa.scaling.forecast.replay import Replayed, coverage, replay, wape
 
 HELD_OUT = 0.2
 """Last share of the data that the card's figures are of."""
 
 
-def train(panel: Panel, horizons: tuple[int, ...], settings: FitSettings | None = None) -> ForecastModel:
+def train(
+    panel: Panel, horizons: tuple[int, ...], settings: FitSettings | None = None, *, figures_too: bool = True
+) -> ForecastModel:
     """One fit a pool and horizon (in steps), on all of the panel; figures are of a fit that had not seen the end.
 
     Pools with too little to learn from are left out and named in the card's `skipped`.
+
+    Args:
+        figures_too: False for who has held something out and measures on that.
 
     Raises:
         SeriesError: no pool has enough.
     """
     chosen = settings or FitSettings()
-    fitted = {}
+    fitted: dict[Key, Fitted] = {}
     held_out: list[dict[str, Any]] = []
     skipped: list[str] = []
     for column, pool in enumerate(panel.names):
-        for horizon in horizons:
-            given = prepared(panel, column, horizon)
+        for given in prepared_all(panel, column, horizons):
             try:
-                figures = measured(given, panel, column, chosen)
-                fitted[(pool, horizon)] = fit(given, len(panel), chosen)
+                found = measured(given, panel, column, chosen) if figures_too else {}
+                fitted[(pool, given.horizon)] = fit(given, len(panel), chosen)
             except SeriesError as error:
-                skipped.append(f"{pool}, {horizon} steps: {error}")
+                skipped.append(f"{pool}, {given.horizon} steps: {error}")
                 continue
-            held_out.append({"pool": pool, "horizon": horizon, **figures})
+            if figures_too:
+                held_out.append({"pool": pool, "horizon": given.horizon, **found})
     if not fitted:
         raise SeriesError("; ".join(skipped) or "no pool and no horizon to train")
     seconds = panel.seconds()
@@ -55,33 +58,26 @@ def train(panel: Panel, horizons: tuple[int, ...], settings: FitSettings | None 
 
 
 def measured(given: Prepared, panel: Panel, column: int, settings: FitSettings) -> dict[str, float | int | None]:
-    """WAPE and coverage of the band over the last `HELD_OUT`; what a search over settings compares.
+    """`figures` over the last `HELD_OUT`, of a fit on what lies before.
 
     Raises:
         SeriesError: too little to learn from before that.
     """
     start = int(len(panel) * (1 - HELD_OUT))
-    said = say(given, fit(given, start, settings), slice(start, len(panel)))
-    track = Track(given.prior(start), given.horizon)
-    issued: list[Issued] = []
-    values = panel.values[:, column]
-    wrong, load, inside, number = 0.0, 0.0, 0, 0
-    for place in range(len(panel) - start):
-        actual = float(values[start + place])
-        due = place - given.horizon
-        if due >= 0 and np.isfinite(actual):
-            prediction = issued[due].prediction
-            wrong += abs(actual - prediction.median)
-            load += actual
-            inside += prediction.low <= actual <= prediction.high
-            number += 1
-            track.learn(issued[due], actual)
-        issued.append(track.issue(Outlook(said.centres[place], said.tails[place], float(said.scale[place]))))
+    return figures(replay(given, fit(given, start, settings), panel.values[:, column], start, learned=start))
+
+
+def figures(replayed: Replayed) -> dict[str, float | int | None]:
+    """WAPE of the median and coverage of the 90% band, over `n` values."""
     return {
-        "n": number,
-        "wape": round(wrong / load, 5) if load > 0 else None,
-        "coverage_90": round(inside / number, 5) if number else None,
+        "n": int(replayed.scored.sum()),
+        "wape": _rounded(wape(replayed.median, replayed.actual)),
+        "coverage_90": _rounded(coverage(replayed)),
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 5)
 
 
 def _iso(seconds: float) -> str:

@@ -54,6 +54,10 @@ class SimulatedPool:
         return max(0, self.size - self.ready)
 
     @property
+    def leaving(self) -> int:
+        return self._leaving
+
+    @property
     def queued(self) -> int:
         return len(self._queue)
 

@@ -62,4 +62,5 @@ def _sample(pool: SimulatedPool, trace: Trace, now: float, machine: Machine) -> 
         cpu=min(1.0, running / ready) * machine.cpu_when_full if ready else None,
         agents=ready,
         starting=pool.starting,
+        draining=pool.leaving,
     )

@@ -30,7 +30,7 @@ class Policy(Received):
 
 
 class RouterModel(Received):
-    """A router model in the registry; `card` says what it was trained on and how it did."""
+    """A learned model in the registry; `card` says what it was trained on and how it did."""
 
     kind: str
     version: int
@@ -46,7 +46,7 @@ class RouterModels(Listing[RouterModel]):
 
 
 class RolledBack(Received):
-    """`live` None: the packaged model serves, or rules do."""
+    """`live` None: the packaged model serves, or rules do; simple methods forecast."""
 
     kind: str
     live: RouterModel | None = None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from ossa.contracts.errors import Conflict, NotFound
-from ossa.contracts.stores import Accepted
+from ossa.contracts.stores import Accepted, Backlog
 from ossa.contracts.task import ErrorInfo, NewTask, Outcome, Step, Task, TaskRequest, TaskStatus, UsageToday
 from ossa.stores import judgement
 from ossa.stores.json_text import as_json
@@ -191,6 +191,13 @@ class MemoryJournal:
         self._gate.check()
         entries = self._entries.values()
         return sum(not e.status.ended and (tenant is None or e.new.tenant == tenant) for e in entries)
+
+    async def backlog(self, *, owners: Sequence[str]) -> list[Backlog]:
+        self._gate.check()
+        if min(filter(self._leased, self._leases), default=None) not in owners:
+            return []
+        found = Counter(entry.new.request.target for entry in self._entries.values() if self._free(entry))
+        return [Backlog(target=target, tasks=tasks) for target, tasks in found.items()]
 
     async def usage_today(self, subject: str) -> UsageToday:
         self._gate.check()

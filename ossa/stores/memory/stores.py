@@ -11,6 +11,7 @@ from ossa.stores.memory.journal import Clock, MemoryJournal
 from ossa.stores.memory.keys import MemoryKeys
 from ossa.stores.memory.originals import MemoryOriginals
 from ossa.stores.memory.routing import MemoryRouting
+from ossa.stores.memory.scaling import MemoryScaling
 from ossa.stores.memory.spending import MemorySpending
 
 
@@ -34,6 +35,7 @@ class MemoryStores:
         self._routing = MemoryRouting(self._gate, clock, self._journal)
         self._budgets = MemoryBudgets(self._gate, clock, self._journal)
         self._spending = MemorySpending(self._gate, self._journal, self._budgets)
+        self._scaling = MemoryScaling(self._gate)
 
     @property
     def journal(self) -> MemoryJournal:
@@ -62,6 +64,10 @@ class MemoryStores:
     @property
     def routing(self) -> MemoryRouting:
         return self._routing
+
+    @property
+    def scaling(self) -> MemoryScaling:
+        return self._scaling
 
     async def open(self) -> None:
         """Nothing to open; what is in it stays."""

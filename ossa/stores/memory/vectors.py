@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ossa.contracts.vectors import Below, Found, Point, VectorSchema, Where
-from ossa.stores.memory.gate import Gate
+from ossa.stores.memory.gate import DOWN, Gate
 from ossa.stores.vector_checks import check_asked, check_ids, check_points, check_vector
 
 
@@ -73,9 +73,10 @@ class MemoryVectors:
         for key in [key for key, _ in self._matching(where, below)]:
             del self._points[key]
 
-    def go_down(self) -> None:
-        """From now on every call raises `StoreUnavailable`."""
+    def go_down(self, reason: str = DOWN) -> None:
+        """From now on every call raises `StoreUnavailable` for that reason."""
         self._gate.open = False
+        self._gate.reason = reason
 
     def come_back(self) -> None:
         """Undo `go_down`."""

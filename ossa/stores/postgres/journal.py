@@ -14,7 +14,7 @@ from psycopg.rows import DictRow
 
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import Conflict, NotFound
-from ossa.contracts.stores import Accepted
+from ossa.contracts.stores import Accepted, Backlog
 from ossa.contracts.task import ErrorInfo, NewTask, Outcome, Step, Task, TaskStatus, UsageToday
 from ossa.stores import judgement
 from ossa.stores.json_text import as_json
@@ -22,7 +22,7 @@ from ossa.stores.postgres.batch import Accept, Append, Finish, Release, Write
 from ossa.stores.postgres.connection import Reader, Server
 from ossa.stores.postgres.group_commit import GroupCommit
 from ossa.stores.postgres.queries import load_queries
-from ossa.stores.postgres.rows import standing_of, task_of
+from ossa.stores.postgres.rows import backlog_of, standing_of, task_of
 
 _ENDED_OTHERWISE = (TaskStatus.FAILED, TaskStatus.CANCELLED)
 
@@ -160,6 +160,9 @@ class PostgresJournal:
     async def count_open(self, *, tenant: str | None = None) -> int:
         row = await self._reader.row(self._sql["count_open"], {"tenant": tenant})
         return int(row["open"]) if row else 0
+
+    async def backlog(self, *, owners: Sequence[str]) -> list[Backlog]:
+        return [backlog_of(row) for row in await self._reader.rows(self._sql["backlog"], {"owners": list(owners)})]
 
     async def usage_today(self, subject: str) -> UsageToday:
         row = await self._reader.row(self._sql["usage_today"], {"subject": subject})

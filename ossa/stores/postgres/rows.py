@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ossa.contracts.access import ApiKey
-from ossa.contracts.task import Outcome, Task, TaskRequest, TaskStatus
+from ossa.contracts.stores import Backlog
+from ossa.contracts.task import Outcome, Target, Task, TaskRequest, TaskStatus
 from ossa.stores.judgement import Standing
 
 
@@ -15,6 +16,12 @@ def task_of(row: dict[str, Any]) -> Task:
     if fields["outcome"] is not None:
         fields["outcome"] = Outcome.model_validate_json(fields["outcome"])
     return Task(**fields)
+
+
+def backlog_of(row: dict[str, Any]) -> Backlog:
+    """A target that cannot be read is `auto`: it waits all the same."""
+    target = Target.model_validate_json(row["target"]) if row["target"] else Target()
+    return Backlog(target=target, tasks=row["tasks"])
 
 
 def standing_of(row: dict[str, Any]) -> Standing:

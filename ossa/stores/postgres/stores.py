@@ -8,9 +8,11 @@ from ossa.stores.postgres.connection import Reader, Server
 from ossa.stores.postgres.fleet import PostgresFleet
 from ossa.stores.postgres.journal import PostgresJournal
 from ossa.stores.postgres.keys import PostgresKeys
+from ossa.stores.postgres.memory import PostgresCatalogue
 from ossa.stores.postgres.originals import PostgresOriginals
 from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.routing import PostgresRouting
+from ossa.stores.postgres.scaling import PostgresScaling
 from ossa.stores.postgres.schema import migrate
 from ossa.stores.postgres.spending import PostgresSpending
 
@@ -37,6 +39,8 @@ class PostgresStores:
         self._routing = PostgresRouting(self._reader)
         self._budgets = PostgresBudgets(self._reader)
         self._spending = PostgresSpending(self._reader)
+        self._scaling = PostgresScaling(self._reader)
+        self._memory = PostgresCatalogue(self._reader)
 
     def __repr__(self) -> str:
         return f"PostgresStores({self._server.name})"
@@ -68,6 +72,14 @@ class PostgresStores:
     @property
     def routing(self) -> PostgresRouting:
         return self._routing
+
+    @property
+    def scaling(self) -> PostgresScaling:
+        return self._scaling
+
+    @property
+    def memory(self) -> PostgresCatalogue:
+        return self._memory
 
     async def open(self) -> None:
         """Raises `StoreUnavailable`: no connection, a newer schema, an old server."""

@@ -111,12 +111,16 @@ class Fleet:
 
 
 def controller_pid() -> int:
-    """Of this test's controller: a child of this cluster's raylets, told by the title Ray gives it."""
+    return actor_pid("ControllerActor")
+
+
+def actor_pid(kind: str) -> int:
+    """Of this test's actor: a child of this cluster's raylets, told by the title Ray gives it."""
     mine = {child.pid for child in psutil.Process().children(recursive=True)}
     for process in psutil.process_iter(["pid", "ppid", "cmdline"]):
-        if process.info["ppid"] in mine and (process.info["cmdline"] or [""])[0].startswith("ray::ControllerActor"):
+        if process.info["ppid"] in mine and (process.info["cmdline"] or [""])[0].startswith(f"ray::{kind}"):
             return int(process.info["pid"])
-    raise AssertionError("no controller is running")
+    raise AssertionError(f"no {kind} is running")
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ from ossa.gateway.fakes import FakeFleet, FakeLink
 from ossa.stores.memory import MemoryStores
 from ossa.tenancy.keys import mint
 from ossa.vortex.service import CompressionService
+from tests.unit.memory.worlds import World
 
 CHECKS = [
     not_a_server_error,
@@ -72,6 +73,7 @@ def secret_and_url() -> Iterator[tuple[str, str]]:
         fleet=fleet,
         link=FakeLink(),
         compressor=CompressionService(stores.originals),
+        memory=World().process(),
         drain_s=1.0,
     )
     with serving(app) as url:

@@ -23,9 +23,11 @@ spec: {role: You review code.}
 
 COMMANDS = [
     ("up",), ("down",), ("status",), ("ask",), ("apply",), ("validate",), ("scale",), ("agents",), ("tasks",),
-    ("compress",), ("route",), ("feedback",),
+    ("compress",), ("route",), ("feedback",), ("alert",),
+    ("cluster", "up"), ("cluster", "down"), ("cluster", "status"),
     ("keys", "create"), ("keys", "list"), ("keys", "revoke"),
     ("budgets", "list"), ("budgets", "set"), ("budgets", "remove"), ("cost", "report"),
+    ("memory", "remember"), ("memory", "recall"), ("memory", "forget"), ("memory", "grant"),
     ("cost", "proposals"), ("cost", "approve"),
     ("router", "status"), ("router", "models"), ("router", "promote"), ("router", "rollback"), ("router", "policy"),
 ]  # fmt: skip

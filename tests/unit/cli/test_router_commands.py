@@ -39,6 +39,16 @@ def test_models_are_listed_promoted_and_rolled_back(run: Any, run_json: Any, fle
     run("router", "promote", "tea", "1", expect=2)
 
 
+def test_a_forecast_model_is_promoted_and_rolled_back_as_the_others_are(
+    run: Any, run_json: Any, fleet: FakeGateway
+) -> None:
+    fleet.routing.add_model("forecast", 1)
+    assert run("router", "promote", "forecast", "1").stderr == "forecast 1 is live.\n"
+    assert [one["state"] for one in run_json("router", "models", "--kind", "forecast")] == ["live"]
+    assert run("router", "rollback", "forecast").stderr == "forecast: a simple method is live.\n"
+    assert "forecast" not in {one["kind"] for one in run_json("router", "status")["models"]}
+
+
 def test_a_policy_is_changed_setting_by_setting(run: Any, run_json: Any, fleet: FakeGateway) -> None:
     found = run_json("router", "policy", "--set", "models=cheapest", "--set", "quality_floor=0.9", "--tenant", "acme")
     assert found["policy"] == {"models": "cheapest", "quality_floor": 0.9}

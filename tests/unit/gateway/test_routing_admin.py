@@ -16,6 +16,7 @@ from ossa.routing import RequestFeatures
 from ossa.routing.learned.archive import ModelFile, dump
 from ossa.routing.learned.encoder import DENSE
 from ossa.routing.registry import LEARN_EVERY
+from ossa.scaling.forecast.model import ForecastModel
 
 POLICY = "/api/v1/routing/policy"
 MODELS = "/api/v1/routing/models"
@@ -246,6 +247,23 @@ async def test_the_first_decision_is_learned_already(rig: Any) -> None:
     router, index = rig.app.state.parts.router, rig.dispatcher.desk.index()
     features = RequestFeatures.of([{"role": "user", "content": "scan my code for holes"}])
     assert router.scorer().fits(index, features) is not None
+
+
+async def test_a_forecast_model_is_tried_promoted_and_rolled_back_and_routes_nothing(rig: Any) -> None:
+    good = ForecastModel({"step_s": 60.0, "pools": ["security"], "trained": {"rows": 0}}, {})
+    for content, digest in ((good.dump(), good.version), (b"nothing of the kind", "bad")):
+        await rig.stores.routing.add_model("forecast", content, card={}, digest=digest)
+    promoted = await rig.call("POST", f"{MODELS}/forecast/1/promote")
+    assert (promoted.status_code, promoted.json()["state"]) == (200, "live")
+    damaged = await rig.call("POST", f"{MODELS}/forecast/2/promote")
+    assert damaged.status_code == 409
+    assert "not a forecast model" in damaged.json()["detail"]
+    status = (await rig.call("GET", "/api/v1/routing/status")).json()
+    assert ([one["kind"] for one in status["models"]], status["fault"]) == (["labels", "agents", "quality"], "")
+    listed = (await rig.call("GET", f"{MODELS}?kind=forecast")).json()["data"]
+    assert [(one["version"], one["state"]) for one in listed] == [(2, "candidate"), (1, "live")]
+    back = await rig.call("POST", f"{MODELS}/forecast/rollback")
+    assert (back.status_code, back.json()) == (200, {"kind": "forecast", "live": None})
 
 
 async def test_unknown_models_and_kinds_are_told(rig: Any) -> None:

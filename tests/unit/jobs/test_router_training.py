@@ -11,10 +11,10 @@ import pytest
 
 from jobs.router_training.from_journal import labelled, observed
 from jobs.router_training.from_sets import kind_of, material_of
-from jobs.router_training.promotion import Verdict, compare, decide
 from jobs.router_training.quality_trainer import QualityTrainer
 from jobs.router_training.run import Candidate, current_model, register, trainer_of
-from jobs.router_training.search import Found
+from jobs.tuning.promotion import Verdict, compare, decide
+from jobs.tuning.search import Found
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.routing import Example
 from ossa.routing.learned.archive import ModelFile

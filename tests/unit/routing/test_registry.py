@@ -138,6 +138,16 @@ async def test_without_any_model_rules_decide_and_status_says_why() -> None:
     assert (rig.status().source, rig.status().fallback) == ("rules", "No routing model named 'labels' is packaged.")
 
 
+async def test_a_forecast_model_is_no_business_of_routing() -> None:
+    rig = Rig(packaged=packaged_labels)
+    await rig.stores.routing.add_model("forecast", b"of another program", card={}, digest="f1")
+    await rig.stores.routing.promote("forecast", 1)
+    await rig.router.refresh()
+    status = rig.router.status()
+    assert ([one.kind for one in status.models], status.fault) == (["labels", "agents", "quality"], "")
+    assert rig.status().source == "packaged"
+
+
 async def test_what_is_promoted_decides_from_the_next_round_on() -> None:
     rig = Rig(packaged=packaged_labels)
     await rig.router.refresh()

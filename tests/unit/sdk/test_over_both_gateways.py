@@ -19,6 +19,7 @@ from ossa.sdk.testing import FakeGateway
 from ossa.stores.memory import MemoryStores
 from ossa.tenancy.keys import mint
 from ossa.vortex.service import CompressionService
+from tests.unit.memory.worlds import World
 
 ANSWER = "Hello from the fleet."
 POOLS = {"intelligence": 2, "security": 2}
@@ -54,6 +55,7 @@ async def _gateway(stack: AsyncExitStack) -> tuple[httpx.AsyncBaseTransport, str
         fleet=FakeFleet.of(POOLS, store=stores.fleet),
         link=FakeLink(answer=ANSWER, steps=1),
         compressor=CompressionService(stores.originals),
+        memory=World().process(),
         rng=random.Random(1),
         drain_s=0.2,
     )
@@ -179,6 +181,30 @@ async def test_what_is_not_there_is_not_found(client: ossa.AsyncClient) -> None:
         client.tasks.rate("task_" + "f" * 32, "up"),
         client.routing.promote("labels", 7),
     ):
+        with pytest.raises(ossa.NotFound):
+            await call
+
+
+async def test_a_memory_is_kept_found_granted_and_forgotten_with_a_proof(client: ossa.AsyncClient) -> None:
+    made = await client.memory.remember("cat", id="m1", subject="anna", kind="note", facts={"floor": 3})
+    await client.memory.remember("dog", id="m2")
+    assert await client.memory.get("m1") == made
+    found = await client.memory.recall("cat", limit=1)
+    assert [(one.item, one.score) for one in found] == [(made, pytest.approx(1.0))]
+    assert [one.id for one in await client.memory.recall()] == ["m2", "m1"]
+    assert [one.id for one in await client.memory.recall(facts={"floor": 3})] == ["m1"]
+    with pytest.raises(ossa.Conflict):
+        await client.memory.remember("car", id="m1", subject="anna", kind="note", if_version=made.version + 9)
+    assert (await client.memory.grant("research", "note")).kinds == ("note",)
+    assert [one.to for one in await client.memory.grants()] == ["research"]
+    await client.memory.revoke("research")
+    assert (await client.memory.forget("m2")).items == 1
+    proof = await client.memory.forget_subject("anna")
+    assert proof.complete and {place.tier: place.left for place in proof.places} == dict.fromkeys(
+        ("catalogue", "hot", "warm", "cold"), 0
+    )
+    assert (await client.memory.forget_everything()).items == 0
+    for call in (client.memory.get("m1"), client.memory.forget("m1"), client.memory.revoke("research")):
         with pytest.raises(ossa.NotFound):
             await call
 

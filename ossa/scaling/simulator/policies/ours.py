@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ossa.contracts.scaling import SAMPLE_S, Forecast, ScaleRules
+from ossa.contracts.scaling import SAMPLE_S, Forecast, ScaleDecision, ScaleRules
 from ossa.scaling.decision import Look, ScalerState, decide
 from ossa.scaling.simulator.forecaster import Forecaster
 from ossa.scaling.simulator.machine import Machine
@@ -17,7 +17,10 @@ LEARNT = 8 * 1440
 
 
 class Ours:
-    """A new forecast each minute, a decision each sample. Without a forecaster: the rules alone."""
+    """A new forecast each minute, a decision each sample. Without a forecaster: the rules alone.
+
+    `last`: the decision that the last plan came of, to be looked at.
+    """
 
     ceiling_on_miss = 0
 
@@ -27,6 +30,7 @@ class Ours:
         self._forecaster = forecaster
         self._forecasts: Sequence[Forecast] = ()
         self._state = ScalerState()
+        self.last: ScaleDecision | None = None
         if forecaster is not None:
             for need in trace.past_by_minute()[-LEARNT:].max(axis=1).tolist():
                 forecaster.observe(need)
@@ -47,5 +51,5 @@ class Ours:
         )
         verdict = decide(look, self._state, self._rules, self._machine.start_up)
         self._state = verdict.state
-        decision = verdict.decision
+        self.last = decision = verdict.decision
         return Plan(decision.pools[0].agents, decision.standby, decision.nodes_hint or 0)

@@ -158,6 +158,17 @@ SELECT o.task_id FROM ossa.open_tasks o WHERE o.owner = %(owner)s AND o.cancel_r
 -- name: count_open
 SELECT count(*) AS open FROM ossa.open_tasks o WHERE %(tenant)s::text IS NULL OR o.tenant = %(tenant)s
 
+-- name: backlog
+-- A request's JSON begins with its target: the first characters are enough, however long the prompt is.
+SELECT substring(left(t.request, 1024) FROM '^\{"target":(\{"kind":"\w+","name":"(?:[^"\\]|\\.)*"\})') AS target,
+       count(*)::integer AS tasks
+FROM ossa.open_tasks o
+JOIN ossa.tasks t ON t.id = o.task_id
+LEFT JOIN ossa.dispatchers d ON d.owner = o.owner
+WHERE (o.owner IS NULL OR d.owner IS NULL OR d.expires_at <= now())
+  AND (SELECT min(l.owner COLLATE "C") FROM ossa.dispatchers l WHERE l.expires_at > now()) = ANY (%(owners)s)
+GROUP BY 1
+
 -- name: usage_today
 SELECT coalesce(sum(u.tokens), 0)::bigint AS tokens, coalesce(sum(u.cost_usd), 0) AS cost_usd
 FROM ossa.usage_daily u

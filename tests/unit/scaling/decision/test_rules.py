@@ -178,15 +178,28 @@ def test_nothing_is_taken_away_while_an_emergency_is_watched() -> None:
     assert of(look(20, steady(20, running=2.0)), cooling(0.0, watch_s=400.0)).agents == 20
 
 
-def test_two_changes_are_a_cool_down_apart() -> None:
-    state, size, changed = ScalerState(), 40, []
+def test_a_scale_in_goes_block_by_block_to_its_end_and_the_next_one_waits_for_a_cool_down() -> None:
+    state, size, changes = ScalerState(), 40, {}
     for number in range(100):
         now = 10.0 * number
         verdict = decide(look(size, steady(size, now, running=1.0), now), state, RULES)
-        if verdict.decision.pools[0].agents != size:
-            changed.append(now)
+        state, left = verdict.state, verdict.decision.pools[0].agents
+        if left != size:
+            changes[now], size = left, left
+    # 30% CPU of 40 agents are 63% (90% of the trigger) of 20; then the same is seen of 20.
+    assert list(changes.items())[:5] == [(0.0, 36), (10.0, 32), (20.0, 28), (30.0, 24), (40.0, 20)]
+    assert list(changes.items())[5][0] == 340.0
+
+
+def test_two_raises_are_a_cool_down_apart() -> None:
+    state, size, raised = ScalerState(), 40, []
+    for number in range(100):
+        now = 10.0 * number
+        verdict = decide(look(size, steady(size, now, running=size, cpu=0.9), now), state, RULES)
+        if verdict.decision.pools[0].agents > size:
+            raised.append(now)
         state, size = verdict.state, verdict.decision.pools[0].agents
-    assert changed == [0.0, 300.0, 600.0, 900.0]
+    assert raised == [0.0, 300.0, 600.0, 900.0]
 
 
 def test_the_fleet_keeps_fifty_and_never_has_more_than_two_hundred_and_fifty() -> None:

@@ -1,6 +1,7 @@
 """Whether a candidate may take the place of the model in use. Pure.
 
-Both answer the same held-back items; their differences are resampled in pairs (Efron and Tibshirani 1993, ch. 13).
+Both answer the same held-back items; their differences are resampled in pairs (Efron and Tibshirani 1993, ch. 13), and
+where items follow each other in time, in blocks (Politis and Romano 1992, the circular block bootstrap).
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ LEAST_ITEMS = 30
 
 @dataclass(frozen=True)
 class Results:
-    """How a model did on each held-back item: `gain` (more is better) and `cost_usd`, both of shape (items,)."""
+    """How a model did on each held-back item: `gain` (more is better) and `cost_usd`, both of shape (items,).
+
+    `block`: so many items in a row hang together.
+    """
 
     name: str
     gain: Sequence[float]
     cost_usd: Sequence[float]
+    block: int = 1
 
 
 @dataclass(frozen=True)
@@ -88,16 +93,22 @@ def compare(candidate: Results, current: Results, *, seed: int = 7) -> Compariso
         items=len(one),
         candidate=float(one.mean()),
         current=float(other.mean()),
-        gain=bootstrap(one - other, seed=seed),
-        cost_usd=bootstrap(costs, seed=seed),
+        gain=bootstrap(one - other, block=candidate.block, seed=seed),
+        cost_usd=bootstrap(costs, block=candidate.block, seed=seed),
     )
 
 
-def bootstrap(differences: NDArray[np.float64], *, seed: int = 7) -> Interval:
-    """The mean and its interval: percentiles of the means of `RESAMPLES` resamples."""
+def bootstrap(differences: NDArray[np.float64], *, block: int = 1, seed: int = 7) -> Interval:
+    """The mean and its interval: percentiles of the means of `RESAMPLES` resamples of `block` items in a row."""
     rng = np.random.default_rng(seed)
     count = len(differences)
-    means = np.asarray([differences[rng.integers(0, count, count)].mean() for _ in range(RESAMPLES)])
+    blocks, within = -(-count // block), np.arange(block)
+
+    def resampled() -> float:
+        places = rng.integers(0, count, blocks)[:, None] + within
+        return float(differences[places.ravel()[:count] % count].mean())
+
+    means = np.asarray([resampled() for _ in range(RESAMPLES)])
     low, high = np.quantile(means, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return Interval(float(differences.mean()), float(low), float(high))
 

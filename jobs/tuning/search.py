@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
-from jobs.router_training.material import Choice, Parameters, Range, Trainer
+from jobs.tuning.kept import Plan
+from jobs.tuning.trainer import Choice, Parameters, Range, Trainer
 
 SHARES = (0.25, 0.5, 1.0)
 RUNG = "rung.json"
@@ -37,21 +38,15 @@ class Found:
     trials: dict[str, int]
 
 
-def search(
-    trainer: Trainer,
-    *,
-    name: str,
-    folder: Path,
-    trials: int,
-    at_once: int,
-    seed: int = 7,
-    tell: Callable[[str], None] = lambda _: None,
-) -> Found:
-    """The best parameters by `trainer.validate`. Raises `RuntimeError` when no trial ended."""
+def search(trainer: Trainer[Any], plan: Plan, *, first: Sequence[Parameters] = (), seed: int = 7) -> Found:
+    """The best parameters by `trainer.validate`; those of `first` are tried before others.
+
+    Raises `RuntimeError` when no trial ended.
+    """
     trainable = tune.with_resources(tune.with_parameters(_trial, trainer=trainer), {"cpu": 1})
-    path = folder / name
+    path = plan.path / trainer.kind
     if tune.Tuner.can_restore(str(path)):
-        tell(f"going on with the search in {path}")
+        plan.tell(f"going on with the search in {path}")
         tuner = tune.Tuner.restore(str(path), trainable, resume_unfinished=True, restart_errored=True)
     else:
         tuner = tune.Tuner(
@@ -60,15 +55,19 @@ def search(
             tune_config=tune.TuneConfig(
                 metric="value",
                 mode="max",
-                num_samples=trials,
-                search_alg=BasicVariantGenerator(max_concurrent=at_once, random_state=seed),
+                num_samples=plan.trials,
+                search_alg=BasicVariantGenerator(
+                    points_to_evaluate=[dict(one) for one in first] or None,
+                    max_concurrent=plan.at_once,
+                    random_state=seed,
+                ),
                 scheduler=ASHAScheduler(max_t=len(SHARES), grace_period=1, reduction_factor=2),
             ),
             run_config=tune.RunConfig(
-                name=name,
-                storage_path=str(folder),
+                name=trainer.kind,
+                storage_path=str(plan.path),
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
-                callbacks=[_Telling(tell, trials)],
+                callbacks=[_Telling(plan.tell, plan.trials)],
                 verbose=0,
             ),
         )
@@ -96,13 +95,12 @@ def _space(space: Mapping[str, Range | Choice]) -> dict[str, Any]:
     }
 
 
-def _trial(parameters: Parameters, trainer: Trainer) -> None:
+def _trial(parameters: Parameters, trainer: Trainer[Any]) -> None:
     """Runs in a process of its own."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     done = _rungs_done()
     for rung in range(done, len(SHARES)):
-        file = trainer.fit(parameters, share=SHARES[rung], held_back=True)
-        value = trainer.validate(file)
+        value = trainer.validate(trainer.fit(parameters, share=SHARES[rung], held_back=True))
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / RUNG).write_text(json.dumps({"done": rung + 1}))
             tune.report({"value": value, "share": SHARES[rung]}, checkpoint=tune.Checkpoint.from_directory(folder))

@@ -1,0 +1,232 @@
+"""From an alert to the 200th answer: `python -m benchmarks.emergency --out FILE.json`.
+
+A fleet of 40 real agents on a Ray cluster of 12 nodes (all on this machine) scales by itself. A critical alert reaches
+its API; it is over when each of the 200 agents has answered a chat over HTTP. Arms, each on a fresh cluster:
+
+    bare   as many bare Ray actors more, as many in start at once: what this machine can do at all
+    cold   the fleet, with one standby and no forecast
+    held   the fleet, with a forecast: for two days the same load came at the same minute of each hour, so that it holds
+           standbys for it; the alert comes at that minute
+
+Agents run scripted models. The exit code is 1 when an agent is missing or `held` takes a minute or longer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from benchmarks.bench_fleet import BenchFleet
+    from ossa.sdk.client import Client
+
+ARMS = ("bare", "cold", "held")
+LIMIT_S = 60.0
+DAYS = 2
+BURST_MINUTES = 10
+BUSY = 0.9
+"""Turns at once in a burst, over the agents there shall be."""
+
+LEAD = timedelta(minutes=6)
+"""Before the burst, at the latest, the fleet of `held` is up and forecasts."""
+
+ANSWERS_AT_ONCE = 8
+GET_THERE_S = 900.0
+
+
+def run_arm(arm: str, args: argparse.Namespace) -> dict[str, Any]:
+    """In a process of its own, so that one arm's Ray leaves nothing behind for the other."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "arm.json"
+        command = [sys.executable, "-m", "benchmarks.emergency", "--arm", arm, "--out", str(out)]
+        for name in ("before", "after", "nodes", "cpus_per_node"):
+            command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
+        load = os.getloadavg()[0]
+        subprocess.run(command, check=True)
+        return {"arm": arm, "load_before": round(load, 2), **json.loads(out.read_text())}
+
+
+def bare(args: argparse.Namespace) -> dict[str, Any]:
+    from benchmarks.spawn_arms import cluster, run_bare
+    from ossa.contracts.configuration import FleetSettings
+
+    settings = FleetSettings()
+    with cluster(args.nodes, args.cpus_per_node):
+        run_bare(1, settings.cpus_per_agent, 1)  # the first worker of a node loads what the others find loaded
+        found = run_bare(args.after - args.before, settings.cpus_per_agent, settings.start_parallelism)
+    return {"agents_up": found["agents_up"], "seconds": found["seconds"]}
+
+
+def fleet(arm: str, args: argparse.Namespace) -> dict[str, Any]:
+    import ray
+    from ray.cluster_utils import Cluster
+
+    from ossa.models.scripted_process import ScriptedProcess
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": args.cpus_per_node})
+    try:
+        for _ in range(args.nodes - 1):
+            made.add_node(num_cpus=args.cpus_per_node)
+        os.environ["RAY_ADDRESS"] = made.address
+        with tempfile.TemporaryDirectory() as home, ScriptedProcess() as upstream:
+            return _scaled(arm, args, home, upstream)
+    finally:
+        ray.shutdown()
+        made.shutdown()  # type: ignore[no-untyped-call]
+
+
+def _scaled(arm: str, args: argparse.Namespace, home: str, upstream: Any) -> dict[str, Any]:
+    from benchmarks.bench_fleet import BenchFleet
+
+    scaling = {"mode": "on", "forecast": arm == "held", "rules": {"fleet_floor": 0, "fleet_ceiling": 250}}
+    with (
+        BenchFleet(home, upstream, agents=args.before, fleet={"slots_per_agent": 1}, scaling=scaling) as made,
+        made.client() as client,
+    ):
+        burst = datetime.now(UTC)
+        if arm == "held":
+            burst = (datetime.now(UTC) + LEAD).replace(second=0, microsecond=0)
+            asyncio.run(write_history(made.dsn, burst, args))
+        made.deploy()
+        while datetime.now(UTC) < burst:
+            time.sleep(0.5)
+        standbys = standbys_up(made)
+        began = time.perf_counter()
+        client.alert(for_s=120)
+        answered = _answers(client, args.after, began)
+        pools = client.pools.list()
+        return {
+            "agents_up": len(answered),
+            "agents_before": args.before,
+            "standbys_held": standbys,
+            "seconds": round(max(answered.values(), default=float("nan")), 2),
+            "median_answer_s": round(statistics.median(answered.values()), 2),
+            "pools": {pool.name: pool.ready for pool in pools},
+            "late_s": round((datetime.now(UTC) - burst).total_seconds(), 1),
+        }
+
+
+async def write_history(dsn: str, burst: datetime, args: argparse.Namespace) -> None:
+    """Two days in which each hour, at the burst's minute, `after` agents were busy for ten minutes and else none."""
+    from ossa.contracts.configuration import Database
+    from ossa.contracts.fleet import POOL_WEIGHTS
+    from ossa.contracts.scaling import SAMPLE_S, PoolSample
+    from ossa.fleet.shares import ratio
+    from ossa.stores.postgres import PostgresStores
+
+    stores = PostgresStores(Database(), dsn)
+    await stores.open()
+    sizes = ratio(args.after, POOL_WEIGHTS)
+    now = datetime.now(UTC)
+    at = datetime.fromtimestamp((now - timedelta(days=DAYS)).timestamp() // SAMPLE_S * SAMPLE_S, UTC)
+    samples: list[PoolSample] = []
+    while at < now:
+        since = ((at - burst).total_seconds() - SAMPLE_S / 2) % 3600
+        share = BUSY if since < BURST_MINUTES * 60 else 0.0
+        samples += [PoolSample(pool=pool, at=at, running=size * share, agents=size) for pool, size in sizes.items()]
+        at += timedelta(seconds=SAMPLE_S)
+    for first in range(0, len(samples), 5_000):
+        await stores.scaling.add_samples(samples[first : first + 5_000])
+    await stores.close()
+
+
+def standbys_up(made: BenchFleet) -> int:
+    """Started and free, by the fleet's own word."""
+    headers = {"Authorization": f"Bearer {made.api_key}"}
+    return int(httpx.get(f"{made.url}/api/v1/pools", headers=headers, timeout=10).json()["standby"])
+
+
+def _answers(client: Client, count: int, began: float) -> dict[str, float]:
+    """Seconds from the alert until each agent's own answer over HTTP."""
+    answered: dict[str, float] = {}
+
+    def ask(agent_id: str) -> None:
+        client.chat(f"are you {agent_id}?", model=f"agent/{agent_id}")
+        answered.setdefault(agent_id, time.perf_counter() - began)
+
+    with ThreadPoolExecutor(ANSWERS_AT_ONCE) as at_once:
+        while len(answered) < count and time.perf_counter() - began < GET_THERE_S:
+            ready = [agent.id for agent in client.agents.list(state="ready")]
+            for _ in at_once.map(ask, [agent_id for agent_id in ready if agent_id not in answered]):
+                pass
+            time.sleep(0.2)
+    return answered
+
+
+def summarise(runs: Sequence[dict[str, Any]], after: int) -> dict[str, Any]:
+    arms = {arm: [run for run in runs if run["arm"] == arm] for arm in ARMS}
+    seconds = {arm: statistics.median(run["seconds"] for run in found) for arm, found in arms.items() if found}
+    up = min(run["agents_up"] for run in runs if run["arm"] != "bare")
+    return {
+        **{f"{arm}_seconds": value for arm, value in seconds.items()},
+        "cold_ratio": round(seconds["cold"] / seconds["bare"], 3),
+        "held_ratio": round(seconds["held"] / seconds["bare"], 3),
+        "standbys_held": arms["held"][-1]["standbys_held"],
+        "agents_up": up,
+        "passed": up == after and seconds["held"] < LIMIT_S,
+    }
+
+
+def show(summary: dict[str, Any], runs: Sequence[dict[str, Any]]) -> None:
+    table = Table("arm", "agents answering", "standbys held", "seconds", "median answer, s", "load before")
+    for run in runs:
+        held, median = run.get("standbys_held", ""), run.get("median_answer_s", "")
+        table.add_row(
+            run["arm"], str(run["agents_up"]), str(held), str(run["seconds"]), str(median), str(run["load_before"])
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        f"to the last answer: cold {summary['cold_ratio']}, held {summary['held_ratio']} of the bare actors' time; "
+        f"a minute is {'kept' if summary['passed'] else 'missed'}"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--before", type=int, default=40)
+    parser.add_argument("--after", type=int, default=200)
+    parser.add_argument("--nodes", type=int, default=12)
+    parser.add_argument("--cpus-per-node", type=int, default=8)
+    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--arm", choices=ARMS, help="this one alone, in this process")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    if args.arm:
+        args.out.write_text(json.dumps(bare(args) if args.arm == "bare" else fleet(args.arm, args)))
+        return 0
+    runs = []
+    for number in range(args.repeat):
+        for arm in ARMS if number % 2 == 0 else reversed(ARMS):
+            runs.append(run_arm(arm, args))
+            print(json.dumps(runs[-1]), file=sys.stderr, flush=True)
+    summary = summarise(runs, args.after)
+    report = {**summary, "n": args.repeat, "limit_s": LIMIT_S, "nodes": args.nodes, "runs": runs}
+    if args.out:
+        args.out.write_text(json.dumps(report, indent=2) + "\n")
+    if args.json:
+        print(json.dumps(report, indent=2))
+    else:
+        show(summary, runs)
+    return 0 if summary["passed"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

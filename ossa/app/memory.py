@@ -1,0 +1,101 @@
+"""The memory's service, from settings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ossa.app.factories import StoresFactory
+from ossa.contracts.configuration import CacheSettings, MemorySettings
+from ossa.contracts.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from ossa.contracts.cache import CacheStore
+    from ossa.contracts.vectors import VectorIndex
+    from ossa.memory.service import MemoryService
+
+log = logging.getLogger(__name__)
+
+FOLDER = "memory"
+OWNER_WAIT_S = 30.0
+"""For the replica before this one to end."""
+
+
+@dataclass(frozen=True)
+class MemoryFactory:
+    """Builds it in the replica that serves it. The drivers and numpy are imported there alone."""
+
+    settings: MemorySettings
+    cache: CacheSettings
+    stores: StoresFactory
+    home_dir: Path
+
+    async def __call__(self) -> MemoryService:
+        from ossa.memory.hot import HotCopies
+        from ossa.memory.service import MemoryService
+        from ossa.memory.warm import WarmVectors
+        from ossa.stores.objects.memory import ObjectMemory
+
+        stores = self.stores()
+        await stores.open()
+        folder = self.home_dir / FOLDER
+        url = self.settings.objects_url or f"file://{folder / 'objects'}"
+        return MemoryService(
+            stores.memory,
+            HotCopies(self._cache(), answer_s=self.cache.answer_s),
+            WarmVectors(self._index(folder)),
+            ObjectMemory(url, options=self.settings.objects_options),
+            embed=_embed,
+            policy=self.settings.policy,
+            sweep_s=self.settings.sweep_s,
+        )
+
+    def _cache(self) -> CacheStore | None:
+        if not self.cache.dsn.get_secret_value():
+            return None
+        from ossa.stores.redis.cache import RedisCache
+
+        return RedisCache(self.cache.dsn.get_secret_value(), room="memory", answer_s=self.cache.answer_s)
+
+    def _index(self, folder: Path) -> VectorIndex:
+        """Without a driver the memory goes on, and cannot be searched by meaning."""
+        from ossa.memory.warm import memory_schema
+        from ossa.vortex.vectors import DIMENSIONS
+
+        schema = memory_schema(DIMENSIONS)
+        try:
+            if self.settings.qdrant_url:
+                from ossa.stores.qdrant.server import QdrantIndex
+
+                key = self.settings.qdrant_key.get_secret_value()
+                return QdrantIndex(self.settings.qdrant_url, schema=schema, api_key=key)
+            from ossa.stores.qdrant.embedded import EmbeddedQdrant
+
+            return EmbeddedQdrant(folder / "vectors", schema=schema, wait_s=OWNER_WAIT_S)
+        except ImportError:
+            log.warning("memory_without_index", extra={"missing": "pip install 'ossa-on-ray[embedded]'"})
+            from ossa.stores.memory.vectors import MemoryVectors
+
+            absent = MemoryVectors(schema)
+            absent.go_down("Qdrant is not installed: pip install 'ossa-on-ray[embedded]'.")
+            return absent
+
+
+async def _embed(text: str) -> Sequence[float]:
+    """Static word vectors: offline, some ten microseconds a word."""
+    from ossa.vortex.vectors import word_vectors
+
+    return await asyncio.to_thread(lambda: word_vectors().of_question(text).tolist())
+
+
+def check_memory(settings: MemorySettings) -> None:
+    """Raises `StoreUnavailable` for replicas that would share a folder."""
+    if settings.replicas > 1 and not settings.shared:
+        raise StoreUnavailable(
+            "Several replicas of the memory need OSSA_MEMORY__QDRANT_URL and OSSA_MEMORY__OBJECTS_URL.",
+            param="memory.replicas",
+        )

@@ -1,0 +1,69 @@
+"""What agents use of CPU and memory, a pool, between one question and the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ossa.fleet.cluster import AgentReport, ProcessGone
+from ossa.fleet.member import Member
+from ossa.fleet.view import ProcessState
+
+ANSWER_S = 5.0
+AT_ONCE = 32
+"""Agents that are asked at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """Means over a pool's agents; None: nobody could say."""
+
+    cpu: float | None = None
+    memory: float | None = None
+
+
+class Pulse:
+    """Args:
+    cpus_per_agent: what an agent reserved; `cpu` is a share of it and may pass 1.
+    """
+
+    def __init__(self, cpus_per_agent: float) -> None:
+        self._cpus = cpus_per_agent
+        self._last: dict[str, tuple[float, float]] = {}
+
+    async def take(self, members: Iterable[Member]) -> dict[str, Vitals]:
+        """By pool. Who does not answer is left out: watching them is another's task."""
+        asked = [member for member in members if member.state is ProcessState.READY and member.agent_id is not None]
+        turn = asyncio.Semaphore(AT_ONCE)
+        reports = await asyncio.gather(*(_ask(member, turn) for member in asked))
+        seen: dict[str, tuple[float, float]] = {}
+        used: dict[str, list[float]] = defaultdict(list)
+        memory: dict[str, list[float]] = defaultdict(list)
+        for member, report in zip(asked, reports, strict=True):
+            if report is None:
+                continue
+            pool = member.view().pool
+            seen[member.incarnation] = (report.clock_s, report.cpu_s)
+            before = self._last.get(member.incarnation)
+            if before is not None and report.clock_s > before[0]:
+                used[pool].append((report.cpu_s - before[1]) / (report.clock_s - before[0]) / self._cpus)
+            if report.memory is not None:
+                memory[pool].append(report.memory)
+        self._last = seen
+        return {pool: Vitals(_mean(used[pool]), _mean(memory[pool])) for pool in used.keys() | memory.keys()}
+
+
+async def _ask(member: Member, turn: asyncio.Semaphore) -> AgentReport | None:
+    async with turn:
+        if member.process is None:
+            return None
+        try:
+            return await member.process.describe(ANSWER_S)
+        except (ProcessGone, TimeoutError):
+            return None
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -1,0 +1,156 @@
+"""Samples in, forecasts out. All that it learns from is in the store, so it may die at any time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from ossa.contracts.errors import OssaError
+from ossa.contracts.routing import ModelRecord
+from ossa.contracts.scaling import ForecastError, PoolSample, Predicted
+from ossa.contracts.stores import PredictorStores
+from ossa.scaling.forecast.forecaster import Forecaster
+from ossa.scaling.forecast.model import ForecastModel, load
+from ossa.scaling.sampling.minutes import Minute, Minutes
+
+log = logging.getLogger(__name__)
+
+KIND: Final = "forecast"
+"""Of the registry's models."""
+
+HISTORY = timedelta(days=2)
+"""Read when it starts: yesterday's same hour is in it, and a day before to compare with."""
+
+LEARNED = 180
+"""Minutes of that which blends and bands learn from; of the rest only lags are taken."""
+
+MODEL_EVERY = timedelta(minutes=1)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class PredictorService:
+    """`ossa.contracts.scaling.Predictor` in this process. The stores are open, and closed by `close`.
+
+    Args:
+        clock: UTC; for how old history is and when the registry is asked again.
+    """
+
+    def __init__(self, stores: PredictorStores, clock: Callable[[], datetime] = _now) -> None:
+        self._stores = stores
+        self._clock = clock
+        self._pools: tuple[str, ...] = ()
+        self._forecaster: Forecaster | None = None
+        self._minutes = Minutes()
+        self._record: ModelRecord | None = None
+        self._model: ForecastModel | None = None
+        self._asked_at: datetime | None = None
+        self._trouble = ""
+        self._one_at_a_time = asyncio.Lock()
+
+    async def look(self, samples: Sequence[PoolSample]) -> Predicted:
+        async with self._one_at_a_time:
+            troubles: list[str] = []
+            for step in (self._ask_registry(), self._take_in(samples)):
+                try:
+                    await step
+                except OssaError as error:
+                    troubles.append(error.message)
+            trouble = "; ".join([*troubles, *filter(None, [self._trouble])])
+            if self._forecaster is None:
+                return Predicted(trouble=trouble or "no minute of samples is complete yet")
+            return Predicted(
+                forecasts=self._forecaster.forecasts(),
+                errors=_errors(self._forecaster),
+                model=self._forecaster.version,
+                trouble=trouble,
+            )
+
+    async def close(self) -> None:
+        await self._stores.close()
+
+    async def _take_in(self, samples: Sequence[PoolSample]) -> None:
+        minutes = await self._completed(samples)
+        await asyncio.to_thread(self._learn, minutes)
+
+    async def _completed(self, samples: Sequence[PoolSample]) -> list[Minute]:
+        """Minutes that these samples complete; the first time, those of the store before them."""
+        pools = tuple(sorted({sample.pool for sample in samples} | set(self._pools)))
+        if pools == self._pools:
+            return self._minutes.add(samples)
+        now = self._clock()
+        stored = await self._stores.scaling.samples(since=now - HISTORY, pools=pools)
+        known = {(sample.pool, sample.at) for sample in stored}
+        rest = [sample for sample in samples if (sample.pool, sample.at) not in known]
+        self._minutes, self._forecaster, self._pools = Minutes(), None, pools
+        return await asyncio.to_thread(self._minutes.add, sorted([*stored, *rest], key=lambda sample: sample.at))
+
+    def _learn(self, minutes: Sequence[Minute]) -> None:
+        if not minutes and self._forecaster is not None:
+            return
+        if self._forecaster is None:
+            if not minutes:
+                return
+            self._forecaster = self._fresh(minutes[:-LEARNED])
+            minutes = minutes[-LEARNED:]
+        for minute in minutes:
+            self._forecaster.observe(minute.at, minute.needs)
+
+    def _fresh(self, history: Sequence[Minute]) -> Forecaster:
+        usable = self._model is not None and set(self._model.pools) >= set(self._pools)
+        if self._model is not None and not usable:
+            self._trouble = (
+                f"model {self._model.version} is of pools {', '.join(self._model.pools)}, the fleet has "
+                f"{', '.join(self._pools)}: train anew"
+            )
+        model = self._model if usable else None
+        try:
+            forecaster = Forecaster(model.pools if model else self._pools, model)
+        except ValueError as error:
+            self._trouble = str(error)
+            forecaster = Forecaster(self._pools)
+        forecaster.remember([(minute.at, minute.needs) for minute in history])
+        return forecaster
+
+    async def _ask_registry(self) -> None:
+        """The live model, each minute. What cannot be used leaves the one before in use. Raises `OssaError`."""
+        now = self._clock()
+        if self._asked_at is not None and timedelta(0) <= now - self._asked_at < MODEL_EVERY:
+            return
+        live = next((record for record in await self._stores.routing.live() if record.kind == KIND), None)
+        self._asked_at = now
+        if live == self._record:
+            return
+        if live is None:
+            self._take(None, None)
+            return
+        content = await self._stores.routing.model_file(KIND, live.version)
+        self._take(live, await asyncio.to_thread(load, content, source=f"forecast model {live.version}"))
+
+    def _take(self, record: ModelRecord | None, model: ForecastModel | None) -> None:
+        """Begin anew with it: its first look reads history again, and its errors are its own."""
+        self._record, self._model, self._trouble = record, model, ""
+        self._pools, self._forecaster = (), None
+        log.info("forecast_model_taken", extra={"model": model.version if model else "simple"})
+
+
+def _errors(forecaster: Forecaster) -> tuple[ForecastError, ...]:
+    return tuple(
+        ForecastError(
+            pool=pool,
+            horizon_s=horizon_s,
+            wape=error.wape,
+            against_persistence=_finite(error.against_persistence),
+            trusted=error.trusted,
+        )
+        for (pool, horizon_s), error in forecaster.errors.items()
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if value < float("inf") else None

@@ -1,0 +1,1 @@
+"""Recorded load from files: forms (reading them) -> resample (each `SAMPLE_S`) -> `PoolSample`s."""

@@ -1,0 +1,96 @@
+"""The way to the memory: answers and refusals as its own, and a replica that is away."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from ray.exceptions import RayActorError, RayTaskError
+
+from ossa.app.factories import StoresFactory
+from ossa.app.memory import MemoryFactory, check_memory
+from ossa.contracts.configuration import CacheSettings, Database, MemorySettings
+from ossa.contracts.errors import NotFound, NotReady, StoreUnavailable
+from ossa.contracts.memory import NewMemory, Recall, Scope
+from ossa.gateway.memory_deployment import MemoryReplica, RemoteMemory
+from ossa.memory.service import MemoryService
+from tests.unit.memory.worlds import World
+
+
+class Handle:
+    """A deployment's handle, without the deployment. Refusals come as Ray hands them on."""
+
+    def __init__(self, replica: Any) -> None:
+        self._replica = replica
+        self.broken: Exception | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        method: Callable[..., Awaitable[Any]] = getattr(self._replica, name)
+
+        class Method:
+            remote = staticmethod(lambda *args: self._call(method, *args))
+
+        return Method
+
+    async def _call(self, method: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        if self.broken is not None:
+            raise self.broken
+        try:
+            return pickle.loads(pickle.dumps(await method(*pickle.loads(pickle.dumps(args)))))
+        except NotFound as error:
+            raise RayTaskError("f", "traceback", error) from error
+
+
+@pytest.fixture
+async def handle() -> Handle:
+    async def make() -> MemoryService:
+        return World().process()
+
+    replica = MemoryReplica.__new__(MemoryReplica)
+    await replica.__init__(make)  # type: ignore[misc]
+    return Handle(replica)
+
+
+async def test_every_call_reaches_the_replica_and_comes_back(handle: Handle) -> None:
+    memory = RemoteMemory(handle)  # type: ignore[arg-type]
+    made = await memory.remember(NewMemory(id="m", content="cat"), tenant="acme")
+    assert await memory.recall("m", tenant="acme") == made
+    assert [one.item for one in await memory.find(Recall(text="cat"), tenant="acme")] == [made]
+    granted = await memory.grant("acme", to="other", kinds=("fact",))
+    assert await memory.grants("acme") == [granted]
+    assert await memory.recall("m", tenant="other", of="acme") == made
+    await memory.revoke("acme", to="other")
+    assert (await memory.forget(Scope(tenant="acme", ids=("m",)))).complete
+    with pytest.raises(NotFound):
+        await memory.recall("m", tenant="acme")
+
+
+@pytest.mark.parametrize("error", [RayActorError(), TimeoutError()])
+async def test_a_replica_that_is_away_is_not_ready(handle: Handle, error: Exception) -> None:
+    handle.broken = error
+    with pytest.raises(NotReady):
+        await RemoteMemory(handle).recall("m", tenant="acme")  # type: ignore[arg-type]
+
+
+def test_replicas_share_no_folder() -> None:
+    check_memory(MemorySettings())
+    check_memory(MemorySettings(replicas=2, qdrant_url="http://q", objects_url="s3://b"))
+    with pytest.raises(StoreUnavailable, match="QDRANT_URL"):
+        check_memory(MemorySettings(replicas=2, qdrant_url="http://q"))
+
+
+def test_the_factory_travels_and_shows_no_secret() -> None:
+    factory = MemoryFactory(
+        MemorySettings(qdrant_key=SecretStr("sesame")),
+        CacheSettings(),
+        StoresFactory(Database(), SecretStr("postgresql://u:sesame@h/d")),
+        Path("/nowhere"),
+    )
+    assert pickle.loads(pickle.dumps(factory)) == factory
+    assert "sesame" not in repr(factory)
+    assert asyncio.iscoroutinefunction(factory.__call__)
