@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 AGENTS ?=
 ONCE ?=
-TESTS ?= tests/unit tests/contract tests/integration tests/chaos tests/e2e
+TESTS ?= tests/contract tests/integration tests/chaos tests/e2e
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev services run down test check lint types imports unit format bench clean
@@ -14,7 +14,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@echo
 	@echo "  AGENTS=200 make run   a fleet of that size     ONCE=1 make run   report, then exit with a truthful status"
-	@echo "  TESTS=tests/unit make test   only those tests"
+	@echo "  TESTS=tests/e2e make test   of the tests with real processes only those"
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.11 ..." >&2; exit 1; }
@@ -38,8 +38,8 @@ setup: $(VENV)/.run ## Create .venv and install what running needs
 
 setup-dev: $(VENV)/.dev ## The same, with what tests and checks need
 
-services: setup-dev ## Install the servers the tests use beside the embedded ones (Debian, as root)
-	@scripts/install-debian-postgres
+services: setup-dev ## Install the servers the tests use beside the embedded ones (Debian as root, Maven for Kafka)
+	@$(BIN)/python -m scripts.services install all --if-possible
 
 run: setup ## Start a fleet on this machine, send it the example requests, serve until Ctrl-C
 	@exec $(BIN)/ossa up $(if $(AGENTS),--agents $(AGENTS)) $(if $(ONCE),--once)
@@ -59,9 +59,9 @@ imports: setup-dev ## import-linter: imports go one way
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 unit: setup-dev ## The tests that need no Ray and no network
-	@$(BIN)/python -m pytest tests/unit -q
+	@$(BIN)/python -m pytest tests/unit -q -n 2 --dist loadfile
 
-test: setup-dev services check ## Everything: checks, then all tests
+test: setup-dev services check unit ## Everything: checks, unit tests, then those with real processes
 	@$(BIN)/python -m pytest $(TESTS)
 
 format: setup-dev ## Format and fix what can be fixed

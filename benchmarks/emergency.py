@@ -34,6 +34,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from benchmarks.bench_fleet import BenchFleet
+    from ossa.contracts.agent_spec import AgentSpec
     from ossa.sdk.client import Client
 
 ARMS = ("bare", "cold", "held")
@@ -45,6 +46,9 @@ BUSY = 0.9
 
 LEAD = timedelta(minutes=6)
 """Before the burst, at the latest, the fleet of `held` is up and forecasts."""
+
+SLOTS = 1
+"""Turns at once of an agent whose manifest does not say."""
 
 ANSWERS_AT_ONCE = 8
 GET_THERE_S = 900.0
@@ -96,7 +100,7 @@ def _scaled(arm: str, args: argparse.Namespace, home: str, upstream: Any) -> dic
 
     scaling = {"mode": "on", "forecast": arm == "held", "rules": {"fleet_floor": 0, "fleet_ceiling": 250}}
     with (
-        BenchFleet(home, upstream, agents=args.before, fleet={"slots_per_agent": 1}, scaling=scaling) as made,
+        BenchFleet(home, upstream, agents=args.before, fleet={"slots_per_agent": SLOTS}, scaling=scaling) as made,
         made.client() as client,
     ):
         burst = datetime.now(UTC)
@@ -128,22 +132,35 @@ async def write_history(dsn: str, burst: datetime, args: argparse.Namespace) -> 
     from ossa.contracts.fleet import POOL_WEIGHTS
     from ossa.contracts.scaling import SAMPLE_S, PoolSample
     from ossa.fleet.shares import ratio
+    from ossa.manifest import catalogue
     from ossa.stores.postgres import PostgresStores
 
     stores = PostgresStores(Database(), dsn)
     await stores.open()
     sizes = ratio(args.after, POOL_WEIGHTS)
+    slots = {pool: _slots(specs) for pool, specs in catalogue().items()}
     now = datetime.now(UTC)
     at = datetime.fromtimestamp((now - timedelta(days=DAYS)).timestamp() // SAMPLE_S * SAMPLE_S, UTC)
     samples: list[PoolSample] = []
     while at < now:
         since = ((at - burst).total_seconds() - SAMPLE_S / 2) % 3600
         share = BUSY if since < BURST_MINUTES * 60 else 0.0
-        samples += [PoolSample(pool=pool, at=at, running=size * share, agents=size) for pool, size in sizes.items()]
+        samples += [
+            PoolSample(
+                **{"pool": pool, "at": at, "running": size * slots[pool] * share},
+                **{"agents": size, "slots_per_agent": slots[pool]},
+            )
+            for pool, size in sizes.items()
+        ]
         at += timedelta(seconds=SAMPLE_S)
     for first in range(0, len(samples), 5_000):
         await stores.scaling.add_samples(samples[first : first + 5_000])
     await stores.close()
+
+
+def _slots(specs: Sequence[AgentSpec]) -> float:
+    """Turns at once of a pool's agents, mean."""
+    return statistics.fmean(spec.limits.max_concurrent_requests or SLOTS for spec in specs)
 
 
 def standbys_up(made: BenchFleet) -> int:

@@ -21,4 +21,5 @@ def start_ray(cpus: int) -> None:
         ray.init(log_to_driver=False)
     else:
         paths = {"env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}}
-        ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, runtime_env=paths)
+        # "local": without it Ray would join whatever cluster runs on this machine.
+        ray.init(address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, runtime_env=paths)
