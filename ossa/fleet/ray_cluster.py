@@ -21,6 +21,7 @@ from ossa.contracts.configuration import FleetSettings
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import Assignment
 from ossa.fleet.agent_actor import AgentActor, RunnerFactory
+from ossa.fleet.bundle import block_bundle
 from ossa.fleet.cluster import AgentReport, Birth, BlockStatus, Capacity, ProcessGone
 from ossa.fleet.naming import STANDBY_POOL, ActorName, block_pool, group_name, parse_actor_name, parse_group_name
 
@@ -62,7 +63,7 @@ class RayCluster:
 
     async def create_block(self, name: str, agents: int) -> None:
         settings = self._settings
-        bundle = self._bundle(agents)
+        bundle = block_bundle(agents, settings)
         self._groups[name] = await _ask(
             lambda: placement_group(
                 [bundle], strategy="PACK", name=group_name(settings.namespace, name), lifetime="detached"
@@ -105,14 +106,8 @@ class RayCluster:
 
     async def request_room(self, blocks: int) -> None:
         """Ray keeps one such request a cluster: whoever else makes one takes this one's place."""
-        bundle = self._bundle(self._settings.block_agents)
+        bundle = block_bundle(self._settings.block_agents, self._settings)
         await _ask(lambda: request_resources(bundles=[bundle] * blocks))
-
-    def _bundle(self, agents: int) -> dict[str, float]:
-        bundle = {"CPU": round(agents * self._settings.cpus_per_agent, 4)}
-        if self._settings.memory_per_agent_mib:
-            bundle["memory"] = agents * self._settings.memory_per_agent_mib * 2**20
-        return bundle
 
 
 class RayProcess:
