@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -31,6 +30,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.arms import run_arm
 
 if TYPE_CHECKING:
     from ossa.nodes.local_cluster import LocalCluster
@@ -56,15 +57,9 @@ POLL_S = 5.0
 """Hundreds of clients ask."""
 
 
-def run_arm(arm: str, args: argparse.Namespace) -> dict[str, Any]:
-    """In a process of its own, so that one arm's Ray leaves nothing behind for the other."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "arm.json"
-        command = [sys.executable, "-m", "benchmarks.autoscale", "--arm", arm, "--out", str(out)]
-        command += ["--nodes", str(args.nodes), "--turn-s", str(args.turn_s)]
-        load = os.getloadavg()[0]
-        subprocess.run(command, check=True)
-        return {"arm": arm, "load_before": round(load, 2), **json.loads(out.read_text())}
+def run_one(arm: str, args: argparse.Namespace) -> dict[str, Any]:
+    options = ("--arm", arm, "--nodes", args.nodes, "--turn-s", args.turn_s)
+    return run_arm(arm, "benchmarks.autoscale", options)
 
 
 def bare(args: argparse.Namespace) -> dict[str, Any]:
@@ -336,7 +331,7 @@ def main() -> int:
         return 0
     runs = []
     for arm in ARMS:
-        runs.append(run_arm(arm, args))
+        runs.append(run_one(arm, args))
         _tell(json.dumps(runs[-1]))
     summary = summarise(runs, args.nodes)
     report = {**summary, "nodes": args.nodes, "idle_s": IDLE_S, "cooldown_s": COOLDOWN_S, "runs": runs}

@@ -18,7 +18,6 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +30,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.arms import run_arm
 
 if TYPE_CHECKING:
     from benchmarks.bench_fleet import BenchFleet
@@ -54,16 +55,10 @@ ANSWERS_AT_ONCE = 8
 GET_THERE_S = 900.0
 
 
-def run_arm(arm: str, args: argparse.Namespace) -> dict[str, Any]:
-    """In a process of its own, so that one arm's Ray leaves nothing behind for the other."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "arm.json"
-        command = [sys.executable, "-m", "benchmarks.emergency", "--arm", arm, "--out", str(out)]
-        for name in ("before", "after", "nodes", "cpus_per_node"):
-            command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
-        load = os.getloadavg()[0]
-        subprocess.run(command, check=True)
-        return {"arm": arm, "load_before": round(load, 2), **json.loads(out.read_text())}
+def run_one(arm: str, args: argparse.Namespace) -> dict[str, Any]:
+    names = ("before", "after", "nodes", "cpus_per_node")
+    options = [word for name in names for word in (f"--{name.replace('_', '-')}", getattr(args, name))]
+    return run_arm(arm, "benchmarks.emergency", ("--arm", arm, *options))
 
 
 def bare(args: argparse.Namespace) -> dict[str, Any]:
@@ -232,7 +227,7 @@ def main() -> int:
     runs = []
     for number in range(args.repeat):
         for arm in ARMS if number % 2 == 0 else reversed(ARMS):
-            runs.append(run_arm(arm, args))
+            runs.append(run_one(arm, args))
             print(json.dumps(runs[-1]), file=sys.stderr, flush=True)
     summary = summarise(runs, args.after)
     report = {**summary, "n": args.repeat, "limit_s": LIMIT_S, "nodes": args.nodes, "runs": runs}

@@ -21,6 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arms import run_arm
 from benchmarks.import_costs import import_costs
 
 TIME_RATIO = 1.3
@@ -38,20 +39,10 @@ def with_bytecode(cache: Path) -> dict[str, str]:
     return {**env, "PYTHONPYCACHEPREFIX": str(cache)}
 
 
-def run_arm(arm: str, args: argparse.Namespace) -> dict[str, Any]:
-    """In a process of its own, so that one arm's Ray leaves nothing behind for the other."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "arm.json"
-        command = [sys.executable, "-m", "benchmarks.spawn_arms", arm, "--out", str(out)]
-        for name in ("agents", "nodes", "cpus_per_node", "samples"):
-            command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
-        load = os.getloadavg()[0]
-        ended = subprocess.run(command, check=False, env=with_bytecode(Path(args.bytecode)))
-        found = json.loads(out.read_text()) if out.exists() else {}
-        if ended.returncode != 0:
-            print(json.dumps({"arm": arm, "status": ended.returncode, **found}), file=sys.stderr, flush=True)
-            ended.check_returncode()
-        return {"arm": arm, "load_before": round(load, 2), **found}
+def run_one(arm: str, args: argparse.Namespace) -> dict[str, Any]:
+    names = ("agents", "nodes", "cpus_per_node", "samples")
+    options = [word for name in names for word in (f"--{name.replace('_', '-')}", getattr(args, name))]
+    return run_arm(arm, "benchmarks.spawn_arms", (arm, *options), env=with_bytecode(Path(args.bytecode)))
 
 
 def summarise(runs: list[dict[str, Any]], agents: int) -> dict[str, Any]:
@@ -102,7 +93,7 @@ def measure(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     for number in range(args.repeat):
         order = ("bare", "fleet") if number % 2 == 0 else ("fleet", "bare")
         for arm in order:
-            runs.append(run_arm(arm, args))
+            runs.append(run_one(arm, args))
             print(json.dumps(runs[-1]), file=sys.stderr, flush=True)
     summary = summarise(runs, args.agents)
     report = {
