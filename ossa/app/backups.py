@@ -43,9 +43,18 @@ def make_backups(settings: Settings, *, tell: Tell = lambda _: None) -> Backups:
 
 
 def _engine(settings: Settings, vault: Blobs) -> BackupEngine:
-    from ossa.stores.backups.embedded import EmbeddedBackups
+    """By its own means for the embedded PostgreSQL, by Barman for a server of the user's."""
+    if not settings.database.dsn.get_secret_value():
+        from ossa.stores.backups.embedded import EmbeddedBackups
 
-    return EmbeddedBackups(settings.home_dir, vault)
+        return EmbeddedBackups(settings.home_dir, vault)
+    from ossa.stores.backups.barman import BarmanBackups, barman_folder
+
+    backup = settings.backup
+    dsn = backup.dsn.get_secret_value() or settings.database.dsn.get_secret_value()
+    return BarmanBackups(
+        barman_folder(vault.url), dsn=dsn, home=settings.home_dir, streams=backup.enabled, bin_dir=backup.programs
+    )
 
 
 def _runs(home: Path) -> bool:

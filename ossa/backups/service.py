@@ -127,6 +127,10 @@ class Backups:
         self._pool.take(self._objects(self._home), {})
         return self._engine.archive()
 
+    def stop(self) -> None:
+        """End what `archive` began: from now on no WAL is taken."""
+        self._engine.stop()
+
     def sets(self) -> tuple[list[BackupSet], list[str]]:
         """The oldest first; and the ids of those whose manifest cannot be read."""
         return self._catalogue.all()
@@ -230,7 +234,9 @@ class Backups:
         if self._runs(into):
             raise Conflict(f"A fleet runs in {into}: `OSSA_HOME={into} ossa down` stops it.", param="into")
         if not force and into.exists() and any(one.name != WORK for one in into.iterdir()):
-            raise Conflict(f"{into} is not empty: name another folder, or --force to replace what is there.", param="into")
+            raise Conflict(
+                f"{into} is not empty: name another folder, or --force to replace what is there.", param="into"
+            )
 
     def _chosen(self, id: str | None, at: datetime | None) -> tuple[BackupSet, Until]:
         if at is not None and at > self._now():

@@ -75,7 +75,9 @@ def restore(
             terminal.json(found)
         else:
             terminal.text(found.into)
-            last = f"the last change is of {found.at.isoformat()}" if found.at else "nothing was changed since the backup"
+            last = (
+                f"the last change is of {found.at.isoformat()}" if found.at else "nothing was changed since the backup"
+            )
             terminal.note(f"Restored from {found.id}; {last}. `OSSA_HOME={found.into} ossa up` starts it.")
             for name in found.lost_objects:
                 terminal.note(f"The content of the memory {name} is lost.")

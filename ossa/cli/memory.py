@@ -127,13 +127,15 @@ def grant(
 
 @app.command(epilog="Example: ossa memory reindex")
 def reindex(as_json: options.Json = False) -> None:
-    """Have the index made anew from PostgreSQL: after its folder or its server was lost. At the home of this machine."""
+    """Have the index made anew from PostgreSQL, after it was lost. At the home of this machine."""
     with reporting(as_json=as_json) as terminal:
         from ossa.app.memory import reindex_all
         from ossa.settings import Settings
 
         count = reindex_all(Settings())
-        terminal.json({"memories": count}) if as_json else terminal.note(f"{count} memories are indexed by the next sweeps.")
+        terminal.json({"memories": count}) if as_json else terminal.note(
+            f"{count} memories are indexed by the next sweeps."
+        )
 
 
 def _show(terminal: Terminal, proof: ForgetProof) -> None:

@@ -1,4 +1,4 @@
-"""Backups: what a set of them holds, and what the engines promise. `tests/contract/test_backups.py` holds them to it."""
+"""Backups: what a set holds, and what the engines promise. `tests/contract/test_backups.py` holds them to it."""
 
 from __future__ import annotations
 
@@ -167,6 +167,9 @@ class BackupEngine(Protocol):
 
         Raises `BackupDamaged` when WAL is missing on the way to `until`.
         """
+
+    def stop(self) -> None:
+        """Nothing that takes WAL is left."""
 
     def discard(self, home: Path) -> None:
         """What `lay` made there, for good."""

@@ -143,7 +143,12 @@ class BackupSettings(Section):
     keep_days: float = Field(30, gt=0, description="any time within can be restored to; the last good one stays anyway")
     every_hours: float = Field(24, gt=0, description="between two backups")
     wal_every_s: float = Field(60, ge=1, description="what is committed is in the archive so soon")
-    programs: str = Field("", description="folder of PostgreSQL's programs, for a server of yours; empty: Debian's newest")
+    dsn: SecretStr = Field(
+        SecretStr(""), description="of a role that may replicate, for a server of yours; empty: that of `database`"
+    )
+    programs: str = Field(
+        "", description="folder of PostgreSQL's programs, for a server of yours; empty: Debian's newest"
+    )
 
 
 class FleetSettings(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
+import zlib
 from pathlib import Path
 
 from ossa.contracts.backups import BackupDamaged
@@ -20,7 +21,7 @@ def unpack(parts: Path, cluster: Path) -> None:
         try:
             with tarfile.open(parts / name, "r:gz") as packed:
                 packed.extractall(cluster / where, filter="data")
-        except (tarfile.TarError, OSError, EOFError) as error:
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
             raise BackupDamaged(f"{name} cannot be unpacked: {error}.", param=name) from error
     check_cluster(cluster, parts / MANIFEST)
 

@@ -18,23 +18,22 @@ import hashlib
 import logging
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from time import monotonic, sleep
 
 import psycopg
 
-
 from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Blobs, Reach, Tell, Until
-from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
+from ossa.contracts.errors import Conflict, NotFound, StoreUnavailable
 from ossa.contracts.value import Value
 from ossa.stores.backups import recovery, wal
-from ossa.stores.backups.command import run
 from ossa.stores.backups.alone import alone, work_folder
+from ossa.stores.backups.command import run
 from ossa.stores.backups.copied import MANIFEST, PARTS, unpack, wal_range
-from ossa.stores.backups.restored import connected, schema_version
+from ossa.stores.backups.facts import finish_segment, server_facts
 from ossa.stores.embedded.binaries import find_binaries
 from ossa.stores.embedded.place import Place
 from ossa.stores.embedded_postgres import EmbeddedPostgres
@@ -47,6 +46,9 @@ HANDED_OVER_S = 60.0
 POLL_S = 0.05
 POSTGRES_DIR = "postgres"
 PASSWORD = "password"
+
+UNREADABLE = (OSError, EOFError, zlib.error)
+"""What `gzip` raises for data that is not what was written."""
 
 _REACH = "wal/reach.json"
 _SERVER = "server.json"
@@ -72,16 +74,13 @@ class EmbeddedBackups:
 
     def take(self, id: str, tell: Tell) -> Base:
         with self._served() as dsn, self._scratch() as scratch:
-            began, version, system_id, schema = _facts(dsn)
+            began, version, system_id, schema = server_facts(dsn)
             self._claim(system_id)
             tell("copying PostgreSQL")
             parts = scratch / "parts"
             _copy(dsn, parts, id)
-            ended = _facts(dsn)[0]
+            ended = server_facts(dsn)[0]
             timeline, start, stop = wal_range(parts / MANIFEST)
-            tell("checking the copy")
-            unpack(parts, scratch / "cluster")
-            shutil.rmtree(scratch / "cluster")
             shutil.copyfile(Place(server_dir(self._home)).password_file, parts / PASSWORD)
             tell(f"writing it to {self._vault.url}")
             files = tuple(self._put(f"sets/{id}/{part.name}", part) for part in sorted(parts.iterdir()))
@@ -108,9 +107,12 @@ class EmbeddedBackups:
             return self._archive(server.keep_wal(), server.start())
 
     def _archive(self, folder: Path, dsn: str) -> Reach:
-        now, _, system_id, _ = _facts(dsn)
+        now, _, system_id, _ = server_facts(dsn)
         self._claim(system_id)
-        last = _finish_segment(dsn)
+        for history in (Place(server_dir(self._home)).cluster / "pg_wal").glob("*.history"):
+            # Of a restore, from before the server handed anything over.
+            self._ship_one(history.name, history.read_bytes())
+        last, _ = finish_segment(dsn)
         deadline = monotonic() + HANDED_OVER_S
         while not self._ship(folder, last):
             if monotonic() > deadline:
@@ -153,7 +155,7 @@ class EmbeddedBackups:
         names = self._archived()
         course = self._course(base, names)
         found, missing = ([], None) if until == "base" else wal.wanted(base, course, names)
-        self._check_time(until, missing)
+        recovery.check_time(until, missing, self.reach())
         with self._scratch(home) as scratch:
             tell("reading the copy of PostgreSQL")
             for file in base.files:
@@ -189,6 +191,9 @@ class EmbeddedBackups:
             yield dsn
         finally:
             server.stop()
+
+    def stop(self) -> None:
+        """The server goes on handing over what it has finished, until `EmbeddedPostgres.drop_wal`."""
 
     def discard(self, home: Path) -> None:
         EmbeddedPostgres(server_dir(home)).erase()
@@ -234,28 +239,30 @@ class EmbeddedBackups:
         """What the server has finished goes to the vault; whether all up to `last` is there."""
         for file in sorted(folder.iterdir()):
             if wal.is_segment(file.name) or wal.history_of(file.name):
-                self._ship_one(file)
+                self._ship_one(file.name, file.read_bytes())
+                file.unlink()
             elif file.suffix != ".part":
                 file.unlink()  # a note on a base, which has its own
         return not (folder / last).exists() and last in self._archived()
 
-    def _ship_one(self, file: Path) -> None:
-        data = file.read_bytes()
-        if not self._vault.put(f"wal/{file.name}.gz", gzip.compress(data, 6, mtime=0), fresh=True):
-            try:
-                known = gzip.decompress(self._vault.get(f"wal/{file.name}.gz"))
-            except (OSError, EOFError):
-                known = b""
-            if known != data:
-                raise Conflict(
-                    f"{self._vault.url} has another {file.name} already: a second PostgreSQL archives there, or it is "
-                    "damaged. Set OSSA_BACKUP__URL to a place of its own.",
-                    param="backup.url",
-                )
-        file.unlink()
+    def _ship_one(self, name: str, data: bytes) -> None:
+        if self._vault.put(f"wal/{name}.gz", gzip.compress(data, 6, mtime=0), fresh=True):
+            return
+        try:
+            known = gzip.decompress(self._vault.get(f"wal/{name}.gz"))
+        except UNREADABLE:
+            known = b""
+        if known != data:
+            raise Conflict(
+                f"{self._vault.url} has another {name} already: a second PostgreSQL archives there, or it is damaged. "
+                "Set OSSA_BACKUP__URL to a place of its own.",
+                param="backup.url",
+            )
 
     def _archived(self) -> list[str]:
-        return [Path(blob.path).name.removesuffix(".gz") for blob in self._vault.list("wal") if blob.path.endswith(".gz")]
+        return [
+            Path(blob.path).name.removesuffix(".gz") for blob in self._vault.list("wal") if blob.path.endswith(".gz")
+        ]
 
     def _newest(self, names: Sequence[str]) -> wal.Course | None:
         """The course to the newest timeline; None where there is no archive."""
@@ -274,25 +281,8 @@ class EmbeddedBackups:
             return wal.course_to(timeline, "")
         try:
             return wal.course_to(timeline, gzip.decompress(self._vault.get(f"wal/{name}.gz")).decode())
-        except (OSError, EOFError, ValueError) as error:
+        except (*UNREADABLE, ValueError) as error:
             raise BackupDamaged(f"{name} is damaged.", param=name) from error
-
-    def _check_time(self, until: Until, missing: str | None) -> None:
-        if until == "newest" and missing is not None:
-            raise BackupDamaged(
-                f"WAL segment {missing} is missing, and later ones are there: restore to a time before it (--to), or a "
-                "backup by its id.",
-                param=missing,
-            )
-        if not isinstance(until, datetime):
-            return
-        reach = self.reach()
-        if reach is None or until > reach.until:
-            said = f"goes to {reach.until:%Y-%m-%dT%H:%M:%SZ}" if reach else "is empty"
-            raise InvalidRequest(
-                f"The archive of WAL {said}: {until.isoformat()} cannot be restored. Leave --to out for all there is.",
-                param="to",
-            )
 
     def _segment(self, name: str, file: Path, size: int) -> None:
         """Raises `BackupDamaged` for one that is not whole."""
@@ -302,7 +292,7 @@ class EmbeddedBackups:
                 found = sum(len(part) for part in iter(lambda: data.read(2**20), b""))
         except NotFound as error:
             raise BackupDamaged(f"WAL segment {name} is missing.", param=name) from error
-        except (OSError, EOFError) as error:
+        except UNREADABLE as error:
             raise BackupDamaged(f"WAL segment {name} is damaged.", param=name) from error
         if found != size:
             raise BackupDamaged(f"WAL segment {name} has {found} bytes, not {size}.", param=name)
@@ -346,44 +336,14 @@ def _copy(dsn: str, to: Path, label: str) -> None:
             raise StoreUnavailable(f"The copy failed: pg_basebackup made no {name}.")
 
 
-def _facts(dsn: str) -> tuple[datetime, int, str, int]:
-    """The server's time, version and identity, and the schema's version."""
-    with connected(dsn) as connection:
-        row = connection.execute(
-            "SELECT clock_timestamp(), current_setting('server_version_num')::int, system_identifier::text "
-            "FROM pg_control_system()"
-        ).fetchone()
-        assert row is not None
-        return (*row, schema_version(connection))
-
-
-def _finish_segment(dsn: str) -> str:
-    """End the segment that is written to, and name the last one that is finished."""
-    with connected(dsn) as connection:
-        row = connection.execute(
-            "SELECT (pg_switch_wal() - '0/0'::pg_lsn)::bigint, "
-            "(SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size')"
-        ).fetchone()
-        current = connection.execute("SELECT pg_walfile_name(pg_current_wal_lsn())").fetchone()
-    assert row is not None and current is not None
-    end, size = row
-    return wal.segment_name(int(current[0][:8], 16), (end - 1) // size, size)
-
-
 def _recovered(server: EmbeddedPostgres, place: Place, until: Until) -> str:
     """Its DSN, once it has recovered and takes writes."""
+    before = place.log.stat().st_size if place.log.exists() else 0
     try:
         return server.start()
     except StoreUnavailable as error:
-        said = place.log.read_text(errors="replace")
-        if not recovery.ended_short(said) or not isinstance(until, datetime):
-            raise
         missing = (place.cluster / recovery.FETCHED / recovery.MISSING).read_text()
-        if missing:
-            raise BackupDamaged(
-                f"WAL segment {missing} is missing; what is there before it ends at "
-                f"{recovery.last_commit(said) or 'the end of the base'}.",
-                param=missing,
-            ) from error
+        said = place.log.read_bytes()
+        recovery.explain(said[before if before <= len(said) else 0 :].decode("utf-8", "replace"), until, missing, error)
     recovery.without_time(place.cluster)
     return server.start()

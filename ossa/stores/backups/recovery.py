@@ -6,7 +6,8 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ossa.contracts.backups import Until
+from ossa.contracts.backups import BackupDamaged, Reach, Until
+from ossa.contracts.errors import InvalidRequest, StoreUnavailable
 
 FETCHED = "ossa_restored_wal"
 """In the cluster's folder, until it has recovered: WAL from the archive, deflated."""
@@ -48,10 +49,33 @@ def finished(cluster: Path) -> None:
     (cluster / _CONFIGURATION).write_text("")
 
 
-def ended_short(log: str) -> bool:
-    return _SHORT in log
+def check_time(until: Until, missing: str | None, reach: Reach | None) -> None:
+    """Raises `BackupDamaged` for a gap on the way to the newest, `InvalidRequest` for a time after all there is."""
+    if until == "newest" and missing is not None:
+        raise BackupDamaged(
+            f"WAL segment {missing} is missing, and later ones are there: restore to a time before it (--to), or a "
+            "backup by its id.",
+            param=missing,
+        )
+    if isinstance(until, datetime) and (reach is None or until > reach.until):
+        said = f"goes to {reach.until:%Y-%m-%dT%H:%M:%SZ}" if reach else "is empty"
+        raise InvalidRequest(
+            f"The archive of WAL {said}: {until.isoformat()} cannot be restored. Leave --to out for all there is.",
+            param="to",
+        )
 
 
-def last_commit(log: str) -> str | None:
-    found = _LAST.findall(log)
-    return found[-1] if found else None
+def explain(log: str, until: Until, missing: str, error: StoreUnavailable) -> None:
+    """Returns where PostgreSQL only met the end of WAL before the time asked for, and none is missing.
+
+    Then nothing was committed in between. Raises `BackupDamaged` where some is missing, else `error`.
+    """
+    if _SHORT not in log or not isinstance(until, datetime):
+        raise error
+    if missing:
+        found = _LAST.findall(log)
+        raise BackupDamaged(
+            f"WAL segment {missing} is missing; what is there before it ends at "
+            f"{found[-1] if found else 'the end of the base'}.",
+            param=missing,
+        ) from error

@@ -27,7 +27,9 @@ class RestoredPostgres:
 
     def rows(self, dsn: str) -> dict[str, int]:
         with connected(dsn) as connection:
-            tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'ossa' ORDER BY 1").fetchall()
+            tables = connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'ossa' ORDER BY 1"
+            ).fetchall()
             counting = sql.SQL("SELECT count(t.*) FROM ossa.{} t")
             counts = {name: connection.execute(counting.format(sql.Identifier(name))).fetchone() for (name,) in tables}
         return {name: row[0] if row else 0 for name, row in counts.items()}
@@ -41,7 +43,9 @@ class RestoredPostgres:
         with connected(dsn) as connection:
             if not _has_memory(connection):
                 return []
-            found = connection.execute("SELECT tenant, subject, id, stored FROM ossa.memory_items WHERE stored IS NOT NULL")
+            found = connection.execute(
+                "SELECT tenant, subject, id, stored FROM ossa.memory_items WHERE stored IS NOT NULL"
+            )
             return [
                 ColdRow(tenant=tenant, id=id, path=object_path(tenant, subject, id, fence=stored))
                 for tenant, subject, id, stored in found

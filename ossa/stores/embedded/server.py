@@ -264,7 +264,9 @@ class EmbeddedPostgres:
         if process is not None:
             process.kill()
             process.wait()
-        raise StoreUnavailable(f"The embedded PostgreSQL did not start in {self._start_s:.0f} s; see {self._place.log}.")
+        raise StoreUnavailable(
+            f"The embedded PostgreSQL did not start in {self._start_s:.0f} s; see {self._place.log}."
+        )
 
     def _choose_port(self) -> int:
         """The last one if it is free."""

@@ -28,7 +28,7 @@ class ObjectBlobs:
     """`ossa.contracts.backups.Blobs`.
 
     Args:
-        url: `s3://BUCKET/PREFIX`, `gs://`, `az://`, `file:///FOLDER` or a folder; credentials come from the environment.
+        url: `s3://BUCKET/PREFIX`, `gs://`, `az://`, `file:///FOLDER` or a folder; keys come from the environment.
         options: of the driver, such as `endpoint` and `region`.
         param: the setting at fault where the URL cannot be used.
 
