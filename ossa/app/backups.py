@@ -47,7 +47,7 @@ def _engine(settings: Settings, vault: Blobs) -> BackupEngine:
     if not settings.database.dsn.get_secret_value():
         from ossa.stores.backups.embedded import EmbeddedBackups
 
-        return EmbeddedBackups(settings.home_dir, vault)
+        return EmbeddedBackups(settings.home_dir, vault, keeps=settings.backup.enabled)
     from ossa.stores.backups.barman import BarmanBackups, barman_folder
 
     backup = settings.backup

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import os
 import shutil
 import zlib
@@ -21,7 +20,6 @@ from datetime import datetime
 from getpass import getuser
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -30,7 +28,7 @@ from ossa.contracts.errors import InvalidRequest, StoreUnavailable
 from ossa.stores.backups import recovery, wal
 from ossa.stores.backups.alone import alone
 from ossa.stores.backups.command import run
-from ossa.stores.backups.facts import finish_segment, server_facts
+from ossa.stores.backups.facts import finish_segment, server_facts, slot_is_active
 from ossa.stores.backups.tried import RecoveryFailed, programs, recovered
 
 NAME = "ossa"
@@ -81,8 +79,9 @@ class BarmanBackups:
             if not self._streams:
                 self._leave()
         ended = server_facts(self._dsn)[0]
-        reference = max(one["backup_id"] for one in self._listed() if one["status"] == "DONE")
-        said = self._asked("show-backup", NAME, reference)[NAME]["base_backup_information"]
+        infos = self._infos()
+        reference = max(name for name, info in infos.items() if info.get("status") == "DONE")
+        said = infos[reference]
         tell("checking the copy")
         files = tuple(self._files(self._base(reference)))
         return Base(
@@ -92,11 +91,11 @@ class BarmanBackups:
             schema_version=schema,
             system_id=system_id,
             timeline=int(said["timeline"]),
-            start_lsn=said["begin_lsn"],
-            stop_lsn=said["end_lsn"],
+            start_lsn=said["begin_xlog"],
+            stop_lsn=said["end_xlog"],
             started_at=began,
             ended_at=ended,
-            segment_bytes=finish_segment(self._dsn)[1],
+            segment_bytes=int(said["xlog_segment_size"]),
             size=sum(file.size for file in files),
             files=files,
         )
@@ -190,9 +189,9 @@ class BarmanBackups:
         """What a killed backup left goes too: Barman is ours alone. It drops the WAL by itself."""
         names = {base.reference for base in kept}
         if names:
-            for one in self._listed():
-                if one["backup_id"] not in names:
-                    self._barman("delete", NAME, one["backup_id"], what="Barman could not delete")
+            for name in self._infos():
+                if name not in names:
+                    self._barman("delete", NAME, name, what="Barman could not delete")
 
     def stop(self) -> None:
         """No receiver and no slot is left. WAL from now on is not archived."""
@@ -236,32 +235,38 @@ class BarmanBackups:
 
     def _receive(self) -> str:
         """See that the receiver runs; the last segment that the server has finished."""
-        self._barman("cron", what="Barman could not start to receive WAL")
+        if not slot_is_active(self._dsn, SLOT):
+            self._barman("cron", what="Barman could not start to receive WAL")
+        deadline = monotonic() + HANDED_OVER_S
+        while not slot_is_active(self._dsn, SLOT):  # what is finished before is not for it
+            if monotonic() > deadline:
+                raise StoreUnavailable(f"Barman does not receive WAL: {self._folder / 'barman.log'} says why.")
+            sleep(POLL_S)
         return finish_segment(self._dsn)[0]
 
     def _bring(self, last: str) -> None:
         """Wait until it is in the archive."""
         deadline = monotonic() + HANDED_OVER_S
         while last not in self._archived():
-            if monotonic() > deadline:
+            if (self._data / "streaming" / last).exists():
+                self._barman("archive-wal", NAME, what="Barman could not archive WAL")
+            elif monotonic() > deadline:
                 raise StoreUnavailable(
                     f"PostgreSQL's WAL ({last}) does not arrive: {self._folder / 'barman.log'} says why."
                 )
-            sleep(POLL_S)
-            finish_segment(self._dsn)
-            self._barman("archive-wal", NAME, what="Barman could not archive WAL")
+            else:
+                sleep(POLL_S)
 
     def _leave(self) -> None:
         self._barman("receive-wal", "--stop", NAME, what="Barman could not stop receiving", anyway=True)
         self._barman("receive-wal", "--drop-slot", NAME, what="Barman could not drop its slot", anyway=True)
 
-    def _listed(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._asked("list-backup", NAME)[NAME]
-        return found
-
-    def _asked(self, *arguments: str) -> dict[str, Any]:
-        said = self._barman("-f", "json", *arguments, what="Barman does not answer")
-        found: dict[str, Any] = json.loads(said)
+    def _infos(self) -> dict[str, dict[str, str]]:
+        """What Barman wrote down of each copy, by its name for it."""
+        found = {}
+        for file in (self._data / "base").glob("*/backup.info"):
+            lines = (line.partition("=") for line in file.read_text().splitlines())
+            found[file.parent.name] = {name: value for name, _, value in lines}
         return found
 
     def _barman(self, *arguments: str, what: str, limit_s: float = COMMAND_S, anyway: bool = False) -> str:

@@ -64,13 +64,15 @@ class EmbeddedBackups:
     Args:
         home: of the fleet; its PostgreSQL is in the folder `postgres`.
         vault: where backups go.
+        keeps: a home that is restored hands over its WAL from the first record on.
     """
 
     name = "embedded"
 
-    def __init__(self, home: Path, vault: Blobs) -> None:
+    def __init__(self, home: Path, vault: Blobs, *, keeps: bool) -> None:
         self._home = home
         self._vault = vault
+        self._keeps = keeps
 
     def take(self, id: str, tell: Tell) -> Base:
         with self._served() as dsn, self._scratch() as scratch:
@@ -178,7 +180,10 @@ class EmbeddedBackups:
                 recovery.prepare(cluster, until=until, timeline=course.steps[-1][0])
 
             password = (scratch / PASSWORD).read_text().strip()
-            EmbeddedPostgres(server_dir(home)).install(fill, password=password)
+            server = EmbeddedPostgres(server_dir(home))
+            server.install(fill, password=password)
+            if self._keeps:
+                server.keep_wal()
 
     @contextmanager
     def recover(self, home: Path, *, until: Until, tell: Tell) -> Iterator[str]:

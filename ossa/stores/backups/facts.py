@@ -30,3 +30,10 @@ def finish_segment(dsn: str) -> tuple[str, int]:
     assert row is not None and current is not None
     end, size = row
     return wal.segment_name(int(current[0][:8], 16), (end - 1) // size, size), size
+
+
+def slot_is_active(dsn: str, name: str) -> bool:
+    """Whether somebody receives WAL by it."""
+    with connected(dsn) as connection:
+        row = connection.execute("SELECT active FROM pg_replication_slots WHERE slot_name = %s", (name,)).fetchone()
+    return row is not None and bool(row[0])

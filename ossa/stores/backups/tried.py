@@ -52,6 +52,12 @@ def recovered(cluster: Path, bin_dir: Path, log: Path, *, limit_s: float) -> Ite
     account = choose_account(cluster)
     for path in (cluster, *cluster.rglob("*")):
         account.give(path)
+    if not account.can_enter(cluster):
+        raise StoreUnavailable(
+            f"PostgreSQL does not run as root, and user {account.uid} cannot enter {cluster}: restore as an ordinary "
+            "user, or into a folder whose parents others may pass through.",
+            param="into",
+        )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])

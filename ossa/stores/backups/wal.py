@@ -69,11 +69,12 @@ def wanted(base: Base, course: Course, names: Iterable[str]) -> tuple[list[str],
     there = {name for name in names if is_segment(name)}
     found: list[str] = []
     number = (lsn(base.stop_lsn) - 1) // size + 1
-    last = max((segment_number(name, size) for name in there if _on(name, course)), default=-1)
-    while number <= last:
-        name = next((name for name in _names(number, course, size) if name in there), None)
-        if name is None:
-            return found, _names(number, course, size)[0]
+    lasts = [segment_number(name, size) for name in there if _on(name, course)]
+    left = [end // size for _, end in course.steps if end is not None]
+    while number <= max(lasts + left, default=-1):
+        name = _name(number, course, size)
+        if name not in there:
+            return found, name
         found.append(name)
         number += 1
     return found, None
@@ -88,14 +89,10 @@ def unneeded(names: Sequence[str], kept: Sequence[Base]) -> list[str]:
     return [name for name in names if is_segment(name) and segment_number(name, size) < oldest]
 
 
-def _names(number: int, course: Course, size: int) -> list[str]:
-    """What the segment may be called: where a timeline was left, it is in the old one and in the new one."""
-    first, found = 0, []
-    for timeline, end in course.steps:
-        if first // size <= number and (end is None or number <= end // size):
-            found.append(segment_name(timeline, number, size))
-        first = end or 0
-    return found[::-1]
+def _name(number: int, course: Course, size: int) -> str:
+    """Where a timeline is left, the segment is the new one's: the old one's goes on with what was left aside."""
+    timeline = next(timeline for timeline, end in course.steps if end is None or number < end // size)
+    return segment_name(timeline, number, size)
 
 
 def _on(name: str, course: Course) -> bool:
