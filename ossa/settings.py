@@ -23,6 +23,7 @@ from pydantic_settings import (
 
 from ossa.contracts.configuration import (
     AnswerSettings,
+    BackupSettings,
     CacheSettings,
     Database,
     FleetSettings,
@@ -66,6 +67,7 @@ class Settings(BaseSettings):
     vortex: VortexSettings = VortexSettings()
     memory: MemorySettings = MemorySettings()
     scaling: ScalingSettings = ScalingSettings()
+    backup: BackupSettings = BackupSettings()
 
     def __init__(self, **values: Any) -> None:
         try:

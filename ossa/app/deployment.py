@@ -13,6 +13,7 @@ from ray.serve.context import _get_global_client
 
 from ossa.agent import RunnerFactory
 from ossa.app.answers import AnswersFactory
+from ossa.app.backup_actor import start_backups, stop_backups
 from ossa.app.factories import CompressionFactory, GatewayFactory, StoresFactory
 from ossa.app.memory import MemoryFactory, check_memory
 from ossa.app.services import Backing
@@ -57,6 +58,7 @@ def deploy(settings: Settings, backing: Backing, *, fleet_id: str, host: str, po
         ),
         timeout_s=CONTROLLER_TIMEOUT_S,
     )
+    start_backups(settings, backing)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # what Serve remarks on its way is not for the terminal
     location = Location.HeadOnly if len(_addresses()) == 1 else Location.EveryNode
     serve.start(proxy_location=location, http_options=HTTPOptions(host=host, port=port))
@@ -118,6 +120,7 @@ def undeploy(settings: Settings, *, end_serve: bool) -> None:
             if name in serve.status().applications:
                 serve.delete(name)
     stop_fleet(settings.fleet.namespace)
+    stop_backups(settings.fleet.namespace)
     if serving and end_serve and not serve.status().applications:
         serve.shutdown()  # type: ignore[no-untyped-call]
 

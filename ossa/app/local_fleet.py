@@ -133,7 +133,7 @@ class LocalFleet:
 
     def _refuse_a_second(self) -> None:
         run = read_run_file(self.home)
-        if run is not None and _runs(run):
+        if run is not None and runs(run):
             raise Conflict(
                 f"a fleet of this home ({self.home}) runs already at {run.url}: "
                 "`ossa down` stops it, OSSA_HOME names another home"
@@ -289,7 +289,8 @@ def _leave_joined(settings: Settings, run: RunFile) -> None:
         ray.shutdown()
 
 
-def _runs(run: RunFile) -> bool:
+def runs(run: RunFile) -> bool:
+    """Whether the fleet that left it is there."""
     if run.ray_session is None or run.ray_session_started is None:
         if run.supervisor_pid is not None:
             return psutil.pid_exists(run.supervisor_pid)

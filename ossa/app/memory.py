@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ossa.contracts.cache import CacheStore
     from ossa.contracts.vectors import VectorIndex
     from ossa.memory.service import MemoryService
+    from ossa.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,24 @@ async def _embed(text: str) -> Sequence[float]:
     from ossa.vortex.vectors import word_vectors
 
     return await asyncio.to_thread(lambda: word_vectors().of_question(text).tolist())
+
+
+def reindex_all(settings: Settings) -> int:
+    """Every memory that is found by its meaning is indexed again by the next sweeps; how many.
+
+    Raises `StoreUnavailable` where PostgreSQL does not run.
+    """
+    from ossa.app.services import POSTGRES_DIR
+    from ossa.stores.backups.restored import mark_all
+    from ossa.stores.embedded_postgres import EmbeddedPostgres
+
+    dsn = settings.database.dsn.get_secret_value()
+    if not dsn:
+        server = EmbeddedPostgres(settings.home_dir / POSTGRES_DIR)
+        if not server.running:
+            raise StoreUnavailable(f"The PostgreSQL of {settings.home_dir} does not run: start the fleet first.")
+        dsn = server.start()
+    return mark_all(dsn)
 
 
 def check_memory(settings: MemorySettings) -> None:

@@ -50,6 +50,8 @@ class Services:
         if self.postgres is not None:
             dsn = SecretStr(self.postgres.start())
             embedded.append("postgres")
+            if not self._settings.backup.enabled:
+                self.postgres.drop_wal()  # nobody would take it away
         if self.model is not None:
             models = with_embedded(models, self.model.start())
             embedded.append("model")

@@ -8,6 +8,7 @@ import typer
 
 from ossa.cli import (
     asking,
+    backup,
     budgets,
     changing,
     cluster,
@@ -69,4 +70,5 @@ app.add_typer(budgets.app, name="budgets")
 app.add_typer(cost.app, name="cost")
 app.add_typer(router.app, name="router")
 app.add_typer(memory.app, name="memory")
+app.add_typer(backup.app, name="backup")
 app.add_typer(cluster.app, name="cluster")

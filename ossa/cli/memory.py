@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ossa.cli import options
-from ossa.cli.session import connected
+from ossa.cli.session import connected, reporting
 from ossa.cli.terminal import Terminal
 from ossa.sdk.values.memory import ForgetProof, MemoryGrants, PlaceProofs, Recollections
 
@@ -123,6 +123,19 @@ def grant(
         else:
             made = client.memory.grant(tenant, *(kind or ()))
             terminal.json(made) if as_json else terminal.note(f"{made.to} may read {', '.join(made.kinds)}.")
+
+
+@app.command(epilog="Example: ossa memory reindex")
+def reindex(as_json: options.Json = False) -> None:
+    """Have the index made anew from PostgreSQL, after it was lost. At the home of this machine."""
+    with reporting(as_json=as_json) as terminal:
+        from ossa.app.memory import reindex_all
+        from ossa.settings import Settings
+
+        count = reindex_all(Settings())
+        terminal.json({"memories": count}) if as_json else terminal.note(
+            f"{count} memories are indexed by the next sweeps."
+        )
 
 
 def _show(terminal: Terminal, proof: ForgetProof) -> None:

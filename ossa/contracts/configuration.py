@@ -132,6 +132,25 @@ class MemorySettings(Section):
         return bool(self.qdrant_url and self.objects_url)
 
 
+class BackupSettings(Section):
+    """Backups of PostgreSQL and of cold memories. `ossa backup now` needs none of it."""
+
+    enabled: bool = Field(False, description="while the fleet runs, make one every `every_hours` and archive the WAL")
+    url: str = Field("", description="a folder, s3://BUCKET/PREFIX, gs://, az://; empty: the home's folder `backups`")
+    options: dict[str, str] = Field(
+        default_factory=dict, description="of that storage, such as endpoint and region; keys by its environment"
+    )
+    keep_days: float = Field(30, gt=0, description="any time within can be restored to; the last good one stays anyway")
+    every_hours: float = Field(24, gt=0, description="between two backups")
+    wal_every_s: float = Field(60, ge=1, description="what is committed is in the archive so soon")
+    dsn: SecretStr = Field(
+        SecretStr(""), description="of a role that may replicate, for a server of yours; empty: that of `database`"
+    )
+    programs: str = Field(
+        "", description="folder of PostgreSQL's programs, for a server of yours; empty: Debian's newest"
+    )
+
+
 class FleetSettings(Section):
     namespace: str = Field("ossa", description="Ray namespace of every actor of the fleet")
     cpus_per_agent: float = Field(0.38, gt=0)

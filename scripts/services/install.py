@@ -12,7 +12,10 @@ from pathlib import Path
 from scripts.services.catalogue import service_class
 from scripts.services.failure import ServiceFailed
 from scripts.services.jars import JARS, MAVEN, fetch_kafka
-from scripts.services.needs import Need
+from scripts.services.needs import BARMAN, Need
+
+BESIDE = {"postgres": (BARMAN,)}
+"""What tests want beside a service that does without it."""
 
 _APT_LIMIT_S = 900
 _APT = ("apt-get", "-o", "DPkg::Lock::Timeout=60", "-o", "Acquire::http::Timeout=30", "-y", "-qq")
@@ -43,7 +46,7 @@ def install(names: Sequence[str], tell: Callable[[str], None]) -> list[str]:
 
 def lacking(names: Iterable[str]) -> list[Need]:
     """Each once."""
-    needs = {need.what: need for name in names for need in service_class(name).needs}
+    needs = {need.what: need for name in names for need in (*service_class(name).needs, *BESIDE.get(name, ()))}
     if JARS.what in needs and not JARS.found():
         needs[MAVEN.what] = MAVEN
     return [need for need in needs.values() if not need.found()]

@@ -46,3 +46,6 @@ def postgres_programs() -> Path | None:
 
 
 POSTGRES = Need("PostgreSQL", lambda: postgres_programs() is not None, "postgresql")
+
+BARMAN = program("barman", "barman")
+"""For backups of a PostgreSQL of the user's; no service of its own."""

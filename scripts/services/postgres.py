@@ -25,6 +25,8 @@ USER = "ossa"
 DATABASE = "ossa"
 ACCESS = (f"host all all {HOST}/32 scram-sha-256",)
 """Lines of `pg_hba.conf`: nobody without a password, nobody from elsewhere."""
+COPIES = (f"host replication {ADMIN} {HOST}/32 scram-sha-256",)
+"""For backups."""
 
 SAFE = {
     "unix_socket_directories": "",
@@ -68,7 +70,7 @@ class Postgres(Service):
         settings = {"listen_addresses": HOST, "port": str(self.settings.port(_MEMBER, "sql")), **SAFE}
         lines = [f"{name} = '{value}'\n" for name, value in settings.items()]
         write_private(self._cluster / "postgresql.conf", "".join(lines), self.account)
-        write_private(self._cluster / "pg_hba.conf", "\n".join(ACCESS) + "\n", self.account)
+        write_private(self._cluster / "pg_hba.conf", "\n".join((*ACCESS, *COPIES)) + "\n", self.account)
 
     def stages(self) -> Sequence[Sequence[Member]]:
         command = (str(installed_programs() / "postgres"), "-D", str(self._cluster))

@@ -28,6 +28,13 @@ class Binaries:
     def initdb(self) -> Path:
         return self.root / "bin" / "initdb"
 
+    def program(self, name: str) -> Path:
+        """A client, run as ourselves. Raises `StoreUnavailable` where the wheel has none of that name."""
+        found = self.root / "bin" / name
+        if not found.exists():
+            raise StoreUnavailable(f"The package {_WHEEL} carries no {name}: another version of it does.")
+        return found
+
     @property
     def libraries(self) -> Path:
         """What the wheel's builder put beside its package."""

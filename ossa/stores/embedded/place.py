@@ -7,7 +7,8 @@
     ├── lock             held while starting or stopping
     ├── location         only when the cluster is elsewhere: the path of that folder
     ├── programs         only when the server runs from a copy: the path of the folder that has it
-    └── cluster/         0700, the server's user's
+    ├── cluster/         0700, the server's user's
+    └── wal/             only while backups take it: WAL that is finished and not in the archive yet
 
 Root cannot run the server, and the user it becomes may not be able to enter
 `data_dir`. Then the cluster lies in a private folder of the machine.
@@ -55,6 +56,10 @@ class Place:
         return self.root / "cluster"
 
     @property
+    def kept_wal(self) -> Path:
+        return self.root / "wal"
+
+    @property
     def exists(self) -> bool:
         return (self.cluster / "PG_VERSION").exists()
 
@@ -82,12 +87,12 @@ class Place:
             return Path(self._programs.read_text().strip())
         return self.root
 
-    def password(self) -> str:
-        """Made once; readable by its owner alone."""
+    def password(self, given: str | None = None) -> str:
+        """Made once, or the one that is given; readable by its owner alone."""
         if not self.password_file.exists():
             fresh = os.open(self.password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(fresh, "w") as file:
-                file.write(secrets.token_urlsafe(32))
+                file.write(given or secrets.token_urlsafe(32))
         return self.password_file.read_text().strip()
 
     def last_port(self) -> int | None:
@@ -109,7 +114,8 @@ class Place:
             if note.exists():
                 shutil.rmtree(Path(note.read_text().strip()), ignore_errors=True)
         shutil.rmtree(self.data_dir / "cluster", ignore_errors=True)
-        shutil.rmtree(self.data_dir / "cluster.new", ignore_errors=True)
+        for leftover in ("cluster.new", "wal", "wal.new"):
+            shutil.rmtree(self.data_dir / leftover, ignore_errors=True)
         own = (self._location, self._programs, self.password_file, self._port, self.log, self.log.with_suffix(".log.1"))
         for file in (*own, self.data_dir / "lock"):
             file.unlink(missing_ok=True)

@@ -10,13 +10,15 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
 
 import psycopg
 
-from ossa.contracts.errors import StoreUnavailable
+from ossa.contracts.errors import Conflict, StoreUnavailable
 from ossa.stores.embedded.account import Account, choose_account
+from ossa.stores.embedded.archiving import archive_command
 from ossa.stores.embedded.binaries import Binaries, find_binaries
 from ossa.stores.embedded.place import Place
 from ossa.stores.embedded.postmaster import Postmaster, clear_foreign_pid_file, find_postmaster
@@ -39,9 +41,10 @@ _SETTINGS = {
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
-    # Nobody replicates from here: the smallest journal, and no senders.
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
+    # For backups: a base is copied, and its WAL with it, while others write.
+    "wal_level": "replica",
+    "max_wal_senders": "4",
+    "archive_mode": "on",
     "max_wal_size": "1GB",
     "checkpoint_timeout": "15min",
     "autovacuum_naptime": "15s",
@@ -64,10 +67,14 @@ class EmbeddedPostgres:
     """One PostgreSQL in `data_dir`, on 127.0.0.1 with a password of its own.
 
     Several processes may start the same one: the first does, the others adopt it.
+
+    Args:
+        start_s: how long a start may take; one that recovers from a backup takes longer.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, start_s: float = _START_S) -> None:
         self._place = Place(data_dir.expanduser().absolute())
+        self._start_s = start_s
 
     def __repr__(self) -> str:
         return f"EmbeddedPostgres({str(self._place.data_dir)!r})"
@@ -111,6 +118,53 @@ class EmbeddedPostgres:
                 postmaster.stop()
                 logger.info("embedded_postgres_stopped", extra={"pid": postmaster.pid})
 
+    def keep_wal(self) -> Path:
+        """From now on finished WAL is copied to this folder, of which somebody has to take it away again.
+
+        Raises `StoreUnavailable` where there is no cluster yet.
+        """
+        if not self._place.exists:
+            raise StoreUnavailable(f"There is no PostgreSQL in {self._place.data_dir} yet: start the fleet first.")
+        if not self._place.kept_wal.exists():
+            account = choose_account(self._place.cluster)
+            fresh = self._place.kept_wal.with_name("wal.new")
+            fresh.mkdir(mode=0o700, exist_ok=True)
+            account.give(fresh)
+            fresh.rename(self._place.kept_wal)
+        return self._place.kept_wal
+
+    def drop_wal(self) -> None:
+        """The opposite of `keep_wal`; what is still there goes."""
+        shutil.rmtree(self._place.kept_wal, ignore_errors=True)
+
+    def install(self, fill: Callable[[Path], None], *, password: str) -> None:
+        """A cluster that was made elsewhere, in the place of the one there is.
+
+        `fill` gets an empty folder on the cluster's disk; when it raises, all is as it was. The server must not run:
+        raises `Conflict`.
+        """
+        self._place.create()
+        with self._place.locked():
+            if find_postmaster(self._place.cluster) is not None:
+                raise Conflict(f"The PostgreSQL in {self._place.data_dir} runs: stop the fleet first (`ossa down`).")
+            account = choose_account(self._place.cluster)
+            self._place.settle(account)
+            fresh = self._place.root / "cluster.new"
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir(mode=0o700)
+            try:
+                fill(fresh)
+            except BaseException:
+                shutil.rmtree(fresh, ignore_errors=True)
+                raise
+            for path in (fresh, *fresh.rglob("*")):
+                account.give(path)
+            shutil.rmtree(self._place.cluster, ignore_errors=True)
+            self.drop_wal()
+            self._place.password_file.unlink(missing_ok=True)
+            self._place.password(password)
+            fresh.rename(self._place.cluster)
+
     def erase(self) -> None:
         """Stop, and delete all data, also what was kept outside `data_dir`."""
         self.stop()
@@ -130,7 +184,7 @@ class EmbeddedPostgres:
         if not self._place.exists:
             self._initialise(account, binaries)
         clear_foreign_pid_file(self._place.cluster)
-        deadline = monotonic() + _START_S
+        deadline = monotonic() + self._start_s
         while True:
             port = self._choose_port()
             process = self._spawn(account, binaries, port)
@@ -181,9 +235,8 @@ class EmbeddedPostgres:
         fresh.rename(self._place.cluster)
 
     def _spawn(self, account: Account, binaries: Binaries, port: int) -> subprocess.Popen[bytes]:
-        settings = [
-            part for name, value in {**_SETTINGS, "port": str(port)}.items() for part in ("-c", f"{name}={value}")
-        ]
+        chosen = {**_SETTINGS, "port": str(port), "archive_command": archive_command(self._place.kept_wal)}
+        settings = [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]
         if self._place.log.exists() and self._place.log.stat().st_size > _LOG_MAX_BYTES:
             self._place.log.rename(self._place.log.with_suffix(".log.1"))
         with self._place.log.open("ab") as log:
@@ -200,7 +253,7 @@ class EmbeddedPostgres:
             )
 
     def _wait_ready(self, process: subprocess.Popen[bytes] | None) -> Postmaster:
-        deadline = monotonic() + _START_S
+        deadline = monotonic() + self._start_s
         while monotonic() < deadline:
             found = find_postmaster(self._place.cluster)
             if found is not None and found.ready and (process is None or found.pid == process.pid):
@@ -211,7 +264,9 @@ class EmbeddedPostgres:
         if process is not None:
             process.kill()
             process.wait()
-        raise StoreUnavailable(f"The embedded PostgreSQL did not start in {_START_S:.0f} s; see {self._place.log}.")
+        raise StoreUnavailable(
+            f"The embedded PostgreSQL did not start in {self._start_s:.0f} s; see {self._place.log}."
+        )
 
     def _choose_port(self) -> int:
         """The last one if it is free."""

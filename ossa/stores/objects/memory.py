@@ -52,14 +52,14 @@ class ObjectMemory:
 
     async def put(self, row: MemoryRow, content: str, *, fence: int) -> None:
         data = await asyncio.to_thread(zlib.compress, content.encode())
-        path = f"{_item(row.tenant, row.subject, row.id)}{fence:020d}"
+        path = object_path(row.tenant, row.subject, row.id, fence=fence)
         async with translated(self._answer_s):
             await obstore.put_async(self._store, path, data)
             if self._folder is not None:
                 await asyncio.to_thread(_force_to_disk, self._folder / path)
 
     async def get(self, row: MemoryRow, *, fence: int) -> str | None:
-        path = f"{_item(row.tenant, row.subject, row.id)}{fence:020d}"
+        path = object_path(row.tenant, row.subject, row.id, fence=fence)
         async with translated(self._answer_s):
             try:
                 found = await obstore.get_async(self._store, path)
@@ -76,7 +76,7 @@ class ObjectMemory:
         await self._delete([path for path in found if _fence(path) != keep])
 
     async def drop_one(self, row: MemoryRow, *, fence: int) -> None:
-        await self._delete([f"{_item(row.tenant, row.subject, row.id)}{fence:020d}"])
+        await self._delete([object_path(row.tenant, row.subject, row.id, fence=fence)])
 
     async def erase(self, erasure: Erasure) -> int:
         found = await self._covered(erasure)
@@ -144,6 +144,11 @@ def _force_to_disk(file: Path) -> None:
             os.fsync(opened)
         finally:
             os.close(opened)
+
+
+def object_path(tenant: str, subject: str, id: str, *, fence: int) -> str:
+    """Of a content; what it holds never changes."""
+    return f"{_item(tenant, subject, id)}{fence:020d}"
 
 
 def _tenant(tenant: str) -> str:

@@ -28,6 +28,7 @@ COMMANDS = [
     ("keys", "create"), ("keys", "list"), ("keys", "revoke"),
     ("budgets", "list"), ("budgets", "set"), ("budgets", "remove"), ("cost", "report"),
     ("memory", "remember"), ("memory", "recall"), ("memory", "forget"), ("memory", "grant"),
+    ("memory", "reindex"), ("backup", "now"), ("backup", "list"), ("backup", "restore"), ("backup", "verify"),
     ("cost", "proposals"), ("cost", "approve"),
     ("router", "status"), ("router", "models"), ("router", "promote"), ("router", "rollback"), ("router", "policy"),
 ]  # fmt: skip

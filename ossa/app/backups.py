@@ -1,0 +1,65 @@
+"""Backups, from settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ossa.app.memory import FOLDER as MEMORY
+from ossa.backups.service import Backups
+from ossa.contracts.backups import BackupEngine, Blobs, Tell
+from ossa.sdk.exchange import package_version
+from ossa.settings import Settings
+
+FOLDER = "backups"
+OBJECTS = "objects"
+
+
+def make_backups(settings: Settings, *, tell: Tell = lambda _: None) -> Backups:
+    """Raises `InvalidRequest` for a storage that cannot be used."""
+    from ossa.stores.backups.alone import alone
+    from ossa.stores.backups.restored import RestoredPostgres
+    from ossa.stores.objects.blobs import ObjectBlobs
+
+    home = settings.home_dir
+    vault = ObjectBlobs(settings.backup.url or str(home / FOLDER), options=settings.backup.options)
+
+    def objects(of: Path) -> Blobs:
+        memory = settings.memory
+        url = memory.objects_url or str(of / MEMORY / OBJECTS)
+        return ObjectBlobs(url, options=memory.objects_options, param="memory.objects_url")
+
+    return Backups(
+        home,
+        engine=_engine(settings, vault),
+        vault=vault,
+        objects=objects,
+        restored=RestoredPostgres(),
+        alone=alone,
+        runs=_runs,
+        keep_days=settings.backup.keep_days,
+        version=package_version(),
+        tell=tell,
+    )
+
+
+def _engine(settings: Settings, vault: Blobs) -> BackupEngine:
+    """By its own means for the embedded PostgreSQL, by Barman for a server of the user's."""
+    if not settings.database.dsn.get_secret_value():
+        from ossa.stores.backups.embedded import EmbeddedBackups
+
+        return EmbeddedBackups(settings.home_dir, vault, keeps=settings.backup.enabled)
+    from ossa.stores.backups.barman import BarmanBackups, barman_folder
+
+    backup = settings.backup
+    dsn = backup.dsn.get_secret_value() or settings.database.dsn.get_secret_value()
+    return BarmanBackups(
+        barman_folder(vault.url), dsn=dsn, home=settings.home_dir, streams=backup.enabled, bin_dir=backup.programs
+    )
+
+
+def _runs(home: Path) -> bool:
+    from ossa.app.local_fleet import runs
+    from ossa.app.run_file import read_run_file
+
+    run = read_run_file(home)
+    return run is not None and runs(run)

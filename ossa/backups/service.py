@@ -1,0 +1,291 @@
+"""Backups of one fleet: make, list, restore, verify, and let go of what nobody needs. Blocking."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ossa.backups.catalogue import SETS, Catalogue
+from ossa.backups.objects import LIST, POOL, ObjectPool, packed
+from ossa.backups.retention import base_for, expired, unneeded_objects
+from ossa.contracts.backups import (
+    BackupDamaged,
+    BackupEngine,
+    BackupFile,
+    BackupSet,
+    Blobs,
+    Reach,
+    Restored,
+    RestoredStore,
+    Tell,
+    Until,
+    Verified,
+)
+from ossa.contracts.errors import Conflict, InvalidRequest, NotFound
+
+log = logging.getLogger(__name__)
+
+WORK = ".backup"
+VECTORS = Path("memory/vectors")
+
+Alone = Callable[[Path, str], AbstractContextManager[Path]]
+"""The work folder of a home, while nobody else is at this of it. Raises `Conflict`."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Backups:
+    """Args:
+    home: of the fleet.
+    engine: for its PostgreSQL.
+    vault: where sets go.
+    objects: the memory's cold storage of a home.
+    restored: reads a PostgreSQL that was brought back.
+    alone: see `Alone`.
+    runs: whether a fleet runs in a home.
+    tell: hears of each stage, for people.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        engine: BackupEngine,
+        vault: Blobs,
+        objects: Callable[[Path], Blobs],
+        restored: RestoredStore,
+        alone: Alone,
+        runs: Callable[[Path], bool],
+        keep_days: float,
+        version: str,
+        now: Callable[[], datetime] = _now,
+        tell: Tell = lambda _: None,
+    ) -> None:
+        self._home = home
+        self._engine = engine
+        self._vault = vault
+        self._objects = objects
+        self._restored = restored
+        self._alone = alone
+        self._runs = runs
+        self._keep_days = keep_days
+        self._version = version
+        self._now = now
+        self._tell = tell
+        self._catalogue = Catalogue(vault)
+        self._pool = ObjectPool(vault)
+
+    def now(self, *, archive: bool = False) -> BackupSet:
+        """Make one, then let go of what nobody needs. `archive`: and bring the WAL until now to the archive.
+
+        Raises `StoreUnavailable`, `Conflict`; then there is no new set.
+        """
+        with self._alone(self._home, "backup") as work:
+            _clear(work)
+            started = self._now()
+            id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+            self._tell("copying cold memories")
+            sets = self._catalogue.sets()
+            known = self._catalogue.objects(sets[-1]) if sets else {}
+            source = self._objects(self._home)
+            listed = self._pool.take(source, known)
+            base = self._engine.take(id, self._tell)
+            # Again: what became cold while PostgreSQL was copied is cold in the copy.
+            listed |= self._pool.take(source, listed)
+            data = packed(listed)
+            file = BackupFile(path=f"{SETS}/{id}/{LIST}", size=len(data), sha256=hashlib.sha256(data).hexdigest())
+            self._vault.put(file.path, data)
+            made = BackupSet(
+                id=id,
+                started_at=started,
+                ended_at=self._now(),
+                ossa_version=self._version,
+                base=base,
+                objects=len(listed),
+                objects_bytes=sum(one.size for one in listed.values()),
+                files=(file,),
+            )
+            self._catalogue.add(made)
+            log.info("backup_made", extra={"backup": id, "bytes": made.size})
+            if archive:
+                self._engine.archive()
+            self._tell("letting go of what nobody needs")
+            self._let_go()
+            return made
+
+    def archive(self) -> Reach:
+        """Everything until now: WAL, and what became cold."""
+        self._pool.take(self._objects(self._home), {})
+        return self._engine.archive()
+
+    def stop(self) -> None:
+        """End what `archive` began: from now on no WAL is taken."""
+        self._engine.stop()
+
+    def sets(self) -> tuple[list[BackupSet], list[str]]:
+        """The oldest first; and the ids of those whose manifest cannot be read."""
+        return self._catalogue.all()
+
+    def reach(self) -> Reach | None:
+        return self._engine.reach()
+
+    def broken(self, of: BackupSet) -> bool:
+        """Whether its WAL cannot be replayed until now."""
+        return not self._engine.current([of.base]) or self._engine.missing(of.base) is not None
+
+    def restore(self, into: Path, *, id: str | None, at: datetime | None, force: bool) -> Restored:
+        """Bring a home back: as it was then, at the end of that set, or as far as there is anything.
+
+        Raises `Conflict` for a home that is in use or not empty, `NotFound`, `InvalidRequest`, `BackupDamaged`; what
+        was in the home before is then as it was.
+        """
+        self._refuse(into, force)
+        chosen, until = self._chosen(id, at)
+        with self._alone(into, "backup") as work:
+            _clear(work)
+            self._tell(f"restoring backup {chosen.id}")
+            self._engine.lay(chosen.base, into, until=until, tell=self._tell)
+            shutil.rmtree(into / VECTORS, ignore_errors=True)  # another time's; the sweeper makes it anew
+            with self._engine.recover(into, until=until, tell=self._tell) as dsn:
+                found = self._settle(chosen, into, dsn)
+        shutil.rmtree(into / WORK, ignore_errors=True)
+        log.info("backup_restored", extra={"backup": chosen.id, "into": str(into)})
+        return found
+
+    def verify(self, id: str | None) -> Verified:
+        """Read all of a set (the newest), restore it to a scratch folder, start it there and read every row.
+
+        Raises `NotFound`, and `BackupDamaged` with the first thing that is not as it was.
+        """
+        of = self._catalogue.set(id) if id is not None else self._newest()
+        with self._alone(self._home, "backup") as work:
+            _clear(work)
+            self._tell("reading the WAL")
+            segments = self._engine.check(of.base, self._tell)
+            self._tell("reading cold memories")
+            listed = self._catalogue.objects(of)
+            self._pool.check(listed.values())
+            scratch = Path(tempfile.mkdtemp(prefix="verify-", dir=work))
+            scratch.chmod(0o711)
+            try:
+                self._engine.lay(of.base, scratch, until="base", tell=self._tell)
+                with self._engine.recover(scratch, until="base", tell=self._tell) as dsn:
+                    schema, rows = self._restored.schema_version(dsn), self._restored.rows(dsn)
+                    lost = [row.path for row in self._restored.cold(dsn) if row.path not in listed]
+            finally:
+                self._engine.discard(scratch)
+                shutil.rmtree(scratch, ignore_errors=True)
+            reach = self._engine.reach()
+            found = Verified(
+                id=of.id,
+                at=self._now(),
+                schema_version=schema,
+                rows=rows,
+                objects=len(listed),
+                wal_segments=segments,
+                reach=reach.until if reach else None,
+            )
+            self._compare(of, found, lost)
+            self._catalogue.note(found)
+            return found
+
+    def _settle(self, chosen: BackupSet, into: Path, dsn: str) -> Restored:
+        at = self._restored.last_commit(dsn)
+        self._tell("bringing back cold memories")
+        target, lost, given = self._objects(into), [], 0
+        for row in self._restored.cold(dsn):
+            if self._pool.give(row.path, target):
+                given += 1
+            else:
+                lost.append(f"{row.tenant}/{row.id}")
+        self._restored.renew(dsn)
+        return Restored(
+            id=chosen.id,
+            into=str(into),
+            at=at,
+            schema_version=self._restored.schema_version(dsn),
+            rows=self._restored.rows(dsn),
+            objects=given,
+            lost_objects=tuple(lost),
+        )
+
+    def _compare(self, of: BackupSet, found: Verified, lost: list[str]) -> None:
+        if found.schema_version != of.base.schema_version:
+            raise BackupDamaged(f"Its schema is version {found.schema_version}, not {of.base.schema_version}.")
+        if lost:
+            raise BackupDamaged(f"{len(lost)} cold memories have no object in it, such as {lost[0]}.", param=lost[0])
+        before = self._catalogue.verified(of.id)
+        if before is not None and before.rows != found.rows:
+            changed = sorted(name for name in before.rows | found.rows if before.rows.get(name) != found.rows.get(name))
+            raise BackupDamaged(f"It has other rows than when it was verified first, in {', '.join(changed)}.")
+
+    def _refuse(self, into: Path, force: bool) -> None:
+        if into.exists() and not into.is_dir():
+            raise Conflict(f"{into} is no folder.", param="into")
+        if self._runs(into):
+            raise Conflict(f"A fleet runs in {into}: `OSSA_HOME={into} ossa down` stops it.", param="into")
+        if not force and into.exists() and any(one.name != WORK for one in into.iterdir()):
+            raise Conflict(
+                f"{into} is not empty: name another folder, or --force to replace what is there.", param="into"
+            )
+
+    def _chosen(self, id: str | None, at: datetime | None) -> tuple[BackupSet, Until]:
+        if at is not None and at > self._now():
+            raise InvalidRequest(f"{at.isoformat()} has not come yet.", param="to")
+        if id is not None:
+            of = self._catalogue.set(id)
+            if at is not None and at < of.base.ended_at:
+                raise InvalidRequest(
+                    f"Backup {id} ended at {of.base.ended_at.isoformat()}: it cannot go back to {at.isoformat()}.",
+                    param="to",
+                )
+            return of, at or "base"
+        if at is None:
+            return self._newest(), "newest"
+        found = base_for(self._current(), at)
+        if found is None:
+            raise NotFound(f"No backup had ended by {at.isoformat()}: `ossa backup list` shows what there is.")
+        return found, at
+
+    def _newest(self) -> BackupSet:
+        sets = self._current()
+        if not sets:
+            raise NotFound(f"There is no backup in {self._vault.url}: `ossa backup now` makes one.")
+        return sets[-1]
+
+    def _current(self) -> list[BackupSet]:
+        sets = self._catalogue.sets()
+        current = {base.reference for base in self._engine.current([one.base for one in sets])}
+        return [one for one in sets if one.base.reference in current]
+
+    def _let_go(self) -> None:
+        sets, damaged = self._catalogue.all()
+        if damaged:  # nobody knows what WAL and objects they need
+            log.warning("backups_not_expired", extra={"damaged": damaged})
+            return
+        gone = expired(sets, now=self._now(), keep_days=self._keep_days)
+        kept = [one for one in sets if one not in gone]
+        for one in gone:
+            self._catalogue.remove(one.id)
+            log.info("backup_expired", extra={"backup": one.id})
+        for id in self._catalogue.abandoned(self._now()):
+            self._catalogue.remove(id)
+        self._engine.remove([one.base for one in gone], [one.base for one in kept])
+        listed = {file.path for one in kept for file in self._catalogue.objects(one).values()}
+        self._vault.delete(unneeded_objects(self._vault.list(POOL), listed, kept))
+
+
+def _clear(work: Path) -> None:
+    """What a killed one left."""
+    for left in work.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,354 @@
+"""Backups of the embedded PostgreSQL, by PostgreSQL's own means, into a folder or an object storage.
+
+    URL/
+    ├── server.json           whose backups these are
+    ├── sets/ID/              base.tar.gz, pg_wal.tar.gz, backup_manifest, password; the set's own files beside them
+    └── wal/
+        ├── reach.json        up to which time everything committed is here
+        └── SEGMENT.gz
+
+The server copies WAL that is finished into a folder of its own (`EmbeddedPostgres.keep_wal`); `archive` takes it from
+there. A base carries the WAL that makes it consistent, so that it can be restored without the archive.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import logging
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+import psycopg
+
+from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Blobs, Reach, Tell, Until
+from ossa.contracts.errors import Conflict, NotFound, StoreUnavailable
+from ossa.contracts.value import Value
+from ossa.stores.backups import recovery, wal
+from ossa.stores.backups.alone import alone, work_folder
+from ossa.stores.backups.command import run
+from ossa.stores.backups.copied import MANIFEST, PARTS, unpack, wal_range
+from ossa.stores.backups.facts import finish_segment, server_facts
+from ossa.stores.embedded.binaries import find_binaries
+from ossa.stores.embedded.place import Place
+from ossa.stores.embedded_postgres import EmbeddedPostgres
+
+log = logging.getLogger(__name__)
+
+COPY_S = 24 * 3600.0
+RECOVER_S = 24 * 3600.0
+HANDED_OVER_S = 60.0
+POLL_S = 0.05
+POSTGRES_DIR = "postgres"
+PASSWORD = "password"
+
+UNREADABLE = (OSError, EOFError, zlib.error)
+"""What `gzip` raises for data that is not what was written."""
+
+_REACH = "wal/reach.json"
+_SERVER = "server.json"
+
+
+class _Server(Value):
+    system_id: str
+
+
+class EmbeddedBackups:
+    """`ossa.contracts.backups.BackupEngine`.
+
+    Args:
+        home: of the fleet; its PostgreSQL is in the folder `postgres`.
+        vault: where backups go.
+        keeps: a home that is restored hands over its WAL from the first record on.
+    """
+
+    name = "embedded"
+
+    def __init__(self, home: Path, vault: Blobs, *, keeps: bool) -> None:
+        self._home = home
+        self._vault = vault
+        self._keeps = keeps
+
+    def take(self, id: str, tell: Tell) -> Base:
+        with self._served() as dsn, self._scratch() as scratch:
+            began, version, system_id, schema = server_facts(dsn)
+            self._claim(system_id)
+            tell("copying PostgreSQL")
+            parts = scratch / "parts"
+            _copy(dsn, parts, id)
+            ended = server_facts(dsn)[0]
+            timeline, start, stop = wal_range(parts / MANIFEST)
+            shutil.copyfile(Place(server_dir(self._home)).password_file, parts / PASSWORD)
+            tell(f"writing it to {self._vault.url}")
+            files = tuple(self._put(f"sets/{id}/{part.name}", part) for part in sorted(parts.iterdir()))
+        return Base(
+            engine=self.name,
+            reference=id,
+            server_version=version,
+            schema_version=schema,
+            system_id=system_id,
+            timeline=timeline,
+            start_lsn=start,
+            stop_lsn=stop,
+            started_at=began,
+            ended_at=ended,
+            size=sum(file.size for file in files),
+            files=files,
+        )
+
+    def archive(self) -> Reach:
+        server = EmbeddedPostgres(server_dir(self._home))
+        if not server.running:
+            raise StoreUnavailable(f"The PostgreSQL of {self._home} does not run: its WAL cannot be taken.")
+        with alone(self._home, "wal", wait_s=HANDED_OVER_S):
+            return self._archive(server.keep_wal(), server.start())
+
+    def _archive(self, folder: Path, dsn: str) -> Reach:
+        now, _, system_id, _ = server_facts(dsn)
+        self._claim(system_id)
+        for history in (Place(server_dir(self._home)).cluster / "pg_wal").glob("*.history"):
+            # Of a restore, from before the server handed anything over.
+            self._ship_one(history.name, history.read_bytes())
+        last, _ = finish_segment(dsn)
+        deadline = monotonic() + HANDED_OVER_S
+        while not self._ship(folder, last):
+            if monotonic() > deadline:
+                raise StoreUnavailable(
+                    f"PostgreSQL does not hand over its WAL ({last}): {Place(server_dir(self._home)).log} says why."
+                )
+            sleep(POLL_S)
+        reach = Reach(until=now, timeline=int(last[:8], 16), segment=last)
+        self._vault.put(_REACH, reach.model_dump_json().encode())
+        return reach
+
+    def reach(self) -> Reach | None:
+        try:
+            return Reach.model_validate_json(self._vault.get(_REACH))
+        except NotFound:
+            return None
+        except ValueError as error:
+            raise BackupDamaged(f"{_REACH} cannot be read.", param=_REACH) from error
+
+    def current(self, bases: Sequence[Base]) -> Sequence[Base]:
+        course = self._newest(self._archived())
+        return [base for base in bases if course is None or course.holds(base)]
+
+    def missing(self, base: Base) -> str | None:
+        names = self._archived()
+        return wal.wanted(base, self._course(base, names), names)[1]
+
+    def check(self, base: Base, tell: Tell) -> int:
+        names = self._archived()
+        found, missing = wal.wanted(base, self._course(base, names), names)
+        if missing is not None:
+            raise BackupDamaged(f"WAL segment {missing} is missing, and later ones are there.", param=missing)
+        with self._scratch() as scratch:
+            for name in found:
+                self._segment(name, scratch / name, base.segment_bytes)
+                (scratch / name).unlink()
+        return len(found)
+
+    def lay(self, base: Base, home: Path, *, until: Until, tell: Tell) -> None:
+        names = self._archived()
+        course = self._course(base, names)
+        found, missing = ([], None) if until == "base" else wal.wanted(base, course, names)
+        recovery.check_time(until, missing, self.reach())
+        with self._scratch(home) as scratch:
+            tell("reading the copy of PostgreSQL")
+            for file in base.files:
+                self._get(file, scratch / Path(file.path).name)
+
+            def fill(cluster: Path) -> None:
+                tell("unpacking and checking it")
+                unpack(scratch, cluster)
+                fetched = cluster / recovery.FETCHED
+                shutil.rmtree(fetched, ignore_errors=True)
+                fetched.mkdir()
+                if found:
+                    tell(f"reading {len(found)} WAL segments")
+                for name in found:
+                    self._segment(name, fetched / f"{name}.gz", base.segment_bytes)
+                for name in names:
+                    if wal.history_of(name):
+                        self._vault.fetch(f"wal/{name}.gz", fetched / f"{name}.gz")
+                (fetched / recovery.MISSING).write_text(missing or "")
+                recovery.prepare(cluster, until=until, timeline=course.steps[-1][0])
+
+            password = (scratch / PASSWORD).read_text().strip()
+            server = EmbeddedPostgres(server_dir(home))
+            server.install(fill, password=password)
+            if self._keeps:
+                server.keep_wal()
+
+    @contextmanager
+    def recover(self, home: Path, *, until: Until, tell: Tell) -> Iterator[str]:
+        server, place = EmbeddedPostgres(server_dir(home), start_s=RECOVER_S), Place(server_dir(home))
+        tell("starting PostgreSQL, which replays its WAL")
+        try:
+            dsn = _recovered(server, place, until)
+            recovery.finished(place.cluster)
+            shutil.rmtree(place.cluster / recovery.FETCHED)
+            yield dsn
+        finally:
+            server.stop()
+
+    def stop(self) -> None:
+        """The server goes on handing over what it has finished, until `EmbeddedPostgres.drop_wal`."""
+
+    def discard(self, home: Path) -> None:
+        EmbeddedPostgres(server_dir(home)).erase()
+
+    def remove(self, gone: Sequence[Base], kept: Sequence[Base]) -> None:
+        self._vault.delete(blob.path for base in gone for blob in self._vault.list(f"sets/{base.reference}"))
+        self._vault.delete(f"wal/{name}.gz" for name in wal.unneeded(self._archived(), kept))
+
+    @contextmanager
+    def _served(self) -> Iterator[str]:
+        """The server's DSN; one that did not run is stopped again."""
+        server = EmbeddedPostgres(server_dir(self._home))
+        if not Place(server_dir(self._home)).exists:
+            raise StoreUnavailable(f"There is no PostgreSQL in {self._home} yet: nothing can be backed up.")
+        ran = server.running
+        try:
+            yield server.start()
+        finally:
+            if not ran:
+                server.stop()
+
+    @contextmanager
+    def _scratch(self, home: Path | None = None) -> Iterator[Path]:
+        """A folder on a home's disk."""
+        made = Path(tempfile.mkdtemp(prefix="parts-", dir=work_folder(home or self._home)))
+        try:
+            yield made
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+    def _claim(self, system_id: str) -> None:
+        """Raises `Conflict` for another server's vault: what lies there is never mixed."""
+        mine = _Server(system_id=system_id)
+        if self._vault.put(_SERVER, mine.model_dump_json().encode(), fresh=True):
+            return
+        if _Server.model_validate_json(self._vault.get(_SERVER)) != mine:
+            raise Conflict(
+                f"{self._vault.url} has the backups of another PostgreSQL: set OSSA_BACKUP__URL to a place of its own.",
+                param="backup.url",
+            )
+
+    def _ship(self, folder: Path, last: str) -> bool:
+        """What the server has finished goes to the vault; whether all up to `last` is there."""
+        for file in sorted(folder.iterdir()):
+            if wal.is_segment(file.name) or wal.history_of(file.name):
+                self._ship_one(file.name, file.read_bytes())
+                file.unlink()
+            elif file.suffix != ".part":
+                file.unlink()  # a note on a base, which has its own
+        return not (folder / last).exists() and last in self._archived()
+
+    def _ship_one(self, name: str, data: bytes) -> None:
+        if self._vault.put(f"wal/{name}.gz", gzip.compress(data, 6, mtime=0), fresh=True):
+            return
+        try:
+            known = gzip.decompress(self._vault.get(f"wal/{name}.gz"))
+        except UNREADABLE:
+            known = b""
+        if known != data:
+            raise Conflict(
+                f"{self._vault.url} has another {name} already: a second PostgreSQL archives there, or it is damaged. "
+                "Set OSSA_BACKUP__URL to a place of its own.",
+                param="backup.url",
+            )
+
+    def _archived(self) -> list[str]:
+        return [
+            Path(blob.path).name.removesuffix(".gz") for blob in self._vault.list("wal") if blob.path.endswith(".gz")
+        ]
+
+    def _newest(self, names: Sequence[str]) -> wal.Course | None:
+        """The course to the newest timeline; None where there is no archive."""
+        timelines = [found for name in names if (found := wal.history_of(name))]
+        timelines += [int(name[:8], 16) for name in names if wal.is_segment(name)]
+        return self._course_to(max(timelines), names) if timelines else None
+
+    def _course(self, base: Base, names: Sequence[str]) -> wal.Course:
+        """To the newest timeline; for a base that does not lead there its own."""
+        newest = self._newest(names)
+        return newest if newest is not None and newest.holds(base) else self._course_to(base.timeline, names)
+
+    def _course_to(self, timeline: int, names: Sequence[str]) -> wal.Course:
+        name = f"{timeline:08X}.history"
+        if name not in names:
+            return wal.course_to(timeline, "")
+        try:
+            return wal.course_to(timeline, gzip.decompress(self._vault.get(f"wal/{name}.gz")).decode())
+        except (*UNREADABLE, ValueError) as error:
+            raise BackupDamaged(f"{name} is damaged.", param=name) from error
+
+    def _segment(self, name: str, file: Path, size: int) -> None:
+        """Raises `BackupDamaged` for one that is not whole."""
+        try:
+            self._vault.fetch(f"wal/{name}.gz", file)
+            with gzip.open(file, "rb") as data:
+                found = sum(len(part) for part in iter(lambda: data.read(2**20), b""))
+        except NotFound as error:
+            raise BackupDamaged(f"WAL segment {name} is missing.", param=name) from error
+        except UNREADABLE as error:
+            raise BackupDamaged(f"WAL segment {name} is damaged.", param=name) from error
+        if found != size:
+            raise BackupDamaged(f"WAL segment {name} has {found} bytes, not {size}.", param=name)
+
+    def _put(self, path: str, file: Path) -> BackupFile:
+        with file.open("rb") as data:
+            digest = hashlib.file_digest(data, "sha256").hexdigest()
+        self._vault.put_file(path, file)
+        return BackupFile(path=path, size=file.stat().st_size, sha256=digest)
+
+    def _get(self, file: BackupFile, to: Path) -> None:
+        get_checked(self._vault, file, to)
+
+
+def get_checked(vault: Blobs, file: BackupFile, to: Path) -> None:
+    """Raises `BackupDamaged` for a file that is gone or not what was written."""
+    try:
+        found = vault.fetch(file.path, to)
+    except NotFound as error:
+        raise BackupDamaged(f"{file.path} is missing.", param=file.path) from error
+    if found != file.sha256:
+        raise BackupDamaged(f"{file.path} is damaged: its sha256 is another one.", param=file.path)
+
+
+def server_dir(home: Path) -> Path:
+    return home / POSTGRES_DIR
+
+
+def _copy(dsn: str, to: Path, label: str) -> None:
+    """By the replication protocol, with the WAL that makes it consistent; PostgreSQL checks its pages on the way."""
+    with psycopg.connect(dsn) as connection:
+        info = connection.info
+        where = ["--host", info.host, "--port", str(info.port), "--username", info.user]
+        password = info.password
+    options = ["--pgdata", to, "--format=tar", "--gzip", "--wal-method=stream", "--checkpoint=fast", "--no-password"]
+    named = ["--manifest-checksums=SHA256", "--label", f"ossa {label}"]
+    program = find_binaries().program("pg_basebackup")
+    run([program, *where, *options, *named], what="The copy failed", env={"PGPASSWORD": password}, limit_s=COPY_S)
+    for name, _ in PARTS:
+        if not (to / name).exists():
+            raise StoreUnavailable(f"The copy failed: pg_basebackup made no {name}.")
+
+
+def _recovered(server: EmbeddedPostgres, place: Place, until: Until) -> str:
+    """Its DSN, once it has recovered and takes writes."""
+    before = place.log.stat().st_size if place.log.exists() else 0
+    try:
+        return server.start()
+    except StoreUnavailable as error:
+        missing = (place.cluster / recovery.FETCHED / recovery.MISSING).read_text()
+        said = place.log.read_bytes()
+        recovery.explain(said[before if before <= len(said) else 0 :].decode("utf-8", "replace"), until, missing, error)
+    recovery.without_time(place.cluster)
+    return server.start()

@@ -1,0 +1,101 @@
+"""A PostgreSQL that was brought back: what is in it, and what has to be said to the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from ossa.contracts.backups import ColdRow
+from ossa.contracts.errors import StoreUnavailable
+from ossa.stores.objects.memory import object_path
+
+SKIPPED_FENCES = 1_000_000_000
+"""More than were given between the time that was restored and the failure."""
+
+
+class RestoredPostgres:
+    """`ossa.contracts.backups.RestoredStore`."""
+
+    def schema_version(self, dsn: str) -> int:
+        with connected(dsn) as connection:
+            return schema_version(connection)
+
+    def rows(self, dsn: str) -> dict[str, int]:
+        with connected(dsn) as connection:
+            tables = connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'ossa' ORDER BY 1"
+            ).fetchall()
+            counting = sql.SQL("SELECT count(t.*) FROM ossa.{} t")
+            counts = {name: connection.execute(counting.format(sql.Identifier(name))).fetchone() for (name,) in tables}
+        return {name: row[0] if row else 0 for name, row in counts.items()}
+
+    def last_commit(self, dsn: str) -> datetime | None:
+        with connected(dsn) as connection:
+            row = connection.execute("SELECT pg_last_xact_replay_timestamp()").fetchone()
+        return row[0] if row else None
+
+    def cold(self, dsn: str) -> list[ColdRow]:
+        with connected(dsn) as connection:
+            if not _has_memory(connection):
+                return []
+            found = connection.execute(
+                "SELECT tenant, subject, id, stored FROM ossa.memory_items WHERE stored IS NOT NULL"
+            )
+            return [
+                ColdRow(tenant=tenant, id=id, path=object_path(tenant, subject, id, fence=stored))
+                for tenant, subject, id, stored in found
+            ]
+
+    def renew(self, dsn: str) -> int:
+        """No version and no fence is ever given twice: copies of what was lost may be left somewhere."""
+        with connected(dsn) as connection, connection.transaction():
+            if not _has_memory(connection):
+                return 0
+            connection.execute(
+                "SELECT setval('ossa.memory_fences', nextval('ossa.memory_fences') + %s)", (SKIPPED_FENCES,)
+            )
+            return reindex(connection)
+
+
+def reindex(connection: psycopg.Connection[Any]) -> int:
+    """Every memory that is found by its meaning is untidy: the next sweeps make its vector. How many."""
+    return connection.execute("UPDATE ossa.memory_items SET untidy = true WHERE content IS NOT NULL").rowcount
+
+
+def mark_all(dsn: str) -> int:
+    """`reindex` of a running fleet. Raises `StoreUnavailable`."""
+    with connected(dsn) as connection, connection.transaction():
+        return reindex(connection) if _has_memory(connection) else 0
+
+
+@contextmanager
+def connected(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    """Raises `StoreUnavailable` for what PostgreSQL says."""
+    try:
+        with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection:
+            yield connection
+    except psycopg.Error as error:
+        said = str(error).splitlines() or [type(error).__name__]
+        raise StoreUnavailable(f"PostgreSQL refused: {said[0]}") from error
+
+
+def schema_version(connection: psycopg.Connection[Any]) -> int:
+    """0 where there is no schema."""
+    if not _has(connection, "migrations"):
+        return 0
+    row = connection.execute("SELECT coalesce(max(version), 0) FROM ossa.migrations").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _has_memory(connection: psycopg.Connection[Any]) -> bool:
+    return _has(connection, "memory_items")
+
+
+def _has(connection: psycopg.Connection[Any], table: str) -> bool:
+    row = connection.execute("SELECT to_regclass(%s)", (f"ossa.{table}",)).fetchone()
+    return row is not None and row[0] is not None

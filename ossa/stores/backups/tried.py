@@ -1,0 +1,111 @@
+"""A PostgreSQL of the user's version that was laid down, run on 127.0.0.1 until it has recovered and been read."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+from ossa.contracts.errors import StoreUnavailable
+from ossa.stores.backups.command import last_words
+from ossa.stores.embedded.account import choose_account
+from ossa.stores.embedded.postmaster import find_postmaster
+
+_DEBIAN = Path("/usr/lib/postgresql")
+_POLL_S = 0.05
+_STOP_S = 60.0
+_ACCESS = "host all all 127.0.0.1/32 scram-sha-256\n"
+
+
+class RecoveryFailed(StoreUnavailable):
+    """It ended before it was ready; `details["log"]` has what it said."""
+
+
+def programs(folder: str, version: int | None = None) -> Path:
+    """PostgreSQL's programs: of this major version, else Debian's newest. Raises `StoreUnavailable`."""
+    if folder:
+        found = [Path(folder).expanduser()]
+    else:
+        found = sorted(_DEBIAN.glob("*/bin"), key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0))
+        found = [path for path in found if version is None or path.parent.name == str(version)]
+    for path in reversed(found):
+        if (path / "postgres").exists():
+            return path
+    wanted = f"PostgreSQL {version}" if version else "PostgreSQL"
+    raise StoreUnavailable(
+        f"The programs of {wanted} are not there: install them, or set OSSA_BACKUP__PROGRAMS to their folder.",
+        param="backup.programs",
+    )
+
+
+@contextmanager
+def recovered(cluster: Path, bin_dir: Path, log: Path, *, limit_s: float) -> Iterator[int]:
+    """Its port, once it takes writes; stopped at the end. Raises `RecoveryFailed`."""
+    access = cluster / "ossa_restore_hba.conf"
+    access.write_text(_ACCESS)
+    (cluster / "postgresql.conf").touch()
+    account = choose_account(cluster)
+    for path in (cluster, *cluster.rglob("*")):
+        account.give(path)
+    if not account.can_enter(cluster):
+        raise StoreUnavailable(
+            f"PostgreSQL does not run as root, and user {account.uid} cannot enter {cluster}: restore as an ordinary "
+            "user, or into a folder whose parents others may pass through.",
+            param="into",
+        )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    settings = {
+        "port": str(port),
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "hba_file": str(access),
+        "ssl": "off",
+        "archive_mode": "off",
+        "logging_collector": "off",
+        "log_destination": "stderr",
+        "log_min_error_statement": "panic",
+        "hot_standby": "off",
+    }
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [str(bin_dir / "postgres"), "-D", str(cluster), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            cwd="/",
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+            start_new_session=True,
+            **account.popen_options(),
+        )
+    try:
+        _wait(process, cluster, log, limit_s)
+        yield port
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        access.unlink(missing_ok=True)
+
+
+def _wait(process: subprocess.Popen[bytes], cluster: Path, log: Path, limit_s: float) -> None:
+    deadline = monotonic() + limit_s
+    while monotonic() < deadline:
+        found = find_postmaster(cluster)
+        if found is not None and found.ready and found.pid == process.pid:
+            return
+        if process.poll() is not None:
+            said = log.read_text(errors="replace")
+            raise RecoveryFailed(f"The restored PostgreSQL did not start: {last_words(said)}", details={"log": said})
+        sleep(_POLL_S)
+    raise StoreUnavailable(f"The restored PostgreSQL did not recover in {limit_s:.0f} s.")

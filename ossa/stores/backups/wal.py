@@ -1,0 +1,99 @@
+"""Names of WAL segments: which come after one another, which are missing, which nobody needs. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ossa.contracts.backups import Base
+
+_SEGMENT = re.compile(r"[0-9A-F]{24}")
+_HISTORY = re.compile(r"([0-9A-F]{8})\.history")
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The timelines that lead to one, oldest first, each with the LSN at which the next begins (None: it goes on)."""
+
+    steps: tuple[tuple[int, int | None], ...]
+
+    def holds(self, base: Base) -> bool:
+        """Whether what the base is can be carried on along it."""
+        return any(
+            timeline == base.timeline and (end is None or lsn(base.stop_lsn) <= end) for timeline, end in self.steps
+        )
+
+
+def lsn(text: str) -> int:
+    high, _, low = text.partition("/")
+    return (int(high, 16) << 32) | int(low, 16)
+
+
+def is_segment(name: str) -> bool:
+    return _SEGMENT.fullmatch(name) is not None
+
+
+def history_of(name: str) -> int | None:
+    """The timeline whose history a file is."""
+    found = _HISTORY.fullmatch(name)
+    return int(found[1], 16) if found else None
+
+
+def segment_name(timeline: int, number: int, segment_bytes: int) -> str:
+    per_log = 2**32 // segment_bytes
+    return f"{timeline:08X}{number // per_log:08X}{number % per_log:08X}"
+
+
+def segment_number(name: str, segment_bytes: int) -> int:
+    """Where in the WAL it is, whatever its timeline."""
+    return int(name[8:16], 16) * (2**32 // segment_bytes) + int(name[16:24], 16)
+
+
+def course_to(timeline: int, history: str) -> Course:
+    """From a history file's text: a line a timeline, with where it was left."""
+    steps: list[tuple[int, int | None]] = []
+    for line in history.splitlines():
+        parts = line.split()
+        if len(parts) >= 2 and parts[0].isdigit():
+            steps.append((int(parts[0]), lsn(parts[1])))
+    return Course((*steps, (timeline, None)))
+
+
+def wanted(base: Base, course: Course, names: Iterable[str]) -> tuple[list[str], str | None]:
+    """The segments that carry a base on along the course, as far as there are any, and the first that is missing.
+
+    The base brings those that it ends in. None is missing where there is no later one: that is the end.
+    """
+    size = base.segment_bytes
+    there = {name for name in names if is_segment(name)}
+    found: list[str] = []
+    number = (lsn(base.stop_lsn) - 1) // size + 1
+    lasts = [segment_number(name, size) for name in there if _on(name, course)]
+    left = [end // size for _, end in course.steps if end is not None]
+    while number <= max(lasts + left, default=-1):
+        name = _name(number, course, size)
+        if name not in there:
+            return found, name
+        found.append(name)
+        number += 1
+    return found, None
+
+
+def unneeded(names: Sequence[str], kept: Sequence[Base]) -> list[str]:
+    """Segments before the oldest kept base. Histories stay, and so does everything where nothing is kept."""
+    if not kept:
+        return []
+    size = kept[0].segment_bytes
+    oldest = min(lsn(base.start_lsn) // base.segment_bytes for base in kept)
+    return [name for name in names if is_segment(name) and segment_number(name, size) < oldest]
+
+
+def _name(number: int, course: Course, size: int) -> str:
+    """Where a timeline is left, the segment is the new one's: the old one's goes on with what was left aside."""
+    timeline = next(timeline for timeline, end in course.steps if end is None or number < end // size)
+    return segment_name(timeline, number, size)
+
+
+def _on(name: str, course: Course) -> bool:
+    return int(name[:8], 16) in {timeline for timeline, _ in course.steps}

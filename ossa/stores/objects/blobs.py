@@ -1,0 +1,145 @@
+"""Files under a URL, for those who may block: a folder, S3 and the like."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore, from_url
+
+from ossa.contracts.backups import Blob
+from ossa.contracts.errors import InvalidRequest, NotFound, StoreUnavailable
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+FOLDER_SCHEME = "file://"
+AT_ONCE = 500
+"""Files of one request to delete."""
+
+
+class ObjectBlobs:
+    """`ossa.contracts.backups.Blobs`.
+
+    Args:
+        url: `s3://BUCKET/PREFIX`, `gs://`, `az://`, `file:///FOLDER` or a folder; keys come from the environment.
+        options: of the driver, such as `endpoint` and `region`.
+        param: the setting at fault where the URL cannot be used.
+
+    Raises `InvalidRequest` for such a URL. A folder is made when it is first written to, for its owner alone.
+    """
+
+    def __init__(self, url: str, *, options: dict[str, str] | None = None, param: str = "backup.url") -> None:
+        self._folder = _folder_of(url)
+        self.url = f"{FOLDER_SCHEME}{self._folder}" if self._folder else url.split("?")[0]
+        self._opened = None if self._folder else _open(url, options or {}, param)
+
+    def __repr__(self) -> str:
+        return f"ObjectBlobs({self.url!r})"
+
+    def put(self, path: str, data: bytes, *, fresh: bool = False) -> bool:
+        with self._translated(path):
+            try:
+                obstore.put(self._store(), path, data, mode="create" if fresh else "overwrite")
+            except AlreadyExistsError:
+                return False
+            self._force(path)
+            return True
+
+    def put_file(self, path: str, file: Path) -> None:
+        with self._translated(path):
+            obstore.put(self._store(), path, file)
+            self._force(path)
+
+    def get(self, path: str) -> bytes:
+        with self._translated(path):
+            return bytes(obstore.get(self._store(), path).bytes())
+
+    def fetch(self, path: str, file: Path) -> str:
+        digest = hashlib.sha256()
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._translated(path), file.open("wb") as out:
+            for part in obstore.get(self._store(), path).stream():
+                digest.update(part)
+                out.write(part)
+        return digest.hexdigest()
+
+    def list(self, prefix: str) -> list[Blob]:
+        if self._folder is not None and not self._folder.exists():
+            return []
+        found: list[Blob] = []
+        with self._translated(prefix):
+            for some in obstore.list(self._store(), prefix=prefix or None):
+                found.extend(Blob(path=one["path"], size=one["size"], modified=one["last_modified"]) for one in some)
+        return sorted(found, key=lambda blob: blob.path)
+
+    def delete(self, paths: Iterable[str]) -> None:
+        listed = list(paths)
+        for first in range(0, len(listed), AT_ONCE):
+            for path in listed[first : first + AT_ONCE]:
+                try:
+                    with self._translated(path):
+                        obstore.delete(self._store(), path)
+                except NotFound:
+                    continue
+        if self._folder is not None:
+            _drop_empty(self._folder, listed)
+
+    def _store(self) -> ObjectStore:
+        if self._opened is None:
+            assert self._folder is not None
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._opened = LocalStore(self._folder)
+        return self._opened
+
+    def _force(self, path: str) -> None:
+        """To the disk: the file, and its names in the folders above."""
+        if self._folder is None:
+            return
+        file = self._folder / path
+        for place in (file, *(each for each in file.parents if each.is_relative_to(self._folder))):
+            opened = os.open(place, os.O_RDONLY)
+            try:
+                os.fsync(opened)
+            finally:
+                os.close(opened)
+
+    @contextmanager
+    def _translated(self, path: str) -> Iterator[None]:
+        """The driver's message may hold a key of the storage: it is not told."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise NotFound(f"{self.url} has no {path}.") from error
+        except (BaseError, OSError, ValueError) as error:
+            said = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+            raise StoreUnavailable(f"{self.url} cannot be used: {said}.", param="backup.url") from error
+
+
+def _folder_of(url: str) -> Path | None:
+    if "://" in url and not url.startswith(FOLDER_SCHEME):
+        return None
+    return Path(url.removeprefix(FOLDER_SCHEME)).expanduser().absolute()
+
+
+def _open(url: str, options: dict[str, Any], param: str) -> ObjectStore:
+    try:
+        return from_url(url, **options)
+    except Exception as error:
+        raise InvalidRequest(f"{url.split('?')[0]} is no storage that can be used.", param=param) from error
+
+
+def _drop_empty(root: Path, deleted: Iterable[str]) -> None:
+    """Folders that nothing is left in."""
+    for folder in sorted({parent for path in deleted for parent in (root / path).parents}, reverse=True):
+        if folder != root and folder.is_relative_to(root):
+            try:
+                folder.rmdir()
+            except OSError:
+                continue

@@ -1,0 +1,469 @@
+"""What backups promise, of every engine: the embedded PostgreSQL's own means, and Barman with Debian's PostgreSQL.
+
+A past is made once and then lost: server, home and all. What the tests have is the vault alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from ossa.app.backups import make_backups
+from ossa.backups.service import Backups
+from ossa.contracts.backups import BackupDamaged, BackupSet
+from ossa.contracts.configuration import Database
+from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
+from ossa.contracts.memory import NewMemory, Recall
+from ossa.contracts.memory_policy import KindRules, PlacementPolicy
+from ossa.contracts.task import TaskStatus
+from ossa.memory.hot import HotCopies
+from ossa.memory.service import MemoryService
+from ossa.memory.warm import WarmVectors, memory_schema
+from ossa.settings import Settings
+from ossa.stores.backups import wal
+from ossa.stores.backups.tried import programs, recovered
+from ossa.stores.embedded_postgres import EmbeddedPostgres
+from ossa.stores.memory.vectors import MemoryVectors
+from ossa.stores.objects.memory import ObjectMemory
+from ossa.stores.postgres import PostgresStores
+from scripts.services import Services
+from tests.contract.conftest import Made
+from tests.unit.memory.worlds import WORDS, embed
+
+COLD = PlacementPolicy(kinds={"*": KindRules(hot_idle_s=0.001, warm_idle_s=0.001)})
+LEASE_S = 0.5
+
+
+@dataclass
+class Past:
+    """What was written when, and the vault that is left of it."""
+
+    engine: str
+    folder: Path
+    settings: dict[str, Any]
+    started: Callable[[Path], AbstractContextManager[str]]
+    task: str = ""
+    backup: BackupSet | None = None
+    times: dict[str, datetime] = field(default_factory=dict)
+
+    @property
+    def vault(self) -> Path:
+        return self.folder / "vault"
+
+    def backups(self, vault: Path | None = None) -> Backups:
+        """From another machine: its home has nothing."""
+        settings = {**self.settings, "backup": {**self.settings["backup"], "url": str(vault or self.vault)}}
+        return make_backups(Settings(home=self.folder / "nowhere", **settings))
+
+    def segments(self, vault: Path) -> dict[str, Path]:
+        """By their names."""
+        files = [path for path in vault.rglob("*") if path.is_file()]
+        return {path.name[:24]: path for path in files if wal.is_segment(path.name.removesuffix(".gz"))}
+
+
+def memory_on(stores: PostgresStores, home: Path, policy: PlacementPolicy | None = None) -> MemoryService:
+    vectors = WarmVectors(MemoryVectors(memory_schema(len(WORDS))))
+    cold = ObjectMemory(f"file://{home / 'memory' / 'objects'}")
+    return MemoryService(stores.memory, HotCopies(None, answer_s=1), vectors, cold, embed=embed, policy=policy)
+
+
+async def write_the_past(dsn: str, home: Path, task: Any) -> None:
+    """A task that a replica has, a cold memory, a warm one."""
+    stores = PostgresStores(Database(), dsn)
+    await stores.open()
+    try:
+        await stores.journal.renew("gone", ttl_s=LEASE_S)
+        await stores.journal.accept(task, owner="gone")
+        memory = memory_on(stores, home, COLD)
+        await memory.remember(NewMemory(id="frozen", content="a dog of long ago"), tenant="acme")
+        while (await stores.memory.row("acme", "frozen")).tier != "cold":  # type: ignore[union-attr]
+            await memory.sweep()
+        await memory.remember(NewMemory(id="warm", content="cat cat"), tenant="acme")
+    finally:
+        await stores.close()
+
+
+def write(dsn: str, what: str) -> datetime:
+    """A row in a commit of its own; a time after it, and before whatever comes next."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS ossa.notes (what text)")
+        connection.execute("INSERT INTO ossa.notes VALUES (%s)", (what,))
+        time.sleep(0.02)
+        row = connection.execute("SELECT clock_timestamp()").fetchone()
+        time.sleep(0.02)
+    assert row is not None
+    return row[0].astimezone(UTC)
+
+
+def notes(dsn: str) -> list[str]:
+    with psycopg.connect(dsn) as connection:
+        return [what for (what,) in connection.execute("SELECT what FROM ossa.notes ORDER BY ctid")]
+
+
+@contextmanager
+def embedded_server(home: Path) -> Iterator[str]:
+    server = EmbeddedPostgres(home / "postgres")
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module", params=["embedded", "barman"])
+def past(request: pytest.FixtureRequest) -> Iterator[Past]:
+    folder = open_folder()
+    home = folder / "home"
+    services = Services(folder / "services")
+    if request.param == "embedded":
+        server = EmbeddedPostgres(home / "postgres")
+        dsn = server.start()
+        server.keep_wal()
+        made = Past("embedded", folder, {"backup": {"enabled": True}}, embedded_server)
+    else:
+        if shutil.which("barman") is None:
+            pytest.skip("left out, not installed: Barman (Debian package barman; make services)")
+        if services.missing("postgres"):
+            pytest.skip("left out, not installed: Debian PostgreSQL (make services)")
+        address = services.start("postgres")
+        dsn = address.dsn
+        settings = {"database": {"dsn": dsn}, "backup": {"dsn": address.admin, "enabled": True}}
+
+        @contextmanager
+        def started(of: Path) -> Iterator[str]:
+            with recovered(of / "postgres/cluster", programs("", 15), of / "log", limit_s=60) as port:
+                yield dsn.rpartition("@")[0] + f"@127.0.0.1:{port}/ossa"
+
+        made = Past("barman", folder, settings, started)
+    try:
+        backups = make_backups(
+            Settings(home=home, **{**made.settings, "backup": {**made.settings["backup"], "url": str(made.vault)}})
+        )
+        task = Made().task()
+        made.task = task.id
+        asyncio.run(write_the_past(dsn, home, task))
+        write(dsn, "before")
+        made.backup = backups.now(archive=True)
+        made.times["A"] = write(dsn, "A")
+        backups.archive()
+        made.times["B"] = write(dsn, "B")
+        backups.archive()
+        made.times["C"] = write(dsn, "C")
+        reach = backups.archive()
+        made.times["end"] = reach.until
+        backups.stop()
+        if request.param == "embedded":
+            server.erase()
+        services.erase()
+        shutil.rmtree(home)
+        yield made
+    finally:
+        EmbeddedPostgres(home / "postgres").erase()
+        services.erase()
+        shutil.rmtree(folder)
+
+
+def open_folder() -> Path:
+    """As root PostgreSQL runs as somebody else, who may not pass through pytest's own folders."""
+    folder = Path(tempfile.mkdtemp(prefix="ossa-backups-"))
+    folder.chmod(0o711)
+    return folder
+
+
+@pytest.fixture
+def into(past: Past) -> Iterator[Path]:
+    """A home to restore to. What it holds outside of it goes too."""
+    folder = open_folder()
+    yield folder / "restored"
+    if past.engine == "embedded":
+        EmbeddedPostgres(folder / "restored" / "postgres").erase()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def damaged(tmp_path: Path, past: Past) -> Path:
+    """A vault to break."""
+    shutil.copytree(past.vault, tmp_path / "vault")
+    return tmp_path / "vault"
+
+
+def flip(file: Path, at: float = 0.5) -> None:
+    data = bytearray(file.read_bytes())
+    data[int(len(data) * at)] ^= 0x10
+    file.write_bytes(bytes(data))
+
+
+def test_a_lost_home_comes_back_as_it_was_at_a_time(past: Past, into: Path) -> None:
+    found = past.backups().restore(into, id=None, at=past.times["A"], force=False)
+    assert found.lost_objects == ()
+    assert found.objects == 1
+    assert found.at is not None and found.at <= past.times["A"]
+    with past.started(into) as dsn:
+        assert notes(dsn) == ["before", "A"]
+        asyncio.run(look_at(dsn, into, past.task))
+    assert {path.name for path in into.iterdir()} - {"log"} == {"postgres", "memory"}
+
+
+async def look_at(dsn: str, home: Path, task: str) -> None:
+    """Accepted work goes on, and the memory knows what it knew."""
+    stores = PostgresStores(Database(), dsn)
+    await stores.open()
+    try:
+        await stores.journal.renew("new", ttl_s=30)
+        (claimed,) = await stores.journal.claim(owner="new", limit=10)
+        assert (claimed.id, claimed.status, claimed.fence) == (task, TaskStatus.RUNNING, 2)
+        memory = memory_on(stores, home)
+        before = [row.fence for id in ("frozen", "warm") if (row := await stores.memory.row("acme", id))]
+        assert await memory.find(Recall(text="cat"), tenant="acme") == []  # the index is empty, as on a new machine
+        await memory.sweep()
+        assert [one.item.id for one in await memory.find(Recall(text="cat"), tenant="acme")] == ["warm"]
+        assert (await memory.recall("frozen", tenant="acme")).content == "a dog of long ago"
+        again = await memory.remember(NewMemory(id="warm", content="car"), tenant="acme")
+        assert again.version > max(before) + 1_000_000  # none that was given after this time is given again
+    finally:
+        await stores.close()
+
+
+@pytest.mark.parametrize("past", ["embedded"], indirect=True)
+def test_without_a_time_all_of_it_comes_back_and_a_time_after_the_last_commit_is_the_same(
+    past: Past, into: Path
+) -> None:
+    past.backups().restore(into, id=None, at=past.times["end"], force=False)
+    with past.started(into) as dsn:
+        assert notes(dsn) == ["before", "A", "B", "C"]
+
+
+@pytest.mark.parametrize("past", ["embedded"], indirect=True)
+def test_a_backup_by_its_id_is_what_was_there_at_its_end(past: Past, into: Path) -> None:
+    assert past.backup is not None
+    past.backups().restore(into, id=past.backup.id, at=None, force=False)
+    with past.started(into) as dsn:
+        assert notes(dsn) == ["before"]
+
+
+def test_what_cannot_be_restored_is_said(past: Past, into: Path) -> None:
+    assert past.backup is not None
+    backups = past.backups()
+    with pytest.raises(NotFound, match="No backup had ended by"):
+        backups.restore(into, id=None, at=past.backup.started_at - timedelta(hours=1), force=False)
+    with pytest.raises(InvalidRequest, match="archive of WAL goes to"):
+        backups.restore(into, id=None, at=past.times["end"] + timedelta(seconds=0.5), force=False)
+    with pytest.raises(InvalidRequest, match="has not come yet"):
+        backups.restore(into, id=None, at=datetime.now(UTC) + timedelta(hours=1), force=False)
+    with pytest.raises(NotFound, match=r"no backup '\.\./nope'"):
+        backups.restore(into, id="../nope", at=None, force=False)
+    with pytest.raises(InvalidRequest, match="cannot go back"):
+        backups.restore(into, id=past.backup.id, at=past.backup.started_at, force=False)
+    assert not into.exists() or list(into.iterdir()) in ([], [into / ".backup"])
+
+
+def test_a_missing_segment_is_named_and_what_is_before_it_can_be_restored(
+    past: Past, into: Path, damaged: Path
+) -> None:
+    """The archive has a segment with A, one with B and one with C."""
+    names = sorted(past.segments(damaged))
+    past.segments(damaged)[names[-2]].unlink()
+    backups = past.backups(damaged)
+    with pytest.raises(BackupDamaged, match=f"{names[-2]} is missing"):
+        backups.verify(None)
+    with pytest.raises(BackupDamaged, match=f"{names[-2]} is missing"):
+        backups.restore(into, id=None, at=None, force=False)
+    with pytest.raises(BackupDamaged, match=f"{names[-2]} is missing; what is there before it ends at 20"):
+        backups.restore(into, id=None, at=past.times["C"], force=False)
+    assert past.backup is not None
+    backups.restore(into, id=None, at=past.backup.base.ended_at, force=True)
+    with past.started(into) as dsn:
+        assert notes(dsn) == ["before"]
+
+
+def test_a_whole_backup_is_verified_and_a_damaged_one_is_found(past: Past, damaged: Path) -> None:
+    backups = past.backups(damaged)
+    found = backups.verify(None)
+    assert (found.rows["notes"], found.rows["tasks"], found.objects) == (1, 1, 1)
+    assert found.wal_segments >= 3
+    kept = damaged.with_name("whole")
+    shutil.copytree(damaged, kept)
+    base = max((damaged.rglob("*")), key=lambda path: path.stat().st_size if "/wal" not in str(path) else 0)
+    names = sorted(past.segments(damaged))
+    (cold,) = (path for path in (damaged / "objects").rglob("*") if path.is_file())
+    (listed,) = damaged.rglob("objects.json.gz")
+    for file in (base, past.segments(damaged)[names[-1]], cold, listed):
+        flip(file)
+        with pytest.raises(BackupDamaged, match=r"damaged|cannot be read"):
+            backups.verify(None)
+        shutil.copy2(kept / file.relative_to(damaged), file)
+    (manifest,) = damaged.rglob("manifest.json")
+    flip(manifest, at=0.02)
+    assert backups.sets() == ([], [found.id])
+    with pytest.raises(BackupDamaged, match=r"manifest\.json cannot be read"):
+        backups.verify(found.id)
+
+
+# the embedded engine's own
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    tmp_path.chmod(0o711)
+    yield tmp_path / "home"
+    for left in ("home", "again"):
+        EmbeddedPostgres(tmp_path / left / "postgres").erase()
+
+
+def backups_of(home: Path, vault: Path | None = None, **more: Any) -> Backups:
+    return make_backups(
+        Settings(home=home, backup={"url": str(vault or home.parent / "vault"), "enabled": True, **more})
+    )
+
+
+def test_a_backup_while_others_write_is_consistent_and_a_busy_or_full_home_is_refused(home: Path) -> None:
+    server = EmbeddedPostgres(home / "postgres")
+    dsn = server.start()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA ossa")
+        connection.execute("CREATE TABLE ossa.accounts AS SELECT id, 100 AS coins FROM generate_series(1, 50) id")
+    stop, moved = threading.Event(), [0]
+
+    def move() -> None:
+        with psycopg.connect(dsn) as connection:
+            while not stop.is_set():
+                number = moved[0]
+                connection.execute("UPDATE ossa.accounts SET coins = coins - 1 WHERE id = %s", (1 + number % 50,))
+                connection.execute(
+                    "UPDATE ossa.accounts SET coins = coins + 1 WHERE id = %s", (1 + (number * 7 + 3) % 50,)
+                )
+                connection.commit()
+                moved[0] += 1
+                time.sleep(0.002)
+
+    writer = threading.Thread(target=move)
+    writer.start()
+    try:
+        before = moved[0]
+        made = backups_of(home).now()
+        assert moved[0] > before
+    finally:
+        stop.set()
+        writer.join()
+    with pytest.raises(Conflict, match="not empty"):
+        backups_of(home).restore(home, id=made.id, at=None, force=False)
+    with pytest.raises(Conflict, match="runs: stop the fleet first"):
+        backups_of(home).restore(home, id=made.id, at=None, force=True)
+    assert server.running
+    server.stop()
+    backups_of(home).restore(home, id=made.id, at=None, force=True)
+    with embedded_server(home) as dsn, psycopg.connect(dsn) as connection:
+        assert connection.execute("SELECT sum(coins), count(*) FROM ossa.accounts").fetchone() == (5000, 50)
+
+
+KILLED = """
+import sys
+from ossa.app.backups import make_backups
+from ossa.settings import Settings
+from ossa.stores.objects.blobs import ObjectBlobs
+put = ObjectBlobs.put_file
+def slow(self, path, file):
+    put(self, path, file)
+    print("part", flush=True)
+    sys.stdin.read()
+ObjectBlobs.put_file = slow
+make_backups(Settings(home=sys.argv[1], backup={"url": sys.argv[2]})).now()
+"""
+
+
+def test_a_backup_killed_half_way_is_none_and_the_next_one_is_whole(home: Path) -> None:
+    server = EmbeddedPostgres(home / "postgres")
+    write_schema(server.start())
+    vault = home.parent / "vault"
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(home), str(vault)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"part\n"
+            with pytest.raises(Conflict, match="Another process is at the backup"):
+                backups_of(home).now()
+        finally:
+            process.send_signal(signal.SIGKILL)
+    assert [path for path in (vault / "sets").rglob("*") if path.is_file()]
+    assert backups_of(home).sets() == ([], [])
+    with pytest.raises(NotFound, match="There is no backup"):
+        backups_of(home).verify(None)
+    made = backups_of(home).now()
+    assert [one.id for one in backups_of(home).sets()[0]] == [made.id]
+    assert [path.name for path in (home / ".backup").iterdir() if path.is_dir()] == []
+
+
+def write_schema(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS ossa")
+    write(dsn, "first")
+
+
+def test_what_is_written_after_a_restore_is_archived_and_restored_and_a_second_server_is_refused(home: Path) -> None:
+    server = EmbeddedPostgres(home / "postgres")
+    dsn = server.start()
+    write_schema(dsn)
+    server.keep_wal()
+    backups = backups_of(home)
+    first = backups.now(archive=True)
+    at = write(dsn, "kept")
+    write(dsn, "left aside")
+    backups.archive()
+    later = backups.now(archive=True)
+    server.stop()
+    backups.restore(home, id=None, at=at, force=True)
+    dsn = server.start()
+    server.keep_wal()
+    write(dsn, "anew")
+    reach = backups.archive()
+    assert reach.timeline == 2
+    assert backups.broken(later) and not backups.broken(first)
+    other = home.parent / "again"
+    backups.restore(other, id=None, at=None, force=False)
+    with embedded_server(other) as dsn:
+        assert notes(dsn) == ["first", "kept", "anew"]
+    EmbeddedPostgres(other / "postgres").erase()
+    stranger = EmbeddedPostgres(other / "postgres")
+    stranger.start()
+    with pytest.raises(Conflict, match="backups of another PostgreSQL"):
+        backups_of(other, home.parent / "vault").now()
+
+
+def test_without_a_server_it_says_so(home: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="nothing can be backed up"):
+        backups_of(home).now()
+
+
+def test_a_segment_that_another_wrote_is_not_written_over(home: Path) -> None:
+    server = EmbeddedPostgres(home / "postgres")
+    write_schema(server.start())
+    folder = server.keep_wal()
+    backups = backups_of(home)
+    first = backups.archive()
+    other = home.parent / "vault" / "wal" / f"{first.segment}.gz"
+    segment = gzip.decompress(other.read_bytes())
+    (folder / first.segment).write_bytes(segment)
+    backups.archive()  # the same again: it was handed over before a crash
+    (folder / first.segment).write_bytes(segment[:-1] + b"x")
+    with pytest.raises(Conflict, match="has another"):
+        backups.archive()
