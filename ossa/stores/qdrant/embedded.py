@@ -205,9 +205,10 @@ class EmbeddedQdrant:
             raise StoreUnavailable(f"{file} cannot be read; remove {self._folder} to begin anew.") from error
         if made_for != self._schema:
             raise Conflict(
-                f"{self._folder} holds {made_for.name} with vectors of {made_for.dimensions} dimensions, by "
-                f"{', '.join(made_for.keywords + made_for.numbers)}; it does not fit {self._schema.name} with "
-                f"{self._schema.dimensions}. Remove it or choose another folder."
+                f"The collection {made_for.name} in {self._folder} holds vectors of {made_for.dimensions} dimensions "
+                f"(by {', '.join(made_for.keywords + made_for.numbers) or 'no field'}); {self._schema.name} with "
+                f"{self._schema.dimensions} (by {', '.join(self._schema.keywords + self._schema.numbers) or 'no field'}) "
+                "is needed. Remove the folder while nobody uses it, and it is made and filled anew, or use another one."
             )
 
     def _close(self) -> None:
