@@ -44,14 +44,16 @@ class MemoryFactory:
         await stores.open()
         folder = self.home_dir / FOLDER
         url = self.settings.objects_url or f"file://{folder / 'objects'}"
+        hot = HotCopies(shared_cache(self.cache, room="memory"), answer_s=self.cache.answer_s)
         return MemoryService(
             stores.memory,
-            HotCopies(shared_cache(self.cache, room="memory"), answer_s=self.cache.answer_s),
+            hot,
             WarmVectors(self._index(folder)),
             ObjectMemory(url, options=self.settings.objects_options),
             embed=_embed,
             policy=self.settings.policy,
             sweep_s=self.settings.sweep_s,
+            cache_counts=hot.counts,
         )
 
     def _index(self, folder: Path) -> VectorIndex:

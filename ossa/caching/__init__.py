@@ -5,6 +5,6 @@
         CoalescingCache    what is asked at the same time goes in one pipeline, and each question once
           a `BatchStore` of `ossa.stores`
 
-A `Front` keeps what a process uses, decoded; `Absences` remembers for a moment what was not there; `Flights` does a piece
-of work once for all who want it.
+A `Front` keeps what a process uses, decoded; `Absences` remembers for a moment what was not there; `Flights` does a
+piece of work once for all who want it.
 """

@@ -77,7 +77,7 @@ class CacheSettings(Section):
 
     dsn: SecretStr = Field(
         SecretStr(""),
-        description="redis://USER:PASSWORD@HOST:PORT, rediss:// with TLS; redis+cluster://HOST:PORT,HOST:PORT a cluster",
+        description="redis://USER:PASSWORD@HOST:PORT, rediss:// with TLS; redis+cluster://HOST:PORT,HOST:PORT",
     )
     cluster: bool = Field(False, description="the DSN is of one of a cluster's servers")
     ca_file: Path | None = Field(

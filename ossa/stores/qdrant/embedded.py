@@ -205,10 +205,8 @@ class EmbeddedQdrant:
             raise StoreUnavailable(f"{file} cannot be read; remove {self._folder} to begin anew.") from error
         if made_for != self._schema:
             raise Conflict(
-                f"The collection {made_for.name} in {self._folder} holds vectors of {made_for.dimensions} dimensions "
-                f"(by {', '.join(made_for.keywords + made_for.numbers) or 'no field'}); {self._schema.name} with "
-                f"{self._schema.dimensions} (by {', '.join(self._schema.keywords + self._schema.numbers) or 'no field'}) "
-                "is needed. Remove the folder while nobody uses it, and it is made and filled anew, or use another one."
+                f"{self._folder} holds {_described(made_for)}; needed is {_described(self._schema)}. "
+                "Remove the folder while nobody uses it, and it is made and filled anew, or use another one."
             )
 
     def _close(self) -> None:
@@ -218,6 +216,11 @@ class EmbeddedQdrant:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def _described(schema: VectorSchema) -> str:
+    fields = ", ".join(schema.keywords + schema.numbers) or "no field"
+    return f"the collection {schema.name} with vectors of {schema.dimensions} dimensions, by {fields}"
 
 
 def _owner_lock(folder: Path, wait_s: float) -> TextIOWrapper:

@@ -13,7 +13,7 @@ import httpx
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
-from ossa.contracts.errors import Conflict, StoreUnavailable
+from ossa.contracts.errors import Conflict, InvalidRequest, StoreUnavailable
 from ossa.contracts.vectors import Below, Found, Point, VectorSchema, Where
 from ossa.stores.vector_checks import check_asked, check_ids, check_points, check_vector
 
@@ -157,6 +157,11 @@ class QdrantIndex:
         except TimeoutError as error:
             raise StoreUnavailable("Qdrant did not answer in time.", retry_after_s=1.0) from error
         except (ApiException, httpx.HTTPError, OSError, ValueError, RuntimeError) as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise StoreUnavailable(
+                    "The certificate of Qdrant is not trusted: OSSA_MEMORY__QDRANT_CA_FILE, or OSSA_ANSWERS__CA_FILE, "
+                    "names who signed it."
+                ) from error
             raise StoreUnavailable(f"Qdrant is unavailable ({type(error).__name__}).", retry_after_s=1.0) from error
 
     def _refusal(self, status: int | None) -> str:
@@ -170,6 +175,8 @@ class QdrantIndex:
 def _client(url: str, api_key: str, answer_s: float, ca_file: Path | None) -> AsyncQdrantClient:
     if url == IN_MEMORY:
         return AsyncQdrantClient(IN_MEMORY)
+    if ca_file is not None and not ca_file.is_file():
+        raise InvalidRequest(f"{ca_file} is no file: look at OSSA_MEMORY__QDRANT_CA_FILE and OSSA_ANSWERS__CA_FILE.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a key over plain HTTP: the owner's choice
         return AsyncQdrantClient(

@@ -54,6 +54,8 @@ def _sentence(error: BaseException) -> str:
         return "The Redis cluster has a part without a master."
     if isinstance(error, MovedError):
         return "This Redis is one of a cluster: set OSSA_CACHE__CLUSTER=true, or redis+cluster:// in OSSA_CACHE__DSN."
+    if "closed by server" in str(error) or "reset by peer" in str(error):
+        return "Redis closed the connection: does it stop, or want rediss:// in OSSA_CACHE__DSN?"
     if "cluster support disabled" in str(error):
         return "This Redis is no cluster: look at OSSA_CACHE__CLUSTER and OSSA_CACHE__DSN."
     return f"Redis is unavailable ({type(error).__name__})."

@@ -40,7 +40,7 @@ class Server:
         """The answers, an error of the server's as a value. Raises the driver's errors when nothing was answered."""
         pipeline = self._redis.pipeline(transaction=False)
         for command in commands:
-            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+            pipeline.execute_command(*command)
         answers: list[Any] = await pipeline.execute(raise_on_error=False)
         return answers
 
