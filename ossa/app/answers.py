@@ -49,7 +49,8 @@ class AnswersFactory:
         if self.settings.url:
             from ossa.stores.qdrant.server import QdrantIndex
 
-            return QdrantIndex(self.settings.url, schema=SCHEMA, api_key=self.settings.api_key.get_secret_value())
+            key = self.settings.api_key.get_secret_value()
+            return QdrantIndex(self.settings.url, schema=SCHEMA, api_key=key, ca_file=self.settings.ca_file)
         from ossa.stores.qdrant.embedded import EmbeddedQdrant
 
         return EmbeddedQdrant(self.home_dir / FOLDER, schema=SCHEMA, wait_s=OWNER_WAIT_S)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from ossa.app.caches import shared_cache
 from ossa.app.keys import TENANT
 from ossa.channel import ChannelLink
 from ossa.contracts.agent_spec import Tier
-from ossa.contracts.cache import CacheStore
 from ossa.contracts.configuration import CacheSettings, Database
 from ossa.contracts.routing import TierInfo
 from ossa.fleet import FleetClient
@@ -70,16 +70,8 @@ class GatewayFactory:
             fleet=fleet,
             link=ChannelLink(lambda: fleet.snapshot().channel_token),
             operator_tenant=TENANT,
-            cache=self._cache(),
+            cache=shared_cache(self.cache, room="exchange"),
             models=self.models,
             tiers=self.tiers,
             close=fleet.close,
         )
-
-    def _cache(self) -> CacheStore | None:
-        if not self.cache.dsn.get_secret_value():
-            return None
-        # Half a second to import, for those alone who use it.
-        from ossa.stores.redis.cache import RedisCache
-
-        return RedisCache(self.cache.dsn.get_secret_value(), room="exchange", answer_s=self.cache.answer_s)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ossa.app.caches import shared_cache
 from ossa.app.factories import StoresFactory
 from ossa.contracts.configuration import CacheSettings, MemorySettings
 from ossa.contracts.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from ossa.contracts.cache import CacheStore
     from ossa.contracts.vectors import VectorIndex
     from ossa.memory.service import MemoryService
     from ossa.settings import Settings
@@ -45,22 +45,17 @@ class MemoryFactory:
         await stores.open()
         folder = self.home_dir / FOLDER
         url = self.settings.objects_url or f"file://{folder / 'objects'}"
+        hot = HotCopies(shared_cache(self.cache, room="memory"), answer_s=self.cache.answer_s)
         return MemoryService(
             stores.memory,
-            HotCopies(self._cache(), answer_s=self.cache.answer_s),
+            hot,
             WarmVectors(self._index(folder)),
             ObjectMemory(url, options=self.settings.objects_options),
             embed=_embed,
             policy=self.settings.policy,
             sweep_s=self.settings.sweep_s,
+            cache_counts=hot.counts,
         )
-
-    def _cache(self) -> CacheStore | None:
-        if not self.cache.dsn.get_secret_value():
-            return None
-        from ossa.stores.redis.cache import RedisCache
-
-        return RedisCache(self.cache.dsn.get_secret_value(), room="memory", answer_s=self.cache.answer_s)
 
     def _index(self, folder: Path) -> VectorIndex:
         """Without a driver the memory goes on, and cannot be searched by meaning."""
@@ -73,7 +68,9 @@ class MemoryFactory:
                 from ossa.stores.qdrant.server import QdrantIndex
 
                 key = self.settings.qdrant_key.get_secret_value()
-                return QdrantIndex(self.settings.qdrant_url, schema=schema, api_key=key)
+                return QdrantIndex(
+                    self.settings.qdrant_url, schema=schema, api_key=key, ca_file=self.settings.qdrant_ca_file
+                )
             from ossa.stores.qdrant.embedded import EmbeddedQdrant
 
             return EmbeddedQdrant(folder / "vectors", schema=schema, wait_s=OWNER_WAIT_S)

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from ossa.contracts.agent_spec import Tier
 from ossa.contracts.memory_policy import PlacementPolicy
@@ -68,11 +69,34 @@ class Models(Section):
     embedded_slots: int = Field(4, ge=1)
 
 
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")
+
+
 class CacheSettings(Section):
     """Redis, for what replicas share and can do without. `dsn` empty: each replica keeps its own."""
 
-    dsn: SecretStr = SecretStr("")
+    dsn: SecretStr = Field(
+        SecretStr(""),
+        description="redis://USER:PASSWORD@HOST:PORT, rediss:// with TLS; redis+cluster://HOST:PORT,HOST:PORT",
+    )
+    cluster: bool = Field(False, description="the DSN is of one of a cluster's servers")
+    ca_file: Path | None = Field(
+        None, description="who signed the server's certificate; None: the system's authorities"
+    )
+    certificate_file: Path | None = Field(None, description="ours, for a server that asks for one")
+    key_file: Path | None = Field(None, description="of our certificate, when it is in a file of its own")
     answer_s: float = Field(0.25, gt=0, description="a slower answer is done without")
+    max_connections: int = Field(8, ge=1, le=1024, description="of one process, to each server")
+    failures: int = Field(3, ge=1, description="in a row, after which a server is left alone")
+    rest_s: float = Field(1.0, ge=0, description="how long; then it is tried again")
+
+    @field_validator("dsn")
+    @classmethod
+    def _is_an_address(cls, dsn: SecretStr) -> SecretStr:
+        shown = dsn.get_secret_value()
+        if shown and not shown.startswith(REDIS_SCHEMES):
+            raise ValueError(f"begins with one of {', '.join(REDIS_SCHEMES)}")
+        return dsn
 
 
 class VortexSettings(Section):
@@ -97,6 +121,7 @@ class AnswerSettings(Section):
     )
     url: str = Field("", description="of a Qdrant server; empty: embedded, in one process")
     api_key: SecretStr = SecretStr("")
+    ca_file: Path | None = Field(None, description="who signed that server's certificate; None: the usual authorities")
     threshold: float = Field(0.8, ge=0, le=1, description="least cosine of another question; 1: only the same question")
     likelihood: float = Field(
         0.8, ge=0, le=1, description="least likelihood, by the second check, that it asks the same"
@@ -118,6 +143,9 @@ class MemorySettings(Section):
     enabled: bool = Field(True, description="start it with the gateway")
     qdrant_url: str = Field("", description="of a Qdrant server; empty: embedded, in one process")
     qdrant_key: SecretStr = SecretStr("")
+    qdrant_ca_file: Path | None = Field(
+        None, description="who signed that server's certificate; None: the usual authorities"
+    )
     objects_url: str = Field("", description="s3://BUCKET/PREFIX, gs://, az://; empty: a folder in the home")
     objects_options: dict[str, str] = Field(
         default_factory=dict, description="of the object storage, such as endpoint and region; keys by its environment"

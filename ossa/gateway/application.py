@@ -50,6 +50,7 @@ from ossa.gateway.api import memory as memory_api
 from ossa.gateway.api.edge import Edge
 from ossa.gateway.api.fast_lane import Endpoint, FastLane
 from ossa.gateway.api.parts import ApiParts, ReadManifest
+from ossa.gateway.cache_metrics import watch_cache
 from ossa.gateway.dispatcher import DRAIN_S, Dispatcher
 from ossa.gateway.earlier_answers import EarlierAnswers
 from ossa.gateway.manifests import read_manifest
@@ -139,7 +140,9 @@ def create_app(
         memory=RememberedText(memory) if memory is not None else None,
         metrics=RegistryMetrics(metrics.registry),
     )
-    exchange = TokenExchange(resolvers, cache=TieredCache(cache))
+    tiers_of_values = TieredCache(cache)
+    watch_cache(metrics.registry, {"exchange": tiers_of_values.shared})
+    exchange = TokenExchange(resolvers, cache=tiers_of_values)
     router = LiveRouter(stores.routing, meter=metrics.routing)
     spending = Spending(stores.budgets, metrics.budgets, operator_tenant=operator_tenant)
     routes = Routes(

@@ -14,6 +14,7 @@ from ray.serve.handle import DeploymentHandle
 from ossa.contracts.errors import NotReady, OssaError
 from ossa.contracts.memory import ForgetProof, Grant, MemoryItem, NewMemory, Recall, Recalled, Scope
 from ossa.contracts.memory_policy import EVERY_KIND
+from ossa.gateway.cache_meters import meter_cache
 
 if TYPE_CHECKING:
     from ossa.memory.service import MemoryService
@@ -33,6 +34,11 @@ class MemoryReplica:
     async def __init__(self, make_service: MakeMemory) -> None:  # type: ignore[misc]
         self._service = await make_service()
         await self._service.start()
+        self._metering = (
+            asyncio.create_task(meter_cache("memory", counts), name="memory-meters")
+            if (counts := self._service.cache_counts) is not None
+            else None
+        )
 
     async def remember(self, new: NewMemory, tenant: str) -> MemoryItem:
         return await self._service.remember(new, tenant=tenant)

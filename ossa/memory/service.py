@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from ossa.caching.counts import CacheCounts
 from ossa.contracts.errors import InvalidRequest, NotFound, OssaError
 from ossa.contracts.memory import ForgetProof, Grant, MemoryItem, NewMemory, Recall, Recalled, Scope
 from ossa.contracts.memory_policy import EVERY_KIND, PlacementPolicy
@@ -41,6 +42,7 @@ class MemoryService:
         policy: placement and retention by kind.
         now: with a time zone.
         sweep_s: between two sweeps.
+        cache_counts: of the hot tier's cache, for whoever shows them.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class MemoryService:
         policy: PlacementPolicy | None = None,
         now: Callable[[], datetime] = _now,
         sweep_s: float = 30.0,
+        cache_counts: CacheCounts | None = None,
     ) -> None:
         self._policy = policy or PlacementPolicy()
         self._catalogue = catalogue
@@ -65,6 +68,7 @@ class MemoryService:
         self._reading = Reading(catalogue, hot, warm, cold, embed=embed, policy=self._policy, uses=uses, now=now)
         self._forgetting = Forgetting(catalogue, hot, warm, cold, now=now)
         self._sweeper = Sweeper(catalogue, self._copies, self._forgetting, policy=self._policy, uses=uses, now=now)
+        self.cache_counts = cache_counts
         self._sweeping: asyncio.Task[None] | None = None
         self.swept = Swept()
         """All sweeps together."""

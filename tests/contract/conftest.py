@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,9 +33,13 @@ LEFT_OUT = "left out: Debian PostgreSQL not installed (scripts/install-debian-po
 KINDS = ("memory", "embedded", "debian")
 
 
-def pytest_report_header() -> str:
+def pytest_report_header() -> list[str]:
     debian = f"Debian PostgreSQL ({DEBIAN})" if (DEBIAN / "postgres").exists() else f"Debian {LEFT_OUT}"
-    return f"stores under contract: in memory (a fake); embedded PostgreSQL (real); {debian}"
+    redis = "Redis, a cluster of 9 Redis (real)" if shutil.which("redis-server") else "Redis left out: not installed"
+    return [
+        f"stores under contract: in memory (a fake); embedded PostgreSQL (real); {debian}",
+        f"caches under contract: in memory (a fake); embedded Valkey (real); {redis}",
+    ]
 
 
 @pytest.fixture(scope="session")

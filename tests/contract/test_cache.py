@@ -1,4 +1,4 @@
-"""The same promises of the cache in memory (a fake) and of Redis (a real Valkey)."""
+"""The same promises of the cache in memory (a fake), a real Valkey, a real Redis and a real cluster of nine."""
 
 from __future__ import annotations
 
@@ -6,44 +6,80 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ossa.contracts.cache import MAX_VALUE_BYTES, CacheStore
+from ossa.caching.coalescing import CoalescingCache
+from ossa.caching.guarded import GuardedCache
+from ossa.contracts.cache import (
+    MAX_VALUE_BYTES,
+    BatchStore,
+    CacheAct,
+    CacheDrop,
+    CacheGet,
+    CacheSet,
+    CacheStore,
+)
 from ossa.contracts.errors import InvalidRequest, PayloadTooLarge, StoreUnavailable
 from ossa.stores.embedded_redis import EmbeddedRedis
 from ossa.stores.memory.cache import MemoryCache
 from ossa.stores.redis.cache import RedisCache
+from ossa.stores.redis.cluster import RedisClusterCache
 from ossa.vortex.exchange import TieredCache, TokenExchange
 from ossa.vortex.exchange.resolvers import FakeMemory, standard_registry
 from ossa.vortex.exchange.template import Template, Trusted
+from scripts.services import Services
 
 NAMES = ("t", "T", "t:exchange", "t:", ":t", "", "*", "{t}", "t\n", "ä", "\ud800", "x" * 5000)
 PLACES = st.tuples(st.text(":ab", max_size=4), st.text(":ab", max_size=4))
 
 
+KINDS = ("memory", "valkey", "redis", "cluster", "coalesced-memory", "coalesced-cluster")
+
+
 @pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
-    server = EmbeddedRedis(tmp_path_factory.mktemp("embedded") / "redis")
-    server.start()
-    yield server
-    server.erase()
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    found = Services(tmp_path_factory.mktemp("services"))
+    yield found
+    found.erase()
 
 
-@pytest.fixture(params=["memory", "redis"])
-async def cache(request: pytest.FixtureRequest) -> AsyncIterator[CacheStore]:
-    opened: CacheStore
-    if request.param == "memory":
+@pytest.fixture(scope="module")
+def dsns(tmp_path_factory: pytest.TempPathFactory, services: Services) -> Iterator[Callable[[str], str]]:
+    """Starts a server when its DSN is asked for first; skips where it is not installed."""
+    embedded = EmbeddedRedis(tmp_path_factory.mktemp("embedded") / "redis")
+
+    def dsn(kind: str) -> str:
+        if kind == "valkey":
+            return embedded.start()
+        name = "redis" if kind == "redis" else "redis-cluster"
+        if missing := services.missing(name):
+            pytest.skip(f"left out, not installed: {'; '.join(missing)} (make services)")
+        address = services.start(name)
+        return address.dsn if kind == "redis" else f"redis+cluster://{address.dsn.removeprefix('redis://')}"
+
+    yield dsn
+    embedded.erase()
+
+
+@pytest.fixture(params=KINDS)
+async def cache(request: pytest.FixtureRequest, dsns: Callable[[str], str]) -> AsyncIterator[CacheStore]:
+    around, _, kind = request.param.rpartition("-")
+    opened: BatchStore
+    room = f"test{time.monotonic_ns()}"
+    if kind == "memory":
         opened = MemoryCache()
+    elif kind == "cluster":
+        opened = RedisClusterCache(dsns(kind), room=room, answer_s=5)
     else:
-        dsn = request.getfixturevalue("valkey").start()
-        opened = RedisCache(dsn, room=f"test{time.monotonic_ns()}", answer_s=5)
-    yield opened
-    await opened.close()
+        opened = RedisCache(dsns(kind), room=room, answer_s=5)
+    used: CacheStore = GuardedCache(CoalescingCache(opened, answer_s=5), answer_s=None) if around else opened
+    yield used
+    await used.close()
 
 
 async def test_what_was_set_is_got_until_it_is_dropped(cache: CacheStore) -> None:
@@ -96,6 +132,42 @@ async def test_a_value_has_at_most_its_size(cache: CacheStore) -> None:
     with pytest.raises(PayloadTooLarge):
         await cache.set("k", b"x" * (MAX_VALUE_BYTES + 1), tenant="t", ttl_s=60)
     assert len(await cache.get("k", tenant="t") or b"") == MAX_VALUE_BYTES
+
+
+async def test_many_things_in_one_go_are_each_as_if_done_alone(cache: CacheStore) -> None:
+    if not isinstance(cache, MemoryCache | RedisCache | RedisClusterCache):
+        return
+    places = [(f"tenant-{number % 20}", f"key-{number}") for number in range(100)]
+    written = [CacheSet.checked(tenant, key, key.encode(), 60) for tenant, key in places]
+    assert await cache.batch(written) == [None] * 100
+    mixed: list[CacheAct] = []
+    for number, (tenant, key) in enumerate(places):
+        mixed.append(CacheGet(tenant, key))
+        if number % 3 == 0:
+            mixed.append(CacheDrop(tenant, key))
+        elif number % 3 == 1:
+            mixed += [CacheSet.checked(tenant, key, b"first", 60), CacheSet.checked(tenant, key, b"last", 60)]
+    found = await cache.batch(mixed)
+    assert [one for act, one in zip(mixed, found, strict=True) if isinstance(act, CacheGet)] == [
+        key.encode() for _, key in places
+    ]
+    assert not any(one for act, one in zip(mixed, found, strict=True) if not isinstance(act, CacheGet))
+    expected = [(None, b"last", key.encode())[number % 3] for number, (_, key) in enumerate(places)]
+    assert await cache.batch([CacheGet(tenant, key) for tenant, key in places]) == expected
+    assert await cache.batch([]) == []
+
+
+async def test_a_value_got_after_it_was_set_is_never_an_older_one(cache: CacheStore) -> None:
+    async def writer(key: str) -> None:
+        for number in range(15):
+            await cache.set(key, b"%d" % number, tenant="t", ttl_s=60)
+            assert await cache.get(key, tenant="t") == b"%d" % number
+
+    async def reader() -> None:
+        for number in range(60):
+            await cache.get(f"key-{number % 5}", tenant="t")
+
+    await asyncio.gather(*(writer(f"key-{number}") for number in range(5)), *(reader() for _ in range(5)))
 
 
 async def test_many_callers_at_once_are_all_answered(cache: CacheStore) -> None:
@@ -167,7 +239,7 @@ async def test_a_redis_that_hangs_is_not_waited_for(own: EmbeddedRedis) -> None:
 async def test_a_wrong_password_is_unavailable_and_is_not_told(own: EmbeddedRedis) -> None:
     password = own.start().split("@")[0].removeprefix("redis://:")
     cache = RedisCache(own.start().replace(password, "guess-work"), room="test", answer_s=5)
-    with pytest.raises(StoreUnavailable, match="refuses") as caught:
+    with pytest.raises(StoreUnavailable, match="OSSA_CACHE__DSN") as caught:
         await cache.ping()
     assert "guess-work" not in f"{caught.value!r}{cache!r}"
     await cache.close()

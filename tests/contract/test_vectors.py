@@ -1,14 +1,22 @@
-"""The same promises of the index in memory (a fake), Qdrant's client in its local mode, and the embedded Qdrant."""
+"""The same promises of the index in memory (a fake), Qdrant's client in its local mode, and the embedded Qdrant.
+
+No package carries a Qdrant server: what its answers alone decide is held to a small server here that answers like it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from uuid import UUID
 
 import pytest
@@ -167,7 +175,7 @@ async def test_the_embedded_index_outlives_a_restart_and_refuses_another_dimensi
     await index.close()
     with pytest.raises(StoreUnavailable):
         await index.count({})
-    with pytest.raises(Conflict, match="3 dimensions"):
+    with pytest.raises(Conflict, match=r"collection things .* 3 dimensions.* 4 dimensions.* Remove the folder"):
         await EmbeddedQdrant(tmp_path / "vectors", schema=SCHEMA.model_copy(update={"dimensions": 4})).open()
     again = EmbeddedQdrant(tmp_path / "vectors", schema=SCHEMA)
     await again.open()
@@ -227,9 +235,122 @@ async def test_a_collection_of_another_dimension_is_refused(monkeypatch: pytest.
     await index.open()
     other = QdrantIndex(":memory:", schema=SCHEMA.model_copy(update={"dimensions": 4}))
     monkeypatch.setattr(other, "_client", index._client)
-    with pytest.raises(Conflict, match="3 dimensions"):
+    with pytest.raises(Conflict, match=r"things holds .* 3 dimensions .* 4 by Cosine .* Delete"):
         await other.open()
     await index.close()
+
+
+class QdrantLike(BaseHTTPRequestHandler):
+    """Answers for one collection, and refuses every other key than `sesame`."""
+
+    vectors: object = {"size": 3, "distance": "Cosine"}
+
+    def do_GET(self) -> None:
+        if self.headers.get("api-key") != "sesame":
+            self._answer(403, {"status": {"error": "forbidden"}})
+        elif self.path == "/collections/things/exists":
+            self._answer(200, {"result": {"exists": True}, "status": "ok", "time": 0.0})
+        else:
+            self._answer(200, {"result": collection(self.vectors), "status": "ok", "time": 0.0})
+
+    def _answer(self, status: int, body: object) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+def collection(vectors: object) -> dict[str, object]:
+    hnsw = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000}
+    optimizer = {"deleted_threshold": 0.2, "vacuum_min_vector_number": 1000, "default_segment_number": 0}
+    return {
+        "status": "green",
+        "optimizer_status": "ok",
+        "points_count": 0,
+        "segments_count": 1,
+        "config": {
+            "params": {"vectors": vectors},
+            "hnsw_config": hnsw,
+            "optimizer_config": {**optimizer, "flush_interval_sec": 5},
+        },
+        "payload_schema": {},
+    }
+
+
+Serve = Callable[..., str]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    running: list[ThreadingHTTPServer] = []
+
+    def start(vectors: object = QdrantLike.vectors, *, certificate: Path | None = None) -> str:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), type("Server", (QdrantLike,), {"vectors": vectors}))
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        running.append(server)
+        return f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in running:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("vectors", "said"),
+    [
+        ({"size": 3, "distance": "Cosine"}, None),
+        ({"size": 4, "distance": "Cosine"}, r"things holds vectors of 4 dimensions by Cosine; 3 by Cosine .* Delete"),
+        ({"size": 3, "distance": "Dot"}, r"things holds vectors of 3 dimensions by Dot; 3 by Cosine .* Delete"),
+        ({"image": {"size": 3, "distance": "Cosine"}}, r"things was made by somebody else.* Delete"),
+    ],
+)
+async def test_what_a_server_has_is_checked_when_it_is_opened(serve: Serve, vectors: object, said: str | None) -> None:
+    index = QdrantIndex(serve(vectors), schema=SCHEMA, api_key="sesame")
+    if said is None:
+        await index.open()
+    else:
+        with pytest.raises(Conflict, match=said):
+            await index.open()
+    await index.close()
+
+
+async def test_a_server_that_refuses_the_key_is_said_to(serve: Serve) -> None:
+    index = QdrantIndex(serve(), schema=SCHEMA, api_key="open-barley")
+    with pytest.raises(StoreUnavailable, match="API key") as caught:
+        await index.open()
+    assert "barley" not in f"{caught.value!r}{index!r}"
+    await index.close()
+
+
+async def test_a_server_with_tls_is_trusted_by_its_authority_alone(serve: Serve, tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("left out, not installed: openssl")
+    pem = tmp_path / "server.pem"
+    made = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    names = ("-subj", "/CN=qdrant", "-addext", "subjectAltName=IP:127.0.0.1")
+    both = ("-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "crt"))
+    subprocess.run(["openssl", *made, *names, *both], check=True, capture_output=True)  # noqa: ASYNC221
+    pem.write_bytes((tmp_path / "key").read_bytes() + (tmp_path / "crt").read_bytes())
+    url = serve(certificate=pem)
+    trusting = QdrantIndex(url, schema=SCHEMA, api_key="sesame", ca_file=tmp_path / "crt")
+    await trusting.open()
+    await trusting.close()
+    wary = QdrantIndex(url, schema=SCHEMA, api_key="sesame")
+    with pytest.raises(StoreUnavailable, match=r"not trusted.*CA_FILE"):
+        await wary.open()
+    await wary.close()
+    with pytest.raises(InvalidRequest, match="CA_FILE"):
+        QdrantIndex(url, schema=SCHEMA, ca_file=tmp_path / "none")
 
 
 async def test_a_fake_that_is_down_is_unavailable() -> None:

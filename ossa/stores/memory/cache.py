@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 
-from ossa.stores.lifetime import check_size, milliseconds
+from ossa.contracts.cache import CacheAct, CacheDrop, CacheGet, CacheOutcome, CacheSet
 from ossa.stores.memory.gate import Gate
 
 
 class MemoryCache:
-    """`ossa.contracts.cache.CacheStore`, a fake for tests and trials. It has no bound.
+    """`ossa.contracts.cache.BatchStore`, a fake for tests and trials. It has no bound.
 
     Args:
         clock: seconds; only differences count.
@@ -30,14 +30,28 @@ class MemoryCache:
         return value
 
     async def set(self, key: str, value: bytes, *, tenant: str, ttl_s: float) -> None:
-        check_size(value)
-        lifetime_ms = milliseconds(ttl_s)
+        act = CacheSet.checked(tenant, key, value, ttl_s)
         self._gate.check()
-        self._kept[tenant, key] = (bytes(value), self._clock() + lifetime_ms / 1000)
+        self._set(act)
 
     async def drop(self, key: str, *, tenant: str) -> None:
         self._gate.check()
         self._kept.pop((tenant, key), None)
+
+    async def batch(self, acts: Sequence[CacheAct]) -> list[CacheOutcome]:
+        found: list[CacheOutcome] = [
+            await self.get(act.key, tenant=act.tenant) if isinstance(act, CacheGet) else None for act in acts
+        ]
+        self._gate.check()
+        for act in acts:
+            if isinstance(act, CacheSet):
+                self._set(act)
+            elif isinstance(act, CacheDrop):
+                await self.drop(act.key, tenant=act.tenant)
+        return found
+
+    def place(self, tenant: str) -> str:
+        return ""
 
     async def ping(self) -> None:
         self._gate.check()
@@ -52,3 +66,6 @@ class MemoryCache:
     def come_back(self) -> None:
         """Undo `go_down`."""
         self._gate.open = True
+
+    def _set(self, act: CacheSet) -> None:
+        self._kept[act.tenant, act.key] = (bytes(act.value), self._clock() + act.lifetime_ms / 1000)

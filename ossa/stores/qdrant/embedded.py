@@ -205,9 +205,8 @@ class EmbeddedQdrant:
             raise StoreUnavailable(f"{file} cannot be read; remove {self._folder} to begin anew.") from error
         if made_for != self._schema:
             raise Conflict(
-                f"{self._folder} holds {made_for.name} with vectors of {made_for.dimensions} dimensions, by "
-                f"{', '.join(made_for.keywords + made_for.numbers)}; it does not fit {self._schema.name} with "
-                f"{self._schema.dimensions}. Remove it or choose another folder."
+                f"{self._folder} holds {_described(made_for)}; needed is {_described(self._schema)}. "
+                "Remove the folder while nobody uses it, and it is made and filled anew, or use another one."
             )
 
     def _close(self) -> None:
@@ -217,6 +216,11 @@ class EmbeddedQdrant:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def _described(schema: VectorSchema) -> str:
+    fields = ", ".join(schema.keywords + schema.numbers) or "no field"
+    return f"the collection {schema.name} with vectors of {schema.dimensions} dimensions, by {fields}"
 
 
 def _owner_lock(folder: Path, wait_s: float) -> TextIOWrapper:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import warnings
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
-from ossa.contracts.errors import Conflict, StoreUnavailable
+from ossa.contracts.errors import Conflict, InvalidRequest, StoreUnavailable
 from ossa.contracts.vectors import Below, Found, Point, VectorSchema, Where
 from ossa.stores.vector_checks import check_asked, check_ids, check_points, check_vector
 
@@ -27,14 +29,23 @@ class QdrantIndex:
         url: of the server; `:memory:` for the client's local mode, which keeps nothing.
         api_key: never shown.
         answer_s: how long each answer may take.
+        ca_file: who signed the certificate of an https:// server; None: the usual authorities.
     """
 
-    def __init__(self, url: str, *, schema: VectorSchema, api_key: str = "", answer_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        schema: VectorSchema,
+        api_key: str = "",
+        answer_s: float = 5.0,
+        ca_file: Path | None = None,
+    ) -> None:
         self._schema = schema
         self._url = url
         self._answer_s = answer_s
         self._local = url == IN_MEMORY
-        self._client = _client(url, api_key, answer_s)
+        self._client = _client(url, api_key, answer_s, ca_file)
 
     def __repr__(self) -> str:
         return f"QdrantIndex({self._url!r}, {self._schema.name!r})"
@@ -46,11 +57,15 @@ class QdrantIndex:
                 await self._make()
             found = (await self._client.get_collection(name)).config.params.vectors
         if not isinstance(found, models.VectorParams):
-            raise Conflict(f"The Qdrant collection {name} was made by somebody else; choose another name.")
+            raise Conflict(
+                f"The Qdrant collection {name} was made by somebody else: its vectors have names. "
+                "Delete or rename it, or use another server."
+            )
         if found.size != self._schema.dimensions or found.distance != models.Distance.COSINE:
             raise Conflict(
-                f"The Qdrant collection {name} holds vectors of {found.size} dimensions by {found.distance.value}, "
-                f"not of {self._schema.dimensions} by Cosine; delete it or choose another."
+                f"The Qdrant collection {name} holds vectors of {found.size} dimensions by {found.distance.value}; "
+                f"{self._schema.dimensions} by Cosine are needed. Delete the collection, and it is made and filled "
+                "anew, or use another server."
             )
 
     async def close(self) -> None:
@@ -142,6 +157,11 @@ class QdrantIndex:
         except TimeoutError as error:
             raise StoreUnavailable("Qdrant did not answer in time.", retry_after_s=1.0) from error
         except (ApiException, httpx.HTTPError, OSError, ValueError, RuntimeError) as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise StoreUnavailable(
+                    "The certificate of Qdrant is not trusted: OSSA_MEMORY__QDRANT_CA_FILE, or OSSA_ANSWERS__CA_FILE, "
+                    "names who signed it."
+                ) from error
             raise StoreUnavailable(f"Qdrant is unavailable ({type(error).__name__}).", retry_after_s=1.0) from error
 
     def _refusal(self, status: int | None) -> str:
@@ -152,13 +172,19 @@ class QdrantIndex:
         return f"Qdrant answered with status {status}."
 
 
-def _client(url: str, api_key: str, answer_s: float) -> AsyncQdrantClient:
+def _client(url: str, api_key: str, answer_s: float, ca_file: Path | None) -> AsyncQdrantClient:
     if url == IN_MEMORY:
         return AsyncQdrantClient(IN_MEMORY)
+    if ca_file is not None and not ca_file.is_file():
+        raise InvalidRequest(f"{ca_file} is no file: look at OSSA_MEMORY__QDRANT_CA_FILE and OSSA_ANSWERS__CA_FILE.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a key over plain HTTP: the owner's choice
         return AsyncQdrantClient(
-            url=url, api_key=api_key or None, timeout=max(1, round(answer_s)), check_compatibility=False
+            url=url,
+            api_key=api_key or None,
+            timeout=max(1, round(answer_s)),
+            check_compatibility=False,
+            verify=ssl.create_default_context(cafile=ca_file) if ca_file is not None else True,
         )
 
 

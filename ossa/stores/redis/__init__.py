@@ -1,1 +1,1 @@
-"""Redis, or anything that speaks its protocol. The driver is imported by whoever uses `RedisCache`, not before."""
+"""Redis, or anything that speaks its protocol: one server, or a cluster. The driver is imported by whoever uses it."""

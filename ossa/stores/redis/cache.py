@@ -1,64 +1,57 @@
-"""A shared cache in Redis."""
+"""A shared cache in one Redis."""
 
 from __future__ import annotations
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
+from collections.abc import Sequence
 
-from ossa.stores.lifetime import check_size, milliseconds
+from ossa.contracts.cache import CacheAct, CacheOutcome
+from ossa.contracts.errors import InvalidRequest
+from ossa.stores.redis.acts import OneByOne
+from ossa.stores.redis.address import RedisAddress, RedisTls
 from ossa.stores.redis.failure import translated
-from ossa.stores.redis.naming import entry
+from ossa.stores.redis.plan import outcomes, plan
+from ossa.stores.redis.server import Server
 
 
-class RedisCache:
-    """`ossa.contracts.cache.CacheStore`, for one event loop. Connects when first used, and again after a loss.
+class RedisCache(OneByOne):
+    """`ossa.contracts.cache.BatchStore`, for one event loop. Connects when first used, and again after a loss.
 
     Args:
         dsn: `redis://`, `rediss://` or `unix://`, with the password; never shown.
         room: whose cache it is; two rooms share nothing.
         answer_s: how long connecting, and each answer, may take.
         max_connections: further callers wait for one, up to `answer_s`.
+
+    Raises `InvalidRequest` for a DSN that is none.
     """
 
-    def __init__(self, dsn: str, *, room: str, answer_s: float = 0.25, max_connections: int = 8) -> None:
+    def __init__(
+        self, dsn: str, *, room: str, answer_s: float = 0.25, max_connections: int = 8, tls: RedisTls | None = None
+    ) -> None:
         self._room = room
-        pool = BlockingConnectionPool.from_url(
-            dsn,
-            max_connections=max_connections,
-            timeout=answer_s,
-            socket_timeout=answer_s,
-            socket_connect_timeout=answer_s,
-            # Once more at once: a connection that lay idle may have been closed by the server.
-            retry=Retry(NoBackoff(), 1, (RedisConnectionError,)),
-            client_name="ossa",
-            decode_responses=False,
-        )
-        self._redis: Redis = Redis.from_pool(pool)
+        address = RedisAddress.parse(dsn, tls=tls)
+        if address.cluster:
+            raise InvalidRequest("This is the address of a cluster.", "cache.dsn")
+        self._server = Server(address.options, answer_s=answer_s, max_connections=max_connections)
 
     def __repr__(self) -> str:
         return f"RedisCache(room={self._room!r})"
 
-    async def get(self, key: str, *, tenant: str) -> bytes | None:
-        with translated():
-            found: bytes | None = await self._redis.get(entry(tenant, self._room, key))
-            return found
+    def place(self, tenant: str) -> str:
+        return ""
 
-    async def set(self, key: str, value: bytes, *, tenant: str, ttl_s: float) -> None:
-        check_size(value)
-        lifetime_ms = milliseconds(ttl_s)
+    async def batch(self, acts: Sequence[CacheAct]) -> list[CacheOutcome]:
+        steps = plan(acts, self._room, together=lambda tenant: None)
         with translated():
-            await self._redis.set(entry(tenant, self._room, key), value, px=lifetime_ms)
-
-    async def drop(self, key: str, *, tenant: str) -> None:
-        with translated():
-            await self._redis.delete(entry(tenant, self._room, key))
+            answers = await self._server.run([step.command for step in steps])
+        for step, answer in zip(steps, answers, strict=True):
+            step.answer = answer
+        return outcomes(steps, len(acts))
 
     async def ping(self) -> None:
         with translated():
-            await self._redis.execute_command("PING")  # type: ignore[no-untyped-call]
+            await self._server.ping()
 
     async def close(self) -> None:
         with translated():
-            await self._redis.aclose()
+            await self._server.close()

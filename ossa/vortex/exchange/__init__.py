@@ -29,7 +29,6 @@ from ossa.vortex.exchange.failure import (
     StaleOk,
 )
 from ossa.vortex.exchange.fetch import Origin
-from ossa.vortex.exchange.front import Front
 from ossa.vortex.exchange.limits import ExchangeLimits
 from ossa.vortex.exchange.placeholder import CURRENT, Placeholder, PlaceholderType
 from ossa.vortex.exchange.registry import Registration, ResolverRegistry
@@ -44,7 +43,6 @@ __all__ = [
     "Failure",
     "FailureMode",
     "Fallback",
-    "Front",
     "InvalidTemplate",
     "Origin",
     "Placeholder",

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from time import monotonic as system_monotonic
 from typing import TypeVar
 
+from ossa.caching.counts import CacheCounts
+from ossa.caching.front import Front
+from ossa.caching.guarded import FAILURES, GuardedCache
 from ossa.contracts.cache import CacheStore
 from ossa.contracts.errors import OssaError
 from ossa.vortex.exchange.counts import Counts
-from ossa.vortex.exchange.front import Front
 from ossa.vortex.exchange.held import Held, decode, encode
 
-logger = logging.getLogger(__name__)
-
 T = TypeVar("T")
+
+FRONT_ENTRIES = 4096
+FRONT_BYTES = 32 * 2**20
 
 
 class TieredCache:
     """Never raises for what the store does: without it the front goes on alone, and `counts.cache_degraded` grows.
 
     Args:
-        back: None: the front alone.
+        back: None: the front alone. One that is not guarded is guarded here, by the next arguments.
         answer_s: how long the store may take.
-        rest_s: how long a store that failed is left alone.
+        failures: in a row, after which a store is left alone.
+        rest_s: how long.
         monotonic: seconds, for `rest_s`.
     """
 
@@ -33,23 +35,30 @@ class TieredCache:
         self,
         back: CacheStore | None = None,
         *,
-        front: Front | None = None,
+        front: Front[Held] | None = None,
         counts: Counts | None = None,
         answer_s: float = 0.25,
+        failures: int = FAILURES,
         rest_s: float = 1.0,
         monotonic: Callable[[], float] = system_monotonic,
     ) -> None:
+        if back is not None and not isinstance(back, GuardedCache):
+            back = GuardedCache(
+                back, room="exchange", answer_s=answer_s, failures=failures, rest_s=rest_s, clock=monotonic
+            )
         self._back = back
-        self._front = front or Front()
+        self.shared = back.counts if back is not None else CacheCounts()
+        """Of both, as every cache counts."""
+        self._front = front if front is not None else exchange_front()
         self.counts = counts or Counts()
-        self._answer_s = answer_s
-        self._rest_s = rest_s
-        self._monotonic = monotonic
-        self._rests_until = float("-inf")
 
     def near(self, key: str, *, tenant: str, now: float) -> Held | None:
         """What the front has, fresh or not; no IO."""
         return self._front.get((tenant, key), now)
+
+    def used(self) -> None:
+        """What `near` gave was fresh."""
+        self.shared.front_hits += 1
 
     async def get(self, key: str, *, tenant: str, now: float, keep_s: float, nests: bool) -> Held | None:
         """What the store has, fresh or not, else what the front has; the newer one if both.
@@ -80,19 +89,16 @@ class TieredCache:
         self._front.drop((tenant, key))
         await self._ask(lambda back: back.drop(key, tenant=tenant))
 
-    async def _ask(self, question: Callable[[CacheStore], Awaitable[T]]) -> T | None:
+    async def _ask(self, question: Callable[[GuardedCache], Awaitable[T]]) -> T | None:
         """None when the store is absent, resting or fails."""
         if self._back is None:
             return None
-        if self._monotonic() < self._rests_until:
-            self.counts.cache_degraded += 1
-            return None
         try:
-            async with asyncio.timeout(self._answer_s):
-                return await question(self._back)
-        except (OssaError, TimeoutError) as error:
+            return await question(self._back)
+        except OssaError:
             self.counts.cache_degraded += 1
-            self._rests_until = self._monotonic() + self._rest_s
-            code = error.code if isinstance(error, OssaError) else "timed_out"
-            logger.warning("exchange_cache_degraded", extra={"code": code, "rest_s": self._rest_s})
             return None
+
+
+def exchange_front(max_entries: int = FRONT_ENTRIES, max_bytes: int = FRONT_BYTES) -> Front[Held]:
+    return Front(lambda held: held.size, max_entries=max_entries, max_bytes=max_bytes)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from ossa.caching.flight import Flights
 from ossa.contracts.errors import FleetBusy, OssaError
 from ossa.vortex.exchange.cache import TieredCache
 from ossa.vortex.exchange.call import ResolveCall, Resolver
 from ossa.vortex.exchange.errors import ResolutionFailed, ResolverTimedOut, ValueRefused
 from ossa.vortex.exchange.failure import StaleOk
-from ossa.vortex.exchange.flight import Flights
 from ossa.vortex.exchange.held import Held
 from ossa.vortex.exchange.limits import ExchangeLimits
 from ossa.vortex.exchange.placeholder import CURRENT, Placeholder
@@ -65,6 +65,7 @@ class Fetcher:
         near = self._cache.near(str(call.placeholder), tenant=call.tenant, now=call.now.timestamp())
         if near is not None and near.inputs == inputs and near.within(lifetime_s, call.now.timestamp()):
             self._counts.front_hits += 1
+            self._cache.used()
             return Fetched(near.template, Origin.FRONT)
         key = (call.tenant, call.placeholder, inputs)
         return await self._join(call, key, lambda: self._look_up(call, registration, inputs))

@@ -7,6 +7,7 @@ placeholder inside has a lifetime of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from sys import getsizeof
 
 import orjson
 
@@ -33,8 +34,8 @@ class Held:
 
     @property
     def size(self) -> int:
-        """Characters, roughly what it takes in memory."""
-        return 128 + sum(len(part) if isinstance(part, str) else 64 for part in self.template.parts)
+        """Bytes it takes in memory, about."""
+        return 128 + sum(getsizeof(part) if isinstance(part, str) else 512 for part in self.template.parts)
 
 
 def encode(held: Held) -> bytes:

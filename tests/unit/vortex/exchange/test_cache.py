@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from ossa.stores.memory.cache import MemoryCache
 from ossa.vortex.exchange.cache import TieredCache
-from ossa.vortex.exchange.front import Front
 from ossa.vortex.exchange.held import Held, decode, encode
 from ossa.vortex.exchange.placeholder import Placeholder
 from ossa.vortex.exchange.template import Slot, Template
@@ -66,39 +65,6 @@ def test_the_age_of_a_value_from_a_clock_far_ahead_is_not_believed() -> None:
     assert not held(at=40).within(60, now=100)
 
 
-def test_the_front_forgets_what_was_not_used_for_longest() -> None:
-    front = Front(max_entries=2)
-    front.put("a", held("1"), until=10)
-    front.put("b", held("2"), until=10)
-    assert front.get("a", now=0) == held("1")
-    front.put("c", held("3"), until=10)
-    assert [front.get(key, now=0) for key in "abc"] == [held("1"), None, held("3")]
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 300), st.booleans()), max_size=40))
-def test_the_front_never_holds_more_than_its_room(puts: list[tuple[int, int, bool]]) -> None:
-    front = Front(max_entries=3, max_chars=800)
-    for key, size, drop in puts:
-        if drop:
-            front.drop(key)
-        else:
-            front.put(key, held("x" * size), until=10)
-        assert len(front) <= 3
-        assert front.chars <= 800
-    for key in range(6):
-        front.drop(key)
-    assert front.chars == 0
-
-
-def test_the_front_lets_go_of_a_value_at_its_end_and_takes_none_larger_than_its_room() -> None:
-    front = Front(max_chars=500)
-    front.put("a", held(), until=10)
-    assert front.get("a", now=9.9) == held()
-    assert front.get("a", now=10) is None
-    front.put("b", held("x" * 501), until=10)
-    assert len(front) == 0
-
-
 class Hanging(MemoryCache):
     async def get(self, key: str, *, tenant: str) -> bytes | None:
         await asyncio.Event().wait()
@@ -119,7 +85,7 @@ async def look(cache: TieredCache) -> Any:
 
 async def test_a_store_that_is_down_is_counted_left_alone_for_a_while_and_tried_again() -> None:
     store, timer = MemoryCache(), Timer()
-    cache = TieredCache(store, rest_s=5, monotonic=timer)
+    cache = TieredCache(store, failures=1, rest_s=5, monotonic=timer)
     await cache.put("k", held(), tenant="t", keep_s=60)
     store.go_down()
     assert await look(cache) == held()

@@ -58,7 +58,7 @@ class Flights(Generic[T]):
 
     def _launch(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]]) -> _Flight[T]:
         if len(self._alive) >= self._max_open:
-            raise FleetBusy(f"{self._max_open} resolvers are at work already.", retry_after_s=1.0)
+            raise FleetBusy(f"{self._max_open} pieces of work are open already.", retry_after_s=1.0)
         flight = _Flight(asyncio.create_task(start()))
         self._by_key[key] = flight
         self._alive.add(flight.task)

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from ossa.caching.flight import Flights
 from ossa.contracts.errors import FleetBusy
-from ossa.vortex.exchange.flight import Flights
 
 
 class Work:
