@@ -25,6 +25,7 @@ from ossa.contracts.configuration import (
     AnswerSettings,
     CacheSettings,
     Database,
+    EventSettings,
     FleetSettings,
     GatewaySettings,
     MemorySettings,
@@ -66,6 +67,7 @@ class Settings(BaseSettings):
     vortex: VortexSettings = VortexSettings()
     memory: MemorySettings = MemorySettings()
     scaling: ScalingSettings = ScalingSettings()
+    events: EventSettings = EventSettings()
 
     def __init__(self, **values: Any) -> None:
         try:
