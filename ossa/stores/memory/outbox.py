@@ -29,15 +29,20 @@ class MemoryOutbox:
         self._gate = gate
         self._clock = clock
         self._source = source
-        self._rows: dict[int, _Row] = {}
+        self._kept: dict[int, _Row] = {}
         self._last = 0
         self._lead: MemoryLead | None = None
         self._told = asyncio.Event()
 
+    @property
+    def rows(self) -> int:
+        """How many wait; for tests."""
+        return len(self._kept)
+
     def add(self, *, task_id: str, tenant: str, at: datetime, body: bytes) -> None:
         """For the journal."""
         self._last += 1
-        self._rows[self._last] = _Row(self._last, task_id, tenant, at, body)
+        self._kept[self._last] = _Row(self._last, task_id, tenant, at, body)
         self._told.set()
 
     async def lead(self) -> MemoryLead | None:
@@ -49,10 +54,10 @@ class MemoryOutbox:
 
     async def standing(self) -> OutboxStanding:
         self._gate.check()
-        if not self._rows:
+        if not self._kept:
             return OutboxStanding()
-        oldest = next(iter(self._rows.values())).at
-        return OutboxStanding(rows=len(self._rows), oldest_s=max(0.0, (self._clock() - oldest).total_seconds()))
+        oldest = next(iter(self._kept.values())).at
+        return OutboxStanding(rows=len(self._kept), oldest_s=max(0.0, (self._clock() - oldest).total_seconds()))
 
     async def written(self, *, within_s: float) -> bool:
         try:
@@ -71,7 +76,7 @@ class MemoryOutbox:
             raise StoreUnavailable("Another one leads.")
 
     def first(self, limit: int) -> list[OutboxEntry]:
-        rows = list(self._rows.values())[:limit]
+        rows = list(self._kept.values())[:limit]
         return [OutboxEntry(row.position, row.task_id, self._events(row)) for row in rows]
 
     def _events(self, row: _Row) -> tuple[Event, ...]:
@@ -79,10 +84,10 @@ class MemoryOutbox:
 
     def drop(self, positions: Sequence[int]) -> None:
         for position in positions:
-            self._rows.pop(position, None)
+            self._kept.pop(position, None)
 
     def older(self, before: datetime) -> list[int]:
-        return [row.position for row in self._rows.values() if row.at < before]
+        return [row.position for row in self._kept.values() if row.at < before]
 
     def leave(self, lead: MemoryLead) -> None:
         if self._lead is lead:
