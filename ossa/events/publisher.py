@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from ossa.contracts.errors import BusUnavailable, OssaError, StoreUnavailable, TopicUnfit
+from ossa.contracts.errors import BusUnavailable, OssaError, TopicUnfit
 from ossa.contracts.events import EventBus, EventOutbox, OutboxEntry, OutboxLead
 from ossa.events.messages import message_of
 from ossa.events.metrics import PublisherMetrics
@@ -78,7 +78,7 @@ class Publisher:
                     await asyncio.sleep(self._pace.lead_again_s)
                     continue
                 await self._lead(lead)
-            except (StoreUnavailable, TopicUnfit) as error:
+            except OssaError as error:
                 self._failed(error.code, error.message)
             except Exception as error:
                 logger.exception("events_publisher_failed")
