@@ -27,9 +27,7 @@ _USAGE = Usage(prompt_tokens=700, completion_tokens=120, cost_usd=0.002, model_c
 
 def _step(seq: int) -> Step:
     payload = {"message": {"role": "assistant", "content": "word " * 60}, "finish_reason": "stop", "model": "m"}
-    return Step(
-        seq=seq, kind="model", agent_id="foundation-001", payload=payload, usage=_USAGE, at=datetime.now(UTC)
-    )
+    return Step(seq=seq, kind="model", agent_id="foundation-001", payload=payload, usage=_USAGE, at=datetime.now(UTC))
 
 
 async def _task(stores: PostgresStores) -> None:

@@ -64,7 +64,7 @@ class OutboxStanding(Value):
 
 
 class OutboxLead(Protocol):
-    """The right to publish. Every method raises `StoreUnavailable`; the right is lost then, and `close` is all that is left.
+    """The right to publish. Every method raises `StoreUnavailable`; the right is lost then, and only `close` is left.
 
     It is one's alone, for two who publish at once would put the same entries on the bus twice.
     """
@@ -192,6 +192,6 @@ class EventBus(Protocol):
         where `group` has committed."""
 
     async def lag(self, group: str, *, topic: str | None = None) -> list[PartitionLag]:
-        """What a group has not committed, of the events' topic or another one. A group nobody knows has all before it."""
+        """What a group has not committed, of the events' topic or another. A group nobody knows has all before it."""
 
     async def close(self) -> None: ...

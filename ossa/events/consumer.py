@@ -1,4 +1,4 @@
-"""A consumer group's member: take, handle, remember, commit. In this order, so that nothing is lost and some comes twice."""
+"""A consumer group's member: take, handle, remember, commit. In this order nothing is lost, and some comes twice."""
 
 from __future__ import annotations
 

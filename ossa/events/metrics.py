@@ -24,9 +24,7 @@ class PublisherMetrics:
             "ossa_events_publish_seconds", "From the write of a batch's first event until the bus keeps it",
             buckets=LAG_BUCKETS_S, registry=r,
         )  # fmt: skip
-        self.lag = Gauge(
-            "ossa_events_group_lag", "Messages that a group has not committed", ("group",), registry=r
-        )
+        self.lag = Gauge("ossa_events_group_lag", "Messages that a group has not committed", ("group",), registry=r)
 
 
 class ConsumerMetrics:
@@ -37,7 +35,9 @@ class ConsumerMetrics:
         self.handled = Counter("ossa_events_handled_total", "Events a handler was done with", ("group",), registry=r)
         self.duplicates = Counter("ossa_events_duplicates_total", "Events that came again", ("group",), registry=r)
         self.tried_again = Counter("ossa_events_tried_again_total", "Handlers' failures", ("group",), registry=r)
-        self.dead = Counter("ossa_events_dead_letters_total", "Events given to the dead letters", ("group",), registry=r)
+        self.dead = Counter(
+            "ossa_events_dead_letters_total", "Events given to the dead letters", ("group",), registry=r
+        )
         self.lag = Histogram(
             "ossa_events_consumer_lag_seconds", "From an event's time until a handler was done with it", ("group",),
             buckets=LAG_BUCKETS_S, registry=r,

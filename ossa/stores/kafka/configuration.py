@@ -42,6 +42,10 @@ _CONSUMER: Configuration = {
 }
 
 
+_OF_THE_MOCK: Configuration = {"session.timeout.ms": 1_500, "heartbeat.interval.ms": 300}
+"""It does not hear of a member's leaving, and waits for the end of its session."""
+
+
 def common(settings: EventSettings, servers: str) -> Configuration:
     found = {
         **_COMMON,
@@ -63,4 +67,5 @@ def producing(settings: EventSettings, servers: str) -> Configuration:
 
 
 def consuming(settings: EventSettings, servers: str, group: str) -> Configuration:
-    return {**common(settings, servers), **_CONSUMER, "group.id": group}
+    found = {**common(settings, servers), **_CONSUMER, "group.id": group}
+    return {**found, **_OF_THE_MOCK} if settings.mock else found

@@ -21,8 +21,8 @@ _POLL_S = 0.1
 
 
 class KafkaProducer:
-    """An idempotent producer. After a failure the client is thrown away with all that it still held back: what a new one
-    publishes cannot be overtaken by what the old one would have sent later.
+    """An idempotent producer. After a failure the client is thrown away with all that it still held back: it must not
+    send that when a new one has gone further.
     """
 
     def __init__(self, configuration: Configuration, *, timeout_s: float) -> None:

@@ -146,8 +146,14 @@ def _received(message: KafkaMessage) -> Received:
         Place(topic, partition, offset),
         _text(key),
         value if isinstance(value, bytes) else _text(value).encode(),
-        {name: _text(text) for name, text in message.headers() or ()},
+        _headers(message),
     )
+
+
+def _headers(message: KafkaMessage) -> dict[str, str]:
+    found = message.headers() or ()
+    pairs = found.items() if isinstance(found, dict) else found
+    return {str(name): _text(text) for name, text in (tuple(pair) for pair in pairs)}
 
 
 def _text(found: str | bytes | None) -> str:

@@ -15,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from ossa.contracts.configuration import EventSettings
-from ossa.contracts.errors import TopicUnfit
+from ossa.contracts.errors import BusUnavailable, TopicUnfit
 from ossa.stores.kafka.configuration import Configuration
 from ossa.stores.kafka.failure import ours, translated
 
@@ -40,14 +40,22 @@ def ensure_topics(settings: EventSettings, configuration: Configuration, servers
 
     Raises `TopicUnfit` with the command that puts it right, `BusUnavailable`.
     """
-    said: list[str] = []
-    admin = AdminClient({**configuration, "error_cb": lambda error: said.append(error.name())})
+    said: list[KafkaError] = []
+    noting: Configuration = {**configuration, "error_cb": said.append}
+    with translated():
+        admin = AdminClient(noting)
     for wanted in (
         Wanted(settings.topic, settings.partitions, "OSSA_EVENTS__TOPIC"),
         Wanted(settings.dead_topic, 1, "OSSA_EVENTS__DEAD_TOPIC", "at least one"),
     ):
-        with translated():
-            _Ensuring(admin, settings, servers, wanted).ensure()
+        try:
+            with translated():
+                _Ensuring(admin, settings, servers, wanted).ensure()
+        except BusUnavailable:
+            admin.poll(0)
+            if said and said[-1].code() != KafkaError._ALL_BROKERS_DOWN:
+                raise ours(said[-1]) from None  # why a broker is away tells more than that it is
+            raise
 
 
 class _Ensuring:
@@ -91,7 +99,7 @@ class _Ensuring:
                 pass
             elif code == KafkaError.INVALID_REPLICATION_FACTOR:
                 raise TopicUnfit(
-                    f"Kafka has fewer than {settings.replication} brokers, so {wanted.name} cannot have as many copies: "
+                    f"Kafka has fewer than {settings.replication} brokers, too few for the copies of {wanted.name}: "
                     "start more, or set OSSA_EVENTS__REPLICATION and OSSA_EVENTS__MIN_INSYNC.",
                     param="events.replication",
                 ) from None

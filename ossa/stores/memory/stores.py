@@ -10,8 +10,8 @@ from ossa.stores.memory.fleet import MemoryFleet
 from ossa.stores.memory.gate import Gate
 from ossa.stores.memory.journal import Clock, MemoryJournal
 from ossa.stores.memory.keys import MemoryKeys
-from ossa.stores.memory.outbox import MemoryOutbox, MemoryProcessed
 from ossa.stores.memory.originals import MemoryOriginals
+from ossa.stores.memory.outbox import MemoryOutbox, MemoryProcessed
 from ossa.stores.memory.routing import MemoryRouting
 from ossa.stores.memory.scaling import MemoryScaling
 from ossa.stores.memory.spending import MemorySpending

@@ -94,9 +94,7 @@ class PostgresLead:
             OutboxEntry(
                 row["position"],
                 row["task_id"],
-                events_of(
-                    row["body"], task_id=row["task_id"], tenant=row["tenant"], at=row["at"], source=self._source
-                ),
+                events_of(row["body"], task_id=row["task_id"], tenant=row["tenant"], at=row["at"], source=self._source),
             )
             for row in await self._rows("read", {"limit": limit})
         ]
@@ -109,8 +107,9 @@ class PostgresLead:
         removed = 0
         while True:
             rows = await self._rows("prune", {"before": before, "limit": PRUNED_AT_ONCE})
-            removed += rows[0]["gone"]
-            if rows[0]["gone"] < PRUNED_AT_ONCE:
+            gone = int(rows[0]["gone"])
+            removed += gone
+            if gone < PRUNED_AT_ONCE:
                 return removed
 
     async def close(self) -> None:

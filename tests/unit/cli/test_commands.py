@@ -28,6 +28,7 @@ COMMANDS = [
     ("keys", "create"), ("keys", "list"), ("keys", "revoke"),
     ("budgets", "list"), ("budgets", "set"), ("budgets", "remove"), ("cost", "report"),
     ("memory", "remember"), ("memory", "recall"), ("memory", "forget"), ("memory", "grant"),
+    ("events", "status"), ("events", "lag"), ("events", "dead"), ("events", "replay"), ("events", "tail"),
     ("cost", "proposals"), ("cost", "approve"),
     ("router", "status"), ("router", "models"), ("router", "promote"), ("router", "rollback"), ("router", "policy"),
 ]  # fmt: skip

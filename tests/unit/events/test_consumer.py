@@ -31,6 +31,15 @@ async def waiting(world: World, group: str = "audit") -> int:
     return sum(one.waiting for one in await world.bus.lag(group))
 
 
+async def settled(world: World, *groups: str) -> None:
+    """All is committed."""
+    for _ in range(10_000):
+        if not sum([await waiting(world, group) for group in groups]):
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("it was not committed within 20 s")
+
+
 async def test_every_event_is_handled_once_in_its_task_s_order_and_committed() -> None:
     world = World()
     tasks = await published(world, 10)
@@ -47,8 +56,7 @@ async def test_what_the_bus_gives_twice_is_handled_once() -> None:
     await published(world, 10)
     async with running(world.consumer(keep=False).run()):
         await until(lambda: len(set(ids(world.handled))) == 20)
-        while await waiting(world):
-            await asyncio.sleep(0.002)
+        await settled(world, "audit")
     assert len(world.bus.kept()) > 20
     assert len(world.handled) == 20
 
@@ -70,8 +78,7 @@ async def test_one_that_died_before_it_committed_has_its_events_recognised_by_th
     assert handled == 10
     assert await waiting(world) == 10
     async with running(world.consumer().run()):
-        while await waiting(world):
-            await asyncio.sleep(0.002)
+        await settled(world, "audit")
     assert len(world.handled) == handled
 
 
@@ -88,8 +95,7 @@ async def test_a_bad_event_is_dead_lettered_after_its_tries_and_the_task_s_later
 
     async with running(world.consumer(handle).run()):
         await until(lambda: len(world.handled) == 5)
-        while await waiting(world):
-            await asyncio.sleep(0.002)
+        await settled(world, "audit")
     assert len(tried) == 3
     assert f"{tasks[1]}:finished" in ids(world.handled)
     (dead,) = await dead_letters(world.bus)
@@ -115,13 +121,11 @@ async def test_a_replayed_event_is_handled_by_who_failed_and_known_by_who_did_no
 
     async with running(world.consumer(handle).run(), world.consumer(other, group="metrics").run()):
         await until(lambda: len(world.handled) == 3 and len(others) == 4)
-        while not world.bus.kept("events.dead"):
-            await asyncio.sleep(0.002)
+        await until(lambda: bool(world.bus.kept("events.dead")))
         healed = True
         assert await replay(world.bus) == 1
         await until(lambda: len(world.handled) == 4)
-        while await waiting(world) + await waiting(world, "metrics"):
-            await asyncio.sleep(0.002)
+        await settled(world, "audit", "metrics")
     assert world.handled[-1].id == bad
     assert len(others) == 4
     assert await dead_letters(world.bus) == []
@@ -146,8 +150,7 @@ async def test_what_is_no_event_is_dead_lettered_at_once_as_it_came() -> None:
     world = World()
     await world.bus.publish([Message("events", "k", b"\xff{not json", {"who": "knows"})])
     async with running(world.consumer().run()):
-        while not await dead_letters(world.bus):
-            await asyncio.sleep(0.002)
+        await until(lambda: bool(world.bus.kept("events.dead")))
     (dead,) = await dead_letters(world.bus)
     assert (dead.event_id, dead.tries) == (None, 0)
     assert world.bus.kept("events.dead")[0].value == b"\xff{not json"
@@ -196,8 +199,7 @@ async def test_members_share_a_group_s_work_and_a_leaver_s_is_taken_over() -> No
         async with running(world.consumer().run()):
             await until(lambda: len(world.handled) > 0 and len(mine) > 0)
         await until(lambda: len({*ids(mine), *ids(world.handled)}) == 20)
-        while await waiting(world):
-            await asyncio.sleep(0.002)
+        await settled(world, "audit")
 
 
 async def test_a_consumer_that_is_ended_commits_what_it_was_done_with() -> None:

@@ -29,10 +29,6 @@ async def running(*works: Any) -> Any:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-
-
-
-
 async def test_what_the_journal_wrote_comes_onto_the_bus_in_order_and_leaves_the_outbox() -> None:
     world = World()
     async with running(world.publisher().keep()):
@@ -97,7 +93,7 @@ async def test_one_publishes_and_another_takes_over() -> None:
 
 
 async def test_two_who_believe_to_lead_keep_each_task_s_order() -> None:
-    """One whose connection broke does not know it yet: what it still puts on the bus is a duplicate, and harms no order."""
+    """One whose connection broke does not know it yet. What it still puts on the bus comes twice, in order."""
     world = World()
     tasks = await world.do_tasks(12)
     slow, outbox = world.publisher(), world.stores.outbox
