@@ -112,7 +112,7 @@ async def line(kafka: Services, postgres: str) -> AsyncIterator[Line]:
         dead_topic=f"dead-{number}",
         partitions=6,
         create_topics=True,
-        publish_timeout_s=10,
+        publish_timeout_s=6,
     )
     stores = PostgresStores(Database(), postgres, events=settings)
     await stores.open()

@@ -43,9 +43,11 @@ async def test_events_come_through_each_once_in_their_tasks_order(line: Any, run
     assert await line.waiting() == 0
 
 
-async def test_nothing_is_lost_when_a_broker_is_killed_while_events_are_published(
+async def test_nothing_is_lost_when_a_broker_is_killed_and_later_all_of_them(
     line: Any, running: Any, until: Any
 ) -> None:
+    """Tasks go on all the time: their events wait in the outbox."""
+    publisher = line.publisher()
     tasks: list[str] = []
     enough = asyncio.Event()
 
@@ -56,37 +58,26 @@ async def test_nothing_is_lost_when_a_broker_is_killed_while_events_are_publishe
     async def drained() -> bool:
         return bool(await line.waiting() == 0)
 
-    async with running(line.publisher().keep()):
-        writers = [asyncio.create_task(work()) for _ in range(4)]
-        await until(lambda: _true(len(tasks) >= 50))
-        await asyncio.to_thread(line.services.kill, "kafka", "kafka-2")
-        await asyncio.sleep(0)
+    async def lose(*members: str) -> None:
+        for member in members:
+            await asyncio.to_thread(line.services.kill, "kafka", member)
         before = len(tasks)
         await until(lambda: _true(len(tasks) >= before + 50))
-        enough.set()
-        await asyncio.gather(*writers)
-        await until(drained)
-    found = await line.published()
-    await asyncio.to_thread(line.services.start_member, "kafka", "kafka-2")
-    assert {event.id for event in found} == {f"{task}:{end}" for task in tasks for end in ("accepted", "finished")}
-    assert firsts_in_order(found, tasks)
-
-
-async def test_while_all_of_kafka_is_away_tasks_go_on_and_their_events_come_later(
-    line: Any, running: Any, until: Any
-) -> None:
-    publisher = line.publisher()
-
-    async def drained() -> bool:
-        return bool(await line.waiting() == 0)
 
     async with running(publisher.keep()):
-        tasks = [await line.do_task() for _ in range(5)]
-        await until(drained)
-        await asyncio.to_thread(line.services.stop, "kafka")
-        tasks += await asyncio.gather(*(line.do_task() for _ in range(200)))
+        writers = [asyncio.create_task(work()) for _ in range(4)]
+        await until(lambda: _true(len(tasks) >= 50))
+        await lose("kafka-2")
+        enough.set()
+        await asyncio.gather(*writers)
+        await until(drained)  # two of three brokers are enough
+        enough.clear()
+        writers = [asyncio.create_task(work()) for _ in range(4)]
+        await lose("kafka-1", "kafka-3")
+        enough.set()
+        await asyncio.gather(*writers)
         await until(lambda: _true(bool(publisher.trouble)))
-        assert await line.waiting() == 400
+        assert await line.waiting() >= 100
         await asyncio.to_thread(line.services.start, "kafka")
         await until(drained)
     found = await line.published()
