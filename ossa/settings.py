@@ -26,6 +26,7 @@ from ossa.contracts.configuration import (
     BackupSettings,
     CacheSettings,
     Database,
+    EventSettings,
     FleetSettings,
     GatewaySettings,
     MemorySettings,
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
     memory: MemorySettings = MemorySettings()
     scaling: ScalingSettings = ScalingSettings()
     backup: BackupSettings = BackupSettings()
+    events: EventSettings = EventSettings()
 
     def __init__(self, **values: Any) -> None:
         try:

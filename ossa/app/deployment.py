@@ -39,7 +39,7 @@ def deploy(settings: Settings, backing: Backing, *, fleet_id: str, host: str, po
     the name.
     """
     _check_reach(backing, settings)
-    stores = StoresFactory(settings.database, backing.dsn)
+    stores = StoresFactory(settings.database, backing.dsn, settings.events)
     start_controller(
         Charter(
             settings=settings.fleet,

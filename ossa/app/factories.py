@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from ossa.app.caches import shared_cache
+from ossa.app.events import event_bus
 from ossa.app.keys import TENANT
 from ossa.channel import ChannelLink
 from ossa.contracts.agent_spec import Tier
-from ossa.contracts.configuration import CacheSettings, Database
+from ossa.contracts.configuration import CacheSettings, Database, EventSettings
 from ossa.contracts.routing import TierInfo
 from ossa.fleet import FleetClient
 from ossa.gateway.deployment import GatewayParts
@@ -32,9 +33,10 @@ class StoresFactory:
 
     database: Database
     dsn: SecretStr
+    events: EventSettings = field(default_factory=EventSettings)
 
     def __call__(self) -> PostgresStores:
-        return PostgresStores(self.database, self.dsn.get_secret_value())
+        return PostgresStores(self.database, self.dsn.get_secret_value(), events=self.events)
 
 
 @dataclass(frozen=True)
@@ -73,5 +75,7 @@ class GatewayFactory:
             cache=shared_cache(self.cache, room="exchange"),
             models=self.models,
             tiers=self.tiers,
+            bus=event_bus(self.stores.events),
+            events=self.stores.events,
             close=fleet.close,
         )

@@ -13,6 +13,7 @@ import typer
 from ossa.cli.exit_code import exit_code_of
 from ossa.cli.terminal import Terminal
 from ossa.contracts.errors import OssaError
+from ossa.contracts.events import EventBus
 from ossa.sdk.client import Client
 
 
@@ -38,12 +39,19 @@ def _composition() -> Composition:
     return cast(Composition, import_module("ossa.cli.up"))
 
 
+def _bus() -> EventBus:
+    from ossa.app.events import bus_of_settings
+
+    return bus_of_settings()
+
+
 @dataclass(frozen=True)
 class Wiring:
     """Handed to the application as its context object; tests hand in another."""
 
     connect: Connect = _connect
     composition: Callable[[], Composition] = _composition
+    bus: Callable[[], EventBus] = _bus
 
 
 def wiring(context: typer.Context) -> Wiring:

@@ -8,11 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from ossa.contracts.agent_spec import Tier
 from ossa.contracts.memory_policy import PlacementPolicy
 from ossa.contracts.scaling import ScaleRules, ScalingMode, StartUp
+
+TOPIC_PATTERN = r"^[a-zA-Z0-9._-]{1,249}$"
 
 
 class Section(BaseModel):
@@ -177,6 +179,53 @@ class BackupSettings(Section):
     programs: str = Field(
         "", description="folder of PostgreSQL's programs, for a server of yours; empty: Debian's newest"
     )
+
+
+class EventSettings(Section):
+    """Events of what is done, through an outbox to Kafka. Without servers and without the mock nothing is told."""
+
+    enabled: bool = Field(True, description="false: write no events, whatever else is set")
+    bootstrap_servers: str = Field("", description="of a Kafka: HOST:PORT,HOST:PORT")
+    mock: bool = Field(
+        False, description="without servers: a broker in the publishing process, for trying out; it keeps nothing"
+    )
+    topic: str = Field("ossa.events", pattern=TOPIC_PATTERN)
+    dead_topic: str = Field("ossa.events.dead", pattern=TOPIC_PATTERN, description="for what a consumer cannot handle")
+    partitions: int = Field(50, ge=1, le=10_000, description="of the topic; more later on moves tasks, once")
+    replication: int = Field(3, ge=1, le=20, description="copies of each partition")
+    min_insync: int = Field(2, ge=1, le=20, description="copies written before an event counts as published")
+    create_topics: bool = Field(False, description="make missing topics; else they are only checked")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_user: str = ""
+    sasl_password: SecretStr = SecretStr("")
+    ca_file: str = Field("", description="certificates that sign the brokers'; empty: the system's")
+    source: str = Field("/ossa", min_length=1, description="CloudEvents' source: names this fleet on a shared Kafka")
+    groups: tuple[str, ...] = Field((), description="consumer groups whose lag is measured")
+    publish_timeout_s: float = Field(15.0, gt=0, description="a batch unanswered for so long is published again")
+    outbox_days: float = Field(7.0, gt=0, description="an event that could not be published for so long is given up")
+    processed_days: float = Field(7.0, gt=0, description="an event that comes again is known for so long")
+
+    @property
+    def telling(self) -> bool:
+        """Whether the journal writes events down."""
+        return self.enabled and (self.mock or bool(self.bootstrap_servers))
+
+    @property
+    def mocked(self) -> bool:
+        return self.enabled and self.mock
+
+    @model_validator(mode="after")
+    def _fit(self) -> EventSettings:
+        if self.mock and self.bootstrap_servers:
+            raise ValueError("mock and bootstrap_servers exclude each other: unset one")
+        if self.min_insync > self.replication:
+            raise ValueError(f"min_insync ({self.min_insync}) is more than replication ({self.replication})")
+        if self.dead_topic == self.topic:
+            raise ValueError("dead_topic and topic must not be the same")
+        if self.security_protocol.startswith("SASL") != bool(self.sasl_user):
+            raise ValueError("sasl_user goes with a security_protocol of SASL_PLAINTEXT or SASL_SSL, and only with one")
+        return self
 
 
 class FleetSettings(Section):

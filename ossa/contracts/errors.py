@@ -19,6 +19,8 @@
     ├── AgentLost                  503  agent_lost          the agent's process died; retried inside
     ├── Fenced                     503  fenced              another dispatcher owns the task now
     ├── StoreUnavailable           503  store_unavailable
+    │   └── BusUnavailable         503  bus_unavailable     Kafka did not answer in time
+    ├── TopicUnfit                 503  topic_unfit         a Kafka topic is missing, or not as the settings say
     ├── NotReady                   503  not_ready           the fleet is starting or stopping
     └── TimedOut                   504  timed_out
 
@@ -135,6 +137,16 @@ class Fenced(OssaError):
 
 class StoreUnavailable(OssaError):
     status, code, title = 503, "store_unavailable", "A store is unavailable"
+
+
+class BusUnavailable(StoreUnavailable):
+    code, title = "bus_unavailable", "The event bus is unavailable"
+
+
+class TopicUnfit(OssaError):
+    """`param` names the setting; the message has the command that puts it right."""
+
+    status, code, title = 503, "topic_unfit", "An event topic is not as it should be"
 
 
 class NotReady(OssaError):

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ossa.contracts.access import ApiKey
 from ossa.contracts.budgets import BudgetStore
+from ossa.contracts.events import EventOutbox, ProcessedEvents
 from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool, Operation
 from ossa.contracts.routing import RoutingStore
 from ossa.contracts.scaling import ScalingStore
@@ -216,6 +217,12 @@ class Stores(Protocol):
 
     @property
     def scaling(self) -> ScalingStore: ...
+
+    @property
+    def outbox(self) -> EventOutbox: ...
+
+    @property
+    def processed(self) -> ProcessedEvents: ...
 
     async def open(self) -> None:
         """Connect; the first one migrates (one process at a time)."""

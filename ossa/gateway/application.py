@@ -16,8 +16,9 @@ from ossa.contracts.agent_spec import Tier
 from ossa.contracts.answers import Answers
 from ossa.contracts.cache import CacheStore
 from ossa.contracts.compression import Compressor
-from ossa.contracts.configuration import GatewaySettings
+from ossa.contracts.configuration import EventSettings, GatewaySettings
 from ossa.contracts.errors import NotReady, StoreUnavailable
+from ossa.contracts.events import EventBus
 from ossa.contracts.fleet import FleetPort
 from ossa.contracts.memory import Memory
 from ossa.contracts.routing import TierInfo
@@ -31,6 +32,7 @@ from ossa.gateway.api import (
     compression,
     cost,
     document,
+    events,
     failures,
     feedback,
     health,
@@ -53,6 +55,7 @@ from ossa.gateway.api.parts import ApiParts, ReadManifest
 from ossa.gateway.cache_metrics import watch_cache
 from ossa.gateway.dispatcher import DRAIN_S, Dispatcher
 from ossa.gateway.earlier_answers import EarlierAnswers
+from ossa.gateway.eventing import Eventing
 from ossa.gateway.manifests import read_manifest
 from ossa.gateway.metrics import GatewayMetrics
 from ossa.gateway.optimising import Optimiser
@@ -87,6 +90,7 @@ ROUTERS = (
     budgets,
     cost,
     scaling,
+    events,
     keys,
     health,
 )
@@ -105,6 +109,8 @@ def create_app(
     cache: CacheStore | None = None,
     answers: Answers | None = None,
     memory: Memory | None = None,
+    bus: EventBus | None = None,
+    events_as: EventSettings | None = None,
     models: str = "",
     tiers: Mapping[Tier, TierInfo] | None = None,
     replica: str = "gateway",
@@ -123,6 +129,8 @@ def create_app(
         cache: values of the token exchange that replicas share; None: each has its own.
         answers: answers that were given before; None: every question goes to an agent.
         memory: answers `/api/v1/memory` and the placeholders of it; None: those routes are not ready.
+        bus: where events go; None: none are told, and the stores must not tell any.
+        events_as: the settings that bus and stores were made with.
         models: what stands behind the tiers, as a digest.
         tiers: the endpoints that agents have, for routing to choose from; None: each agent uses its own.
         replica: begins the owner ids of this process, and is a label of its metrics.
@@ -152,6 +160,7 @@ def create_app(
         policies=lambda: router.policies,
         left_usd=spending.left_usd,
     )
+    eventing = Eventing(stores.outbox, bus, events_as or EventSettings(), metrics)
     optimiser = Optimiser(stores, fleet, settings, tiers=tiers or {}, operator_tenant=operator_tenant)
 
     def make_parts() -> ApiParts:
@@ -177,7 +186,7 @@ def create_app(
             spending=spending,
             routes=routes,
             traffic=traffic,
-            chores={"optimiser": optimiser.keep, "traffic": reports.keep},
+            chores={"optimiser": optimiser.keep, "traffic": reports.keep, **eventing.chores()},
             name=replica,
             clock=clock,
             rng=rng,
@@ -197,6 +206,7 @@ def create_app(
             memory=memory,
             router=router,
             optimiser=optimiser,
+            eventing=eventing,
         )
 
     @asynccontextmanager
@@ -214,6 +224,7 @@ def create_app(
             await parts.dispatcher.stop(drain_s=drain_s)
             await router.stop()
             await link.close()
+            await eventing.close()
             await stores.close()
             if cache is not None:
                 with suppress(StoreUnavailable):

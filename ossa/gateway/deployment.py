@@ -14,8 +14,9 @@ from ray.serve.handle import DeploymentHandle
 
 from ossa.contracts.agent_spec import Tier
 from ossa.contracts.cache import CacheStore
-from ossa.contracts.configuration import AnswerSettings, GatewaySettings
+from ossa.contracts.configuration import AnswerSettings, EventSettings, GatewaySettings
 from ossa.contracts.errors import StoreUnavailable
+from ossa.contracts.events import EventBus
 from ossa.contracts.fleet import FleetPort
 from ossa.contracts.routing import TierInfo
 from ossa.contracts.stores import Stores
@@ -51,6 +52,8 @@ class GatewayParts:
     cache: CacheStore | None = None
     models: str = ""
     tiers: Mapping[Tier, TierInfo] = field(default_factory=dict)
+    bus: EventBus | None = None
+    events: EventSettings = field(default_factory=EventSettings)
     close: Callable[[], Awaitable[None]] | None = None
 
 
@@ -93,6 +96,8 @@ class Gateway:
             memory=self._gateway_memory,
             models=parts.models,
             tiers=parts.tiers,
+            bus=parts.bus,
+            events_as=parts.events,
             compressor=self._gateway_compressor,
             replica=f"gateway-{os.getpid()}",
             drain_s=DRAIN_S,

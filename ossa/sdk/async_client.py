@@ -14,6 +14,7 @@ from ossa.contracts.errors import OssaError
 from ossa.sdk.async_sender import AsyncSender
 from ossa.sdk.calls import chat as chat_calls
 from ossa.sdk.calls import compression as compression_calls
+from ossa.sdk.calls import events as event_calls
 from ossa.sdk.calls import fleet as fleet_calls
 from ossa.sdk.calls import keys as key_calls
 from ossa.sdk.calls import route as route_calls
@@ -32,6 +33,7 @@ from ossa.sdk.retry import RetryPolicy
 from ossa.sdk.routing import AsyncRoutingCalls
 from ossa.sdk.values.answer import Answer
 from ossa.sdk.values.compression import Compression
+from ossa.sdk.values.events import EventStatus
 from ossa.sdk.values.fleet import Agent, Agents, Pool, Pools
 from ossa.sdk.values.health import Health, Version
 from ossa.sdk.values.key import Key, Keys, NewKey
@@ -167,6 +169,10 @@ class AsyncClient:
     async def alert(self, *pools: str, for_s: float = 300.0) -> Alerts:
         """Say that these pools, or all where none is named, need more agents for `for_s` seconds; 0 ends it."""
         return await self._sender.send(scaling_calls.alert(pools, for_s))
+
+    async def events(self) -> EventStatus:
+        """What waits to be published, and the bus."""
+        return await self._sender.send(event_calls.status())
 
     async def models(self) -> tuple[str, ...]:
         """What `model` may be in a chat."""

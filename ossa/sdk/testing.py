@@ -42,6 +42,8 @@ class FakeGateway(httpx.BaseTransport, httpx.AsyncBaseTransport):
         self.cost = FakeCost()
         self.scaling = FakeScaling(self.pools)
         self.memory = FakeMemories(NOW)
+        self.events: dict[str, Any] = {"telling": False, "outbox": {"rows": 0, "oldest_s": 0.0}}
+        """What `/api/v1/events/status` says."""
         self.requests: list[httpx.Request] = []
         self.healthy = True
         self.answer_from: str | None = None
@@ -138,6 +140,7 @@ class FakeGateway(httpx.BaseTransport, httpx.AsyncBaseTransport):
             ("GET", f"{api}/pools{one}", self._get_pool),
             ("GET", f"{api}/operations", lambda _: httpx.Response(200, json={"data": list(self.operations.values())})),
             ("GET", f"{api}/operations{one}", self._get_operation),
+            ("GET", f"{api}/events/status", lambda _: httpx.Response(200, json=self.events)),
             ("GET", f"{api}/keys", lambda _: httpx.Response(200, json={"data": list(self.keys.values())})),
             ("POST", f"{api}/keys", self._create_key),
             ("DELETE", f"{api}/keys{one}", self._revoke_key),

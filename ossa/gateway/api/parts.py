@@ -19,6 +19,7 @@ from ossa.contracts.fleet import FleetPort
 from ossa.contracts.memory import Memory
 from ossa.contracts.stores import Stores
 from ossa.gateway.dispatcher import Dispatcher
+from ossa.gateway.eventing import Eventing
 from ossa.gateway.metrics import GatewayMetrics
 from ossa.gateway.optimising import Optimiser
 from ossa.routing.registry import LiveRouter
@@ -39,6 +40,7 @@ class ApiParts:
     metrics: GatewayMetrics
     router: LiveRouter
     optimiser: Optimiser
+    eventing: Eventing
     read_manifest: ReadManifest
     operator_tenant: str
     version: str

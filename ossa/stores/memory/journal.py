@@ -10,10 +10,11 @@ from datetime import UTC, date, datetime, timedelta
 from ossa.contracts.errors import Conflict, NotFound
 from ossa.contracts.stores import Accepted, Backlog
 from ossa.contracts.task import ErrorInfo, NewTask, Outcome, Step, Task, TaskRequest, TaskStatus, UsageToday
-from ossa.stores import judgement
+from ossa.stores import happenings, judgement
 from ossa.stores.json_text import as_json
 from ossa.stores.judgement import Standing
 from ossa.stores.memory.gate import Gate
+from ossa.stores.memory.outbox import MemoryOutbox
 
 Clock = Callable[[], datetime]
 
@@ -58,9 +59,14 @@ class _Entry:
 
 
 class MemoryJournal:
-    """`ossa.contracts.stores.Journal`. No call awaits inside, so each is atomic."""
+    """`ossa.contracts.stores.Journal`. No call awaits inside, so each is atomic.
 
-    def __init__(self, gate: Gate, clock: Clock) -> None:
+    Args:
+        outbox: what is written is told there; None: nowhere.
+    """
+
+    def __init__(self, gate: Gate, clock: Clock, outbox: MemoryOutbox | None = None) -> None:
+        self._outbox = outbox
         self._gate = gate
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
@@ -83,6 +89,7 @@ class MemoryJournal:
         self._entries[new.id] = entry
         if new.idempotency_key is not None:
             self._keys[(new.tenant, new.idempotency_key)] = new.id
+        self._tell(entry, happenings.of_accept(new))
         return Accepted(task=entry.task(), created=True)
 
     async def claim(self, *, owner: str, limit: int) -> list[Task]:
@@ -105,6 +112,7 @@ class MemoryJournal:
         missing = judgement.steps_to_append(task_id, entry.standing() if entry else None, fence=fence, steps=steps)
         if entry is not None and entry.status is TaskStatus.RUNNING and (missing or not steps):
             self._add(entry, missing)
+            self._tell(entry, happenings.of_append(task_id, missing))
 
     async def finish(
         self,
@@ -126,6 +134,7 @@ class MemoryJournal:
             return
         self._add(entry, missing)
         self._end(entry, outcome)
+        self._tell(entry, happenings.of_finish(task_id, missing, outcome))
         for subject in usage_subjects:
             self._use(subject, outcome)
 
@@ -173,7 +182,9 @@ class MemoryJournal:
         if entry.status is TaskStatus.QUEUED:
             entry.cancel_requested = True
             error = ErrorInfo(code="cancelled", message="Cancelled before it began.")
-            self._end(entry, Outcome(status=TaskStatus.CANCELLED, error=error))
+            ended = Outcome(status=TaskStatus.CANCELLED, error=error)
+            self._end(entry, ended)
+            self._tell(entry, happenings.of_finish(task_id, (), ended))
         elif entry.status is TaskStatus.RUNNING and not entry.cancel_requested:
             entry.cancel_requested = True
             entry.updated_at = self._clock()
@@ -276,6 +287,10 @@ class MemoryJournal:
         entry.status = outcome.status
         entry.outcome = as_json(outcome)
         entry.finished_at = entry.updated_at = self._clock()
+
+    def _tell(self, entry: _Entry, body: bytes | None) -> None:
+        if self._outbox is not None and body is not None:
+            self._outbox.add(task_id=entry.new.id, tenant=entry.new.tenant, at=entry.updated_at, body=body)
 
     def _use(self, subject: str, outcome: Outcome) -> None:
         key = (subject, self._today())

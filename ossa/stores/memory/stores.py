@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from ossa.contracts.configuration import EventSettings
 from ossa.stores.memory.budgets import MemoryBudgets
 from ossa.stores.memory.fleet import MemoryFleet
 from ossa.stores.memory.gate import Gate
 from ossa.stores.memory.journal import Clock, MemoryJournal
 from ossa.stores.memory.keys import MemoryKeys
 from ossa.stores.memory.originals import MemoryOriginals
+from ossa.stores.memory.outbox import MemoryOutbox, MemoryProcessed
 from ossa.stores.memory.routing import MemoryRouting
 from ossa.stores.memory.scaling import MemoryScaling
 from ossa.stores.memory.spending import MemorySpending
@@ -24,11 +26,15 @@ class MemoryStores:
 
     Args:
         clock: the store's time, with a time zone; leases and days go by it.
+        events: whether the journal tells the outbox what it writes, and under which source.
     """
 
-    def __init__(self, clock: Clock = _now) -> None:
+    def __init__(self, clock: Clock = _now, *, events: EventSettings | None = None) -> None:
+        events = events or EventSettings()
         self._gate = Gate()
-        self._journal = MemoryJournal(self._gate, clock)
+        self._outbox = MemoryOutbox(self._gate, clock, events.source)
+        self._processed = MemoryProcessed(self._gate, clock)
+        self._journal = MemoryJournal(self._gate, clock, self._outbox if events.telling else None)
         self._keys = MemoryKeys(self._gate)
         self._fleet = MemoryFleet(self._gate)
         self._originals = MemoryOriginals(self._gate)
@@ -64,6 +70,14 @@ class MemoryStores:
     @property
     def routing(self) -> MemoryRouting:
         return self._routing
+
+    @property
+    def outbox(self) -> MemoryOutbox:
+        return self._outbox
+
+    @property
+    def processed(self) -> MemoryProcessed:
+        return self._processed
 
     @property
     def scaling(self) -> MemoryScaling:

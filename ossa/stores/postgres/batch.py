@@ -9,6 +9,7 @@ from datetime import datetime
 
 from ossa.contracts.budgets import MOST_USD
 from ossa.contracts.task import NewTask, Outcome, Step
+from ossa.stores import happenings
 from ossa.stores.postgres.arrays import BigIntegers, Doubles, Integers, Texts
 
 MOST_TOKENS = 10**15
@@ -62,21 +63,22 @@ class Release(Write):
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """At most one write a task; that is the gatherer's care."""
+    """At most one write a task; that is the gatherer's care. `telling`: what it writes goes into the outbox too."""
 
     writes: list[Write] = field(default_factory=list)
+    telling: bool = False
 
     def __len__(self) -> int:
         return len(self.writes)
 
     def halves(self) -> tuple[Batch, Batch]:
         middle = len(self.writes) // 2
-        return Batch(self.writes[:middle]), Batch(self.writes[middle:])
+        return Batch(self.writes[:middle], self.telling), Batch(self.writes[middle:], self.telling)
 
     def params(self) -> list[object]:
         """In the order of `ossa.journal_write`."""
         accepts, appends, finishes, releases = _Accepts(), _Appends(), _Finishes(), _Releases()
-        steps, usage = _Steps(), _Usage()
+        steps, usage, told = _Steps(), _Usage(), _Told()
         for write in self.writes:
             if isinstance(write, Accept):
                 accepts.add(write)
@@ -89,7 +91,12 @@ class Batch:
                 steps.add(write)
             elif isinstance(write, Release):
                 releases.add(write)
-        return [*accepts.arrays, *appends.arrays, *finishes.arrays, *releases.arrays, *steps.arrays, *usage.arrays]
+            if self.telling:
+                told.add(write)
+        return [
+            *accepts.arrays, *appends.arrays, *finishes.arrays, *releases.arrays,
+            *steps.arrays, *usage.arrays, *told.arrays,
+        ]  # fmt: skip
 
 
 class _Accepts:
@@ -170,3 +177,19 @@ class _Usage:
             subjects.append(subject)
             tokens.append(max(0, min(used.prompt_tokens + used.completion_tokens, MOST_TOKENS)))
             costs.append(min(used.cost_usd, MOST_USD) if used.cost_usd > 0 else 0.0)
+
+
+class _Told:
+    """Made here and not when the write is submitted: a judgement may have taken steps from it since."""
+
+    def __init__(self) -> None:
+        self.arrays = (Texts(), Texts(), Texts())
+
+    def add(self, write: Write) -> None:
+        accepts, appends, finishes = self.arrays
+        if isinstance(write, Accept):
+            accepts.append(happenings.of_accept(write.new))
+        elif isinstance(write, Append):
+            appends.append(happenings.of_append(write.task_id, write.steps))
+        elif isinstance(write, Finish):
+            finishes.append(happenings.of_finish(write.task_id, write.steps, write.outcome))

@@ -46,9 +46,13 @@ class GroupCommit:
     Args:
         lanes: connections, and so batches in flight.
         batch_max: writes in one commit, at most.
+        told: called after each commit that put something into the outbox; None: nothing goes there.
     """
 
-    def __init__(self, server: Server, *, lanes: int, batch_max: int, judge: Judge) -> None:
+    def __init__(
+        self, server: Server, *, lanes: int, batch_max: int, judge: Judge, told: Callable[[], None] | None = None
+    ) -> None:
+        self._told = told
         self._judge = judge
         self._batch_max = batch_max
         self._waiting_max = batch_max * _WAITING_BATCHES
@@ -94,7 +98,7 @@ class GroupCommit:
         task.add_done_callback(self._running.discard)
 
     def _gather(self) -> Batch:
-        batch = Batch()
+        batch = Batch(telling=self._told is not None)
         later: list[Write] = []
         now = monotonic()
         while self._waiting and len(batch) < self._batch_max:
@@ -114,6 +118,8 @@ class GroupCommit:
         leftovers: Sequence[Write] = ()
         try:
             leftovers = await lane.run(batch)
+            if self._told is not None:
+                self._told()
         finally:
             self._writing.difference_update(task_ids)
             self._idle.append(lane)

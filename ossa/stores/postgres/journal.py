@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from time import monotonic
@@ -16,7 +16,7 @@ from ossa.contracts.configuration import Database
 from ossa.contracts.errors import Conflict, NotFound
 from ossa.contracts.stores import Accepted, Backlog
 from ossa.contracts.task import ErrorInfo, NewTask, Outcome, Step, Task, TaskStatus, UsageToday
-from ossa.stores import judgement
+from ossa.stores import happenings, judgement
 from ossa.stores.json_text import as_json
 from ossa.stores.postgres.batch import Accept, Append, Finish, Release, Write
 from ossa.stores.postgres.connection import Reader, Server
@@ -34,13 +34,27 @@ class PostgresJournal:
     statement timeout is over. An accept or a claim that was cancelled, or raised
     `StoreUnavailable`, may have taken effect all the same: its owner must then
     let its lease end, so that somebody else takes what it does not know of.
+
+    Args:
+        told: called after each commit that put something into the outbox; None: nothing goes there.
     """
 
-    def __init__(self, server: Server, reader: Reader, database: Database, *, lanes: int) -> None:
+    def __init__(
+        self,
+        server: Server,
+        reader: Reader,
+        database: Database,
+        *,
+        lanes: int,
+        told: Callable[[], None] | None = None,
+    ) -> None:
+        self._told = told
         self._timeout_s = database.statement_timeout_s
         self._reader = reader
         self._sql = load_queries("journal.sql")
-        self._commits = GroupCommit(server, lanes=lanes, batch_max=database.group_commit_max, judge=self._judge)
+        self._commits = GroupCommit(
+            server, lanes=lanes, batch_max=database.group_commit_max, judge=self._judge, told=told
+        )
 
     async def accept(self, new: NewTask, *, owner: str | None) -> Accepted:
         judgement.check_new(new, owner)
@@ -187,8 +201,11 @@ class PostgresJournal:
             ended = Outcome(
                 status=TaskStatus.CANCELLED, error=ErrorInfo(code="cancelled", message="Cancelled before it began.")
             )
-            params = {"task_id": task_id, "outcome": as_json(ended).decode()}
+            event = happenings.of_finish(task_id, (), ended).decode() if self._told is not None else None
+            params = {"task_id": task_id, "outcome": as_json(ended).decode(), "event": event}
             await conn.execute(self._sql["cancel_queued"], params)
+        if self._told is not None:
+            self._told()
 
     async def _judge(self, write: Write) -> bool:
         """Whether to submit it again. Raises what its caller shall meet."""

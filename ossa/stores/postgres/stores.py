@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ossa.contracts.configuration import Database
+from ossa.contracts.configuration import Database, EventSettings
 from ossa.stores.postgres.budgets import PostgresBudgets
 from ossa.stores.postgres.connection import Reader, Server
 from ossa.stores.postgres.fleet import PostgresFleet
@@ -10,6 +10,7 @@ from ossa.stores.postgres.journal import PostgresJournal
 from ossa.stores.postgres.keys import PostgresKeys
 from ossa.stores.postgres.memory import PostgresCatalogue
 from ossa.stores.postgres.originals import PostgresOriginals
+from ossa.stores.postgres.outbox import PostgresOutbox, PostgresProcessed
 from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.routing import PostgresRouting
 from ossa.stores.postgres.scaling import PostgresScaling
@@ -25,14 +26,19 @@ class PostgresStores:
     Args:
         database: limits; `pool_max` connections at most, the journal's two writers included (three at least).
         dsn: in place of `database.dsn`, for the embedded server.
+        events: whether the journal tells the outbox what it writes, and under which source.
 
     Raises `InvalidRequest` for a DSN that cannot be read.
     """
 
-    def __init__(self, database: Database, dsn: str | None = None) -> None:
+    def __init__(self, database: Database, dsn: str | None = None, *, events: EventSettings | None = None) -> None:
+        events = events or EventSettings()
         self._server = Server(dsn or database.dsn.get_secret_value(), database)
         self._reader = Reader(self._server, max(1, database.pool_max - _LANES))
-        self._journal = PostgresJournal(self._server, self._reader, database, lanes=_LANES)
+        self._outbox = PostgresOutbox(self._server, self._reader, source=events.source)
+        self._processed = PostgresProcessed(self._reader)
+        told = self._outbox.told if events.telling else None
+        self._journal = PostgresJournal(self._server, self._reader, database, lanes=_LANES, told=told)
         self._keys = PostgresKeys(self._reader)
         self._fleet = PostgresFleet(self._reader)
         self._originals = PostgresOriginals(self._reader)
@@ -72,6 +78,14 @@ class PostgresStores:
     @property
     def routing(self) -> PostgresRouting:
         return self._routing
+
+    @property
+    def outbox(self) -> PostgresOutbox:
+        return self._outbox
+
+    @property
+    def processed(self) -> PostgresProcessed:
+        return self._processed
 
     @property
     def scaling(self) -> PostgresScaling:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from ossa.cli.application import app
 from ossa.cli.session import Wiring
+from ossa.events.memory_bus import MemoryBus
 from ossa.sdk.client import Client
 from ossa.sdk.connection import Connection
 from ossa.sdk.testing import FakeGateway
@@ -48,14 +49,19 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(fleet: FakeGateway, composition: FakeComposition) -> Run:
+def bus() -> MemoryBus:
+    return MemoryBus()
+
+
+@pytest.fixture
+def run(fleet: FakeGateway, composition: FakeComposition, bus: MemoryBus) -> Run:
     """Runs `ossa ARGS...`; a wrong exit code shows what was printed."""
 
     def connect(url: str | None, api_key: str | None, *, timeout_s: float = 30.0) -> Client:
         return Client(Connection(url=url or "http://fleet"), timeout_s=timeout_s, max_retries=0, transport=fleet)
 
     def run_command(*arguments: str, expect: int = 0, stdin: str | None = None) -> Result:
-        wiring = Wiring(connect=connect, composition=lambda: composition)
+        wiring = Wiring(connect=connect, composition=lambda: composition, bus=lambda: bus)
         result = CliRunner().invoke(app, list(arguments), obj=wiring, input=stdin)
         assert result.exit_code == expect, (result.stdout, result.stderr, result.exception)
         return result

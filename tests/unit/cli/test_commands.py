@@ -29,6 +29,7 @@ COMMANDS = [
     ("budgets", "list"), ("budgets", "set"), ("budgets", "remove"), ("cost", "report"),
     ("memory", "remember"), ("memory", "recall"), ("memory", "forget"), ("memory", "grant"),
     ("memory", "reindex"), ("backup", "now"), ("backup", "list"), ("backup", "restore"), ("backup", "verify"),
+    ("events", "status"), ("events", "lag"), ("events", "dead"), ("events", "replay"), ("events", "tail"),
     ("cost", "proposals"), ("cost", "approve"),
     ("router", "status"), ("router", "models"), ("router", "promote"), ("router", "rollback"), ("router", "policy"),
 ]  # fmt: skip

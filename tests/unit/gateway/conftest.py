@@ -16,7 +16,8 @@ import pytest
 from ossa.contracts.access import Scope
 from ossa.contracts.agent_spec import Tier
 from ossa.contracts.answers import Answers
-from ossa.contracts.configuration import GatewaySettings
+from ossa.contracts.configuration import EventSettings, GatewaySettings
+from ossa.contracts.events import EventBus
 from ossa.contracts.routing import TierInfo
 from ossa.contracts.task import Task
 from ossa.gateway.application import create_app
@@ -98,9 +99,13 @@ async def open_rig() -> AsyncIterator[OpenRig]:
             drain_s: float = 0.2,
             answers: Answers | None = None,
             tiers: Mapping[Tier, TierInfo] | None = None,
+            bus: EventBus | None = None,
+            events_as: EventSettings | None = None,
             **settings: Any,
         ) -> Rig:
-            return await stack.enter_async_context(_rig(stores, fleet, link, drain_s, answers, tiers, settings))
+            return await stack.enter_async_context(
+                _rig(stores, fleet, link, drain_s, answers, tiers, settings, bus, events_as)
+            )
 
         yield opened
 
@@ -114,6 +119,8 @@ async def _rig(
     answers: Answers | None,
     tiers: Mapping[Tier, TierInfo] | None,
     settings: dict[str, Any],
+    bus: EventBus | None = None,
+    events_as: EventSettings | None = None,
 ) -> AsyncIterator[Rig]:
     stores = stores or MemoryStores()
     fleet = fleet or FakeFleet.of({"intelligence": 2, "security": 2}, store=stores.fleet)
@@ -129,6 +136,8 @@ async def _rig(
         compressor=CompressionService(stores.originals),
         answers=answers,
         tiers=tiers,
+        bus=bus,
+        events_as=events_as,
         rng=random.Random(1),
         drain_s=drain_s,
     )

@@ -1,4 +1,4 @@
-"""What `ossa cluster up` promises of its file: read whole, checked before Ray sees it, every refusal names the field."""
+"""What `ossa cluster up` promises of its file: checked before Ray sees it, every refusal names the field."""
 
 from __future__ import annotations
 

@@ -240,3 +240,8 @@ async def test_a_context_is_compressed_and_comes_back() -> None:
         assert await client.decompress(short.handles[0]) == log
         with pytest.raises(ossa.InvalidRequest, match="budget_tokens"):
             await client.compress(log, reduction=0.5, budget_tokens=10)
+
+
+async def test_how_events_are_doing_can_be_asked(client: ossa.AsyncClient) -> None:
+    found = await client.events()
+    assert (found.telling, found.bus, found.outbox.rows, found.trouble) == (False, None, 0, "")

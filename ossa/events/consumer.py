@@ -1,0 +1,191 @@
+"""A consumer group's member: take, handle, remember, commit. In this order nothing is lost, and some comes twice."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from ossa.contracts.errors import InvalidRequest, StoreUnavailable
+from ossa.contracts.events import Event, EventBus, Message, Place, Received, Subscription
+from ossa.events.dead_letters import dead_letter_of
+from ossa.events.duplicates import DuplicateFilter, key_of
+from ossa.events.messages import event_of
+from ossa.events.metrics import ConsumerMetrics
+
+logger = logging.getLogger(__name__)
+
+Handle = Callable[[Event], Awaitable[None]]
+"""What is done about an event. It may be called twice for one.
+
+Raising `StoreUnavailable` says that the world is at fault: the event is tried again until that is over. Any other
+error is the event's fault: after some tries it goes to the dead letters, and the next one has its turn.
+"""
+
+_SETTLE_S = 10.0
+_FORGET_EVERY_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Times in seconds. After `outage_s` of an outage the member leaves its group until it is over."""
+
+    tries: int = 5
+    pause_first_s: float = 0.1
+    pause_longest_s: float = 5.0
+    outage_s: float = 30.0
+    take: int = 500
+    wait_s: float = 1.0
+
+
+@dataclass
+class _Batch:
+    """What was dealt with of the messages that came together."""
+
+    places: list[Place] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    dead: list[Message] = field(default_factory=list)
+
+
+class EventConsumer:
+    """Calls `handle` for each event of a group's share, a task's events in their order.
+
+    An offset is committed after the handler is done and its event's id is remembered. A dead-lettered event holds
+    nobody up: later events of its task are handled, so a handler that needs the one before must find out by itself.
+
+    Args:
+        group: its members share the work; it names the consumer in the duplicate filter too.
+        duplicates: None remembers the last ones in this process alone.
+        forget_s: what the filter's store holds longer is forgotten, now and then.
+    """
+
+    def __init__(
+        self,
+        bus: EventBus,
+        group: str,
+        handle: Handle,
+        *,
+        metrics: ConsumerMetrics,
+        duplicates: DuplicateFilter | None = None,
+        patience: Patience | None = None,
+        forget_s: float = 7 * 86_400,
+    ) -> None:
+        self._bus = bus
+        self._group = group
+        self._handle = handle
+        self._metrics = metrics
+        self._duplicates = duplicates or DuplicateFilter(group)
+        self._patience = patience or Patience()
+        self._forget_s = forget_s
+        self._forget_at = 0.0
+        self._pause_s = self._patience.pause_first_s
+
+    async def run(self) -> None:
+        """For ever, whatever goes away and comes back. What was handled before it is cancelled is committed."""
+        while True:
+            try:
+                subscription = await self._bus.subscribe(self._group)
+                try:
+                    while True:
+                        await self.round(subscription)
+                finally:
+                    await subscription.close()
+            except StoreUnavailable as error:
+                logger.warning("events_consumer_waits", extra={"group": self._group, "reason": error.message})
+            except Exception:
+                logger.exception("events_consumer_failed", extra={"group": self._group})
+            await asyncio.sleep(self._pause_s)
+            self._pause_s = min(self._pause_s * 2, self._patience.pause_longest_s)
+
+    async def round(self, subscription: Subscription) -> int:
+        """Deal with what has come; how many messages. Raises `StoreUnavailable`."""
+        received = await subscription.take(limit=self._patience.take, wait_s=self._patience.wait_s)
+        batch = _Batch()
+        if received:
+            read = [(one, _read(one)) for one in received]
+            known = await self._duplicates.known(event for _, event in read if isinstance(event, Event))
+            try:
+                for one, event in read:
+                    if subscription.holds(one.place):  # a partition that has moved on is another member's
+                        await self._deal_with(one, event, known, batch)
+            finally:
+                await self._settle(subscription, batch)
+            self._pause_s = self._patience.pause_first_s
+        await self._forget()
+        return len(batch.places)
+
+    async def _deal_with(
+        self, received: Received, event: Event | InvalidRequest, known: set[str], batch: _Batch
+    ) -> None:
+        if isinstance(event, InvalidRequest):
+            self._bury(received, event, 0, batch)
+        elif key_of(event) in known:
+            self._metrics.duplicates.labels(self._group).inc()
+        else:
+            tries, error = await self._try(event)
+            if error is None:
+                known.add(key_of(event))
+                batch.keys.append(key_of(event))
+                self._metrics.handled.labels(self._group).inc()
+                late_s = (datetime.now(UTC) - event.time).total_seconds()
+                self._metrics.lag.labels(self._group).observe(max(0.0, late_s))
+            else:
+                self._bury(received, error, tries, batch)
+        batch.places.append(received.place)
+
+    async def _try(self, event: Event) -> tuple[int, Exception | None]:
+        """How often it was tried, and what it failed with. Raises `StoreUnavailable` for an outage that lasts."""
+        pause_s, tries = self._patience.pause_first_s, 0
+        outage_ends = time.monotonic() + self._patience.outage_s
+        while True:
+            try:
+                await self._handle(event)
+                return tries + 1, None
+            except StoreUnavailable:
+                if time.monotonic() >= outage_ends:
+                    raise
+            except Exception as error:  # noqa: BLE001 - the handler's boundary: kept with the dead letter
+                tries += 1
+                if tries >= self._patience.tries:
+                    return tries, error
+            self._metrics.tried_again.labels(self._group).inc()
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, self._patience.pause_longest_s)
+
+    def _bury(self, received: Received, error: Exception, tries: int, batch: _Batch) -> None:
+        place = received.place
+        logger.error(
+            "event_dead_lettered",
+            extra={
+                "group": self._group, "topic": place.topic, "partition": place.partition, "offset": place.offset,
+                "error": type(error).__name__, "tries": tries,
+            },
+        )  # fmt: skip
+        dead_topic = self._bus.standing.dead_topic
+        batch.dead.append(dead_letter_of(received, dead_topic, group=self._group, error=error, tries=tries))
+
+    async def _settle(self, subscription: Subscription, batch: _Batch) -> None:
+        """Dead letters are kept and ids remembered before the group goes on."""
+        if not batch.places:
+            return
+        async with asyncio.timeout(_SETTLE_S):
+            if batch.dead:
+                await self._bus.publish(batch.dead)
+                self._metrics.dead.labels(self._group).inc(len(batch.dead))
+            await self._duplicates.add(batch.keys)
+            await subscription.commit(batch.places)
+
+    async def _forget(self) -> None:
+        if time.monotonic() >= self._forget_at:
+            self._forget_at = time.monotonic() + _FORGET_EVERY_S
+            await self._duplicates.forget(older_than_s=self._forget_s)
+
+
+def _read(received: Received) -> Event | InvalidRequest:
+    try:
+        return event_of(received)
+    except InvalidRequest as error:
+        return error

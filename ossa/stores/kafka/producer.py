@@ -1,0 +1,133 @@
+"""Batches of messages onto Kafka: all of one are kept, or the caller hears that they may not be."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaError, Producer
+from confluent_kafka import Message as KafkaMessage
+
+from ossa.contracts.errors import BusUnavailable, OssaError
+from ossa.contracts.events import Message
+from ossa.stores.kafka.configuration import Configuration
+from ossa.stores.kafka.failure import ours, translated
+
+AT_ONCE = 20_000
+"""Messages handed to the driver together; its own queue takes 100,000."""
+
+_POLL_S = 0.1
+
+
+class KafkaProducer:
+    """An idempotent producer. After a failure the client is thrown away with all that it still held back: it must not
+    send that when a new one has gone further.
+    """
+
+    def __init__(self, configuration: Configuration, *, timeout_s: float) -> None:
+        self._configuration = configuration
+        self._timeout_s = timeout_s
+        self._client: _Client | None = None
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Raises `BusUnavailable`. One call at a time: the publisher is alone."""
+        for first in range(0, len(messages), AT_ONCE):
+            await self._publish(messages[first : first + AT_ONCE])
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await asyncio.to_thread(client.discard)
+
+    async def _publish(self, messages: Sequence[Message]) -> None:
+        if self._client is None:
+            with translated():
+                self._client = await asyncio.to_thread(_Client, self._configuration)
+        client = self._client
+        delivery = _Delivery(len(messages))
+        try:
+            with translated():
+                client.produce(messages, delivery)
+            async with asyncio.timeout(self._timeout_s):
+                await delivery.done
+        except TimeoutError:
+            await self.close()
+            said = f"; it said {client.said}" if client.said else ""
+            raise BusUnavailable(
+                f"Kafka did not take {len(messages)} messages within {self._timeout_s:g} s{said}.", retry_after_s=1.0
+            ) from None
+        except (OssaError, BufferError) as error:
+            await self.close()
+            if isinstance(error, BufferError):
+                raise BusUnavailable("The driver's queue is full.", retry_after_s=1.0) from None
+            raise
+        except asyncio.CancelledError:
+            await asyncio.shield(self.close())
+            raise
+
+
+class _Client:
+    """The driver's producer, and the thread in which it tells what became of messages."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.said = ""
+        self._producer = Producer({**configuration, "error_cb": self._note})
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
+        self._thread.start()
+
+    def produce(self, messages: Sequence[Message], delivery: _Delivery) -> None:
+        """Raises `BufferError` or `KafkaException`."""
+        produce, told = self._producer.produce, delivery.told
+        for message in messages:
+            produce(
+                message.topic, message.value, message.key.encode(),
+                on_delivery=told, headers=list(message.headers.items()),
+            )  # fmt: skip
+
+    def discard(self) -> None:
+        """Blocking, for a moment. What was not sent never will be."""
+        self._producer.purge(in_queue=True, in_flight=True, blocking=False)
+        self._ending.set()
+        self._thread.join(5)
+
+    def _poll(self) -> None:
+        while not self._ending.is_set():
+            self._producer.poll(_POLL_S)
+        self._producer.poll(0)
+
+    def _note(self, error: KafkaError) -> None:
+        self.said = f"{error.name()}: {error.str()}"
+
+
+class _Delivery:
+    """Counts down, in the client's thread; `done` is resolved on the loop."""
+
+    def __init__(self, count: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[None] = self._loop.create_future()
+        self._left = count
+        self._failed = False
+
+    def told(self, error: KafkaError | None, message: KafkaMessage) -> None:
+        self._left -= 1
+        if self._failed:
+            return
+        if error is not None:
+            self._failed = True
+            self._resolve(ours(error))
+        elif self._left == 0:
+            self._resolve(None)
+
+    def _resolve(self, error: OssaError | None) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._settle, error)
+
+    def _settle(self, error: OssaError | None) -> None:
+        if self.done.done():
+            return
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)

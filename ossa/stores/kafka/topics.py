@@ -1,0 +1,147 @@
+"""Whether Kafka's topics are as the settings say. Blocking: for a thread."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+    TopicMetadata,
+)
+
+from ossa.contracts.configuration import EventSettings
+from ossa.contracts.errors import BusUnavailable, TopicUnfit
+from ossa.stores.kafka.configuration import Configuration
+from ossa.stores.kafka.failure import ours, translated
+
+_ANSWER_S = 10.0
+_LEADERS_S = 20.0
+_MIN_INSYNC = "min.insync.replicas"
+_COMMAND = "kafka-topics.sh --bootstrap-server"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A topic, and what it must be at least. `setting` names it, and `partitions_setting` what says how many."""
+
+    name: str
+    partitions: int
+    setting: str
+    partitions_setting: str = "OSSA_EVENTS__PARTITIONS"
+
+
+def ensure_topics(settings: EventSettings, configuration: Configuration, servers: str) -> None:
+    """Check the topics, and make missing ones where `create_topics` allows it.
+
+    Raises `TopicUnfit` with the command that puts it right, `BusUnavailable`.
+    """
+    said: list[KafkaError] = []
+    noting: Configuration = {**configuration, "error_cb": said.append}
+    with translated():
+        admin = AdminClient(noting)
+    for wanted in (
+        Wanted(settings.topic, settings.partitions, "OSSA_EVENTS__TOPIC"),
+        Wanted(settings.dead_topic, 1, "OSSA_EVENTS__DEAD_TOPIC", "at least one"),
+    ):
+        try:
+            with translated():
+                _Ensuring(admin, settings, servers, wanted).ensure()
+        except BusUnavailable:
+            admin.poll(0)
+            if said and said[-1].code() != KafkaError._ALL_BROKERS_DOWN:
+                raise ours(said[-1]) from None  # why a broker is away tells more than that it is
+            raise
+
+
+class _Ensuring:
+    def __init__(self, admin: AdminClient, settings: EventSettings, servers: str, wanted: Wanted) -> None:
+        self._admin = admin
+        self._settings = settings
+        self._servers = servers
+        self._wanted = wanted
+
+    def ensure(self) -> None:
+        found = self._look()
+        if found is None:
+            self._create()
+        else:
+            self._check(found)
+
+    def _look(self) -> TopicMetadata | None:
+        """By all topics: to ask for one by its name may make it."""
+        return self._admin.list_topics(timeout=_ANSWER_S).topics.get(self._wanted.name)
+
+    def _create(self) -> None:
+        wanted, settings = self._wanted, self._settings
+        command = (
+            f"{_COMMAND} {self._servers} --create --topic {wanted.name} --partitions {wanted.partitions} "
+            f"--replication-factor {settings.replication} --config {_MIN_INSYNC}={settings.min_insync}"
+        )
+        if not settings.create_topics:
+            raise TopicUnfit(
+                f"Kafka has no topic {wanted.name} ({wanted.setting}). Make it: {command}; or set "
+                "OSSA_EVENTS__CREATE_TOPICS=true.",
+                param="events.create_topics",
+            )
+        topic = NewTopic(
+            wanted.name, wanted.partitions, settings.replication, config={_MIN_INSYNC: str(settings.min_insync)}
+        )
+        try:
+            self._admin.create_topics([topic], request_timeout=_ANSWER_S)[wanted.name].result(_ANSWER_S + 5)
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code == KafkaError.TOPIC_ALREADY_EXISTS:  # another replica was quicker
+                pass
+            elif code == KafkaError.INVALID_REPLICATION_FACTOR:
+                raise TopicUnfit(
+                    f"Kafka has fewer than {settings.replication} brokers, too few for the copies of {wanted.name}: "
+                    "start more, or set OSSA_EVENTS__REPLICATION and OSSA_EVENTS__MIN_INSYNC.",
+                    param="events.replication",
+                ) from None
+            else:
+                raise ours(error.args[0]) from None
+        self._await_leaders()
+
+    def _await_leaders(self) -> None:
+        end = time.monotonic() + _LEADERS_S
+        while time.monotonic() < end:
+            found = self._look()
+            if found is not None and all(one.leader >= 0 for one in found.partitions.values()):
+                return
+            time.sleep(0.05)
+        raise TopicUnfit(f"{self._wanted.name} was made, and has no leaders yet.", param="events.topic")
+
+    def _check(self, found: TopicMetadata) -> None:
+        wanted, settings = self._wanted, self._settings
+        alter = f"{_COMMAND} {self._servers} --alter --topic {wanted.name} --partitions {wanted.partitions}"
+        if len(found.partitions) < wanted.partitions:
+            raise TopicUnfit(
+                f"{wanted.name} has {len(found.partitions)} partitions, and {wanted.partitions_setting} says "
+                f"{wanted.partitions}. Add some: {alter}; or set the setting.",
+                param="events.partitions",
+            )
+        copies = min((len(one.replicas) for one in found.partitions.values()), default=0)
+        if copies < settings.replication:
+            raise TopicUnfit(
+                f"{wanted.name} has {copies} copies of a partition, and OSSA_EVENTS__REPLICATION says "
+                f"{settings.replication}. Add some with kafka-reassign-partitions.sh, or set the setting.",
+                param="events.replication",
+            )
+        written = self._min_insync()
+        if written < settings.min_insync:
+            raise TopicUnfit(
+                f"{wanted.name} has {_MIN_INSYNC}={written}, and OSSA_EVENTS__MIN_INSYNC says {settings.min_insync}. "
+                f"Set it: kafka-configs.sh --bootstrap-server {self._servers} --alter --topic {wanted.name} "
+                f"--add-config {_MIN_INSYNC}={settings.min_insync}; or set the setting.",
+                param="events.min_insync",
+            )
+
+    def _min_insync(self) -> int:
+        resource = ConfigResource(ResourceType.TOPIC, self._wanted.name)
+        found = self._admin.describe_configs([resource], request_timeout=_ANSWER_S)[resource].result(_ANSWER_S + 5)
+        return int(found[_MIN_INSYNC].value)
