@@ -165,6 +165,24 @@ class FleetStore(Protocol):
     ) -> list[Operation]: ...
 
 
+class Pruned(Value):
+    """What a round removed: tasks, and whole parts of the history."""
+
+    tasks: int
+    parts: int
+
+
+class HistoryStore(Protocol):
+    """Ended tasks, with their steps and outcomes, do not stay for ever."""
+
+    async def prune(self, *, before: datetime) -> Pruned:
+        """Remove tasks that ended before that time, and their idempotency keys; open ones stay, however old.
+
+        In small batches, one caller at a time: who finds another one at it removes nothing. Days' sums of what was
+        spent stay.
+        """
+
+
 class DesiredStores(Protocol):
     """All that the controller needs of `Stores`."""
 
@@ -216,6 +234,9 @@ class Stores(Protocol):
 
     @property
     def scaling(self) -> ScalingStore: ...
+
+    @property
+    def history(self) -> HistoryStore: ...
 
     async def open(self) -> None:
         """Connect; the first one migrates (one process at a time)."""
