@@ -13,6 +13,7 @@ from ray.serve.context import _get_global_client
 
 from ossa.agent import RunnerFactory
 from ossa.app.answers import AnswersFactory
+from ossa.app.connections import shared
 from ossa.app.factories import CompressionFactory, GatewayFactory, StoresFactory
 from ossa.app.memory import MemoryFactory, check_memory
 from ossa.app.services import Backing
@@ -35,10 +36,10 @@ def deploy(settings: Settings, backing: Backing, *, fleet_id: str, host: str, po
     """Found the fleet (or find it), then run the gateway. Returns when the gateway answers.
 
     Raises `NotReady`; `Conflict` when embedded stores would have to serve several machines, or when another fleet has
-    the name.
+    the name; `InvalidRequest` when PostgreSQL's connections do not suffice for so many processes.
     """
     _check_reach(backing, settings)
-    stores = StoresFactory(settings.database, backing.dsn)
+    stores = StoresFactory(shared(settings, embedded="postgres" in backing.embedded), backing.dsn)
     start_controller(
         Charter(
             settings=settings.fleet,

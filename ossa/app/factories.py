@@ -73,6 +73,7 @@ class GatewayFactory:
             cache=self._cache(),
             models=self.models,
             tiers=self.tiers,
+            history_days=self.stores.database.history_days,
             close=fleet.close,
         )
 

@@ -13,6 +13,7 @@ from ossa.cli import (
     cluster,
     compressing,
     cost,
+    database,
     keys,
     listing,
     memory,
@@ -69,4 +70,5 @@ app.add_typer(budgets.app, name="budgets")
 app.add_typer(cost.app, name="cost")
 app.add_typer(router.app, name="router")
 app.add_typer(memory.app, name="memory")
+app.add_typer(database.app, name="database")
 app.add_typer(cluster.app, name="cluster")

@@ -19,7 +19,7 @@ class Section(BaseModel):
 
 
 class Database(Section):
-    """`dsn` empty: the embedded PostgreSQL. What a DSN says itself (`sslmode`, a password) is stronger than a setting."""
+    """`dsn` empty: the embedded PostgreSQL. What a DSN says itself (`sslmode`, a password) goes before a setting."""
 
     dsn: SecretStr = Field(
         SecretStr(""), description="several members: postgresql://H1:P1,H2:P2/DB?target_session_attrs=read-write"

@@ -52,6 +52,7 @@ from ossa.gateway.api.fast_lane import Endpoint, FastLane
 from ossa.gateway.api.parts import ApiParts, ReadManifest
 from ossa.gateway.dispatcher import DRAIN_S, Dispatcher
 from ossa.gateway.earlier_answers import EarlierAnswers
+from ossa.gateway.history import HistoryKeeper
 from ossa.gateway.manifests import read_manifest
 from ossa.gateway.metrics import GatewayMetrics
 from ossa.gateway.optimising import Optimiser
@@ -106,6 +107,7 @@ def create_app(
     memory: Memory | None = None,
     models: str = "",
     tiers: Mapping[Tier, TierInfo] | None = None,
+    history_days: float = 30,
     replica: str = "gateway",
     clock: Callable[[], float] = time.monotonic,
     rng: random.Random | None = None,
@@ -124,6 +126,7 @@ def create_app(
         memory: answers `/api/v1/memory` and the placeholders of it; None: those routes are not ready.
         models: what stands behind the tiers, as a digest.
         tiers: the endpoints that agents have, for routing to choose from; None: each agent uses its own.
+        history_days: ended tasks stay so long.
         replica: begins the owner ids of this process, and is a label of its metrics.
         clock: monotonic seconds.
         drain_s: at shutdown, how long running tasks may take to end before they are handed over.
@@ -149,6 +152,7 @@ def create_app(
         policies=lambda: router.policies,
         left_usd=spending.left_usd,
     )
+    history = HistoryKeeper(stores.history, metrics.history, keep_days=history_days)
     optimiser = Optimiser(stores, fleet, settings, tiers=tiers or {}, operator_tenant=operator_tenant)
 
     def make_parts() -> ApiParts:
@@ -174,7 +178,7 @@ def create_app(
             spending=spending,
             routes=routes,
             traffic=traffic,
-            chores={"optimiser": optimiser.keep, "traffic": reports.keep},
+            chores={"optimiser": optimiser.keep, "traffic": reports.keep, "history": history.keep},
             name=replica,
             clock=clock,
             rng=rng,

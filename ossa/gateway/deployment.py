@@ -40,7 +40,7 @@ TOLERATED_S = 60.0
 class GatewayParts:
     """What a replica is built from; made in the replica's own process, on its event loop.
 
-    `models` says what stands behind the tiers.
+    `models` says what stands behind the tiers; `history_days`: ended tasks stay so long.
     `close` is called at the replica's end, after the dispatcher, the link and the stores.
     """
 
@@ -51,6 +51,7 @@ class GatewayParts:
     cache: CacheStore | None = None
     models: str = ""
     tiers: Mapping[Tier, TierInfo] = field(default_factory=dict)
+    history_days: float = 30
     close: Callable[[], Awaitable[None]] | None = None
 
 
@@ -93,6 +94,7 @@ class Gateway:
             memory=self._gateway_memory,
             models=parts.models,
             tiers=parts.tiers,
+            history_days=parts.history_days,
             compressor=self._gateway_compressor,
             replica=f"gateway-{os.getpid()}",
             drain_s=DRAIN_S,

@@ -74,7 +74,7 @@ class Server:
         try:
             async with asyncio.timeout(self.connect_timeout_s + 1):
                 params = self._dsn.params(self._first)
-                session: Session = await Session.connect(autocommit=True, row_factory=dict_row, **params)  # type: ignore[assignment]
+                session: Session = await Session.connect(autocommit=True, row_factory=dict_row, **params)
                 await self._configure(session)
         except DRIVER_ERRORS as error:
             raise refused(error, name=self.name, setting=setting) from error
@@ -168,9 +168,7 @@ class Reader:
                 cursor = await session.execute(query, params, binary=True)
         return await cursor.fetchall() if cursor.description else []
 
-    async def row(
-        self, query: LiteralString, params: Params | None = None, *, tenant: str | None = None
-    ) -> Row | None:
+    async def row(self, query: LiteralString, params: Params | None = None, *, tenant: str | None = None) -> Row | None:
         found = await self.rows(query, params, tenant=tenant)
         return found[0] if found else None
 

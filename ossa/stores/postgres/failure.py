@@ -29,7 +29,8 @@ _TOLD: tuple[tuple[type[psycopg.Error], str], ...] = (
     ),
     (
         psycopg.errors.TooManyConnections,
-        "PostgreSQL takes no more connections: raise its max_connections above OSSA_DATABASE__POOL_TOTAL, or lower that.",
+        "PostgreSQL takes no more connections: raise its max_connections above OSSA_DATABASE__POOL_TOTAL, or "
+        "lower that.",
     ),
     (
         psycopg.errors.LockNotAvailable,

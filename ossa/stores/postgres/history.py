@@ -15,7 +15,7 @@ WEEKS_AHEAD = 2
 
 
 class PostgresHistory:
-    """`ossa.contracts.stores.HistoryStore`. Of several processes one prunes at a time; the others find nothing to do."""
+    """`ossa.contracts.stores.HistoryStore`. One process prunes at a time; others find nothing to do."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

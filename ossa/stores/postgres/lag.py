@@ -1,8 +1,8 @@
 """Whether a replica is near enough to its primary to be read from.
 
 No two machines' clocks are compared. The primary's place in its journal is noted with our own time; once a replica has
-replayed as far as that place, all that was committed by then can be read from it. So an idle primary is no special case,
-and neither is a replica that is cut off and believes itself up to date: its proof grows old.
+replayed as far as that place, all that was committed by then can be read from it. So an idle primary is no special
+case, and neither is a replica that is cut off and believes itself up to date: its proof grows old.
 """
 
 from __future__ import annotations

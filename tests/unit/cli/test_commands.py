@@ -29,6 +29,7 @@ COMMANDS = [
     ("budgets", "list"), ("budgets", "set"), ("budgets", "remove"), ("cost", "report"),
     ("memory", "remember"), ("memory", "recall"), ("memory", "forget"), ("memory", "grant"),
     ("cost", "proposals"), ("cost", "approve"),
+    ("database", "check"), ("database", "migrate"), ("database", "roles"),
     ("router", "status"), ("router", "models"), ("router", "promote"), ("router", "rollback"), ("router", "policy"),
 ]  # fmt: skip
 
