@@ -79,9 +79,10 @@ class Server:
         except DRIVER_ERRORS as error:
             raise refused(error, name=self.name, setting=setting) from error
         if session.standby and not self._replica:
+            place = session.place
             await session.close()
             raise StoreUnavailable(
-                f"PostgreSQL at {session.place} is a read-only replica: name every member in {setting}, with "
+                f"PostgreSQL at {place} is a read-only replica: name every member in {setting}, with "
                 "target_session_attrs=read-write.",
                 retry_after_s=1.0,
             )

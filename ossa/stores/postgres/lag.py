@@ -1,8 +1,9 @@
 """Whether a replica is near enough to its primary to be read from.
 
-No two machines' clocks are compared. The primary's place in its journal is noted with our own time; once a replica has
-replayed as far as that place, all that was committed by then can be read from it. So an idle primary is no special
-case, and neither is a replica that is cut off and believes itself up to date: its proof grows old.
+A process notes rising numbers in a row of its own on the primary, with the time by its own clock. Once a replica shows
+a number, all that was committed by that time can be read from it. No two machines' clocks are compared, no positions in
+a journal that begins another timeline with each failover. An idle primary is no special case, and neither is a replica
+that is cut off and believes itself up to date: its proof grows old.
 """
 
 from __future__ import annotations
@@ -13,28 +14,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The primary had written this far at `at`, by our clock. A failover begins another timeline."""
+    """Noted on the primary; `at` is before it was sent."""
 
     at: float
-    timeline: int
-    lsn: int
+    number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a server has replayed."""
-
-    timeline: int
-    lsn: int
-
-
-def current_as_of(marks: Sequence[Mark], progress: Progress) -> float | None:
-    """The latest noted moment of which all commits can be read there; None: none is proved.
-
-    Journal of another timeline proves nothing: after a failover the same place may hold something else.
-    """
-    reached = [mark.at for mark in marks if mark.timeline == progress.timeline and mark.lsn <= progress.lsn]
-    return max(reached, default=None)
+def current_as_of(marks: Sequence[Mark], shown: int) -> float | None:
+    """The latest noted moment of which all commits can be read where `shown` is; None: none is proved."""
+    return max((mark.at for mark in marks if mark.number <= shown), default=None)
 
 
 def near_enough(as_of: float | None, *, now: float, bound_s: float) -> bool:

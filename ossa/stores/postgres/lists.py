@@ -5,21 +5,23 @@ What a caller must find as it wrote it (a task by its id, fences, claims, balanc
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import secrets
 from collections.abc import Callable
 from time import monotonic
 from typing import LiteralString
 
-from ossa.contracts.errors import StoreUnavailable
+from ossa.contracts.errors import OssaError, StoreUnavailable
 from ossa.stores.postgres.connection import Params, Reader, Row
-from ossa.stores.postgres.lag import Mark, Progress, current_as_of, near_enough, still_useful
+from ossa.stores.postgres.lag import Mark, current_as_of, near_enough, still_useful
 from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.session import Session
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
-"""Where primary and replicas are; a quarter of the bound where that is less."""
+"""A note on the primary, and a look at the replica; a quarter of the bound where that is less."""
 
 REST_S = 10.0
 """After a replica failed, before it is asked again."""
@@ -49,8 +51,10 @@ class Lists:
         self._clock = clock
         self._sql = load_queries("lists.sql")
         self._marks: list[Mark] = []
-        self._marking = False
-        self._seen: dict[str, tuple[float, Progress]] = {}
+        self._marking: asyncio.Task[None] | None = None
+        self._number = 0
+        self._reader = secrets.token_hex(8)
+        self._seen: dict[str, tuple[float, int]] = {}
         self._rests_until = 0.0
         self.served = {"replica": 0, "primary": 0}
         """Reads by where they went."""
@@ -66,6 +70,9 @@ class Lists:
         return await self._primary.rows(query, params, tenant=tenant)
 
     async def close(self) -> None:
+        if self._marking is not None:
+            self._marking.cancel()
+            await asyncio.gather(self._marking, return_exceptions=True)
         if self._replica is not None:
             await self._replica.close()
 
@@ -79,7 +86,7 @@ class Lists:
                 return None
             return await replica.fetch(session, query, params, tenant=tenant)
 
-        await self._mark()
+        self._mark_when_due()
         try:
             return await replica.run(read)
         except StoreUnavailable as error:
@@ -87,30 +94,31 @@ class Lists:
             self._rests_until = self._clock() + REST_S
             return None
 
+    def _mark_when_due(self) -> None:
+        """Beside the reads: none waits for it, and while the primary is away they go on within the bound."""
+        due = not self._marks or self._clock() - self._marks[-1].at >= self._every_s
+        if due and (self._marking is None or self._marking.done()):
+            self._marking = asyncio.create_task(self._mark(), name="replica-mark")
+
     async def _mark(self) -> None:
-        """Note where the primary is, when the last note is old. One caller does, the others go by what is known."""
-        now = self._clock()
-        if self._marking or (self._marks and now - self._marks[-1].at < self._every_s):
-            return
-        self._marking = True
+        self._number += 1
+        mark = Mark(at=self._clock(), number=self._number)
         try:
-            row = await self._primary.row(self._sql["mark"])
-        finally:
-            self._marking = False
-        if row is not None:
-            mark = Mark(at=now, timeline=row["timeline"], lsn=row["lsn"])
-            self._marks = [*still_useful(self._marks, now=now, bound_s=self._bound_s), mark]
+            await self._primary.execute(self._sql["mark"], {"reader": self._reader, "number": mark.number})
+        except OssaError as error:
+            logger.warning("replica_not_marked", extra={"reason": error.message})
+            return
+        self._marks = [*still_useful(self._marks, now=self._clock(), bound_s=self._bound_s), mark]
 
     async def _is_near(self, session: Session) -> bool:
-        """By what this very server said last, when that is not old, else by what it says now."""
-        looked_at, progress = self._seen.get(session.place, (0.0, None))
+        """By what this very server showed last, when that is not old, else by what it shows now."""
         now = self._clock()
-        if progress is None or now - looked_at >= self._every_s or not self._proved(progress, now):
-            row = await (await session.execute(self._sql["progress"], binary=True)).fetchone()
-            assert row is not None
-            progress = Progress(timeline=row["timeline"], lsn=row["lsn"])
-            self._seen[session.place] = (now, progress)
-        return self._proved(progress, now)
+        looked_at, shown = self._seen.get(session.place, (now, None))
+        if shown is None or now - looked_at >= self._every_s or not self._proved(shown, now):
+            row = await (await session.execute(self._sql["shown"], {"reader": self._reader}, binary=True)).fetchone()
+            shown = int(row["number"]) if row is not None else 0
+            self._seen[session.place] = (now, shown)
+        return self._proved(shown, now)
 
-    def _proved(self, progress: Progress, now: float) -> bool:
-        return near_enough(current_as_of(self._marks, progress), now=now, bound_s=self._bound_s)
+    def _proved(self, shown: int, now: float) -> bool:
+        return near_enough(current_as_of(self._marks, shown), now=now, bound_s=self._bound_s)
