@@ -9,11 +9,14 @@ from datetime import UTC, datetime, timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from ossa.contracts.errors import OssaError
 from ossa.contracts.stores import HistoryStore, Pruned
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 600.0
+AGAIN_AFTER_S = 60.0
+"""Where a round failed."""
 
 
 class HistoryMetrics:
@@ -23,6 +26,7 @@ class HistoryMetrics:
         r = registry
         self.tasks = Counter("ossa_history_pruned_tasks_total", "Ended tasks removed for their age", registry=r)
         self.parts = Counter("ossa_history_dropped_parts_total", "Weeks of history dropped whole", registry=r)
+        self.failures = Counter("ossa_history_failures_total", "Rounds that failed", registry=r)
         self.pruned_at = Gauge("ossa_history_pruned_timestamp_seconds", "End of the last whole round", registry=r)
 
 
@@ -47,10 +51,16 @@ class HistoryKeeper:
         self._now = now
 
     async def keep(self) -> None:
-        """For ever. Raises `StoreUnavailable`; what was removed by then is removed."""
+        """For ever. What cannot be pruned now is pruned later: nothing waits for it."""
         while True:
-            await self.prune()
-            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                await self.prune()
+            except OssaError as error:
+                logger.warning("history_not_pruned", extra={"reason": error.message})
+                self._metrics.failures.inc()
+                await asyncio.sleep(AGAIN_AFTER_S)
+            else:
+                await asyncio.sleep(LOOK_EVERY_S)
 
     async def prune(self) -> Pruned:
         """One round."""

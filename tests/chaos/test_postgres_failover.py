@@ -117,7 +117,7 @@ def step(seq: int) -> Step:
 
 async def test_a_replica_that_is_named_as_the_primary_is_refused(address: Address) -> None:
     alone = PostgresStores(Database(connect_timeout_s=3, statement_timeout_s=3), standbys(address)[0])
-    with pytest.raises(StoreUnavailable, match="read-only replica: name every member.*target_session_attrs"):
+    with pytest.raises(StoreUnavailable, match=r"read-only replica: name every member.*target_session_attrs"):
         await alone.open()
     await alone.close()
 
@@ -190,9 +190,7 @@ class Writer:
             self.steps[new.id] = seq + 1
         outcome = Outcome(status=TaskStatus.SUCCEEDED, usage=Usage(prompt_tokens=1, model_calls=1))
         subjects = [f"tenant:{TENANT}"]
-        if await self._done(
-            lambda: self._journal.finish(new.id, fence=1, outcome=outcome, usage_subjects=subjects)
-        ):
+        if await self._done(lambda: self._journal.finish(new.id, fence=1, outcome=outcome, usage_subjects=subjects)):
             self.finished.add(new.id)
 
     async def _done(self, write: Callable[[], object]) -> bool:

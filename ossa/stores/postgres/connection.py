@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 from typing import Any, LiteralString, TypeVar
 
+import psycopg
 from psycopg.rows import dict_row
 
 from ossa.contracts.configuration import Database
@@ -135,7 +136,7 @@ class Reader:
             except (*DRIVER_ERRORS, StoreUnavailable) as error:
                 found = remedy(error)
                 if found is Remedy.RECONNECT:
-                    await self._pool.forget()
+                    await self._pool.forget(used=isinstance(error, psycopg.errors.ReadOnlySqlTransaction))
                 again = self._patient and found in (Remedy.RECONNECT, Remedy.REPEAT)
                 if not again or monotonic() + pause >= deadline:
                     raise translate(error) from error

@@ -43,9 +43,13 @@ class Pool:
                 raise
             await self._give_back(conn, generation, failed=False)
 
-    async def forget(self) -> None:
-        """Close what is idle now, and what is in use when it comes back: the server went away, or leads no more."""
-        self._generation += 1
+    async def forget(self, *, used: bool = False) -> None:
+        """Close what is idle: the server went away, and took them along.
+
+        Args:
+            used: what is in use too, when it comes back: the server leads no more, and looks well all the same.
+        """
+        self._generation += used
         idle, self._idle = self._idle, []
         for conn in idle:
             await conn.close()

@@ -48,8 +48,8 @@ async def migrate(server: Server, migrations: list[Migration] | None = None) -> 
             return await _apply(conn, migrations)
     except psycopg.errors.InsufficientPrivilege as error:
         raise StoreUnavailable(
-            f"The schema at {server.name} is older than this program, and this user may not change it: {reason(error)}. "
-            "Run `ossa database migrate --dsn DSN` as its owner, then start again."
+            f"The schema at {server.name} is older than this program, and this user may not change it: "
+            f"{reason(error)}. Run `ossa database migrate --dsn DSN` as its owner, then start again."
         ) from error
     except DRIVER_ERRORS as error:
         raise StoreUnavailable(f"The schema at {server.name} could not be brought up: {reason(error)}") from error

@@ -1,4 +1,4 @@
-"""Who may do what in a database, as `ossa database roles` makes it. The server is a real one, its users no superusers."""
+"""Who may do what in a database, as `ossa database roles` makes it. Over a real server, with users of their own."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ async def test_tenants_are_kept_apart_for_the_runtimes_role_too(as_user: Callabl
 def test_a_user_who_may_not_migrate_is_told_who_does(admin: str, as_user: Callable[[str], str]) -> None:
     with psycopg.connect(admin, autocommit=True) as conn:
         conn.execute("DELETE FROM ossa.migrations WHERE version = (SELECT max(version) FROM ossa.migrations)")
-    with pytest.raises(StoreUnavailable, match="older than this program.*ossa database migrate"):
+    with pytest.raises(StoreUnavailable, match=r"older than this program.*ossa database migrate"):
         asyncio.run(a_task(as_user("gateway"), "acme", 6))
     check = check_database(SETTINGS, as_user("gateway"))
     assert any("ossa database migrate" in fault for fault in check.faults)
