@@ -14,6 +14,7 @@ from ray.serve.context import _get_global_client
 from ossa.agent import RunnerFactory
 from ossa.app.answers import AnswersFactory
 from ossa.app.backup_actor import start_backups, stop_backups
+from ossa.app.connections import shared
 from ossa.app.factories import CompressionFactory, GatewayFactory, StoresFactory
 from ossa.app.memory import MemoryFactory, check_memory
 from ossa.app.services import Backing
@@ -36,10 +37,11 @@ def deploy(settings: Settings, backing: Backing, *, fleet_id: str, host: str, po
     """Found the fleet (or find it), then run the gateway. Returns when the gateway answers.
 
     Raises `NotReady`; `Conflict` when embedded stores would have to serve several machines, or when another fleet has
-    the name.
+    the name; `InvalidRequest` when PostgreSQL's connections do not suffice for so many processes.
     """
     _check_reach(backing, settings)
-    stores = StoresFactory(settings.database, backing.dsn, settings.events)
+    database = shared(settings, embedded="postgres" in backing.embedded)
+    stores = StoresFactory(database, backing.dsn, settings.events)
     start_controller(
         Charter(
             settings=settings.fleet,

@@ -77,5 +77,6 @@ class GatewayFactory:
             tiers=self.tiers,
             bus=event_bus(self.stores.events),
             events=self.stores.events,
+            history_days=self.stores.database.history_days,
             close=fleet.close,
         )

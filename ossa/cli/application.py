@@ -14,6 +14,7 @@ from ossa.cli import (
     cluster,
     compressing,
     cost,
+    database,
     events,
     keys,
     listing,
@@ -72,5 +73,6 @@ app.add_typer(cost.app, name="cost")
 app.add_typer(router.app, name="router")
 app.add_typer(memory.app, name="memory")
 app.add_typer(backup.app, name="backup")
+app.add_typer(database.app, name="database")
 app.add_typer(events.app, name="events")
 app.add_typer(cluster.app, name="cluster")

@@ -22,13 +22,30 @@ class Section(BaseModel):
 
 
 class Database(Section):
-    """`dsn` empty: the embedded PostgreSQL."""
+    """`dsn` empty: the embedded PostgreSQL. What a DSN says itself (`sslmode`, a password) goes before a setting."""
 
-    dsn: SecretStr = SecretStr("")
-    pool_max: int = Field(8, ge=1, le=200, description="connections of one process")
-    connect_timeout_s: float = Field(10, gt=0)
+    dsn: SecretStr = Field(
+        SecretStr(""), description="several members: postgresql://H1:P1,H2:P2/DB?target_session_attrs=read-write"
+    )
+    password: SecretStr = Field(SecretStr(""), description="for DSNs without one")
+    replica_dsn: SecretStr = Field(
+        SecretStr(""),
+        description="for reads that tolerate lag; `standbys`: those among the members of `dsn`; empty: none",
+    )
+    replica_lag_s: float = Field(5, gt=0, description="a replica that may be further behind is not read from")
+    pool_max: int = Field(8, ge=3, le=200, description="connections of one process, at most")
+    pool_total: int = Field(200, ge=8, le=200, description="connections of all processes of the fleet together")
+    connect_timeout_s: float = Field(10, gt=0, description="for all members of a DSN together")
     statement_timeout_s: float = Field(10, gt=0)
+    lock_timeout_s: float = Field(5, gt=0, description="a statement that waits longer for a lock is tried again")
     group_commit_max: int = Field(256, ge=1, description="journal writes in one commit, at most")
+    history_days: float = Field(30, ge=1, description="ended tasks are kept so long after their end")
+    ssl_mode: Literal["", "disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = Field(
+        "", description="empty: prefer, as the driver has it"
+    )
+    ssl_root_cert: str = Field("", description="file of the authority that signed the server's certificate")
+    ssl_cert: str = Field("", description="file of this client's certificate")
+    ssl_key: str = Field("", description="file of its key")
 
 
 class PromptCache(Section):

@@ -166,6 +166,24 @@ class FleetStore(Protocol):
     ) -> list[Operation]: ...
 
 
+class Pruned(Value):
+    """What a round removed: tasks, and whole parts of the history."""
+
+    tasks: int
+    parts: int
+
+
+class HistoryStore(Protocol):
+    """Ended tasks, with their steps and outcomes, do not stay for ever."""
+
+    async def prune(self, *, before: datetime) -> Pruned:
+        """Remove tasks that ended before that time, and their idempotency keys; open ones stay, however old.
+
+        In small batches, one caller at a time: who finds another one at it removes nothing. Days' sums of what was
+        spent stay.
+        """
+
+
 class DesiredStores(Protocol):
     """All that the controller needs of `Stores`."""
 
@@ -223,6 +241,9 @@ class Stores(Protocol):
 
     @property
     def processed(self) -> ProcessedEvents: ...
+
+    @property
+    def history(self) -> HistoryStore: ...
 
     async def open(self) -> None:
         """Connect; the first one migrates (one process at a time)."""

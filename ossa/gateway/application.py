@@ -56,6 +56,7 @@ from ossa.gateway.cache_metrics import watch_cache
 from ossa.gateway.dispatcher import DRAIN_S, Dispatcher
 from ossa.gateway.earlier_answers import EarlierAnswers
 from ossa.gateway.eventing import Eventing
+from ossa.gateway.history import HistoryKeeper
 from ossa.gateway.manifests import read_manifest
 from ossa.gateway.metrics import GatewayMetrics
 from ossa.gateway.optimising import Optimiser
@@ -113,6 +114,7 @@ def create_app(
     events_as: EventSettings | None = None,
     models: str = "",
     tiers: Mapping[Tier, TierInfo] | None = None,
+    history_days: float = 30,
     replica: str = "gateway",
     clock: Callable[[], float] = time.monotonic,
     rng: random.Random | None = None,
@@ -133,6 +135,7 @@ def create_app(
         events_as: the settings that bus and stores were made with.
         models: what stands behind the tiers, as a digest.
         tiers: the endpoints that agents have, for routing to choose from; None: each agent uses its own.
+        history_days: ended tasks stay so long.
         replica: begins the owner ids of this process, and is a label of its metrics.
         clock: monotonic seconds.
         drain_s: at shutdown, how long running tasks may take to end before they are handed over.
@@ -161,6 +164,7 @@ def create_app(
         left_usd=spending.left_usd,
     )
     eventing = Eventing(stores.outbox, bus, events_as or EventSettings(), metrics)
+    history = HistoryKeeper(stores.history, metrics.history, keep_days=history_days)
     optimiser = Optimiser(stores, fleet, settings, tiers=tiers or {}, operator_tenant=operator_tenant)
 
     def make_parts() -> ApiParts:
@@ -186,7 +190,12 @@ def create_app(
             spending=spending,
             routes=routes,
             traffic=traffic,
-            chores={"optimiser": optimiser.keep, "traffic": reports.keep, **eventing.chores()},
+            chores={
+                "optimiser": optimiser.keep,
+                "traffic": reports.keep,
+                "history": history.keep,
+                **eventing.chores(),
+            },
             name=replica,
             clock=clock,
             rng=rng,

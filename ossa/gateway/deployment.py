@@ -41,7 +41,7 @@ TOLERATED_S = 60.0
 class GatewayParts:
     """What a replica is built from; made in the replica's own process, on its event loop.
 
-    `models` says what stands behind the tiers.
+    `models` says what stands behind the tiers; `history_days`: ended tasks stay so long.
     `close` is called at the replica's end, after the dispatcher, the link and the stores.
     """
 
@@ -54,6 +54,7 @@ class GatewayParts:
     tiers: Mapping[Tier, TierInfo] = field(default_factory=dict)
     bus: EventBus | None = None
     events: EventSettings = field(default_factory=EventSettings)
+    history_days: float = 30
     close: Callable[[], Awaitable[None]] | None = None
 
 
@@ -98,6 +99,7 @@ class Gateway:
             tiers=parts.tiers,
             bus=parts.bus,
             events_as=parts.events,
+            history_days=parts.history_days,
             compressor=self._gateway_compressor,
             replica=f"gateway-{os.getpid()}",
             drain_s=DRAIN_S,

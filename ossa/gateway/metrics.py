@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import Metric
 
 from ossa.contracts.task import Outcome
 from ossa.gateway.budget_metrics import BudgetMetrics
+from ossa.gateway.history import HistoryMetrics
 from ossa.gateway.routing_metrics import RoutingMetrics
 from ossa.gateway.traffic_metrics import TrafficMetrics
 from ossa.gateway.vortex_metrics import VortexMetrics
@@ -57,6 +58,7 @@ class GatewayMetrics:
         self.budgets = BudgetMetrics(r)
         self.routing = RoutingMetrics(r)
         self.traffic = TrafficMetrics(r)
+        self.history = HistoryMetrics(r)
         self.agents = Gauge("ossa_gateway_agents", "Agents as this replica sees them", ("pool", "state"), registry=r)
 
     def ended(self, outcome: Outcome) -> None:

@@ -110,7 +110,8 @@ def dsn(kind: str, request: pytest.FixtureRequest) -> str | None:
 def empty(dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as conn:
         tables = conn.execute(
-            "SELECT 'ossa.' || tablename FROM pg_tables WHERE schemaname = 'ossa' AND tablename <> 'migrations'"
+            "SELECT 'ossa.' || tablename FROM pg_tables "
+            "WHERE schemaname = 'ossa' AND tablename NOT IN ('migrations', 'history_parts')"
         ).fetchall()
         for (table,) in tables:
             conn.execute(f"DELETE FROM {table}")

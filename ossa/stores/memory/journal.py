@@ -71,6 +71,7 @@ class MemoryJournal:
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
         self._keys: dict[tuple[str, str], str] = {}
+        self._forgotten: list[Task] = []
         self._leases: dict[str, datetime] = {}
         self._usage: dict[tuple[str, date], UsageToday] = defaultdict(UsageToday)
 
@@ -219,6 +220,10 @@ class MemoryJournal:
         entries = [entry for entry in self._entries.values() if entry.status.ended]
         return [(entry.task(), [step for _, step in entry.steps]) for entry in entries]
 
+    def ever_ended(self) -> list[Task]:
+        """All ended tasks, also those that were forgotten since: for sums."""
+        return [*self._forgotten, *(entry.task() for entry in self._entries.values() if entry.status.ended)]
+
     def holds(self, task_id: str, fence: int) -> bool:
         """Whether the task runs under this fence, and its owner has a lease."""
         entry = self._entries.get(task_id)
@@ -245,6 +250,16 @@ class MemoryJournal:
         ]
         found.sort(key=lambda entry: (entry.finished_at, entry.new.id), reverse=True)
         return [entry.task() for entry in found]
+
+    def forget_ended(self, before: datetime) -> int:
+        """Those that ended before, and their keys; how many."""
+        old = [one for one in self._entries.values() if one.finished_at is not None and one.finished_at < before]
+        self._forgotten.extend(entry.task() for entry in old)
+        for entry in old:
+            del self._entries[entry.new.id]
+            if entry.new.idempotency_key is not None:
+                del self._keys[(entry.new.tenant, entry.new.idempotency_key)]
+        return len(old)
 
     async def ping(self) -> None:
         self._gate.check()

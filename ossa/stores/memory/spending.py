@@ -28,7 +28,7 @@ class MemorySpending:
     async def spending(self, *, since: date, tenant: str | None = None) -> list[Spent]:
         self._gate.check()
         sums: defaultdict[Key, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-        for task, _ in self._journal.ended_with_steps():
+        for task in self._journal.ever_ended():
             if task.outcome is None or task.finished_at is None:
                 continue
             out = task.outcome

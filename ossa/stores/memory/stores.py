@@ -8,6 +8,7 @@ from ossa.contracts.configuration import EventSettings
 from ossa.stores.memory.budgets import MemoryBudgets
 from ossa.stores.memory.fleet import MemoryFleet
 from ossa.stores.memory.gate import Gate
+from ossa.stores.memory.history import MemoryHistory
 from ossa.stores.memory.journal import Clock, MemoryJournal
 from ossa.stores.memory.keys import MemoryKeys
 from ossa.stores.memory.originals import MemoryOriginals
@@ -42,6 +43,7 @@ class MemoryStores:
         self._budgets = MemoryBudgets(self._gate, clock, self._journal)
         self._spending = MemorySpending(self._gate, self._journal, self._budgets)
         self._scaling = MemoryScaling(self._gate)
+        self._history = MemoryHistory(self._gate, self._journal)
 
     @property
     def journal(self) -> MemoryJournal:
@@ -82,6 +84,10 @@ class MemoryStores:
     @property
     def scaling(self) -> MemoryScaling:
         return self._scaling
+
+    @property
+    def history(self) -> MemoryHistory:
+        return self._history
 
     async def open(self) -> None:
         """Nothing to open; what is in it stays."""

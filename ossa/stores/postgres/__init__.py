@@ -1,5 +1,5 @@
 """The stores over PostgreSQL 15 or newer. Only this folder knows the driver."""
 
-from ossa.stores.postgres.stores import PostgresStores
+from ossa.stores.postgres.stores import LEAST_CONNECTIONS, PostgresStores
 
-__all__ = ["PostgresStores"]
+__all__ = ["LEAST_CONNECTIONS", "PostgresStores"]

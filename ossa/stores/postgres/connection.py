@@ -1,4 +1,4 @@
-"""How this program reaches PostgreSQL: the DSN, session settings, one connection, and a pool of them."""
+"""How this program reaches PostgreSQL: session settings, one connection, and acts over a pool of them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from time import monotonic
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import dict_row
 
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import InvalidRequest, StoreUnavailable
+from ossa.stores.postgres.dsn import Dsn, read_dsn
 from ossa.stores.postgres.failure import DRIVER_ERRORS, Remedy, reason, remedy, translate
 from ossa.stores.postgres.pool import Pool
+from ossa.stores.postgres.queries import load_queries
+from ossa.stores.postgres.refusal import refused
+from ossa.stores.postgres.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -30,17 +32,28 @@ _LONGEST_PAUSE_S = 0.5
 
 
 class Server:
-    """One PostgreSQL, as its DSN names it. The DSN never shows in a repr, a log or an error."""
+    """One PostgreSQL, or several members of which one leads, as a DSN names it.
 
-    def __init__(self, dsn: str, database: Database) -> None:
+    The DSN never shows in a repr, a log or an error.
+
+    Args:
+        dsn: one that is read already, or a text.
+        replica: it may be a read-only one.
+    """
+
+    def __init__(self, dsn: str | Dsn, database: Database, *, replica: bool = False) -> None:
         if not dsn:
             raise InvalidRequest("There is no PostgreSQL DSN: set OSSA_DATABASE__DSN.", param="database.dsn")
         self.timeout_s = database.statement_timeout_s
         self.connect_timeout_s = database.connect_timeout_s
-        self._conninfo = _complete(dsn, database)
+        self._dsn = read_dsn(dsn, database) if isinstance(dsn, str) else dsn
+        self._replica = replica
+        self._first = 0
+        self._sql = load_queries("session.sql")
         self._settings = {
-            "statement_timeout": f"{math.ceil(database.statement_timeout_s * 1000)}",
-            "idle_in_transaction_session_timeout": f"{math.ceil(database.statement_timeout_s * 2000)}",
+            "statement_timeout": _milliseconds(database.statement_timeout_s),
+            "lock_timeout": _milliseconds(database.lock_timeout_s),
+            "idle_in_transaction_session_timeout": _milliseconds(2 * database.statement_timeout_s),
             "timezone": "UTC",
             "jit": "off",
         }
@@ -50,93 +63,120 @@ class Server:
 
     @property
     def name(self) -> str:
-        """For messages: host, port, database and user."""
-        info = conninfo_to_dict(self._conninfo)
-        place = f"{info.get('host') or 'localhost'}:{info.get('port') or 5432}"
-        return f"{place}/{info.get('dbname') or ''} as {info.get('user') or 'the default user'}"
+        """For messages: every host and port, database and user."""
+        return self._dsn.name
 
-    async def connect(self) -> AsyncConnection[DictRow]:
-        """A ready session in autocommit mode. Raises `StoreUnavailable`."""
+    async def connect(self) -> Session:
+        """A ready session in autocommit mode. Raises `StoreUnavailable`.
+
+        Of several members the one that took the last connection is tried first.
+        """
+        setting = "OSSA_DATABASE__REPLICA_DSN" if self._replica else "OSSA_DATABASE__DSN"
         try:
             async with asyncio.timeout(self.connect_timeout_s + 1):
-                conn = await AsyncConnection.connect(self._conninfo, autocommit=True, row_factory=dict_row)
-                await self._configure(conn)
-                return conn
+                params = self._dsn.params(self._first)
+                session: Session = await Session.connect(autocommit=True, row_factory=dict_row, **params)
+                await self._configure(session)
         except DRIVER_ERRORS as error:
-            said = "it did not answer in time" if isinstance(error, TimeoutError) else reason(error)
-            raise StoreUnavailable(f"No connection to PostgreSQL at {self.name}: {said}", retry_after_s=1.0) from error
+            raise refused(error, name=self.name, setting=setting) from error
+        if session.standby and not self._replica:
+            place = session.place
+            await session.close()
+            raise StoreUnavailable(
+                f"PostgreSQL at {place} is a read-only replica: name every member in {setting}, with "
+                "target_session_attrs=read-write.",
+                retry_after_s=1.0,
+            )
+        self._remember(session)
+        return session
 
-    async def _configure(self, conn: AsyncConnection[DictRow]) -> None:
-        names, values = list(self._settings), list(self._settings.values())
-        await conn.execute(
-            "SELECT set_config(s.name, s.value, false) FROM unnest(%s::text[], %s::text[]) AS s (name, value)",
-            (names, values),
-        )
+    async def _configure(self, session: Session) -> None:
+        params = {"names": list(self._settings), "values": list(self._settings.values())}
+        try:
+            row = await (await session.execute(self._sql["configure"], params)).fetchone()
+        except BaseException:
+            await session.close()
+            raise
+        assert row is not None
+        session.standby, session.guarded = row["standby"], row["guarded"]
+
+    def _remember(self, session: Session) -> None:
+        """A member that is dead would cost each new connection its time-out."""
+        for number, member in enumerate(self._dsn.members):
+            if str(member) == session.place:
+                self._first = number
 
 
 class Reader:
     """Acts that may be done twice: reads, and writes that are idempotent by construction.
 
     They are tried again on a new connection until the statement timeout is over.
+
+    Args:
+        patient: False: they are not.
     """
 
-    def __init__(self, server: Server, size: int) -> None:
+    def __init__(self, server: Server, size: int, *, patient: bool = True) -> None:
         self._server = server
+        self._patient = patient
         self._pool = Pool(server.connect, size)
+        self._sql = load_queries("session.sql")
 
     async def close(self) -> None:
         await self._pool.close()
 
-    async def run(self, action: Callable[[AsyncConnection[DictRow]], Awaitable[T]]) -> T:
+    async def run(self, action: Callable[[Session], Awaitable[T]]) -> T:
         """Raises `StoreUnavailable`, or `InvalidRequest` for a value that cannot be kept."""
         deadline = monotonic() + self._server.timeout_s
         pause = _FIRST_PAUSE_S
         while True:
             try:
-                async with asyncio.timeout(deadline - monotonic()), self._pool.connection() as conn:
-                    return await action(conn)
+                async with asyncio.timeout(deadline - monotonic()), self._pool.connection() as session:
+                    return await action(session)
             except (*DRIVER_ERRORS, StoreUnavailable) as error:
                 found = remedy(error)
-                if found not in (Remedy.RECONNECT, Remedy.REPEAT) or monotonic() + pause >= deadline:
+                if found is Remedy.RECONNECT:
+                    await self._pool.forget(used=isinstance(error, psycopg.errors.ReadOnlySqlTransaction))
+                again = self._patient and found in (Remedy.RECONNECT, Remedy.REPEAT)
+                if not again or monotonic() + pause >= deadline:
                     raise translate(error) from error
                 logger.warning("store_tried_again", extra={"reason": reason(error)})
-                if found is Remedy.RECONNECT:
-                    await self._pool.forget()
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
-    async def rows(self, query: LiteralString, params: Params | None = None) -> list[Row]:
-        """All rows; raises as `run`."""
+    async def rows(self, query: LiteralString, params: Params | None = None, *, tenant: str | None = None) -> list[Row]:
+        """All rows; raises as `run`.
 
-        async def fetch(conn: AsyncConnection[DictRow]) -> list[Row]:
-            cursor = await conn.execute(query, params, binary=True)
-            return await cursor.fetchall() if cursor.description else []
+        Args:
+            tenant: whose act it is: no row of another one is seen or written, whatever the query says. None: the
+                runtime's own.
+        """
+
+        async def fetch(session: Session) -> list[Row]:
+            return await self.fetch(session, query, params, tenant=tenant)
 
         return await self.run(fetch)
 
-    async def row(self, query: LiteralString, params: Params | None = None) -> Row | None:
-        found = await self.rows(query, params)
+    async def fetch(
+        self, session: Session, query: LiteralString, params: Params | None = None, *, tenant: str | None = None
+    ) -> list[Row]:
+        """On this session, in one round trip. Raises what the driver raises."""
+        if tenant is None or not session.guarded:
+            cursor = await session.execute(query, params, binary=True)
+        else:
+            # One implicit transaction, at whose end role and tenant are gone.
+            async with session.pipeline():
+                await session.execute(self._sql["as_tenant"], {"tenant": tenant})
+                cursor = await session.execute(query, params, binary=True)
+        return await cursor.fetchall() if cursor.description else []
+
+    async def row(self, query: LiteralString, params: Params | None = None, *, tenant: str | None = None) -> Row | None:
+        found = await self.rows(query, params, tenant=tenant)
         return found[0] if found else None
 
-    async def execute(self, query: LiteralString, params: Params | None = None) -> None:
-        await self.rows(query, params)
+    async def execute(self, query: LiteralString, params: Params | None = None, *, tenant: str | None = None) -> None:
+        await self.rows(query, params, tenant=tenant)
 
 
-def _complete(dsn: str, database: Database) -> str:
-    wait_ms = math.ceil(database.statement_timeout_s * 1000)
-    defaults: dict[str, Any] = {
-        "application_name": "ossa",
-        "connect_timeout": max(2, math.ceil(database.connect_timeout_s)),
-        "keepalives_idle": 5,
-        "keepalives_interval": 2,
-        "keepalives_count": 3,
-        "tcp_user_timeout": wait_ms,
-    }
-    try:
-        return make_conninfo(dsn, **{**defaults, **conninfo_to_dict(dsn)})
-    except (psycopg.Error, ValueError):
-        # The driver quotes the part it did not understand, which may be the password.
-        raise InvalidRequest(
-            "The PostgreSQL DSN cannot be read; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE.",
-            param="database.dsn",
-        ) from None
+def _milliseconds(seconds: float) -> str:
+    return str(math.ceil(seconds * 1000))

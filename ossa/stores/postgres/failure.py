@@ -13,6 +13,34 @@ DRIVER_ERRORS = (psycopg.Error, OSError)
 """`TimeoutError` is an `OSError`."""
 
 _RETRY_AFTER_S = 1.0
+_REPEATED = ("57014", "55P03", "53100")
+"""Statement timeout, lock timeout, disk full."""
+
+_TOLD: tuple[tuple[type[psycopg.Error], str], ...] = (
+    (
+        psycopg.errors.DiskFull,
+        "PostgreSQL's disk is full: nothing is written until there is space. Free some or grow its volume; shorter "
+        "history is OSSA_DATABASE__HISTORY_DAYS.",
+    ),
+    (
+        psycopg.errors.ReadOnlySqlTransaction,
+        "PostgreSQL is a read-only replica, or was demoted to one: name every member in OSSA_DATABASE__DSN, with "
+        "target_session_attrs=read-write.",
+    ),
+    (
+        psycopg.errors.TooManyConnections,
+        "PostgreSQL takes no more connections: raise its max_connections above OSSA_DATABASE__POOL_TOTAL, or "
+        "lower that.",
+    ),
+    (
+        psycopg.errors.LockNotAvailable,
+        "PostgreSQL did not get a lock within OSSA_DATABASE__LOCK_TIMEOUT_S: somebody holds it for long.",
+    ),
+    (
+        psycopg.errors.QueryCanceled,
+        "PostgreSQL did not answer within OSSA_DATABASE__STATEMENT_TIMEOUT_S.",
+    ),
+)
 
 
 class Remedy(Enum):
@@ -25,7 +53,7 @@ class Remedy(Enum):
 def remedy(error: BaseException) -> Remedy:
     """What a writer does about a failed batch."""
     state = getattr(error, "sqlstate", None) or ""
-    if state[:2] == "40" or state == "57014":  # deadlock, serialization; statement timeout
+    if state[:2] == "40" or state in _REPEATED:  # "40": deadlock, serialization
         return Remedy.REPEAT
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):  # a primary that was demoted
         return Remedy.RECONNECT
@@ -40,6 +68,14 @@ def translate(error: BaseException) -> OssaError:
     """The `OssaError` a caller meets. Its message holds neither parameters nor credentials."""
     if isinstance(error, OssaError):
         return error
+    for kind, said in _TOLD:
+        if isinstance(error, kind):
+            return StoreUnavailable(said, retry_after_s=_RETRY_AFTER_S)
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return OssaError(
+            f"PostgreSQL does not allow this: {reason(error)}. `ossa database roles` grants what the program needs; "
+            "`ossa database check` says what is missing."
+        )
     found = remedy(error)
     if found in (Remedy.RECONNECT, Remedy.REPEAT):
         if isinstance(error, TimeoutError):
@@ -52,6 +88,9 @@ def translate(error: BaseException) -> OssaError:
 
 def reason(error: BaseException) -> str:
     """The first line of what the driver said, without any password."""
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    first = re.sub(r"(?i)(password\s*=\s*)('[^']*'|\S+)", r"\1***", first)
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", first)
+    return masked((str(error).strip() or type(error).__name__).splitlines()[0])
+
+
+def masked(text: str) -> str:
+    text = re.sub(r"(?i)(password\s*=\s*)('[^']*'|\S+)", r"\1***", text)
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)

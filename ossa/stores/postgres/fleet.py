@@ -5,6 +5,7 @@ from __future__ import annotations
 from ossa.contracts.errors import NotFound, StoreUnavailable
 from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool, Operation
 from ossa.stores.postgres.connection import Reader
+from ossa.stores.postgres.lists import Lists
 from ossa.stores.postgres.queries import load_queries
 
 _OPEN = ("pending", "running")
@@ -13,8 +14,9 @@ _OPEN = ("pending", "running")
 class PostgresFleet:
     """`ossa.contracts.stores.FleetStore`. Pools and agents come sorted by name, operations newest first."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, lists: Lists) -> None:
         self._reader = reader
+        self._lists = lists
         self._sql = load_queries("fleet.sql")
 
     async def load(self) -> DesiredFleet:
@@ -65,7 +67,7 @@ class PostgresFleet:
 
     async def operation(self, operation_id: str, *, tenant: str | None = None) -> Operation:
         params = {"operation_id": operation_id, "tenant": tenant}
-        row = await self._reader.row(self._sql["operation"], params)
+        row = await self._reader.row(self._sql["operation"], params, tenant=tenant)
         if row is None:
             raise NotFound(f"There is no operation {operation_id}.")
         return Operation.model_validate_json(row["operation"])
@@ -74,5 +76,7 @@ class PostgresFleet:
         self, *, tenant: str | None = None, open_only: bool = False, limit: int = 50
     ) -> list[Operation]:
         params = {"tenant": tenant, "open_only": open_only, "limit": limit}
-        rows = await self._reader.rows(self._sql["operations"], params)
+        # Who asks for all that are open means to carry them on.
+        source = self._reader if open_only and tenant is None else self._lists
+        rows = await source.rows(self._sql["operations"], params, tenant=tenant)
         return [Operation.model_validate_json(row["operation"]) for row in rows]

@@ -15,7 +15,6 @@ from datetime import datetime
 from time import monotonic
 from typing import Any, LiteralString
 
-from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from ossa.contracts.errors import OssaError, StoreUnavailable
@@ -24,6 +23,7 @@ from ossa.stores.postgres.batch import Accept, Batch, Write
 from ossa.stores.postgres.connection import Server
 from ossa.stores.postgres.failure import Remedy, reason, remedy, translate
 from ossa.stores.postgres.queries import load_queries
+from ossa.stores.postgres.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class _Lane:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._conn: AsyncConnection[DictRow] | None = None
+        self._conn: Session | None = None
         self._query: LiteralString = load_queries("journal.sql")["write"]
 
     async def run(self, batch: Batch) -> Sequence[Write]:

@@ -21,6 +21,7 @@ from ossa.stores.json_text import as_json
 from ossa.stores.postgres.batch import Accept, Append, Finish, Release, Write
 from ossa.stores.postgres.connection import Reader, Server
 from ossa.stores.postgres.group_commit import GroupCommit
+from ossa.stores.postgres.lists import Lists
 from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.rows import backlog_of, standing_of, task_of
 
@@ -43,11 +44,13 @@ class PostgresJournal:
         self,
         server: Server,
         reader: Reader,
+        lists: Lists,
         database: Database,
         *,
         lanes: int,
         told: Callable[[], None] | None = None,
     ) -> None:
+        self._lists = lists
         self._told = told
         self._timeout_s = database.statement_timeout_s
         self._reader = reader
@@ -141,7 +144,7 @@ class PostgresJournal:
         await self._reader.execute(self._sql["retire"], {"owner": owner})
 
     async def get(self, task_id: str, *, tenant: str | None = None) -> Task:
-        row = await self._reader.row(self._sql["get"], {"task_id": task_id, "tenant": tenant})
+        row = await self._reader.row(self._sql["get"], {"task_id": task_id, "tenant": tenant}, tenant=tenant)
         if row is None:
             raise NotFound(f"There is no task {task_id}.")
         return task_of(row)
@@ -157,7 +160,7 @@ class PostgresJournal:
         elif status is not None:
             name = "tasks_open"
         params = {"tenant": tenant, "status": status and status.value, "limit": limit, "before": before}
-        return [task_of(row) for row in await self._reader.rows(self._sql[name], params)]
+        return [task_of(row) for row in await self._lists.rows(self._sql[name], params, tenant=tenant)]
 
     async def steps(self, task_id: str, *, after: int = -1) -> list[Step]:
         rows = await self._reader.rows(self._sql["steps"], {"task_id": task_id, "after": after})
@@ -172,7 +175,7 @@ class PostgresJournal:
         return [row["task_id"] for row in rows]
 
     async def count_open(self, *, tenant: str | None = None) -> int:
-        row = await self._reader.row(self._sql["count_open"], {"tenant": tenant})
+        row = await self._reader.row(self._sql["count_open"], {"tenant": tenant}, tenant=tenant)
         return int(row["open"]) if row else 0
 
     async def backlog(self, *, owners: Sequence[str]) -> list[Backlog]:

@@ -35,11 +35,11 @@ class PostgresKeys:
         return key_of(row) if row else None
 
     async def keys(self, *, tenant: str | None = None) -> list[ApiKey]:
-        return [key_of(row) for row in await self._reader.rows(self._sql["keys"], {"tenant": tenant})]
+        return [key_of(row) for row in await self._reader.rows(self._sql["keys"], {"tenant": tenant}, tenant=tenant)]
 
     async def revoke(self, key_id: str, *, at: datetime, tenant: str | None = None) -> ApiKey:
         params = {"key_id": key_id, "at": at, "tenant": tenant}
-        row = await self._reader.row(self._sql["revoke"], params)
+        row = await self._reader.row(self._sql["revoke"], params, tenant=tenant)
         if row is None:
             raise NotFound(f"There is no key {key_id}.")
         return key_of(row)

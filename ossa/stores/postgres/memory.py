@@ -36,22 +36,23 @@ class PostgresCatalogue:
     async def write(self, draft: Draft) -> MemoryRow:
         params = {**dict(draft), "facts": orjson.dumps(draft.facts).decode()}
         for _ in range(TRIES):
-            row = await self._reader.row(self._sql["write"], params)
+            row = await self._reader.row(self._sql["write"], params, tenant=draft.tenant)
             if row is not None:
                 return _item(row)
             check_replaced(draft, await self.row(draft.tenant, draft.id))
         raise StoreUnavailable(f"{draft.id} is being written by others.", retry_after_s=1.0)
 
     async def row(self, tenant: str, id: str, *, known: int | None = None) -> MemoryRow | None:
-        row = await self._reader.row(self._sql["row"], {"tenant": tenant, "id": id, "known": known})
+        row = await self._reader.row(self._sql["row"], {"tenant": tenant, "id": id, "known": known}, tenant=tenant)
         return _item(row) if row is not None else None
 
     async def rows(self, tenant: str, ids: Sequence[str]) -> list[MemoryRow]:
-        return await self._items("rows", tenant=tenant, ids=list(ids))
+        return await self._items("rows", of=tenant, tenant=tenant, ids=list(ids))
 
     async def newest(self, tenant: str, query: Recall, *, kinds: Sequence[str] | None) -> list[MemoryRow]:
         return await self._items(
             "newest",
+            of=tenant,
             tenant=tenant,
             kind=query.kind,
             kinds=None if kinds is None else list(kinds),
@@ -132,20 +133,21 @@ class PostgresCatalogue:
         await self._reader.execute(self._sql["close_erasure"], {"id": id})
 
     async def grant(self, grant: Grant) -> None:
-        await self._reader.execute(self._sql["grant"], {**dict(grant), "kinds": list(grant.kinds)})
+        await self._reader.execute(self._sql["grant"], {**dict(grant), "kinds": list(grant.kinds)}, tenant=grant.tenant)
 
     async def revoke(self, tenant: str, *, to: str) -> bool:
-        return await self._reader.row(self._sql["revoke"], {"tenant": tenant, "to": to}) is not None
+        return await self._reader.row(self._sql["revoke"], {"tenant": tenant, "to": to}, tenant=tenant) is not None
 
     async def grant_of(self, tenant: str, *, to: str) -> Grant | None:
-        row = await self._reader.row(self._sql["grant_of"], {"tenant": tenant, "to": to})
+        row = await self._reader.row(self._sql["grant_of"], {"tenant": tenant, "to": to}, tenant=tenant)
         return _grant(row) if row is not None else None
 
     async def grants(self, tenant: str) -> list[Grant]:
-        return [_grant(row) for row in await self._reader.rows(self._sql["grants"], {"tenant": tenant})]
+        rows = await self._reader.rows(self._sql["grants"], {"tenant": tenant}, tenant=tenant)
+        return [_grant(row) for row in rows]
 
-    async def _items(self, query: str, **params: Any) -> list[MemoryRow]:
-        rows = await self._reader.rows(self._sql[query], params)
+    async def _items(self, query: str, *, of: str | None = None, **params: Any) -> list[MemoryRow]:
+        rows = await self._reader.rows(self._sql[query], params, tenant=of)
         return [made for _, made in readable(rows, _item, what="memory", named="version")]
 
     async def _changed(self, query: str, row: MemoryRow, fence: int, **more: Any) -> bool:

@@ -23,10 +23,11 @@ class PostgresOriginals:
     async def put(self, handle: str, content: str, *, tenant: str, expires_at: datetime) -> None:
         deflated = await asyncio.to_thread(zlib.compress, content.encode("utf-8", "surrogatepass"), LEVEL)
         params = {"tenant": tenant, "handle": handle, "content": deflated, "expires_at": expires_at}
-        await self._reader.execute(self._sql["put"], params)
+        await self._reader.execute(self._sql["put"], params, tenant=tenant)
 
     async def get(self, handle: str, *, tenant: str, now: datetime) -> str | None:
-        row = await self._reader.row(self._sql["get"], {"tenant": tenant, "handle": handle, "now": now})
+        params = {"tenant": tenant, "handle": handle, "now": now}
+        row = await self._reader.row(self._sql["get"], params, tenant=tenant)
         if row is None:
             return None
         inflated = await asyncio.to_thread(zlib.decompress, row["content"])

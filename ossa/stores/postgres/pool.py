@@ -10,13 +10,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
-from psycopg.rows import DictRow
 
 from ossa.contracts.errors import NotReady
+from ossa.stores.postgres.session import Session
 
-Connect = Callable[[], Awaitable[AsyncConnection[DictRow]]]
+Connect = Callable[[], Awaitable[Session]]
 
 
 class Pool:
@@ -25,25 +24,32 @@ class Pool:
     def __init__(self, connect: Connect, size: int) -> None:
         self._connect = connect
         self._room = asyncio.Semaphore(size)
-        self._idle: list[AsyncConnection[DictRow]] = []
+        self._idle: list[Session] = []
+        self._generation = 0
         self._closed = False
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[AsyncConnection[DictRow]]:
+    async def connection(self) -> AsyncIterator[Session]:
         """Waits for room; raises `NotReady` after `close`. A connection left inside a transaction is not used again."""
         async with self._room:
             if self._closed:
                 raise NotReady("The store is closed.")
+            generation = self._generation
             conn = self._idle.pop() if self._idle else await self._connect()
             try:
                 yield conn
             except BaseException:
-                await self._give_back(conn, failed=True)
+                await self._give_back(conn, generation, failed=True)
                 raise
-            await self._give_back(conn, failed=False)
+            await self._give_back(conn, generation, failed=False)
 
-    async def forget(self) -> None:
-        """Close what is idle: the server went away, and took them along."""
+    async def forget(self, *, used: bool = False) -> None:
+        """Close what is idle: the server went away, and took them along.
+
+        Args:
+            used: what is in use too, when it comes back: the server leads no more, and looks well all the same.
+        """
+        self._generation += used
         idle, self._idle = self._idle, []
         for conn in idle:
             await conn.close()
@@ -53,9 +59,10 @@ class Pool:
         self._closed = True
         await self.forget()
 
-    async def _give_back(self, conn: AsyncConnection[DictRow], *, failed: bool) -> None:
+    async def _give_back(self, conn: Session, generation: int, *, failed: bool) -> None:
         clean = not conn.closed and conn.info.transaction_status is TransactionStatus.IDLE
-        if self._closed or not clean or (failed and conn.broken):
+        old = self._closed or generation != self._generation
+        if old or not clean or (failed and conn.broken):
             await conn.close()
         else:
             self._idle.append(conn)

@@ -17,6 +17,7 @@ from ossa.contracts.task import Outcome, Step
 from ossa.stores.examples import example_of
 from ossa.stores.json_text import as_json
 from ossa.stores.postgres.connection import Reader, Row
+from ossa.stores.postgres.lists import Lists
 from ossa.stores.postgres.policies import PostgresPolicies
 from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.readable import readable
@@ -31,8 +32,9 @@ _IDS = 10_000
 class PostgresRouting:
     """`ossa.contracts.routing.RoutingStore`. Each write may be done twice: it is tried again on a lost connection."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, lists: Lists) -> None:
         self._reader = reader
+        self._lists = lists
         self._sql = load_queries("routing.sql")
         self._policies = PostgresPolicies(reader)
 
@@ -49,15 +51,15 @@ class PostgresRouting:
             "at": feedback.at,
             "body": as_json(feedback).decode(),
         }
-        if await self._reader.row(self._sql["rate"], params):
+        if await self._reader.row(self._sql["rate"], params, tenant=feedback.tenant):
             return
-        found = await self._reader.row(self._sql["is_task"], params)
+        found = await self._reader.row(self._sql["is_task"], params, tenant=feedback.tenant)
         if found and found["known"]:
             raise Conflict(f"{feedback.task_id} has not ended yet; rate it afterwards.", retry_after_s=1.0)
         raise NotFound(f"There is no task {feedback.task_id}.")
 
     async def feedback(self, task_id: str, *, tenant: str) -> Feedback | None:
-        row = await self._reader.row(self._sql["feedback"], {"task_id": task_id, "tenant": tenant})
+        row = await self._reader.row(self._sql["feedback"], {"task_id": task_id, "tenant": tenant}, tenant=tenant)
         return Feedback.model_validate_json(row["body"]) if row else None
 
     async def examples(self, *, since: datetime, limit: int, tenant: str | None = None) -> list[Example]:
@@ -65,7 +67,7 @@ class PostgresRouting:
         last: Row = {"finished_at": None, "task_id": ""}
         while len(made) < limit:
             params = {"since": since, "tenant": tenant, "last_at": last["finished_at"], "last_id": last["task_id"]}
-            ended = await self._reader.rows(self._sql["ended"], {**params, "limit": min(limit, _IDS)})
+            ended = await self._lists.rows(self._sql["ended"], {**params, "limit": min(limit, _IDS)})
             if not ended:
                 break
             last = ended[-1]
@@ -73,7 +75,7 @@ class PostgresRouting:
         return made[:limit]
 
     async def rated(self, *, since: datetime, limit: int) -> list[Example]:
-        rows = await self._reader.rows(self._sql["rated"], {"since": since, "limit": limit})
+        rows = await self._lists.rows(self._sql["rated"], {"since": since, "limit": limit})
         return await self._examples([row["task_id"] for row in rows])
 
     async def add_model(self, kind: ModelKind, content: bytes, *, card: dict[str, Any], digest: str) -> ModelRecord:
@@ -119,7 +121,7 @@ class PostgresRouting:
         """In the order of `ids`."""
         made: list[Example] = []
         for first in range(0, len(ids), BATCH):
-            rows = await self._reader.rows(self._sql["examples"], {"ids": ids[first : first + BATCH]})
+            rows = await self._lists.rows(self._sql["examples"], {"ids": ids[first : first + BATCH]})
             read = readable(rows, _example, what="example", named="task_id")
             made.extend(example for _, example in read if example)
         return made

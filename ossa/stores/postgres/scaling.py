@@ -8,6 +8,7 @@ from datetime import datetime
 from ossa.contracts.scaling import PoolSample, ScaleDecision
 from ossa.stores.json_text import as_json
 from ossa.stores.postgres.connection import Reader
+from ossa.stores.postgres.lists import Lists
 from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.readable import readable
 
@@ -25,8 +26,9 @@ _BEFORE_EVERY_POOL = ""
 class PostgresScaling:
     """`ossa.contracts.scaling.ScalingStore`. Each write may be done twice: it is tried again on a lost connection."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, lists: Lists) -> None:
         self._reader = reader
+        self._lists = lists
         self._sql = load_queries("scaling.sql")
 
     async def add_samples(self, samples: Sequence[PoolSample]) -> None:
@@ -46,7 +48,7 @@ class PostgresScaling:
         after = (since, _BEFORE_EVERY_POOL)
         while True:
             params = {**wanted, "after_at": after[0], "after_pool": after[1]}
-            rows = await self._reader.rows(self._sql["samples"], params)
+            rows = await self._lists.rows(self._sql["samples"], params)
             read = readable(rows, lambda row: PoolSample(**row), what="pool sample", named="pool")
             found.extend(sample for _, sample in read)
             if len(rows) < READ_AT_ONCE:
@@ -62,7 +64,7 @@ class PostgresScaling:
         await self._reader.execute(self._sql["add_decision"], params)
 
     async def decisions(self, *, limit: int = 50, before: datetime | None = None) -> list[ScaleDecision]:
-        rows = await self._reader.rows(self._sql["decisions"], {"before": before or _FOREVER, "limit": limit})
+        rows = await self._lists.rows(self._sql["decisions"], {"before": before or _FOREVER, "limit": limit})
         read = readable(
             rows, lambda row: ScaleDecision.model_validate_json(row["body"]), what="scale decision", named="at"
         )

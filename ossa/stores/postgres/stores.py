@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 from ossa.contracts.configuration import Database, EventSettings
 from ossa.stores.postgres.budgets import PostgresBudgets
 from ossa.stores.postgres.connection import Reader, Server
+from ossa.stores.postgres.dsn import replica_dsn
 from ossa.stores.postgres.fleet import PostgresFleet
+from ossa.stores.postgres.history import PostgresHistory
 from ossa.stores.postgres.journal import PostgresJournal
 from ossa.stores.postgres.keys import PostgresKeys
+from ossa.stores.postgres.lists import Lists
 from ossa.stores.postgres.memory import PostgresCatalogue
 from ossa.stores.postgres.originals import PostgresOriginals
 from ossa.stores.postgres.outbox import PostgresOutbox, PostgresProcessed
@@ -15,9 +20,18 @@ from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.routing import PostgresRouting
 from ossa.stores.postgres.scaling import PostgresScaling
 from ossa.stores.postgres.schema import migrate
+from ossa.stores.postgres.session import Session
 from ossa.stores.postgres.spending import PostgresSpending
 
+logger = logging.getLogger(__name__)
+
 _LANES = 2
+
+LEAST_CONNECTIONS = _LANES + 1
+"""Of a process."""
+
+_REPLICA_CONNECT_S = 2.0
+"""A replica that does not answer is passed over soon."""
 
 
 class PostgresStores:
@@ -28,25 +42,30 @@ class PostgresStores:
         dsn: in place of `database.dsn`, for the embedded server.
         events: whether the journal tells the outbox what it writes, and under which source.
 
-    Raises `InvalidRequest` for a DSN that cannot be read.
+    Lists and reports come from `database.replica_dsn` while that is near enough, over as many connections to it as
+    there are to the primary for reading. Raises `InvalidRequest` for a DSN that cannot be read.
     """
 
     def __init__(self, database: Database, dsn: str | None = None, *, events: EventSettings | None = None) -> None:
         events = events or EventSettings()
-        self._server = Server(dsn or database.dsn.get_secret_value(), database)
-        self._reader = Reader(self._server, max(1, database.pool_max - _LANES))
+        dsn = dsn or database.dsn.get_secret_value()
+        readers = max(1, database.pool_max - _LANES)
+        self._server = Server(dsn, database)
+        self._reader = Reader(self._server, readers)
+        self._lists = Lists(self._reader, _replica(database, dsn, readers), bound_s=database.replica_lag_s)
         self._outbox = PostgresOutbox(self._server, self._reader, source=events.source)
         self._processed = PostgresProcessed(self._reader)
         told = self._outbox.told if events.telling else None
-        self._journal = PostgresJournal(self._server, self._reader, database, lanes=_LANES, told=told)
+        self._journal = PostgresJournal(self._server, self._reader, self._lists, database, lanes=_LANES, told=told)
         self._keys = PostgresKeys(self._reader)
-        self._fleet = PostgresFleet(self._reader)
+        self._fleet = PostgresFleet(self._reader, self._lists)
         self._originals = PostgresOriginals(self._reader)
-        self._routing = PostgresRouting(self._reader)
+        self._routing = PostgresRouting(self._reader, self._lists)
         self._budgets = PostgresBudgets(self._reader)
-        self._spending = PostgresSpending(self._reader)
-        self._scaling = PostgresScaling(self._reader)
+        self._spending = PostgresSpending(self._reader, self._lists)
+        self._scaling = PostgresScaling(self._reader, self._lists)
         self._memory = PostgresCatalogue(self._reader)
+        self._history = PostgresHistory(self._reader)
 
     def __repr__(self) -> str:
         return f"PostgresStores({self._server.name})"
@@ -95,11 +114,35 @@ class PostgresStores:
     def memory(self) -> PostgresCatalogue:
         return self._memory
 
+    @property
+    def history(self) -> PostgresHistory:
+        return self._history
+
+    @property
+    def lists(self) -> Lists:
+        """Reads that tolerate lag, and where they went."""
+        return self._lists
+
     async def open(self) -> None:
-        """Raises `StoreUnavailable`: no connection, a newer schema, an old server."""
+        """Raises `StoreUnavailable`: no connection, a newer schema, an old server, a read-only replica."""
         await migrate(self._server)
         await self._reader.execute(load_queries("journal.sql")["forget_dispatchers"])
+        if not await self._reader.run(_is_guarded):
+            logger.warning("tenant_rows_unguarded", extra={"run": "ossa database roles --admin-dsn DSN"})
 
     async def close(self) -> None:
         await self._journal.close()
+        await self._lists.close()
         await self._reader.close()
+
+
+async def _is_guarded(session: Session) -> bool:
+    return session.guarded
+
+
+def _replica(database: Database, dsn: str, connections: int) -> Reader | None:
+    found = replica_dsn(database, dsn)
+    if found is None:
+        return None
+    short = database.model_copy(update={"connect_timeout_s": min(database.connect_timeout_s, _REPLICA_CONNECT_S)})
+    return Reader(Server(found, short, replica=True), connections, patient=False)

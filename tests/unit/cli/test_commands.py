@@ -31,6 +31,7 @@ COMMANDS = [
     ("memory", "reindex"), ("backup", "now"), ("backup", "list"), ("backup", "restore"), ("backup", "verify"),
     ("events", "status"), ("events", "lag"), ("events", "dead"), ("events", "replay"), ("events", "tail"),
     ("cost", "proposals"), ("cost", "approve"),
+    ("database", "check"), ("database", "migrate"), ("database", "roles"),
     ("router", "status"), ("router", "models"), ("router", "promote"), ("router", "rollback"), ("router", "policy"),
 ]  # fmt: skip
 

@@ -1,0 +1,124 @@
+"""Reads that tolerate lag: lists and reports. From a replica that is proved to be near enough, else from the primary.
+
+What a caller must find as it wrote it (a task by its id, fences, claims, balances) is never read here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from time import monotonic
+from typing import LiteralString
+
+from ossa.contracts.errors import OssaError, StoreUnavailable
+from ossa.stores.postgres.connection import Params, Reader, Row
+from ossa.stores.postgres.lag import Mark, current_as_of, near_enough, still_useful
+from ossa.stores.postgres.queries import load_queries
+from ossa.stores.postgres.session import Session
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+"""A note on the primary, and a look at the replica; a quarter of the bound where that is less."""
+
+REST_S = 10.0
+"""After a replica failed, before it is asked again."""
+
+
+class Lists:
+    """Of a process, over one or more replicas. Without any all reads go to the primary.
+
+    Args:
+        replica: gives up at the first failure, so that the primary is asked soon.
+        bound_s: how old what is read may be, at most.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        primary: Reader,
+        replica: Reader | None = None,
+        *,
+        bound_s: float = 0.0,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._primary = primary
+        self._replica = replica
+        self._bound_s = bound_s
+        self._every_s = min(LOOK_EVERY_S, bound_s / 4)
+        self._clock = clock
+        self._sql = load_queries("lists.sql")
+        self._marks: list[Mark] = []
+        self._marking: asyncio.Task[None] | None = None
+        self._number = 0
+        self._reader = secrets.token_hex(8)
+        self._seen: dict[str, tuple[float, int]] = {}
+        self._rests_until = 0.0
+        self.served = {"replica": 0, "primary": 0}
+        """Reads by where they went."""
+
+    async def rows(self, query: LiteralString, params: Params | None = None, *, tenant: str | None = None) -> list[Row]:
+        """All rows; raises as `Reader.rows`."""
+        if self._replica is not None and self._clock() >= self._rests_until:
+            found = await self._from_replica(self._replica, query, params, tenant)
+            if found is not None:
+                self.served["replica"] += 1
+                return found
+        self.served["primary"] += 1
+        return await self._primary.rows(query, params, tenant=tenant)
+
+    async def close(self) -> None:
+        if self._marking is not None:
+            self._marking.cancel()
+            await asyncio.gather(self._marking, return_exceptions=True)
+        if self._replica is not None:
+            await self._replica.close()
+
+    async def _from_replica(
+        self, replica: Reader, query: LiteralString, params: Params | None, tenant: str | None
+    ) -> list[Row] | None:
+        """None: the primary is to be asked."""
+
+        async def read(session: Session) -> list[Row] | None:
+            if not await self._is_near(session):
+                return None
+            return await replica.fetch(session, query, params, tenant=tenant)
+
+        self._mark_when_due()
+        try:
+            return await replica.run(read)
+        except StoreUnavailable as error:
+            logger.warning("replica_passed_over", extra={"reason": error.message})
+            self._rests_until = self._clock() + REST_S
+            return None
+
+    def _mark_when_due(self) -> None:
+        """Beside the reads: none waits for it, and while the primary is away they go on within the bound."""
+        due = not self._marks or self._clock() - self._marks[-1].at >= self._every_s
+        if due and (self._marking is None or self._marking.done()):
+            self._marking = asyncio.create_task(self._mark(), name="replica-mark")
+
+    async def _mark(self) -> None:
+        self._number += 1
+        mark = Mark(at=self._clock(), number=self._number)
+        try:
+            await self._primary.execute(self._sql["mark"], {"reader": self._reader, "number": mark.number})
+        except OssaError as error:
+            logger.warning("replica_not_marked", extra={"reason": error.message})
+            return
+        self._marks = [*still_useful(self._marks, now=self._clock(), bound_s=self._bound_s), mark]
+
+    async def _is_near(self, session: Session) -> bool:
+        """By what this very server showed last, when that is not old, else by what it shows now."""
+        now = self._clock()
+        looked_at, shown = self._seen.get(session.place, (now, None))
+        if shown is None or now - looked_at >= self._every_s or not self._proved(shown, now):
+            row = await (await session.execute(self._sql["shown"], {"reader": self._reader}, binary=True)).fetchone()
+            shown = int(row["number"]) if row is not None else 0
+            self._seen[session.place] = (now, shown)
+        return self._proved(shown, now)
+
+    def _proved(self, shown: int, now: float) -> bool:
+        return near_enough(current_as_of(self._marks, shown), now=now, bound_s=self._bound_s)
