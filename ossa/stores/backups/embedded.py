@@ -332,7 +332,15 @@ def _copy(dsn: str, to: Path, label: str) -> None:
         info = connection.info
         where = ["--host", info.host, "--port", str(info.port), "--username", info.user]
         password = info.password
-    options = ["--pgdata", to, "--format=tar", "--gzip", "--wal-method=stream", "--checkpoint=fast", "--no-password"]
+    options = [
+        "--pgdata",
+        str(to),
+        "--format=tar",
+        "--gzip",
+        "--wal-method=stream",
+        "--checkpoint=fast",
+        "--no-password",
+    ]
     named = ["--manifest-checksums=SHA256", "--label", f"ossa {label}"]
     program = find_binaries().program("pg_basebackup")
     run([program, *where, *options, *named], what="The copy failed", env={"PGPASSWORD": password}, limit_s=COPY_S)
