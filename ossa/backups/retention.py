@@ -19,7 +19,7 @@ def expired(sets: Sequence[BackupSet], *, now: datetime, keep_days: float) -> li
 
 
 def unneeded_objects(there: Sequence[Blob], listed: Collection[str], kept: Sequence[BackupSet]) -> list[str]:
-    """Objects that no kept set lists. One younger than the oldest of them stays: a time between may need it."""
+    """Objects that no kept set lists. One that came after the oldest of them began stays: times between may need it."""
     if not kept:
         return []
     oldest = min(one.started_at for one in kept)

@@ -40,6 +40,8 @@ COMMAND_S = 120.0
 LONG_S = 24 * 3600.0
 HANDED_OVER_S = 120.0
 POLL_S = 0.2
+FETCHED = "barman_wal"
+"""In a restored folder: where Barman has PostgreSQL look for WAL."""
 _MISSING = "ossa_missing"
 
 
@@ -158,6 +160,7 @@ class BarmanBackups:
             options += ["--target-immediate", "--target-tli", str(base.timeline)]
         what = "Barman could not restore"
         self._barman("recover", *options, NAME, base.reference, str(fresh), what=what, limit_s=LONG_S)
+        _complete(fresh / FETCHED, [archived[name] for name in found])
         (fresh / _MISSING).write_text(missing or "")
         shutil.rmtree(target, ignore_errors=True)
         fresh.rename(target)
@@ -336,6 +339,15 @@ def _check_segment(file: Path, size: int) -> None:
     """Raises `BackupDamaged` for one that is not whole."""
     if len(_inflated(file)) != size:
         raise BackupDamaged(f"WAL segment {file.name} is damaged.", param=file.name)
+
+
+def _complete(folder: Path, segments: Sequence[Path]) -> None:
+    """Where one is missing, Barman leaves others out too."""
+    if segments:
+        folder.mkdir(exist_ok=True)
+    for segment in segments:
+        if not (folder / segment.name).exists():
+            (folder / segment.name).write_bytes(_inflated(segment))
 
 
 def _inflated(file: Path) -> bytes:

@@ -332,9 +332,9 @@ def _copy(dsn: str, to: Path, label: str) -> None:
         info = connection.info
         where = ["--host", info.host, "--port", str(info.port), "--username", info.user]
         password = info.password
-    options: list[str | Path] = [
+    options = [
         "--pgdata",
-        to,
+        str(to),
         "--format=tar",
         "--gzip",
         "--wal-method=stream",
