@@ -89,7 +89,7 @@ def bare(args: argparse.Namespace) -> dict[str, Any]:
             with ThreadPoolExecutor(plan.provider.starts_at_once) as threads:
                 list(threads.map(start, range(1, args.nodes)))
             up_s = time.perf_counter() - began
-            up = sum(node["Alive"] and node["Resources"].get("CPU", 0) > 0 for node in ray.nodes())
+            up = sum(node["Alive"] and node["Resources"].get("CPU", 0) > 0 for node in ray.nodes())  # type: ignore[no-untyped-call]
             return {"nodes": up, "up_s": round(up_s, 1)}
         finally:
             starter.end(records)

@@ -30,6 +30,7 @@ class BenchFleet:
         fleet: dict[str, Any] | None = None,
         answers: dict[str, Any] | None = None,
         scaling: dict[str, Any] | None = None,
+        others: dict[str, Any] | None = None,
     ) -> None:
         self.agents = agents
         self.settings = Settings(
@@ -39,6 +40,7 @@ class BenchFleet:
             fleet=FleetSettings(standby=standby, **(fleet or {})),
             answers=AnswerSettings(**(answers or {})),
             scaling=ScalingSettings(**(scaling or {"mode": "off"})),
+            **(others or {}),
         )
         self._local = LocalFleet(self.settings, agents=agents)
 

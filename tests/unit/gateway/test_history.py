@@ -43,7 +43,7 @@ async def test_a_round_that_fails_is_counted_and_the_next_one_comes(monkeypatch:
     asked, registry = Asked(refuses=2), CollectorRegistry()
     keeping = asyncio.create_task(HistoryKeeper(asked, HistoryMetrics(registry), keep_days=30).keep())
     async with asyncio.timeout(10):
-        while not registry.get_sample_value("ossa_history_pruned_tasks_total"):
+        while not registry.get_sample_value("ossa_history_pruned_tasks_total"):  # noqa: ASYNC110
             await asyncio.sleep(0)
     keeping.cancel()
     assert registry.get_sample_value("ossa_history_failures_total") == 2
