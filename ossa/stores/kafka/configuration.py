@@ -22,7 +22,8 @@ _COMMON: Configuration = {
 _PRODUCER: Configuration = {
     "enable.idempotence": True,
     "acks": "all",
-    "linger.ms": 2,
+    "linger.ms": 0.5,
+    "socket.nagle.disable": True,
     "compression.type": "lz4",
     "partitioner": "murmur2_random",  # as Java's clients choose, so that others' messages of a task join it
     "message.timeout.ms": 0,  # a batch has one deadline, ours: a message that timed out alone would leave a gap
