@@ -43,8 +43,8 @@ _CONSUMER: Configuration = {
 }
 
 
-_OF_THE_MOCK: Configuration = {"session.timeout.ms": 1_500, "heartbeat.interval.ms": 300}
-"""It does not hear of a member's leaving, and waits for the end of its session."""
+_OF_THE_MOCK: Configuration = {"session.timeout.ms": 4_000, "heartbeat.interval.ms": 500}
+"""It does not hear of a member's leaving, and waits for the end of its session; a group's beginning takes it 3 s."""
 
 
 def common(settings: EventSettings, servers: str) -> Configuration:

@@ -19,8 +19,8 @@ AT_ONCE = 20_000
 """Messages handed to the driver together; its own queue takes 100,000."""
 
 LANES = 4
-"""Clients beside each other, a key always in the same one. librdkafka puts one partition into a request and has, when it
-is idempotent, five on their way to a broker: with 50 partitions a batch would wait for itself ten times."""
+"""Clients beside each other, a key always in the same one. librdkafka puts one partition into a request, and few are
+on their way to a broker when it is idempotent: a batch for 50 partitions would wait for itself many times."""
 
 _POLL_S = 0.1
 
