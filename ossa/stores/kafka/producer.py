@@ -88,7 +88,7 @@ class _Client:
 
     def produce(self, message: Message, key: bytes, told: Callable[[KafkaError | None, KafkaMessage], None]) -> None:
         """Raises `BufferError` or `KafkaException`."""
-        headers = list(message.headers.items())
+        headers: dict[str, str | bytes | None] = dict(message.headers)
         self._producer.produce(message.topic, message.value, key, on_delivery=told, headers=headers)
 
     def purge(self) -> None:
