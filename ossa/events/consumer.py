@@ -171,12 +171,15 @@ class EventConsumer:
         """Dead letters are kept and ids remembered before the group goes on."""
         if not batch.places:
             return
-        async with asyncio.timeout(_SETTLE_S):
-            if batch.dead:
-                await self._bus.publish(batch.dead)
-                self._metrics.dead.labels(self._group).inc(len(batch.dead))
-            await self._duplicates.add(batch.keys)
-            await subscription.commit(batch.places)
+        try:
+            async with asyncio.timeout(_SETTLE_S):
+                if batch.dead:
+                    await self._bus.publish(batch.dead)
+                    self._metrics.dead.labels(self._group).inc(len(batch.dead))
+                await self._duplicates.add(batch.keys)
+                await subscription.commit(batch.places)
+        except TimeoutError:
+            raise StoreUnavailable("What was handled could not be committed in time.", retry_after_s=1.0) from None
 
     async def _forget(self) -> None:
         if time.monotonic() >= self._forget_at:

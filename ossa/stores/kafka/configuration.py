@@ -22,7 +22,8 @@ _COMMON: Configuration = {
 _PRODUCER: Configuration = {
     "enable.idempotence": True,
     "acks": "all",
-    "linger.ms": 2,
+    "linger.ms": 0.5,
+    "socket.nagle.disable": True,
     "compression.type": "lz4",
     "partitioner": "murmur2_random",  # as Java's clients choose, so that others' messages of a task join it
     "message.timeout.ms": 0,  # a batch has one deadline, ours: a message that timed out alone would leave a gap
@@ -42,8 +43,8 @@ _CONSUMER: Configuration = {
 }
 
 
-_OF_THE_MOCK: Configuration = {"session.timeout.ms": 1_500, "heartbeat.interval.ms": 300}
-"""It does not hear of a member's leaving, and waits for the end of its session."""
+_OF_THE_MOCK: Configuration = {"session.timeout.ms": 4_000, "heartbeat.interval.ms": 500}
+"""It does not hear of a member's leaving, and waits for the end of its session; a group's beginning takes it 3 s."""
 
 
 def common(settings: EventSettings, servers: str) -> Configuration:
