@@ -49,11 +49,13 @@ def expect(
     if reading is None:
         return None, "forecast left aside: samples are missing"
     points: list[tuple[float, Forecast]] = []
+    doubt = ""
     most = rules.plausible * (max(reading.most, 1.0) + rules.block_agents * reading.slots)
     for one in forecasts:
         age = (now - one.at).total_seconds()
         if not one.trusted:
-            return None, f"forecast {one.model} is switched off"
+            doubt = f"forecast {one.model} is switched off"
+            continue
         if not -AHEAD_S <= age <= FRESH_S:
             return None, f"forecast is {age:.0f} s old"
         if not one.quantiles or not all(math.isfinite(value) and value >= 0 for value in one.quantiles.values()):
@@ -62,7 +64,9 @@ def expect(
         if median > most:
             return None, f"forecast of {median:.0f} turns not believed: at most {reading.most:.0f} of late"
         points.append((max(0.0, one.horizon_s - age), one))
-    return Expectation(reading.need, tuple(sorted(points, key=lambda point: point[0]))), ""
+    if not points:
+        return None, doubt
+    return Expectation(reading.need, tuple(sorted(points, key=lambda point: point[0]))), doubt
 
 
 def _quantile(forecast: Forecast, quantile: float) -> float:
