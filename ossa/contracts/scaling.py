@@ -98,7 +98,7 @@ class ScaleRules(Value):
     )
     busy: float = Field(0.9, gt=0, le=1, description="turns at once over places that what is left may reach")
     calm_s: float = Field(
-        300.0, ge=0, le=3600, description="a scale-in leaves what could carry the most turns at once of so long"
+        60.0, ge=0, le=3600, description="a scale-in leaves what could carry the most turns at once of so long"
     )
     cooldown_s: float = Field(300.0, ge=0)
     step_up: float = Field(2.0, gt=1, description="at most so many times the agents there are, at once")
@@ -107,9 +107,8 @@ class ScaleRules(Value):
     fleet_ceiling: int = Field(250, ge=0, description="agents and standbys")
     pools: dict[str, PoolBounds] = Field(default_factory=dict)
     standby: int = Field(0, ge=0, description="held whatever the forecast says, fleet-wide")
-    agents_quantile: float = Field(0.93, description="of the forecast, for which agents are raised")
-    standby_quantile: float = Field(0.99, description="of the forecast, up to which standbys are held")
-    loan_quantile: float = Field(0.95, description="of the forecast, up to which standbys are lent ahead of need")
+    agents_quantile: float = Field(0.5, description="of the forecast, for which agents are raised")
+    standby_quantile: float = Field(0.95, description="of the forecast, up to which standbys are held and lent")
     plausible: float = Field(4.0, gt=1, description="times the most of late, past which a forecast is not believed")
     emergency_factor: float = Field(5.0, gt=1, description="at once and past the cool-down, once")
     emergency_queue: float = Field(1.0, gt=0, description="waiting turns a place, growing, that are an emergency")

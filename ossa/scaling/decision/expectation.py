@@ -11,6 +11,8 @@ from ossa.contracts.scaling import Forecast, ScaleRules
 from ossa.scaling.decision.reading import AHEAD_S, Reading
 
 FRESH_S = 150.0
+MOVED = 0.99
+"""How far above the median a forecast's band reaches that is moved along with the need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,16 @@ class Expectation:
     def soon(self, lead_s: float, quantile: float) -> float:
         """The quantile at the first horizon, or after the lead time where that is later."""
         return self.at(max(lead_s, self.points[0][0]), quantile) if self.points else self.need
+
+    def held(self, lead_s: float, quantile: float) -> float:
+        """The quantile soon; more where what is needed now has left the forecast behind since it was made.
+
+        Then the band starts from what is now: as far above it as the `MOVED` quantile is above the median.
+        """
+        if not self.points:
+            return self.need
+        moved = self.need + self.soon(lead_s, MOVED) - self.soon(lead_s, 0.5)
+        return max(self.soon(lead_s, quantile), moved)
 
 
 def expect(

@@ -32,5 +32,5 @@ def _wish(made: Proposal, rules: ScaleRules, start_up: StartUp) -> int:
         return min(made.state.lent, room)
     turns = made.reading.recent
     if made.expectation is not None:
-        turns = max(turns, made.expectation.soon(start_up.agent_s + SAMPLE_S, rules.loan_quantile))
+        turns = max(turns, made.expectation.held(start_up.agent_s + SAMPLE_S, rules.standby_quantile))
     return min(max(0, math.ceil(turns / made.reading.slots) - made.forecast), room)

@@ -31,7 +31,7 @@ def nodes_hint(proposals: Sequence[Proposal], standby: int, rules: ScaleRules, s
 
 
 def _growth(proposals: Sequence[Proposal], lead_s: float, rules: ScaleRules) -> int:
-    needs = ((_turns(one, lead_s, rules.standby_quantile), one) for one in proposals)
+    needs = ((_held(one, lead_s, rules.standby_quantile), one) for one in proposals)
     return sum(
         max(_kept(one), math.ceil(min(agents, rules.fleet_ceiling)) - one.forecast) for agents, one in needs
     )
@@ -42,6 +42,13 @@ def _kept(made: Proposal) -> int:
     if made.reading is None:
         return made.state.lent
     return max(0, min(made.state.lent, math.ceil(made.reading.recent / made.reading.slots) - made.forecast))
+
+
+def _held(made: Proposal, lead_s: float, quantile: float) -> float:
+    """Agents to have ready at that time; 0 without a forecast."""
+    if made.expectation is None or made.reading is None:
+        return 0.0
+    return made.expectation.held(lead_s, quantile) / made.reading.slots
 
 
 def _turns(made: Proposal, lead_s: float, quantile: float) -> float:

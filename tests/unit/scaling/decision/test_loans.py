@@ -44,6 +44,12 @@ def test_rules_ask_as_if_nothing_were_lent() -> None:
     assert of(look(26, helped), after()).agents == 26
 
 
+def test_a_loan_follows_a_need_that_left_its_forecast_behind() -> None:
+    """The band reached 4 above the median; 30 turns are there already."""
+    verdict = decide(look(20, steady(20, running=30.0), forecasts=forecast(18.0, upper=22.0)), after(**COOLING), RULES)
+    assert lent(verdict) == 14
+
+
 def test_a_loan_that_is_needed_no_more_goes_back() -> None:
     quiet = steady(24, running=12.0)
     verdict = decide(look(20, quiet, forecasts=forecast(12.0)), after(lent=4, **COOLING), RULES)
