@@ -109,9 +109,7 @@ def _moved_by(
     return "forecast" if moved or standby > rules.standby else "nothing"
 
 
-def _remember(
-    now: datetime, proposals: Sequence[Proposal], lent: Mapping[str, int], rules: ScaleRules
-) -> ScalerState:
+def _remember(now: datetime, proposals: Sequence[Proposal], lent: Mapping[str, int], rules: ScaleRules) -> ScalerState:
     pools: dict[str, PoolState] = {}
     for one in proposals:
         changed = one.forecast != one.size

@@ -12,8 +12,8 @@ from ossa.scaling.decision.proposal import Proposal
 def standbys(proposals: Sequence[Proposal], nodes: int | None, rules: ScaleRules, start_up: StartUp) -> int:
     """Standbys of the fleet: what the upper band passes the agents by within the start-up time, summed over pools.
 
-    The start-up time is a cold agent's; a cold node's where what is up has no room left for the growth. They come on top of
-    `rules.standby`, which stand by for agents that are lost; at most what agents leave below the fleet's ceiling.
+    The start-up time is a cold agent's; a cold node's where what is up has no room left for the growth. They come on
+    top of `rules.standby`, which stand by for agents that are lost; at most what agents leave below the fleet's ceiling.
     """
     agents = sum(one.forecast for one in proposals)
     lead = start_up.agent_s + SAMPLE_S
@@ -32,9 +32,7 @@ def nodes_hint(proposals: Sequence[Proposal], standby: int, rules: ScaleRules, s
 
 def _growth(proposals: Sequence[Proposal], lead_s: float, rules: ScaleRules) -> int:
     needs = ((_held(one, lead_s, rules.standby_quantile), one) for one in proposals)
-    return sum(
-        max(_kept(one), math.ceil(min(agents, rules.fleet_ceiling)) - one.forecast) for agents, one in needs
-    )
+    return sum(max(_kept(one), math.ceil(min(agents, rules.fleet_ceiling)) - one.forecast) for agents, one in needs)
 
 
 def _kept(made: Proposal) -> int:

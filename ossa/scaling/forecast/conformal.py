@@ -16,7 +16,7 @@ STEP, FIRST_STEP = 0.015, 0.3
 """gamma of adaptive conformal inference after n values: FIRST_STEP / sqrt(n), at least STEP."""
 LOWEST, HIGHEST = 0.002, 0.998
 PULL, FARTHEST = 0.8, 2.0
-"""Each half of the band is exp(PULL * misses too many / sqrt(n)) times as wide, and no more than exp(FARTHEST) times."""
+"""Each half of the band is exp(PULL * misses too many / sqrt(n)) times as wide, exp(FARTHEST) times at most."""
 UNSEEN = 10
 """Values that n begins with, so that the first misses do not throw the band."""
 
@@ -50,9 +50,9 @@ class AdaptiveLevels:
 
     For each quantile and for the 90% band. Where the band's lower end is the floor that nothing can lie below, all
     misses are left to the upper end, so that the band is no wider than 90% asks for. News of a miss is `horizon` steps
-    old: the further ahead, the smaller the steps, or levels swing. What steps leave over, the band's width takes: it grows
-    with the misses that were too many so far, and shrinks with those that were too few (the integrator of conformal PID
-    control, Angelopoulos, Candès and Tibshirani 2023). That moves the band alone; the quantiles are those of the levels.
+    old: the further ahead, the smaller the steps, or levels swing. What steps leave over, the band's width takes: it
+    grows with the misses that were too many so far, and shrinks with those that were too few (the integrator of
+    conformal PID control, Angelopoulos, Candès and Tibshirani 2023). That moves the band alone, and no quantile.
     """
 
     def __init__(self, levels: Floats, band: tuple[float, float], horizon: int) -> None:

@@ -40,7 +40,9 @@ class NumbersFleet:
         self.requested: list[int] = []
 
     def pools(self) -> Sequence[PoolInfo]:
-        return [PoolInfo(name=name, desired=size, ready=size + self.lent.get(name, 0)) for name, size in self.sizes.items()]
+        return [
+            PoolInfo(name=name, desired=size, ready=size + self.lent.get(name, 0)) for name, size in self.sizes.items()
+        ]
 
     def slots(self, pool: str) -> float:
         return 1.0
