@@ -35,9 +35,10 @@ def decide(
 ) -> Verdict:
     """What every pool of `look.sizes` shall have. Raises nothing: what cannot be used is left aside, with a reason.
 
-    Of one pool, two changes are a cool-down apart, but for one emergency and for its floor. No more than
-    `rules.fleet_ceiling` agents and standbys come of it, unless more were there: then a block goes at a time. With
-    forecasts no pool has fewer agents, and the fleet no fewer standbys, than without. A dry run decides the same.
+    Of one pool, two changes are a cool-down apart, but for one emergency and for its floor; what is lent to it is no
+    change. No more than `rules.fleet_ceiling` agents and standbys come of it, unless more were there: then a block goes
+    at a time. With forecasts no pool has fewer agents, and the fleet no fewer agents and standbys together, than
+    without. A dry run decides the same.
     """
     start_up = start_up or StartUp()
     passed = state.passed(look.now)

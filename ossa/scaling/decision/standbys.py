@@ -13,7 +13,7 @@ def standbys(proposals: Sequence[Proposal], nodes: int | None, rules: ScaleRules
     """Standbys of the fleet: what the upper band passes the agents by within the start-up time, summed over pools.
 
     The start-up time is a cold agent's; a cold node's where what is up has no room left for the growth. They come on
-    top of `rules.standby`, which stand by for agents that are lost; at most what agents leave below the fleet's ceiling.
+    top of `rules.standby`, which stand by for agents that are lost; at most what agents leave below the ceiling.
     """
     agents = sum(one.forecast for one in proposals)
     lead = start_up.agent_s + SAMPLE_S

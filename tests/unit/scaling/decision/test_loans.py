@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from hypothesis import given, settings
@@ -114,14 +113,3 @@ def test_no_more_is_lent_than_there_is_and_no_pool_passes_its_ceiling(world: Wor
     for one in decision.pools:
         assert one.lent >= 0
         assert one.lent == 0 or one.agents + one.lent <= own(rules, one.pool).ceiling
-
-
-@settings(max_examples=150, deadline=None)
-@given(worlds())
-def test_forecasts_alone_never_take_a_standby_away(world: World) -> None:
-    seen, state, rules = world
-    told = decide(seen, state, rules).decision
-    blind = decide(Look(seen.now, seen.sizes, seen.samples, alerts=seen.alerts, nodes=seen.nodes), state, rules)
-    assert told.standby + sum(one.agents for one in told.pools) >= math.floor(
-        blind.decision.standby + sum(one.agents for one in blind.decision.pools)
-    )
