@@ -106,6 +106,7 @@ def row(trace: Trace, policy: str, outcome: Outcome) -> dict[str, Any]:
         "wait_p99_s": round(outcome.wait_p99_s, 2),
         "idle_agent_hours": round(outcome.idle_agent_hours, 2),
         "scale_events": outcome.scale_events,
+        "starts": outcome.starts,
         "spawn_accuracy": round(outcome.spawn_accuracy, 4),
         "node_hours": round(outcome.node_hours, 1),
     }

@@ -6,12 +6,17 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from ossa.contracts.scaling import Forecast
+from ossa.scaling.forecast.forecaster import Forecaster as Production
+from ossa.scaling.forecast.grid import Panel, SeriesError
+from ossa.scaling.forecast.training import train
 from ossa.scaling.simulator import Trace
-from ossa.scaling.simulator.forecaster import AHEAD_S, Forecaster, SmoothingForecaster
-from ossa.scaling.simulator.policies.ours import LEARNT
+from ossa.scaling.simulator.forecaster import AHEAD_S, DAY, Forecaster, SmoothingForecaster
 from ossa.scaling.simulator.run import POOL
+from ossa.scaling.simulator.trace import MINUTE_S
 
 Maker = Callable[[Trace], Forecaster]
+
+HORIZONS = (60, 180, 300, 900)
 
 
 class Untrained:
@@ -21,12 +26,43 @@ class Untrained:
     minute that is played or learnt, so for short series.
     """
 
-    def __init__(self, trace: Trace) -> None:
-        told = min(LEARNT, len(trace.past_by_minute()))
-        self._at = trace.start - timedelta(minutes=told)
-        from ossa.scaling.forecast.forecaster import Forecaster as Production
+    warm_up = 8 * DAY
 
+    def __init__(self, trace: Trace) -> None:
+        self._at = trace.start - timedelta(minutes=min(self.warm_up, len(trace.past_by_minute())))
         self._inner = Production((POOL,), horizons_s=AHEAD_S)
+
+    def observe(self, need: float) -> None:
+        self._at += timedelta(minutes=1)
+        self._inner.observe(self._at, {POOL: need})
+
+    def forecast(self, pool: str, at: datetime) -> Sequence[Forecast]:
+        return self._inner.forecasts()
+
+
+class Trained:
+    """Production's forecaster with a model fitted on what lies before the trace, as a fleet trains one.
+
+    Where that is too short to fit anything, the experts that need no training stand alone. Blends and bands learn from
+    the last `warm_up` minutes of the past; of the rest only lags are taken. Some 30 ms a minute that is played.
+    """
+
+    warm_up = 360
+
+    def __init__(self, trace: Trace) -> None:
+        past = trace.past_by_minute().max(axis=1)
+        begin = trace.start - timedelta(minutes=len(past))
+        panel = Panel(begin.timestamp() + MINUTE_S, MINUTE_S, (POOL,), past[:, None])
+        steps = tuple(round(horizon / MINUTE_S) for horizon in HORIZONS)
+        try:
+            model = train(panel, steps, figures_too=False)
+        except SeriesError:
+            model = None
+        self._inner = Production((POOL,), model, horizons_s=HORIZONS)
+        times = [begin + timedelta(minutes=minute + 1) for minute in range(len(past))]
+        told = min(len(past), self.warm_up)
+        self._inner.remember([(at, {POOL: need}) for at, need in zip(times, past, strict=True)][: len(past) - told])
+        self._at = trace.start - timedelta(minutes=told)
 
     def observe(self, need: float) -> None:
         self._at += timedelta(minutes=1)
@@ -40,4 +76,4 @@ def smoothing(_: Trace) -> Forecaster:
     return SmoothingForecaster()
 
 
-FORECASTERS: dict[str, Maker] = {"smoothing": smoothing, "untrained": Untrained}
+FORECASTERS: dict[str, Maker] = {"smoothing": smoothing, "untrained": Untrained, "trained": Trained}

@@ -126,9 +126,10 @@ def _moved(decided: PoolDecision) -> bool:
 
 
 def _change(decided: PoolDecision) -> str:
+    lent = f", {decided.lent} lent" if decided.lent else ""
     if not _moved(decided):
-        return f"stays {decided.agents}"
-    return f"{decided.before} -> {decided.agents}{' (emergency)' if decided.emergency else ''}"
+        return f"stays {decided.agents}{lent}"
+    return f"{decided.before} -> {decided.agents}{lent}{' (emergency)' if decided.emergency else ''}"
 
 
 def _explained(found: Scaling) -> Iterator[str]:

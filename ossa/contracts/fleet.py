@@ -148,8 +148,9 @@ class DesiredAgent(Value):
 class DesiredFleet(Value):
     pools: tuple[DesiredPool, ...] = ()
     agents: tuple[DesiredAgent, ...] = ()
-    standby: int = Field(default=0, ge=0)
+    standby: int = Field(default=0, ge=0, description="those that are lent too")
     phase: str | None = None
+    lent: dict[str, int] = Field(default_factory=dict, description="standbys that work for a pool; not written down")
 
 
 OperationKind = Literal["deploy-phase", "spawn-pool", "scale-to-phase4", "apply", "drain"]

@@ -97,6 +97,9 @@ class ScaleRules(Value):
         0.9, gt=0, lt=1, description="share of a trigger that what is left has to stay below to scale in: hysteresis"
     )
     busy: float = Field(0.9, gt=0, le=1, description="turns at once over places that what is left may reach")
+    calm_s: float = Field(
+        60.0, ge=0, le=3600, description="a scale-in leaves what could carry the most turns at once of so long"
+    )
     cooldown_s: float = Field(300.0, ge=0)
     step_up: float = Field(2.0, gt=1, description="at most so many times the agents there are, at once")
     block_agents: int = Field(4, ge=1, description="in and out by whole placement groups")
@@ -104,8 +107,8 @@ class ScaleRules(Value):
     fleet_ceiling: int = Field(250, ge=0, description="agents and standbys")
     pools: dict[str, PoolBounds] = Field(default_factory=dict)
     standby: int = Field(0, ge=0, description="held whatever the forecast says, fleet-wide")
-    agents_quantile: float = Field(0.93, description="of the forecast, for which agents are raised")
-    standby_quantile: float = Field(0.99, description="of the forecast, up to which standbys are held")
+    agents_quantile: float = Field(0.5, description="of the forecast, for which agents are raised")
+    standby_quantile: float = Field(0.95, description="of the forecast, up to which standbys are held and lent")
     plausible: float = Field(4.0, gt=1, description="times the most of late, past which a forecast is not believed")
     emergency_factor: float = Field(5.0, gt=1, description="at once and past the cool-down, once")
     emergency_queue: float = Field(1.0, gt=0, description="waiting turns a place, growing, that are an emergency")
@@ -127,13 +130,17 @@ class PoolDecision(Value):
     pool: str
     agents: int
     before: int
+    lent: int = Field(0, ge=0, description="standbys that work for it as well, for as long as it needs them")
     standby: int = 0
     emergency: bool = False
     reasons: tuple[str, ...] = ()
 
 
 class ScaleDecision(Value):
-    """One look at the whole fleet. `by`: what moved it; `forecast` may only have raised something."""
+    """One look at the whole fleet. `by`: what moved it; `forecast` may only have raised something.
+
+    `standby` counts those that are lent.
+    """
 
     at: datetime
     pools: tuple[PoolDecision, ...] = ()

@@ -110,6 +110,7 @@ class Controller:
         standby = max(least, self._desired.standby) if self.scaler.acts else least
         await self._save_standby(standby)
         await self.scaler.open()
+        self._desired = self._desired.model_copy(update={"lent": self.scaler.lent})
         roster = Roster(self._cluster, self._settings, self._token, self._meters, self.wake, self._now)
         await roster.adopt()
         self._roster = roster
@@ -342,7 +343,7 @@ class Controller:
             await self._stores.fleet.save_standby(count)
             self._desired = self._desired.model_copy(update={"standby": count})
 
-    async def _resize(self, sizes: Mapping[str, int], standby: int) -> None:
+    async def _resize(self, sizes: Mapping[str, int], standby: int, lent: Mapping[str, int]) -> None:
         """What the scaler decided. Raises `StoreUnavailable`; what was saved before it stays."""
         async with self._writing:
             if self._stopping:
@@ -351,6 +352,7 @@ class Controller:
                 if sizes.get(pool.name, pool.size) != pool.size:
                     await self._save_pool(pool.model_copy(update={"size": sizes[pool.name]}))
             await self._save_standby(standby)
+            self._desired = self._desired.model_copy(update={"lent": dict(lent)})
         self.wake()
 
     def _check_drain(self, plan: Plan) -> None:

@@ -87,7 +87,7 @@ def judge(
         return _failed(Conflict("a later operation changed the size of the same pool"))
     progress = pools_ready(ready_fresh(desired, processes), wanted)
     left = leftover(desired, processes)
-    if all(counts["ready"] == counts["wanted"] and not left[pool] for pool, counts in progress.items()):
+    if all(counts["ready"] >= counts["wanted"] and not left[pool] for pool, counts in progress.items()):
         return {"status": "succeeded", "progress": progress}
     if stalled:
         reasons = "; ".join(f"{pool}: {pending[pool]}" for pool in wanted if pending.get(pool))

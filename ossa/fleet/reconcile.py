@@ -28,7 +28,7 @@ from ossa.fleet.decisions import (
 from ossa.fleet.naming import STANDBY_POOL
 from ossa.fleet.places import Places, blocks_wanted, doomed_blocks, missing_blocks
 from ossa.fleet.view import ActualFleet, ProcessState, ProcessView
-from ossa.fleet.wanted import wanted_agents
+from ossa.fleet.wanted import lent_standbys, wanted_agents
 
 SURGE_SHARE = 0.25
 """The part of a pool that is replaced at once, at most (never less than one agent)."""
@@ -62,12 +62,15 @@ class _Reconciliation:
                 self._holders[process.agent_id].append(process)
         starting = sum(process.state is ProcessState.STARTING for process in live)
         self._starts_left = settings.start_parallelism - starting
+        # A standby that is lent stays where it is, and counts as one when blocks are counted.
+        lent = Counter(lent_standbys(desired))
+        own = self._sizes - lent
         # Where blocks must go is known once the standbys for moving their agents are counted; those depend on the
         # blocks in turn. So: blocks for the standing number first, then the surge on top of them.
-        base = blocks_wanted(self._sizes, desired.standby, settings.block_agents)
+        base = blocks_wanted(own, desired.standby, settings.block_agents)
         self._doomed = doomed_blocks(base, [block for block in actual.blocks if block.pool != STANDBY_POOL])
-        self._standby_target = max(desired.standby, self._surge())
-        self._needed = blocks_wanted(self._sizes, self._standby_target, settings.block_agents)
+        self._standby_target = max(desired.standby - lent.total(), self._surge())
+        self._needed = blocks_wanted(own, self._standby_target + lent.total(), settings.block_agents)
         self._doomed |= doomed_blocks(self._needed, actual.blocks)
         self._new_blocks = missing_blocks(self._needed, actual.blocks, settings.block_agents)
         self._coming = {block.pool for block in self._new_blocks} | {

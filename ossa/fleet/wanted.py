@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ossa.contracts.fleet import DesiredFleet, DesiredPool
 from ossa.contracts.task import Assignment
 from ossa.fleet.naming import agent_id
@@ -10,9 +12,10 @@ from ossa.fleet.naming import agent_id
 def wanted_agents(desired: DesiredFleet) -> dict[str, Assignment]:
     """Every agent by id: the pools' first agents first, so that all pools come up together; tenants' own last.
 
-    A pool without manifests has no agents to start.
+    A pool without manifests has no agents to start. Standbys that are lent have the ids after the pool's own.
     """
-    indexed = [(index, assignment) for pool in desired.pools for index, assignment in _pool_agents(pool)]
+    lent = lent_standbys(desired)
+    indexed = [(index, assignment) for pool in desired.pools for index, assignment in _pool_agents(pool, lent)]
     indexed.sort(key=lambda pair: pair[0])
     wanted = {assignment.agent_id: assignment for _, assignment in indexed}
     for own in desired.agents:
@@ -22,11 +25,17 @@ def wanted_agents(desired: DesiredFleet) -> dict[str, Assignment]:
     return wanted
 
 
-def _pool_agents(pool: DesiredPool) -> list[tuple[int, Assignment]]:
+def lent_standbys(desired: DesiredFleet) -> dict[str, int]:
+    """By pool. A pool that was switched off, or has no manifests, is lent nothing."""
+    pools = {pool.name for pool in desired.pools if pool.size and pool.manifests}
+    return {pool: count for pool, count in desired.lent.items() if pool in pools and count > 0}
+
+
+def _pool_agents(pool: DesiredPool, lent: Mapping[str, int]) -> list[tuple[int, Assignment]]:
     if not pool.manifests:
         return []
     count = len(pool.manifests)
     return [
         (index, Assignment(agent_id=agent_id(pool.name, index), pool=pool.name, spec=pool.manifests[index % count]))
-        for index in range(pool.size)
+        for index in range(pool.size + lent.get(pool.name, 0))
     ]

@@ -11,13 +11,13 @@ from ossa.fleet.autoscaling.pulse import Pulse, Vitals
 from ossa.fleet.cluster import Cluster
 from ossa.fleet.roster import Roster
 
-Resize = Callable[[Mapping[str, int], int], Awaitable[None]]
+Resize = Callable[[Mapping[str, int], int, Mapping[str, int]], Awaitable[None]]
 
 
 class ControlledFleet:
     """Args:
     desired: as it is now. latest: the last snapshot; None before the first one.
-    resize: sizes by pool and standbys -> durable, and under way.
+    resize: sizes by pool, standbys, and those of them that are lent by pool -> durable, and under way.
     """
 
     def __init__(
@@ -69,8 +69,8 @@ class ControlledFleet:
         capacity = await self._cluster.capacity()
         return int(capacity.cpus / (self._settings.cpus_per_agent * agents_per_node) + 1e-6)
 
-    async def resize(self, sizes: Mapping[str, int], standby: int) -> None:
-        await self._resize(sizes, standby)
+    async def resize(self, sizes: Mapping[str, int], standby: int, lent: Mapping[str, int]) -> None:
+        await self._resize(sizes, standby, lent)
 
     async def request_nodes(self, agents: int) -> None:
         await self._cluster.request_room(math.ceil(agents / self._settings.block_agents))

@@ -58,8 +58,8 @@ class ScaledFleet(Protocol):
     async def nodes(self, agents_per_node: int) -> int:
         """As many nodes as what is up amounts to."""
 
-    async def resize(self, sizes: Mapping[str, int], standby: int) -> None:
-        """Make it so, durably. Raises `StoreUnavailable`."""
+    async def resize(self, sizes: Mapping[str, int], standby: int, lent: Mapping[str, int]) -> None:
+        """Make it so, durably; `lent` are standbys that work for a pool. Raises `StoreUnavailable`."""
 
     async def request_nodes(self, agents: int) -> None:
         """Tell whoever adds nodes that there shall be room for so many agents."""
@@ -109,6 +109,11 @@ class Scaler:
     @property
     def acts(self) -> bool:
         return self._settings.mode == "on"
+
+    @property
+    def lent(self) -> dict[str, int]:
+        """Standbys that work for a pool since the last look, also when that was before a restart."""
+        return {pool: one.lent for pool, one in self._state.pools.items() if one.lent} if self.acts else {}
 
     async def open(self) -> None:
         """What it knew before it died: how long cool-downs last, and the last minutes. Raises `StoreUnavailable`."""
@@ -268,7 +273,7 @@ class Scaler:
         self._expected = dict(sizes)
         if self.acts:
             try:
-                await self._fleet.resize(wanted, decision.standby)
+                await self._fleet.resize(wanted, decision.standby, {pool.pool: pool.lent for pool in decision.pools})
                 await self._request(decision)
             except (OssaError, TimeoutError, ConnectionError) as error:
                 # Nothing, or a part, was changed: the next look sees what, and the time that passed still counts.
@@ -298,7 +303,7 @@ class Scaler:
     async def _keep(self, decision: ScaleDecision, before: ScaleDecision | None) -> None:
         changed = any(pool.agents != pool.before for pool in decision.pools)
         try:
-            if changed or before is None or before.standby != decision.standby:
+            if changed or before is None or _standbys(before) != _standbys(decision):
                 await self._store.add_decision(decision)
             await self._store.save_state(self._state.model_dump_json())
         except OssaError as error:
@@ -314,6 +319,10 @@ class Scaler:
             return "off"
         said = self._predicted
         return " - ".join(filter(None, (said.model or "none", said.trouble)))
+
+
+def _standbys(decision: ScaleDecision) -> tuple[int, dict[str, int]]:
+    return decision.standby, {pool.pool: pool.lent for pool in decision.pools}
 
 
 def _about(pool: str, decision: ScaleDecision) -> dict[str, object]:

@@ -11,6 +11,8 @@ from ossa.contracts.scaling import Forecast, ScaleRules
 from ossa.scaling.decision.reading import AHEAD_S, Reading
 
 FRESH_S = 150.0
+MOVED = 0.99
+"""How far above the median a forecast's band reaches that is moved along with the need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,16 @@ class Expectation:
         """The quantile at the first horizon, or after the lead time where that is later."""
         return self.at(max(lead_s, self.points[0][0]), quantile) if self.points else self.need
 
+    def held(self, lead_s: float, quantile: float) -> float:
+        """The quantile soon; more where what is needed now has left the forecast behind since it was made.
+
+        Then the band starts from what is now: as far above it as the `MOVED` quantile is above the median.
+        """
+        if not self.points:
+            return self.need
+        moved = self.need + self.soon(lead_s, MOVED) - self.soon(lead_s, 0.5)
+        return max(self.soon(lead_s, quantile), moved)
+
 
 def expect(
     forecasts: Sequence[Forecast], reading: Reading | None, rules: ScaleRules, now: datetime
@@ -49,11 +61,13 @@ def expect(
     if reading is None:
         return None, "forecast left aside: samples are missing"
     points: list[tuple[float, Forecast]] = []
+    doubt = ""
     most = rules.plausible * (max(reading.most, 1.0) + rules.block_agents * reading.slots)
     for one in forecasts:
         age = (now - one.at).total_seconds()
         if not one.trusted:
-            return None, f"forecast {one.model} is switched off"
+            doubt = f"forecast {one.model} is switched off"
+            continue
         if not -AHEAD_S <= age <= FRESH_S:
             return None, f"forecast is {age:.0f} s old"
         if not one.quantiles or not all(math.isfinite(value) and value >= 0 for value in one.quantiles.values()):
@@ -62,7 +76,9 @@ def expect(
         if median > most:
             return None, f"forecast of {median:.0f} turns not believed: at most {reading.most:.0f} of late"
         points.append((max(0.0, one.horizon_s - age), one))
-    return Expectation(reading.need, tuple(sorted(points, key=lambda point: point[0]))), ""
+    if not points:
+        return None, doubt
+    return Expectation(reading.need, tuple(sorted(points, key=lambda point: point[0]))), doubt
 
 
 def _quantile(forecast: Forecast, quantile: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -12,6 +12,7 @@ from ossa.contracts.scaling import Forecast, PoolDecision, PoolSample, ScaleDeci
 from ossa.scaling.decision import emergency
 from ossa.scaling.decision.expectation import expect
 from ossa.scaling.decision.fleet_bounds import fit
+from ossa.scaling.decision.loans import loans
 from ossa.scaling.decision.look import Look
 from ossa.scaling.decision.proposal import Proposal, propose
 from ossa.scaling.decision.reading import SMOOTH_S, read
@@ -34,25 +35,27 @@ def decide(
 ) -> Verdict:
     """What every pool of `look.sizes` shall have. Raises nothing: what cannot be used is left aside, with a reason.
 
-    Of one pool, two changes are a cool-down apart, but for one emergency and for its floor. No more than
-    `rules.fleet_ceiling` agents and standbys come of it, unless more were there: then a block goes at a time. With
-    forecasts no pool has fewer agents, and the fleet no fewer standbys, than without. A dry run decides the same.
+    Of one pool, two changes are a cool-down apart, but for one emergency and for its floor; what is lent to it is no
+    change. No more than `rules.fleet_ceiling` agents and standbys come of it, unless more were there: then a block goes
+    at a time. With forecasts no pool has fewer agents, and the fleet no fewer agents and standbys together, than
+    without. A dry run decides the same.
     """
     start_up = start_up or StartUp()
     passed = state.passed(look.now)
     proposals = _propose(look, state, passed, rules, start_up)
     fit(proposals, rules)
     standby = standbys(proposals, look.nodes, rules, start_up)
+    lent = loans(proposals, standby, rules, start_up)
     decision = ScaleDecision(
         at=look.now,
-        pools=tuple(_pool_decision(one) for one in proposals),
+        pools=tuple(_pool_decision(one, lent[one.pool]) for one in proposals),
         standby=standby,
         nodes_hint=nodes_hint(proposals, standby, rules, start_up),
         by=_moved_by(proposals, standby, rules),
         forecasts=tuple(look.forecasts),
         dry_run=dry_run,
     )
-    return Verdict(decision, _remember(look.now, proposals, rules))
+    return Verdict(decision, _remember(look.now, proposals, {} if dry_run else lent, rules))
 
 
 def _propose(look: Look, state: ScalerState, passed: float, rules: ScaleRules, start_up: StartUp) -> list[Proposal]:
@@ -77,7 +80,7 @@ def _propose_one(
     rules: ScaleRules,
     start_up: StartUp,
 ) -> Proposal:
-    reading = read(samples, look.now, max(rules.cooldown_s, SMOOTH_S))
+    reading = read(samples, look.now, max(rules.cooldown_s, SMOOTH_S), rules.calm_s, look.sizes[pool], state.lent)
     expectation, doubt = expect(forecasts, reading, rules, look.now)
     made = propose(pool, look.sizes[pool], reading, expectation, state, look.alerted(pool), rules, start_up)
     if doubt:
@@ -85,11 +88,12 @@ def _propose_one(
     return made
 
 
-def _pool_decision(made: Proposal) -> PoolDecision:
+def _pool_decision(made: Proposal, lent: int) -> PoolDecision:
     return PoolDecision(
         pool=made.pool,
         agents=made.forecast,
         before=made.size,
+        lent=lent,
         emergency=made.emergency and made.forecast > made.size,
         reasons=tuple(dict.fromkeys(made.reasons))[:MOST_REASONS],
     )
@@ -106,13 +110,13 @@ def _moved_by(
     return "forecast" if moved or standby > rules.standby else "nothing"
 
 
-def _remember(now: datetime, proposals: Sequence[Proposal], rules: ScaleRules) -> ScalerState:
+def _remember(now: datetime, proposals: Sequence[Proposal], lent: Mapping[str, int], rules: ScaleRules) -> ScalerState:
     pools: dict[str, PoolState] = {}
     for one in proposals:
         changed = one.forecast != one.size
         kept = emergency.after(one.state, one.cause, one.emergency and changed, rules)
         told = {"cooldown_s": rules.cooldown_s} if changed else {}
-        pools[one.pool] = kept.model_copy(update={**told, "shrink_to": _goes_on_to(one)})
+        pools[one.pool] = kept.model_copy(update={**told, "shrink_to": _goes_on_to(one), "lent": lent.get(one.pool, 0)})
     return ScalerState(at=now, pools=pools)
 
 

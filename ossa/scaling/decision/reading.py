@@ -27,6 +27,8 @@ class Reading:
     """`cpu`, `memory`, `error_rate`: means over a minute; None: not known. `most`: turns at once, waiting ones too."""
 
     agents: int
+    """Its own; `lent` ones, which are standbys' places, come on top."""
+    lent: int
     starting: int
     draining: int
     slots: float
@@ -34,6 +36,10 @@ class Reading:
     """Running and waiting at the end of the last sample."""
     most: float
     """The largest need in the window."""
+    recent: float
+    """The largest need in the last minute."""
+    calm: float
+    """The largest need in the time that a scale-in looks back."""
     queued: int
     growing: bool
     queue_wait_s: float | None
@@ -47,35 +53,48 @@ class Reading:
 
     @property
     def places(self) -> float:
-        return self.agents * self.slots
+        return (self.agents + self.lent) * self.slots
 
 
-def read(samples: Sequence[PoolSample], now: datetime, window_s: float) -> Reading | None:
-    """The reading of one pool, or None where there is no fresh sample to go by."""
+def read(
+    samples: Sequence[PoolSample], now: datetime, window_s: float, calm_s: float, size: int, lent: int
+) -> Reading | None:
+    """The reading of one pool of `size` agents and `lent` standbys, or None where there is no fresh sample to go by.
+
+    CPU is told as if its own agents bore it all: a loan hides no need.
+    """
     aged = [(age, one) for one in samples if -AHEAD_S <= (age := (now - one.at).total_seconds()) <= window_s]
     if not aged:
         return None
     aged.sort(key=lambda pair: -pair[0])
-    age, last = aged[-1]
-    if age > FRESH_S or not _sound(last):
+    age_last, last = aged[-1]
+    if age_last > FRESH_S or not _sound(last):
         return None
     sound = [one for _, one in aged if _sound(one)]
     recent = [one for age, one in aged if age <= SMOOTH_S]
     waiting = [one.queued for one in sound[-GROWING:]]
+    agents = min(last.agents, max(size, last.agents - lent))
+    cpu = _mean(recent, lambda one: one.cpu)
+    cpu_agents = _mean(recent, lambda one: None if one.cpu is None else one.cpu * one.agents)
+    if cpu is not None and cpu_agents is not None and agents and lent:
+        cpu = max(cpu, cpu_agents / agents)
     return Reading(
-        agents=last.agents,
+        agents=agents,
+        lent=last.agents - agents,
         starting=last.starting,
         draining=last.draining,
         slots=last.slots_per_agent,
         need=last.running + last.queued,
         most=max(one.running + one.queued for one in sound),
+        recent=max(one.running + one.queued for one in recent if _sound(one)),
+        calm=max(one.running + one.queued for age, one in aged if age <= max(calm_s, age_last) and _sound(one)),
         queued=last.queued,
         growing=len(waiting) == GROWING and all(a < b for a, b in pairwise(waiting)),
         queue_wait_s=_finite(last.queue_wait_s),
         latency_p99_s=_finite(last.latency_p99_s),
         error_rate=_mean(recent, lambda one: one.error_rate),
-        cpu=_mean(recent, lambda one: one.cpu),
-        cpu_agents=_mean(recent, lambda one: None if one.cpu is None else one.cpu * one.agents),
+        cpu=cpu,
+        cpu_agents=cpu_agents,
         memory=_mean(recent, lambda one: one.memory),
         complete=len(sound) >= COMPLETE * window_s / SAMPLE_S,
     )

@@ -12,15 +12,15 @@ from ossa.scaling.decision.proposal import Proposal
 def standbys(proposals: Sequence[Proposal], nodes: int | None, rules: ScaleRules, start_up: StartUp) -> int:
     """Standbys of the fleet: what the upper band passes the agents by within the start-up time, summed over pools.
 
-    The start-up time is a cold agent's; a cold node's where what is up has no room left for the growth. At least
-    `rules.standby`, at most what agents leave below the fleet's ceiling.
+    The start-up time is a cold agent's; a cold node's where what is up has no room left for the growth. They come on
+    top of `rules.standby`, which stand by for agents that are lost; at most what agents leave below the ceiling.
     """
     agents = sum(one.forecast for one in proposals)
     lead = start_up.agent_s + SAMPLE_S
     growth = _growth(proposals, lead, rules)
     if nodes is not None and agents + growth > nodes * start_up.agents_per_node:
         growth = max(growth, _growth(proposals, lead + start_up.node_s, rules))
-    return max(0, min(max(rules.standby, growth), rules.fleet_ceiling - agents))
+    return max(0, min(rules.standby + growth, rules.fleet_ceiling - agents))
 
 
 def nodes_hint(proposals: Sequence[Proposal], standby: int, rules: ScaleRules, start_up: StartUp) -> int:
@@ -31,12 +31,29 @@ def nodes_hint(proposals: Sequence[Proposal], standby: int, rules: ScaleRules, s
 
 
 def _growth(proposals: Sequence[Proposal], lead_s: float, rules: ScaleRules) -> int:
-    needs = ((_turns(one, lead_s, rules.standby_quantile), one.forecast) for one in proposals)
-    return sum(max(0, math.ceil(min(agents, rules.fleet_ceiling)) - there) for agents, there in needs)
+    needs = ((_held(one, lead_s, rules.standby_quantile), one) for one in proposals)
+    return sum(max(_kept(one), math.ceil(min(agents, rules.fleet_ceiling)) - one.forecast) for agents, one in needs)
+
+
+def _kept(made: Proposal) -> int:
+    """Lent ones that are at work: they stay when a forecast is gone."""
+    if made.reading is None:
+        return made.state.lent
+    return max(0, min(made.state.lent, math.ceil(made.reading.recent / made.reading.slots) - made.forecast))
+
+
+def _held(made: Proposal, lead_s: float, quantile: float) -> float:
+    """Agents to have ready at that time; 0 without a forecast."""
+    if made.expectation is None or made.reading is None:
+        return 0.0
+    return made.expectation.held(lead_s, quantile) / made.reading.slots
 
 
 def _turns(made: Proposal, lead_s: float, quantile: float) -> float:
-    """Agents for the quantile at that time; 0 without a forecast."""
+    """Agents for the quantile at that time, or the first horizon; 0 without a forecast.
+
+    Turns at once change within seconds, so a band is as wide after a few of them as it is at the first horizon.
+    """
     if made.expectation is None or made.reading is None:
         return 0.0
-    return made.expectation.at(lead_s, quantile) / made.reading.slots
+    return made.expectation.soon(lead_s, quantile) / made.reading.slots

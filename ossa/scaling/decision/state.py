@@ -19,6 +19,7 @@ class PoolState(Value):
     cooldown_s: float = Field(0.0, ge=0)
     watch_s: float = Field(0.0, ge=0, description="after an emergency: no other one, and nothing is taken away")
     shrink_to: int | None = Field(None, ge=0, description="where the scale-in ends that goes on block by block")
+    lent: int = Field(0, ge=0, description="standbys that work for it, beside its own agents")
     armed: bool = Field(True, description="False from an emergency until its cause was away and the watch is over")
 
     def later(self, seconds: float) -> PoolState:

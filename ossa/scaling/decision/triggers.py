@@ -61,8 +61,8 @@ def fewest(reading: Reading, size: int, floor: int, rules: ScaleRules) -> int:
 
 def _against(reading: Reading, left: int, rules: ScaleRules) -> str:
     """Which rule would not have so few agents left; empty: none."""
-    if reading.most > left * reading.slots * rules.busy:
-        return f"{reading.most:.1f} turns at once need more than {left} agents"
+    if reading.calm > left * reading.slots * rules.busy:
+        return f"{reading.calm:.1f} turns at once need more than {left} agents"
     grown = reading.agents / left
     cpu = None if reading.cpu_agents is None else reading.cpu_agents / left
     shares = (

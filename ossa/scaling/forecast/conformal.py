@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from collections import deque
 
@@ -14,6 +15,10 @@ WINDOW = 400
 STEP, FIRST_STEP = 0.015, 0.3
 """gamma of adaptive conformal inference after n values: FIRST_STEP / sqrt(n), at least STEP."""
 LOWEST, HIGHEST = 0.002, 0.998
+PULL, FARTHEST = 0.8, 2.0
+"""Each half of the band is exp(PULL * misses too many / sqrt(n)) times as wide, exp(FARTHEST) times at most."""
+UNSEEN = 10
+"""Values that n begins with, so that the first misses do not throw the band."""
 
 
 class Residuals:
@@ -45,15 +50,19 @@ class AdaptiveLevels:
 
     For each quantile and for the 90% band. Where the band's lower end is the floor that nothing can lie below, all
     misses are left to the upper end, so that the band is no wider than 90% asks for. News of a miss is `horizon` steps
-    old: the further ahead, the smaller the steps, or levels swing.
+    old: the further ahead, the smaller the steps, or levels swing. What steps leave over, the band's width takes: it
+    grows with the misses that were too many so far, and shrinks with those that were too few (the integrator of
+    conformal PID control, Angelopoulos, Candès and Tibshirani 2023). That moves the band alone, and no quantile.
     """
 
     def __init__(self, levels: Floats, band: tuple[float, float], horizon: int) -> None:
         self._wanted = levels
         self._levels = levels.copy()
+        self._middle = int(np.argmin(np.abs(levels - 0.5)))
         self._band = band
         self._low, self._high = band
         self._seen = 25
+        self._told, self._surplus = UNSEEN, 0.0
         self._caution = horizon ** (1 / 3)
 
     def apply(self, quantiles: Floats) -> tuple[Floats, float, float]:
@@ -67,8 +76,15 @@ class AdaptiveLevels:
         slope = (quantiles[1] - quantiles[0]) / (self._wanted[1] - self._wanted[0])
         found[under] -= slope * (self._wanted[0] - asked[under])
         found = np.maximum(found, 0.0)
-        low, high = float(found[-2]), float(found[-1])
-        return np.maximum.accumulate(found[:-2]), min(low, high), max(low, high)
+        low, high = sorted((float(found[-2]), float(found[-1])))
+        return np.maximum.accumulate(found[:-2]), *self._widened(low, float(quantiles[self._middle]), high)
+
+    def _widened(self, low: float, middle: float, high: float) -> tuple[float, float]:
+        if not low <= middle <= high:
+            return low, high
+        folds = PULL * self._surplus / self._told**0.5
+        factor = math.exp(min(max(folds, -FARTHEST), FARTHEST))
+        return max(0.0, middle - (middle - low) * factor), middle + (high - middle) * factor
 
     def learn(self, published: Floats, low: float, high: float, actual: float) -> None:
         self._seen += 1
@@ -80,5 +96,7 @@ class AdaptiveLevels:
         wanted_low, wanted_high = self._band
         self._low = min(max(self._low + step * (wanted_low - (actual < low)), LOWEST), 2 * wanted_low)
         missed = actual < low or actual > high
+        self._told += 1
+        self._surplus += float(missed) - (1.0 - wanted_high + wanted_low)
         self._high += step * (float(missed) - (1.0 - wanted_high + wanted_low))
         self._high = min(max(self._high, 0.5), HIGHEST)

@@ -30,7 +30,13 @@ SMALLEST = 1.0
 
 
 class Forecaster(Protocol):
-    """Told the most turns at once of each minute, in order; asked for what follows the last one."""
+    """Told the most turns at once of each minute, in order; asked for what follows the last one.
+
+    `warm_up`: minutes of what lies before a trace that it is told first.
+    """
+
+    @property
+    def warm_up(self) -> int: ...
 
     def observe(self, need: float) -> None: ...
 
@@ -45,6 +51,8 @@ class SmoothingForecaster:
     with the least discounted absolute error is used, and its errors of the last four hours, over the root of forecast
     and usual level, make the band.
     """
+
+    warm_up = 8 * DAY
 
     def __init__(self, name: str = "smoothing") -> None:
         self._name = name

@@ -14,7 +14,9 @@ SPARE_AGENTS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`scale_events`: changes of the pool's size. `planned`: agents the pool was told to have, a minute each."""
+    """`scale_events`: changes of the pool's size, loans not counted. `starts`: processes started, standbys too.
+    `planned`: agents the pool was told to have, lent ones too, a minute each.
+    """
 
     tasks: int
     cold_starts: int
@@ -24,6 +26,7 @@ class Outcome:
     node_hours: float
     planned: Floats
     needs: Floats
+    starts: int = 0
 
     @property
     def spawn_accuracy(self) -> float:

@@ -38,6 +38,7 @@ class SimulatedPool:
         self.arrived = 0
         self.missed = 0
         self.started_on_miss = 0
+        self.started = 0
         self.waits: list[float] = []
 
     @property
@@ -113,6 +114,7 @@ class SimulatedPool:
             self.size = size
         while self.standby < standby:
             self.standby += 1
+            self.started += 1
             self._standby_starts.append(self._up_at(now, self.size + self.standby))
         while self.standby > standby:
             self._standby_starts.remove(max(self._standby_starts))
@@ -153,6 +155,7 @@ class SimulatedPool:
 
     def _start(self, now: float) -> None:
         self.size += 1
+        self.started += 1
         heappush(self._starts, self._up_at(now, self.size + self.standby))
 
     def _up_at(self, now: float, place: int) -> float:

@@ -25,14 +25,15 @@ def simulate(trace: Trace, policy: Policy, machine: Machine, *, agents: int) -> 
     samples: deque[PoolSample] = deque(maxlen=REMEMBERED)
     plan = Plan(agents)
     planned: list[int] = []
-    events = 0
+    events, lent = 0, 0
     per_minute = round(MINUTE_S / SAMPLE_S)
     for step in range(1, round(trace.seconds / SAMPLE_S) + 1):
         now = step * SAMPLE_S
         planned.append(pool.size)
         samples.append(_sample(pool, trace, now, machine))
         plan = policy.plan(Seen(now, samples[-1].at, samples, pool.size, pool.standby, pool.nodes.up))
-        events += plan.agents != pool.size
+        before, lent = pool.size - lent, plan.lent
+        events += plan.agents - lent != before
         pool.resize(now, plan.agents, plan.standby, plan.nodes)
     waits = pool.waits + [pool.oldest_wait(trace.seconds)] * pool.queued
     return Outcome(
@@ -42,6 +43,7 @@ def simulate(trace: Trace, policy: Policy, machine: Machine, *, agents: int) -> 
         idle_agent_hours=pool.idle_hours,
         scale_events=events + pool.started_on_miss,
         node_hours=pool.nodes.hours,
+        starts=pool.started,
         planned=np.asarray(planned, dtype=float).reshape(-1, per_minute).mean(axis=1),
         needs=trace.needs(),
     )

@@ -57,6 +57,7 @@ class PoolDecision(Received):
     pool: str
     agents: int
     before: int
+    lent: int = 0
     standby: int = 0
     emergency: bool = False
     reasons: tuple[str, ...] = ()

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from ossa.contracts.agent_spec import AgentSpec
-from ossa.contracts.configuration import FleetSettings
+from ossa.contracts.configuration import FleetSettings, ScalingSettings
 from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
 from ossa.contracts.fleet import POOLS, AgentState, DesiredAgent, FleetSnapshot, Operation, PoolInfo
+from ossa.fleet.autoscaling.scaling_meters import NoScalingMeters
 from ossa.fleet.controller import Controller
 from ossa.fleet.file_store import FileStores
 from ossa.fleet.memory_cluster import MemoryCluster
 from ossa.fleet.meters import FleetMeters
+from ossa.scaling.decision import PoolState, ScalerState
 
 
 class _NoMeters(FleetMeters):
@@ -47,11 +49,21 @@ class _Bench:
         self.clock = _Clock()
         self.cluster = MemoryCluster()
         self.settings = FleetSettings(standby=0, block_agents=2, drain_timeout_s=60)
+        self.scaling = ScalingSettings(mode="off")
         self.controller = self._controller()
 
     def _controller(self) -> Controller:
         catalogue = {pool: (AgentSpec(name=f"{pool}-agent", dialect="ossa/v0.5.0", digest="d1"),) for pool in POOLS}
-        return Controller(self.cluster, FileStores(self.path), self.settings, catalogue, _NoMeters(), now=self.clock)
+        return Controller(
+            self.cluster,
+            FileStores(self.path),
+            self.settings,
+            catalogue,
+            _NoMeters(),
+            now=self.clock,
+            scaling=self.scaling,
+            scaling_meters=NoScalingMeters(),
+        )
 
     async def restart(self) -> None:
         """As after SIGKILL: nothing is said to anybody."""
@@ -367,3 +379,32 @@ async def test_the_channel_token_is_kept_over_a_restart_and_masked(bench: _Bench
     await bench.turn()
     assert (await bench.snapshot()).channel_token == token
     assert token not in repr(await bench.snapshot())
+
+
+async def test_a_restarted_controller_leaves_lent_standbys_at_their_work(bench: _Bench) -> None:
+    bench.scaling = ScalingSettings(mode="on")
+    bench.settings = bench.settings.model_copy(update={"standby": 2})
+    await bench.restart()
+    await bench.has("security", 2)
+    await bench.until(lambda: bench.places() == ["security-000", "security-001", "standby", "standby"])
+    lent = ScalerState(pools={"security": PoolState(cooldown_s=200.0, lent=2)})
+    await FileStores(bench.path).scaling.save_state(lent.model_dump_json())
+    await bench.restart()
+    await bench.until(lambda: bench.places() == [f"security-00{number}" for number in range(4)])
+    processes = {process.info.incarnation for process in bench.cluster.alive() if process.info}
+    await bench.restart()
+    for _ in range(5):
+        await bench.turn()
+    assert bench.places() == [f"security-00{number}" for number in range(4)]
+    assert {process.info.incarnation for process in bench.cluster.alive() if process.info} == processes
+
+
+async def test_a_pool_that_is_lent_to_reaches_its_size_all_the_same(bench: _Bench) -> None:
+    bench.scaling = ScalingSettings(mode="on")
+    bench.settings = bench.settings.model_copy(update={"standby": 1})
+    await FileStores(bench.path).scaling.save_state(
+        ScalerState(pools={"security": PoolState(lent=1)}).model_dump_json()
+    )
+    await bench.restart()
+    await bench.has("security", 4)
+    assert (await bench.pool("security")).ready == 5

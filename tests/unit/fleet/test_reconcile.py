@@ -346,3 +346,46 @@ def test_whatever_is_wished_and_whatever_dies_the_fleet_gets_there(
     assert len(fleet.standbys()) == standby
     room = sum(block.agents for block in fleet.blocks.values())
     assert room - first - second - standby < 2 * block_agents
+
+
+def lending(want: DesiredFleet, **lent: int) -> DesiredFleet:
+    return want.model_copy(update={"lent": lent})
+
+
+def test_a_loan_assigns_standbys_where_they_stand_and_starts_nothing() -> None:
+    fleet, want = _Fleet(), desired(pool("security", 8), pool("community", 4), standby=3)
+    fleet.settle(want)
+    blocks, processes = set(fleet.blocks), set(fleet.processes)
+    fleet.log.clear()
+    fleet.settle(lending(want, security=2))
+    assert [type(one) for one in fleet.log] == [AssignStandby, AssignStandby]
+    assert fleet.ids().count("security-008") == fleet.ids().count("security-009") == 1
+    assert len(fleet.standbys()) == 1
+    assert (set(fleet.blocks), set(fleet.processes)) == (blocks, processes)
+
+
+def test_a_loan_given_back_ends_its_turns_and_the_next_standby_stands_in_its_place() -> None:
+    fleet, want = _Fleet(), desired(pool("security", 8), standby=3)
+    fleet.settle(lending(want, security=3))
+    blocks, own = set(fleet.blocks), {fleet.holder(f"security-00{n}").incarnation for n in range(8)}
+    fleet.log.clear()
+    fleet.settle(want)
+    assert sorted(type(one).__name__ for one in fleet.log) == ["Drain"] * 3 + ["StartStandby"] * 3
+    assert set(fleet.blocks) == blocks
+    assert {fleet.holder(f"security-00{n}").incarnation for n in range(8)} == own
+
+
+def test_a_loan_goes_on_serving_when_the_pool_takes_it_as_its_own() -> None:
+    fleet, want = _Fleet(), desired(pool("security", 8), standby=4)
+    fleet.settle(lending(want, security=4))
+    fleet.step(desired(pool("security", 12), standby=0))
+    assert len(fleet.ids()) == 12
+    fleet.settle(desired(pool("security", 12), standby=0))
+    assert len(fleet.ids()) == 12
+
+
+def test_a_pool_that_was_switched_off_is_lent_nothing() -> None:
+    fleet = _Fleet()
+    fleet.settle(lending(desired(pool("security", 0), standby=2), security=2))
+    assert fleet.ids() == []
+    assert len(fleet.standbys()) == 2

@@ -12,8 +12,6 @@ from ossa.scaling.simulator.policies.policy import Plan, Seen
 from ossa.scaling.simulator.trace import MINUTE_S, Trace
 
 STEPS = round(MINUTE_S / SAMPLE_S)
-LEARNT = 8 * 1440
-"""Minutes of the past that the forecaster is told."""
 
 
 class Ours:
@@ -30,9 +28,10 @@ class Ours:
         self._forecaster = forecaster
         self._forecasts: Sequence[Forecast] = ()
         self._state = ScalerState()
+        self._lent = 0
         self.last: ScaleDecision | None = None
         if forecaster is not None:
-            for need in trace.past_by_minute()[-LEARNT:].max(axis=1).tolist():
+            for need in trace.past_by_minute()[-forecaster.warm_up :].max(axis=1).tolist():
                 forecaster.observe(need)
 
     def plan(self, seen: Seen) -> Plan:
@@ -43,13 +42,15 @@ class Ours:
             self._forecasts = self._forecaster.forecast(last.pool, seen.at)
         look = Look(
             now=seen.at,
-            sizes={last.pool: seen.agents},
+            sizes={last.pool: seen.agents - self._lent},
             samples=tuple(seen.samples),
             forecasts=self._forecasts,
-            standby=seen.standby,
+            standby=seen.standby + self._lent,
             nodes=seen.nodes,
         )
         verdict = decide(look, self._state, self._rules, self._machine.start_up)
         self._state = verdict.state
         self.last = decision = verdict.decision
-        return Plan(decision.pools[0].agents, decision.standby, decision.nodes_hint or 0)
+        pool = decision.pools[0]
+        self._lent = pool.lent
+        return Plan(pool.agents + pool.lent, decision.standby - pool.lent, pool.lent, decision.nodes_hint or 0)

@@ -24,10 +24,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Agents and standbys to have from now on; `nodes` to be ready for more of them."""
+    """Agents and standbys to have from now on; `lent` of the agents are standbys at work; `nodes` to be ready for."""
 
     agents: int
     standby: int = 0
+    lent: int = 0
     nodes: int = 0
 
 

@@ -34,12 +34,15 @@ class NumbersFleet:
     def __init__(self, sizes: Mapping[str, int]) -> None:
         self.sizes = dict(sizes)
         self.standby = 0
+        self.lent: dict[str, int] = {}
         self.cpu: float | None = 0.4
         self.down = False
         self.requested: list[int] = []
 
     def pools(self) -> Sequence[PoolInfo]:
-        return [PoolInfo(name=name, desired=size, ready=size) for name, size in self.sizes.items()]
+        return [
+            PoolInfo(name=name, desired=size, ready=size + self.lent.get(name, 0)) for name, size in self.sizes.items()
+        ]
 
     def slots(self, pool: str) -> float:
         return 1.0
@@ -50,11 +53,12 @@ class NumbersFleet:
     async def nodes(self, agents_per_node: int) -> int:
         return 12
 
-    async def resize(self, sizes: Mapping[str, int], standby: int) -> None:
+    async def resize(self, sizes: Mapping[str, int], standby: int, lent: Mapping[str, int]) -> None:
         if self.down:
             raise StoreUnavailable("the store is away")
         self.sizes.update(sizes)
         self.standby = standby
+        self.lent = dict(lent)
 
     async def request_nodes(self, agents: int) -> None:
         self.requested.append(agents)

@@ -88,6 +88,38 @@ async def test_a_forecast_raises_before_the_load_is_there() -> None:
     assert (await bench.stores.scaling.decisions())[0].by == "forecast"
 
 
+async def test_standbys_work_for_a_pool_in_its_cool_down_and_go_back_when_it_needs_them_no_more() -> None:
+    saying = Saying(11.0)
+    bench = Bench(predictor=saying)
+    bench.turns = 7.0
+    await bench.looks(2)
+    assert (bench.size, bench.fleet.lent["security"]) == (12, 0)  # a cool-down has begun
+    saying.median = 15.0
+    bench.turns = 12.0
+    await bench.looks(2)
+    assert (bench.size, bench.fleet.lent["security"], bench.fleet.standby) == (12, 3, 3)
+    assert (await bench.stores.scaling.decisions())[0].pools[0].lent == 3
+    saying.median = 3.0
+    bench.turns = 3.0
+    await bench.looks(MINUTE + 2)
+    assert (bench.size, bench.fleet.lent["security"], bench.fleet.standby) == (12, 0, 0)
+
+
+async def test_a_restarted_scaler_knows_what_is_lent() -> None:
+    saying = Saying(11.0)
+    bench = Bench(predictor=saying)
+    bench.turns = 7.0
+    await bench.looks(2)
+    saying.median = 15.0
+    bench.turns = 12.0
+    await bench.looks(2)
+    await bench.restart()
+    assert bench.scaler.lent == {"security": 3}
+    bench.settings = ScalingSettings(mode="dry-run")
+    await bench.restart()
+    assert bench.scaler.lent == {}
+
+
 async def test_forecasts_can_be_switched_off() -> None:
     bench = Bench(predictor=Saying(11.0))
     bench.settings = ScalingSettings(mode="on", forecast=False)

@@ -142,6 +142,7 @@ def worlds(draw: st.DrawFn) -> tuple[Look, ScalerState, ScaleRules]:
                 cooldown_s=draw(st.sampled_from([0.0, 0.0, 5.0, 250.0])),
                 watch_s=draw(st.sampled_from([0.0, 0.0, 400.0])),
                 armed=draw(st.booleans()),
+                lent=draw(st.sampled_from([0, 0, 3])),
             )
             for pool in pools
         },

@@ -18,6 +18,19 @@ def coverage(values: np.ndarray) -> float:
     return float(np.mean(inside[200:]))
 
 
+def test_a_band_makes_up_for_the_misses_of_a_jump_though_news_of_them_is_old() -> None:
+    """Fifteen steps ahead, in a series of some hundreds of values whose noise grows fourfold on the way."""
+    horizon, values = 15, noise(np.repeat([1.0, 4.0], [150, 450]))
+    track, issued, inside = Track(np.ones(1), horizon), [], []
+    for at, value in enumerate(values.tolist()):
+        if at >= horizon:
+            made = issued[at - horizon]
+            inside.append(made.prediction.low <= value <= made.prediction.high)
+            track.learn(made, value)
+        issued.append(track.issue(Outlook(np.asarray([20.0]), np.full(len(TAILS), 20.0), 20.0)))
+    assert np.mean(inside) == pytest.approx(0.90, abs=0.02)
+
+
 def noise(scale: np.ndarray) -> np.ndarray:
     return np.maximum(0.0, 20 + scale * np.random.default_rng(8).standard_normal(len(scale)))
 
