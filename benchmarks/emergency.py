@@ -73,21 +73,13 @@ def bare(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def fleet(arm: str, args: argparse.Namespace) -> dict[str, Any]:
-    import ray
-    from ray.cluster_utils import Cluster
-
+    from benchmarks.spawn_arms import nodes_up
     from ossa.models.scripted_process import ScriptedProcess
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": args.cpus_per_node})
-    try:
-        for _ in range(args.nodes - 1):
-            made.add_node(num_cpus=args.cpus_per_node)
+    with nodes_up(args.nodes, args.cpus_per_node) as made:
         os.environ["RAY_ADDRESS"] = made.address
         with tempfile.TemporaryDirectory() as home, ScriptedProcess() as upstream:
             return _scaled(arm, args, home, upstream)
-    finally:
-        ray.shutdown()
-        made.shutdown()  # type: ignore[no-untyped-call]
 
 
 def _scaled(arm: str, args: argparse.Namespace, home: str, upstream: Any) -> dict[str, Any]:

@@ -45,10 +45,10 @@ class BareActor:
 
 
 @contextmanager
-def cluster(nodes: int, cpus: int) -> Iterator[None]:
+def nodes_up(nodes: int, cpus: int) -> Iterator[Cluster]:
     """Nodes of that many logical CPUs, the first being the head.
 
-    Workers are not started in advance: an agent's process starts when it is asked for, in both arms.
+    Workers are not started in advance: a process starts when it is asked for, in every arm.
     """
     plain = {"enable_worker_prestart": False, "prestart_worker_first_driver": False}
     made = Cluster(
@@ -57,11 +57,18 @@ def cluster(nodes: int, cpus: int) -> Iterator[None]:
     try:
         for _ in range(nodes - 1):
             made.add_node(num_cpus=cpus)
-        ray.init(address=made.address, namespace="benchmark", log_to_driver=False, configure_logging=False)
-        yield
+        yield made
     finally:
         ray.shutdown()
         made.shutdown()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def cluster(nodes: int, cpus: int) -> Iterator[None]:
+    """The same, with this process connected."""
+    with nodes_up(nodes, cpus) as made:
+        ray.init(address=made.address, namespace="benchmark", log_to_driver=False, configure_logging=False)
+        yield
 
 
 def pss_mib(pids: Iterable[int]) -> dict[str, float]:
