@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import SecretStr
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import RedisCluster
 
 from benchmarks.data.waits import told
@@ -136,7 +136,7 @@ async def _run(act: Act, chosen: list[tuple[str, str, bool]], callers: int, seco
 def _bare(dsn: str, cluster: bool) -> Any:
     if cluster:
         return RedisCluster.from_url(dsn.replace("redis+cluster://", "redis://").split(",")[0])
-    return Redis.from_url(dsn, max_connections=64)
+    return Redis.from_pool(BlockingConnectionPool.from_url(dsn, max_connections=64, timeout=None))
 
 
 def _range(runs: list[dict[str, Any]]) -> tuple[float, float]:

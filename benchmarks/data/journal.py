@@ -115,19 +115,20 @@ async def _ours(stores: PostgresStores, clients: int, seconds: float) -> dict[st
 
 
 async def _bare(dsn: str, clients: int, seconds: float, *, connections: int) -> dict[str, Any]:
-    free: asyncio.Queue[psycopg.AsyncConnection[Any]] = asyncio.Queue()
-    for _ in range(connections):
-        free.put_nowait(
-            await psycopg.AsyncConnection.connect(dsn, autocommit=True, row_factory=dict_row, prepare_threshold=1)
-        )
+    """Clients share the connections evenly, each waiting for its turn."""
+    conns = [
+        await psycopg.AsyncConnection.connect(dsn, autocommit=True, row_factory=dict_row, prepare_threshold=1)
+        for _ in range(connections)
+    ]
+    turns = [asyncio.Lock() for _ in conns]
+    numbers = iter(range(clients))
 
     async def client(until: float, waits: list[float]) -> None:
+        mine = next(numbers) % connections
+
         async def do(query: Any, *params: Any) -> None:
-            conn = await free.get()
-            try:
-                await conn.execute(query, params)
-            finally:
-                free.put_nowait(conn)
+            async with turns[mine]:
+                await conns[mine].execute(query, params)
 
         while time.perf_counter() < until:
             task_id = _task_id()
@@ -141,8 +142,8 @@ async def _bare(dsn: str, clients: int, seconds: float, *, connections: int) -> 
     try:
         return await _run(client, clients, seconds)
     finally:
-        while not free.empty():
-            await free.get_nowait().close()
+        for conn in conns:
+            await conn.close()
 
 
 async def _run(client: Client, clients: int, seconds: float) -> dict[str, Any]:
