@@ -53,7 +53,7 @@ def check_time(until: Until, missing: str | None, reach: Reach | None) -> None:
     """Raises `BackupDamaged` for a gap on the way to the newest, `InvalidRequest` for a time after all there is."""
     if until == "newest" and missing is not None:
         raise BackupDamaged(
-            f"WAL segment {missing} is missing, and later ones are there: restore to a time before it (--to), or a "
+            f"WAL segment {missing} is missing, and the archive went on: restore to a time before it (--to), or a "
             "backup by its id.",
             param=missing,
         )
@@ -63,6 +63,13 @@ def check_time(until: Until, missing: str | None, reach: Reach | None) -> None:
             f"The archive of WAL {said}: {until.isoformat()} cannot be restored. Leave --to out for all there is.",
             param="to",
         )
+
+
+def unknown_reach(file: str) -> BackupDamaged:
+    return BackupDamaged(
+        f"{file} is damaged: the next round of the archive makes it anew. Until then restore a backup by its id.",
+        param=file,
+    )
 
 
 def explain(log: str, until: Until, missing: str, error: StoreUnavailable) -> None:
