@@ -72,7 +72,7 @@ def wanted(
     there = {name for name in names if is_segment(name)}
     found: list[str] = []
     number = last_of(base) + 1 if carried else lsn(base.start_lsn) // size
-    lasts = [segment_number(name, size) for name in there if _on(name, course)]
+    lasts = [segment_number(name, size) for name in there if _on(name, course, size)]
     if least is not None and int(least[:8], 16) == course.steps[-1][0]:
         lasts.append(segment_number(least, size))
     left = [end // size for _, end in course.steps if end is not None]
@@ -109,5 +109,6 @@ def _name(number: int, course: Course, size: int) -> str:
     return segment_name(timeline, number, size)
 
 
-def _on(name: str, course: Course) -> bool:
-    return int(name[:8], 16) in {timeline for timeline, _ in course.steps}
+def _on(name: str, course: Course, size: int) -> bool:
+    """What an old timeline wrote after it was left is not."""
+    return name == _name(segment_number(name, size), course, size)
