@@ -30,7 +30,7 @@ from ossa.contracts.sealed import sealed, unsealed
 from ossa.stores.backups import recovery, wal
 from ossa.stores.backups.alone import alone
 from ossa.stores.backups.command import run
-from ossa.stores.backups.facts import finish_segment, server_facts, slot_is_active
+from ossa.stores.backups.facts import finish_segment, server_facts, slot_is_active, write_wal
 from ossa.stores.backups.tried import RecoveryFailed, programs, recovered
 from ossa.stores.embedded.postmaster import find_postmaster
 from ossa.stores.objects.blobs import ObjectBlobs
@@ -283,13 +283,18 @@ class BarmanBackups:
     def _bring(self, last: str) -> None:
         """Wait until it is in the archive."""
         deadline = monotonic() + HANDED_OVER_S
+        pushed = False
         while last not in self._arrived():
-            if (self._data / "streaming" / last).exists():
-                self._barman("archive-wal", NAME, what="Barman could not archive WAL")
-            elif monotonic() > deadline:
+            if monotonic() > deadline:
                 raise StoreUnavailable(
                     f"PostgreSQL's WAL ({last}) does not arrive: {self._folder / 'barman.log'} says why."
                 )
+            received = [path.name for path in (self._data / "streaming").glob("*")]
+            if last in received and any(name > last for name in received):
+                self._barman("archive-wal", NAME, what="Barman could not archive WAL")
+            elif last in received and not pushed:
+                write_wal(self._dsn)  # Barman leaves a segment alone until the next one comes
+                pushed = True
             else:
                 sleep(POLL_S)
         self._note()

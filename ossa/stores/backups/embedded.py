@@ -34,7 +34,7 @@ from ossa.stores.backups import recovery, wal
 from ossa.stores.backups.alone import alone, work_folder
 from ossa.stores.backups.command import run
 from ossa.stores.backups.copied import MANIFEST, PARTS, unpack, wal_range
-from ossa.stores.backups.facts import finish_segment, is_handed_over, server_facts
+from ossa.stores.backups.facts import finish_segment, is_handed_over, server_facts, write_wal
 from ossa.stores.embedded.binaries import find_binaries
 from ossa.stores.embedded.place import Place
 from ossa.stores.embedded_postgres import EmbeddedPostgres
@@ -123,7 +123,8 @@ class EmbeddedBackups:
             if self._ship(folder, last):
                 break
             if handed_over:  # to another archive, before this one was chosen
-                last, _ = finish_segment(dsn, anew=True)
+                write_wal(dsn)
+                last, _ = finish_segment(dsn)
             elif monotonic() > deadline:
                 raise StoreUnavailable(
                     f"PostgreSQL does not hand over its WAL ({last}): {Place(server_dir(self._home)).log} says why."

@@ -19,14 +19,12 @@ def server_facts(dsn: str) -> tuple[datetime, int, str, int]:
         return (*row, schema_version(connection))
 
 
-def finish_segment(dsn: str, *, anew: bool = False) -> tuple[str, int]:
+def finish_segment(dsn: str) -> tuple[str, int]:
     """End the segment that is written to: the last one that is finished, and how large one is.
 
-    Where nothing was written since, that is the one before; `anew`: never.
+    Where nothing was written since, that is the one before.
     """
     with connected(dsn) as connection:
-        if anew:
-            connection.execute("SELECT pg_logical_emit_message(false, 'ossa', '')")
         row = connection.execute(
             "SELECT (pg_switch_wal() - '0/0'::pg_lsn)::bigint, "
             "(SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size')"
@@ -35,6 +33,12 @@ def finish_segment(dsn: str, *, anew: bool = False) -> tuple[str, int]:
     assert row is not None and current is not None
     end, size = row
     return wal.segment_name(int(current[0][:8], 16), (end - 1) // size, size), size
+
+
+def write_wal(dsn: str) -> None:
+    """A record that says nothing, so that the segment after the last one has begun."""
+    with connected(dsn) as connection:
+        connection.execute("SELECT pg_logical_emit_message(true, 'ossa', '')")
 
 
 def is_handed_over(dsn: str, segment: str) -> bool:
