@@ -141,7 +141,7 @@ class BarmanBackups:
         if missing is not None:
             raise BackupDamaged(f"WAL segment {missing} is missing, and the archive went on.", param=missing)
         for name in found:
-            self._segment(name, base.segment_bytes)
+            self._packed(name)
         return len(found)
 
     def lay(self, base: Base, home: Path, *, until: Until, tell: Tell, replacing: Callable[[], None]) -> None:
@@ -362,7 +362,12 @@ class BarmanBackups:
         return wal.course_to(timeline, self._stored(history).decode() if history in names else "")
 
     def _stored(self, name: str) -> bytes:
-        """A segment or a history. Raises `BackupDamaged` for one that is not what was archived."""
+        """A segment or a history. Barman deflates what it archives, under the same name."""
+        data = self._packed(name)
+        return gzip.decompress(data) if data.startswith(_DEFLATED) else data
+
+    def _packed(self, name: str) -> bytes:
+        """Raises `BackupDamaged` for what is not as it was archived."""
         try:
             file = self._arrived()[name]
             data, digest = file.read_bytes(), self._notes.get(f"{_DIGESTS}/{name}")
@@ -370,8 +375,7 @@ class BarmanBackups:
             raise BackupDamaged(f"WAL segment {name} is missing.", param=name) from error
         if hashlib.sha256(data).hexdigest().encode() != digest:
             raise BackupDamaged(f"WAL segment {name} is damaged: its sha256 is another one.", param=name)
-        # Barman deflates what it archives, under the same name.
-        return gzip.decompress(data) if data.startswith(_DEFLATED) else data
+        return data
 
     def _segment(self, name: str, size: int) -> bytes:
         data = self._stored(name)
