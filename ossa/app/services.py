@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from ossa.backups.unfinished import refuse_marked
 from ossa.contracts.configuration import Models
 from ossa.cost.prices import priced
 from ossa.models.embedded import EmbeddedModel
@@ -45,7 +46,11 @@ class Services:
         self.model = EmbeddedModel(self._home, settings.models) if needs_embedded(settings.models) else None
 
     def start(self) -> Backing:
-        """Raises `StoreUnavailable` or `NotReady` with what is missing and how to get it."""
+        """Raises `StoreUnavailable` or `NotReady` with what is missing and how to get it.
+
+        Raises `Conflict` for a home that a restore has not brought to its end.
+        """
+        refuse_marked(self._home)
         dsn, models, embedded = self._settings.database.dsn, self._settings.models, []
         if self.postgres is not None:
             dsn = SecretStr(self.postgres.start())

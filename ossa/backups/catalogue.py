@@ -7,11 +7,10 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from pydantic import ValidationError
-
 from ossa.backups.objects import LIST, Listed, unpacked
 from ossa.contracts.backups import BackupDamaged, BackupSet, Blobs, Verified
 from ossa.contracts.errors import NotFound
+from ossa.contracts.sealed import sealed, unsealed
 
 SETS = "sets"
 MANIFEST = "manifest.json"
@@ -51,7 +50,7 @@ class Catalogue:
             raise NotFound(f"There is no backup {id!r} in {self._vault.url}: `ossa backup list` names them.") from None
 
     def add(self, made: BackupSet) -> None:
-        self._vault.put(_manifest(made.id), made.model_dump_json(indent=1).encode())
+        self._vault.put(_manifest(made.id), sealed(made))
 
     def remove(self, id: str) -> None:
         """Its manifest first: what is half gone is no set."""
@@ -72,14 +71,14 @@ class Catalogue:
         return {}
 
     def verified(self, id: str) -> Verified | None:
-        """What it was when it was verified first."""
+        """What it was when it was verified first; None where that is not known, or not any more."""
         try:
-            return Verified.model_validate_json(self._vault.get(f"{SETS}/{id}/{VERIFIED}"))
-        except (NotFound, ValidationError):
+            return unsealed(Verified, self._vault.get(f"{SETS}/{id}/{VERIFIED}"))
+        except (NotFound, ValueError):
             return None
 
     def note(self, found: Verified) -> None:
-        self._vault.put(f"{SETS}/{found.id}/{VERIFIED}", found.model_dump_json().encode(), fresh=True)
+        self._vault.put(f"{SETS}/{found.id}/{VERIFIED}", sealed(found))
 
     def abandoned(self, now: datetime) -> Sequence[str]:
         """Ids of parts that a killed backup left."""
@@ -95,8 +94,8 @@ class Catalogue:
     def _read(self, id: str) -> BackupSet:
         data = self._vault.get(_manifest(id))
         try:
-            return BackupSet.model_validate_json(data)
-        except ValidationError as error:
+            return unsealed(BackupSet, data)
+        except ValueError as error:
             raise BackupDamaged(
                 f"{_manifest(id)} cannot be read: it is damaged, or of a newer ossa-on-ray.", param=_manifest(id)
             ) from error

@@ -58,12 +58,15 @@ class ObjectPool:
             raise BackupDamaged(f"{file.path} is damaged: its sha256 is another one.", param=file.path)
         return data
 
-    def give(self, path: str, target: Blobs) -> bool:
-        """Put one back; False when the pool has none that is whole. One that is there is left as it is."""
+    def give(self, path: str, target: Blobs, listed: BackupFile | None) -> bool:
+        """Put one back; False when the pool has none that is whole. One that is there is left as it is.
+
+        `listed`: what a set says of it; one that came later is held against the checksum in itself.
+        """
         try:
-            data = self._vault.get(f"{POOL}/{path}")
+            data = self.read(listed) if listed is not None else self._vault.get(f"{POOL}/{path}")
             zlib.decompress(data)
-        except (NotFound, zlib.error):
+        except (NotFound, BackupDamaged, zlib.error):
             return False
         target.put(path, data, fresh=True)
         return True

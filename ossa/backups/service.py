@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ossa.backups.catalogue import SETS, Catalogue
-from ossa.backups.objects import LIST, POOL, ObjectPool, packed
+from ossa.backups.objects import LIST, POOL, Listed, ObjectPool, packed
 from ossa.backups.retention import base_for, expired, unneeded_objects
+from ossa.backups.unfinished import is_marked, mark, refuse_marked, unmark
 from ossa.contracts.backups import (
     BackupDamaged,
     BackupEngine,
@@ -89,6 +90,7 @@ class Backups:
 
         Raises `StoreUnavailable`, `Conflict`; then there is no new set.
         """
+        refuse_marked(self._home)
         with self._alone(self._home, "backup") as work:
             _clear(work)
             started = self._now()
@@ -123,7 +125,8 @@ class Backups:
             return made
 
     def archive(self) -> Reach:
-        """Everything until now: WAL, and what became cold."""
+        """Everything until now: WAL, and what became cold. Raises `StoreUnavailable`, `Conflict`."""
+        refuse_marked(self._home)
         self._pool.take(self._objects(self._home), {})
         return self._engine.archive()
 
@@ -145,18 +148,23 @@ class Backups:
     def restore(self, into: Path, *, id: str | None, at: datetime | None, force: bool) -> Restored:
         """Bring a home back: as it was then, at the end of that set, or as far as there is anything.
 
-        Raises `Conflict` for a home that is in use or not empty, `NotFound`, `InvalidRequest`, `BackupDamaged`; what
-        was in the home before is then as it was.
+        Raises `Conflict` for a home that is in use or not empty, `NotFound`, `InvalidRequest`, `BackupDamaged`. What
+        was in the home before is then as it was, or the home is marked as unfinished: no fleet starts from it, and
+        another restore replaces it.
         """
         self._refuse(into, force)
         chosen, until = self._chosen(id, at)
         with self._alone(into, "backup") as work:
             _clear(work)
             self._tell(f"restoring backup {chosen.id}")
-            self._engine.lay(chosen.base, into, until=until, tell=self._tell)
+            listed = self._listed(chosen)
+            if is_marked(into):
+                self._engine.halt(into)
+            self._engine.lay(chosen.base, into, until=until, tell=self._tell, replacing=lambda: mark(into))
             shutil.rmtree(into / VECTORS, ignore_errors=True)  # another time's; the sweeper makes it anew
             with self._engine.recover(into, until=until, tell=self._tell) as dsn:
-                found = self._settle(chosen, into, dsn)
+                found = self._settle(chosen, listed, into, dsn)
+            unmark(into)
         shutil.rmtree(into / WORK, ignore_errors=True)
         log.info("backup_restored", extra={"backup": chosen.id, "into": str(into)})
         return found
@@ -166,7 +174,7 @@ class Backups:
 
         Raises `NotFound`, and `BackupDamaged` with the first thing that is not as it was.
         """
-        of = self._catalogue.set(id) if id is not None else self._newest()
+        of = self._catalogue.set(id) if id is not None else self._newest(none_damaged=True)
         with self._alone(self._home, "backup") as work:
             _clear(work)
             self._tell("reading the WAL")
@@ -177,7 +185,7 @@ class Backups:
             scratch = Path(tempfile.mkdtemp(prefix="verify-", dir=work))
             scratch.chmod(0o711)
             try:
-                self._engine.lay(of.base, scratch, until="base", tell=self._tell)
+                self._engine.lay(of.base, scratch, until="base", tell=self._tell, replacing=lambda: None)
                 with self._engine.recover(scratch, until="base", tell=self._tell) as dsn:
                     schema, rows = self._restored.schema_version(dsn), self._restored.rows(dsn)
                     lost = [row.path for row in self._restored.cold(dsn) if row.path not in listed]
@@ -195,15 +203,22 @@ class Backups:
                 reach=reach.until if reach else None,
             )
             self._compare(of, found, lost)
-            self._catalogue.note(found)
             return found
 
-    def _settle(self, chosen: BackupSet, into: Path, dsn: str) -> Restored:
+    def _listed(self, of: BackupSet) -> Listed:
+        """What its cold memories have to be. PostgreSQL comes back without it: then each is held against itself."""
+        try:
+            return self._catalogue.objects(of)
+        except BackupDamaged as error:
+            self._tell(f"{error} Cold memories are looked for one by one")
+            return {}
+
+    def _settle(self, chosen: BackupSet, listed: Listed, into: Path, dsn: str) -> Restored:
         at = self._restored.last_commit(dsn)
         self._tell("bringing back cold memories")
         target, lost, given = self._objects(into), [], 0
         for row in self._restored.cold(dsn):
-            if self._pool.give(row.path, target):
+            if self._pool.give(row.path, target, listed.get(row.path)):
                 given += 1
             else:
                 lost.append(f"{row.tenant}/{row.id}")
@@ -224,7 +239,9 @@ class Backups:
         if lost:
             raise BackupDamaged(f"{len(lost)} cold memories have no object in it, such as {lost[0]}.", param=lost[0])
         before = self._catalogue.verified(of.id)
-        if before is not None and before.rows != found.rows:
+        if before is None:
+            self._catalogue.note(found)
+        elif before.rows != found.rows:
             changed = sorted(name for name in before.rows | found.rows if before.rows.get(name) != found.rows.get(name))
             raise BackupDamaged(f"It has other rows than when it was verified first, in {', '.join(changed)}.")
 
@@ -256,8 +273,11 @@ class Backups:
             raise NotFound(f"No backup had ended by {at.isoformat()}: `ossa backup list` shows what there is.")
         return found, at
 
-    def _newest(self) -> BackupSet:
-        sets = self._current()
+    def _newest(self, *, none_damaged: bool = False) -> BackupSet:
+        """Nobody can tell whether one whose manifest is damaged is newer. Raises `BackupDamaged`, `NotFound`."""
+        sets, damaged = self._current(), self._catalogue.all()[1]
+        if damaged and (none_damaged or not sets):
+            self._catalogue.set(damaged[-1])
         if not sets:
             raise NotFound(f"There is no backup in {self._vault.url}: `ossa backup now` makes one.")
         return sets[-1]

@@ -154,13 +154,20 @@ class BackupEngine(Protocol):
         """The first WAL that is not there between the base and the archive's end."""
 
     def check(self, base: Base, tell: Tell) -> int:
-        """Read all of it and its WAL; how many segments there are. Raises `BackupDamaged`, also for a gap."""
+        """Read its WAL, up to the archive's end; how many segments there are. Raises `BackupDamaged`, also for a gap.
 
-    def lay(self, base: Base, home: Path, *, until: Until, tell: Tell) -> None:
+        The copy itself is read by `lay`.
+        """
+
+    def lay(self, base: Base, home: Path, *, until: Until, tell: Tell, replacing: Callable[[], None]) -> None:
         """A PostgreSQL in `home` that recovers to `until` when it is started, in the place of any that is there.
 
-        Raises `BackupDamaged`, and `InvalidRequest` for a time that the archive does not reach.
+        Every byte is held against its sha256. Until `replacing` is called the home is as it was.
+        Raises `BackupDamaged`, `InvalidRequest` for a time that the archive does not reach, `Conflict` where one runs.
         """
+
+    def halt(self, home: Path) -> None:
+        """Stop the PostgreSQL that a killed `recover` left there."""
 
     def recover(self, home: Path, *, until: Until, tell: Tell) -> AbstractContextManager[str]:
         """Start what was laid down and wait until it has recovered: its DSN. Stopped at the end.

@@ -1,8 +1,10 @@
 """Backups of a PostgreSQL of the user's, by Barman: base and WAL come over the replication protocol.
 
-    FOLDER/barman/            all Barman's own; made for one server, `ossa`
-    ├── barman.conf, pgpass   0600
-    └── data/ossa/            base/ID/data, wals/
+    FOLDER/barman/            for one server, `ossa`
+    ├── barman.conf, pgpass   0600; written anew by each backup, round and restore
+    ├── reach.json            up to which time everything committed is here
+    ├── sha256/SEGMENT        of its file in Barman's archive; a segment without that is not there yet
+    └── data/ossa/            Barman's own: base/ID/data, wals/
 
 Nothing has to be installed or configured where PostgreSQL runs, but for a role that may do it.
 """
@@ -13,8 +15,7 @@ import gzip
 import hashlib
 import os
 import shutil
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from getpass import getuser
@@ -24,12 +25,15 @@ from time import monotonic, sleep
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Reach, Tell, Until
-from ossa.contracts.errors import InvalidRequest, StoreUnavailable
+from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
+from ossa.contracts.sealed import sealed, unsealed
 from ossa.stores.backups import recovery, wal
 from ossa.stores.backups.alone import alone
 from ossa.stores.backups.command import run
-from ossa.stores.backups.facts import finish_segment, server_facts, slot_is_active
+from ossa.stores.backups.facts import finish_segment, server_facts, slot_is_active, write_wal
 from ossa.stores.backups.tried import RecoveryFailed, programs, recovered
+from ossa.stores.embedded.postmaster import find_postmaster
+from ossa.stores.objects.blobs import ObjectBlobs
 
 NAME = "ossa"
 SLOT = "ossa_backup"
@@ -43,6 +47,9 @@ POLL_S = 0.2
 FETCHED = "barman_wal"
 """In a restored folder: where Barman has PostgreSQL look for WAL."""
 _MISSING = "ossa_missing"
+_REACH = "reach.json"
+_DIGESTS = "sha256"
+_DEFLATED = b"\x1f\x8b"
 
 
 class BarmanBackups:
@@ -61,6 +68,7 @@ class BarmanBackups:
     def __init__(self, folder: Path, *, dsn: str, home: Path, streams: bool, bin_dir: str = "") -> None:
         self._folder = folder / "barman"
         self._data = self._folder / "data" / NAME
+        self._notes = ObjectBlobs(str(self._folder))
         self._dsn = dsn
         self._home = home
         self._streams = streams
@@ -71,12 +79,13 @@ class BarmanBackups:
 
     def take(self, id: str, tell: Tell) -> Base:
         began, version, system_id, schema = server_facts(self._dsn)
-        self._configure(version)
+        self._configure()
         try:
             tell("starting to receive WAL")
             self._bring(self._receive())
             tell("copying PostgreSQL")
             self._barman("backup", "--wait", NAME, what="The copy failed", limit_s=LONG_S)
+            self._note()
         finally:
             if not self._streams:
                 self._leave()
@@ -85,7 +94,7 @@ class BarmanBackups:
         reference = max(name for name, info in infos.items() if info.get("status") == "DONE")
         said = infos[reference]
         tell("checking the copy")
-        files = tuple(self._files(self._base(reference)))
+        files = tuple(_files(self._base(reference)))
         return Base(
             engine=self.name,
             reference=reference,
@@ -103,53 +112,73 @@ class BarmanBackups:
         )
 
     def archive(self) -> Reach:
-        now, version, _, _ = server_facts(self._dsn)
-        self._configure(version)
+        now = server_facts(self._dsn)[0]
+        self._configure()
         with alone(self._home, "wal", wait_s=HANDED_OVER_S):
             last = self._receive()
             self._bring(last)
             reach = Reach(until=now, timeline=int(last[:8], 16), segment=last)
-            draft = self._folder / "reach.json.new"
-            draft.write_text(reach.model_dump_json())
-            draft.replace(self._folder / "reach.json")
+            self._notes.put(_REACH, sealed(reach))
         return reach
 
     def reach(self) -> Reach | None:
         try:
-            return Reach.model_validate_json((self._folder / "reach.json").read_bytes())
-        except FileNotFoundError:
+            return unsealed(Reach, self._notes.get(_REACH))
+        except NotFound:
             return None
+        except ValueError as error:
+            raise recovery.unknown_reach(_REACH) from error
 
     def current(self, bases: Sequence[Base]) -> Sequence[Base]:
         course = self._newest()
         return [base for base in bases if course is None or course.holds(base)]
 
     def missing(self, base: Base) -> str | None:
-        return wal.wanted(base, self._course(base), self._archived())[1]
+        return self._wanted(base, "newest")[1]
 
     def check(self, base: Base, tell: Tell) -> int:
-        found, missing = wal.wanted(base, self._course(base), self._archived())
+        found, missing = self._wanted(base, "newest")
         if missing is not None:
-            raise BackupDamaged(f"WAL segment {missing} is missing, and later ones are there.", param=missing)
-        archived = self._archived()
+            raise BackupDamaged(f"WAL segment {missing} is missing, and the archive went on.", param=missing)
         for name in found:
-            _check_segment(archived[name], base.segment_bytes)
-        tell("reading the copy of PostgreSQL")
-        self._check_base(base)
+            self._packed(name)
         return len(found)
 
-    def lay(self, base: Base, home: Path, *, until: Until, tell: Tell) -> None:
-        found, missing = ([], None) if until == "base" else wal.wanted(base, self._course(base), self._archived())
-        recovery.check_time(until, missing, self.reach())
-        archived = self._archived()
-        for name in found:
-            _check_segment(archived[name], base.segment_bytes)
+    def lay(self, base: Base, home: Path, *, until: Until, tell: Tell, replacing: Callable[[], None]) -> None:
+        found, missing = self._wanted(base, until)
+        if until != "base":
+            recovery.check_time(until, missing, self.reach())
+        elif missing is not None:
+            raise BackupDamaged(
+                f"WAL segment {missing} is missing, without which the copy is not whole.", param=missing
+            )
         tell("reading the copy of PostgreSQL")
         self._check_base(base)
         target = home / CLUSTER
+        if find_postmaster(target) is not None:
+            raise Conflict(f"A PostgreSQL runs in {target}: stop it first.", param="into")
         fresh = target.with_name("cluster.new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._fill(fresh, base, until, found, tell)
+            (fresh / _MISSING).write_text(missing or "")
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+        replacing()
+        shutil.rmtree(target, ignore_errors=True)
+        fresh.rename(target)
+
+    def halt(self, home: Path) -> None:
+        left = find_postmaster(home / CLUSTER)
+        if left is not None:
+            left.stop()
+
+    def _fill(self, fresh: Path, base: Base, until: Until, segments: Sequence[str], tell: Tell) -> None:
+        """By Barman, for its settings and tablespaces. WAL is what was checked, whatever Barman's own lists say."""
+        home = fresh.parent.parent
+        self._configure()
         for parent in (home, fresh.parent):
             parent.chmod(parent.stat().st_mode | 0o011)  # the server's user has to pass
         tell("copying it, and its WAL")
@@ -160,10 +189,13 @@ class BarmanBackups:
             options += ["--target-immediate", "--target-tli", str(base.timeline)]
         what = "Barman could not restore"
         self._barman("recover", *options, NAME, base.reference, str(fresh), what=what, limit_s=LONG_S)
-        _complete(fresh / FETCHED, [archived[name] for name in found])
-        (fresh / _MISSING).write_text(missing or "")
-        shutil.rmtree(target, ignore_errors=True)
-        fresh.rename(target)
+        shutil.rmtree(fresh / FETCHED, ignore_errors=True)
+        (fresh / FETCHED).mkdir()
+        for name in segments:
+            (fresh / FETCHED / name).write_bytes(self._segment(name, base.segment_bytes))
+        for name in self._archived():
+            if wal.history_of(name):
+                (fresh / FETCHED / name).write_bytes(self._stored(name))
 
     @contextmanager
     def recover(self, home: Path, *, until: Until, tell: Tell) -> Iterator[str]:
@@ -195,13 +227,14 @@ class BarmanBackups:
             for name in self._infos():
                 if name not in names:
                     self._barman("delete", NAME, name, what="Barman could not delete")
+            self._notes.delete(f"{_DIGESTS}/{name}" for name in wal.unneeded(self._digests(), kept))
 
     def stop(self) -> None:
         """No receiver and no slot is left. WAL from now on is not archived."""
         if (self._folder / "barman.conf").exists():
             self._leave()
 
-    def _configure(self, version: int) -> None:
+    def _configure(self) -> None:
         """Raises `StoreUnavailable` where Barman is not installed."""
         if shutil.which("barman") is None:
             raise StoreUnavailable(
@@ -250,15 +283,28 @@ class BarmanBackups:
     def _bring(self, last: str) -> None:
         """Wait until it is in the archive."""
         deadline = monotonic() + HANDED_OVER_S
-        while last not in self._archived():
-            if (self._data / "streaming" / last).exists():
-                self._barman("archive-wal", NAME, what="Barman could not archive WAL")
-            elif monotonic() > deadline:
+        pushed = False
+        while last not in self._arrived():
+            if monotonic() > deadline:
                 raise StoreUnavailable(
                     f"PostgreSQL's WAL ({last}) does not arrive: {self._folder / 'barman.log'} says why."
                 )
+            received = [path.name for path in (self._data / "streaming").glob("*")]
+            if last in received and any(name > last for name in received):
+                self._barman("archive-wal", NAME, what="Barman could not archive WAL")
+            elif last in received and not pushed:
+                write_wal(self._dsn)  # Barman leaves a segment alone until the next one comes
+                pushed = True
             else:
                 sleep(POLL_S)
+        self._note()
+
+    def _note(self) -> None:
+        """From now on what has arrived counts."""
+        known = set(self._digests())
+        for name, path in self._arrived().items():
+            if name not in known and (wal.is_segment(name) or wal.history_of(name)):
+                self._notes.put(f"{_DIGESTS}/{name}", _digest(path).encode(), fresh=True)
 
     def _leave(self) -> None:
         self._barman("receive-wal", "--stop", NAME, what="Barman could not stop receiving", anyway=True)
@@ -280,8 +326,26 @@ class BarmanBackups:
                 return ""
             raise
 
-    def _archived(self) -> dict[str, Path]:
+    def _arrived(self) -> dict[str, Path]:
         return {path.name: path for path in (self._data / "wals").rglob("*") if path.is_file()}
+
+    def _digests(self) -> list[str]:
+        return [Path(blob.path).name for blob in self._notes.list(_DIGESTS)]
+
+    def _archived(self) -> list[str]:
+        arrived = self._arrived()
+        return [name for name in self._digests() if name in arrived]
+
+    def _wanted(self, base: Base, until: Until) -> tuple[list[str], str | None]:
+        """As `wal.wanted`; for the base alone what makes it consistent: Barman copies no WAL with it."""
+        names = self._archived()
+        if until != "base":
+            reach = self.reach()
+            least = reach.segment if reach else None
+            return wal.wanted(base, self._course(base), names, least=least, carried=False)
+        own = [name for name in names if wal.number_on(base, name) <= wal.last_of(base)]
+        least = wal.segment_name(base.timeline, wal.last_of(base), base.segment_bytes)
+        return wal.wanted(base, self._course_to(base.timeline, names), own, least=least, carried=False)
 
     def _newest(self) -> wal.Course | None:
         names = self._archived()
@@ -293,27 +357,41 @@ class BarmanBackups:
         newest = self._newest()
         return newest if newest and newest.holds(base) else self._course_to(base.timeline, self._archived())
 
-    def _course_to(self, timeline: int, names: dict[str, Path]) -> wal.Course:
-        history = names.get(f"{timeline:08X}.history")
-        return wal.course_to(timeline, _inflated(history).decode() if history else "")
+    def _course_to(self, timeline: int, names: Sequence[str]) -> wal.Course:
+        history = f"{timeline:08X}.history"
+        return wal.course_to(timeline, self._stored(history).decode() if history in names else "")
+
+    def _stored(self, name: str) -> bytes:
+        """A segment or a history. Barman deflates what it archives, under the same name."""
+        data = self._packed(name)
+        return gzip.decompress(data) if data.startswith(_DEFLATED) else data
+
+    def _packed(self, name: str) -> bytes:
+        """Raises `BackupDamaged` for what is not as it was archived."""
+        try:
+            file = self._arrived()[name]
+            data, digest = file.read_bytes(), self._notes.get(f"{_DIGESTS}/{name}")
+        except (KeyError, FileNotFoundError, NotFound) as error:
+            raise BackupDamaged(f"WAL segment {name} is missing.", param=name) from error
+        if hashlib.sha256(data).hexdigest().encode() != digest:
+            raise BackupDamaged(f"WAL segment {name} is damaged: its sha256 is another one.", param=name)
+        return data
+
+    def _segment(self, name: str, size: int) -> bytes:
+        data = self._stored(name)
+        if len(data) != size:
+            raise BackupDamaged(f"WAL segment {name} has {len(data)} bytes, not {size}.", param=name)
+        return data
 
     def _base(self, reference: str) -> Path:
-        return self._data / "base" / reference / "data"
-
-    def _files(self, folder: Path) -> Iterator[BackupFile]:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                with path.open("rb") as data:
-                    digest = hashlib.file_digest(data, "sha256").hexdigest()
-                yield BackupFile(path=str(path.relative_to(folder)), size=path.stat().st_size, sha256=digest)
+        return self._data / "base" / reference
 
     def _check_base(self, base: Base) -> None:
         """Raises `BackupDamaged` with the first file that is not what was written."""
         folder = self._base(base.reference)
         for file in base.files:
             try:
-                with (folder / file.path).open("rb") as data:
-                    found = hashlib.file_digest(data, "sha256").hexdigest()
+                found = _digest(folder / file.path)
             except FileNotFoundError as error:
                 raise BackupDamaged(f"{file.path} is missing.", param=file.path) from error
             if found != file.sha256:
@@ -335,28 +413,15 @@ def barman_folder(url: str) -> Path:
     return Path(url.removeprefix("file://")).expanduser().absolute()
 
 
-def _check_segment(file: Path, size: int) -> None:
-    """Raises `BackupDamaged` for one that is not whole."""
-    if len(_inflated(file)) != size:
-        raise BackupDamaged(f"WAL segment {file.name} is damaged.", param=file.name)
+def _files(folder: Path) -> Iterator[BackupFile]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield BackupFile(path=str(path.relative_to(folder)), size=path.stat().st_size, sha256=_digest(path))
 
 
-def _complete(folder: Path, segments: Sequence[Path]) -> None:
-    """Where one is missing, Barman leaves others out too."""
-    if segments:
-        folder.mkdir(exist_ok=True)
-    for segment in segments:
-        if not (folder / segment.name).exists():
-            (folder / segment.name).write_bytes(_inflated(segment))
-
-
-def _inflated(file: Path) -> bytes:
-    """Barman deflates what it archives, under the same name. Raises `BackupDamaged`."""
-    try:
-        data = file.read_bytes()
-        return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise BackupDamaged(f"WAL segment {file.name} is damaged.", param=file.name) from error
+def _digest(path: Path) -> str:
+    with path.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
 
 
 def _write_private(path: Path, text: str) -> None:

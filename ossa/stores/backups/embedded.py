@@ -5,7 +5,7 @@
     ├── sets/ID/              base.tar.gz, pg_wal.tar.gz, backup_manifest, password; the set's own files beside them
     └── wal/
         ├── reach.json        up to which time everything committed is here
-        └── SEGMENT.gz
+        └── SEGMENT.gz        and, once it is whole, SEGMENT.gz.sha256 of its bytes; without that it is not there
 
 The server copies WAL that is finished into a folder of its own (`EmbeddedPostgres.keep_wal`); `archive` takes it from
 there. A base carries the WAL that makes it consistent, so that it can be restored without the archive.
@@ -16,10 +16,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import logging
+import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -28,12 +29,13 @@ import psycopg
 
 from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Blobs, Reach, Tell, Until
 from ossa.contracts.errors import Conflict, NotFound, StoreUnavailable
+from ossa.contracts.sealed import sealed, unsealed
 from ossa.contracts.value import Value
 from ossa.stores.backups import recovery, wal
 from ossa.stores.backups.alone import alone, work_folder
 from ossa.stores.backups.command import run
 from ossa.stores.backups.copied import MANIFEST, PARTS, unpack, wal_range
-from ossa.stores.backups.facts import finish_segment, server_facts
+from ossa.stores.backups.facts import finish_segment, is_handed_over, server_facts, write_wal
 from ossa.stores.embedded.binaries import find_binaries
 from ossa.stores.embedded.place import Place
 from ossa.stores.embedded_postgres import EmbeddedPostgres
@@ -50,6 +52,7 @@ PASSWORD = "password"
 UNREADABLE = (OSError, EOFError, zlib.error)
 """What `gzip` raises for data that is not what was written."""
 
+DIGEST = ".sha256"
 _REACH = "wal/reach.json"
 _SERVER = "server.json"
 
@@ -116,23 +119,29 @@ class EmbeddedBackups:
             self._ship_one(history.name, history.read_bytes())
         last, _ = finish_segment(dsn)
         deadline = monotonic() + HANDED_OVER_S
-        while not self._ship(folder, last):
-            if monotonic() > deadline:
+        while True:
+            handed_over = is_handed_over(dsn, last)
+            if self._ship(folder, last):
+                break
+            if handed_over:  # to another archive, before this one was chosen
+                write_wal(dsn)
+                last, _ = finish_segment(dsn)
+            elif monotonic() > deadline:
                 raise StoreUnavailable(
                     f"PostgreSQL does not hand over its WAL ({last}): {Place(server_dir(self._home)).log} says why."
                 )
             sleep(POLL_S)
         reach = Reach(until=now, timeline=int(last[:8], 16), segment=last)
-        self._vault.put(_REACH, reach.model_dump_json().encode())
+        self._vault.put(_REACH, sealed(reach))
         return reach
 
     def reach(self) -> Reach | None:
         try:
-            return Reach.model_validate_json(self._vault.get(_REACH))
+            return unsealed(Reach, self._vault.get(_REACH))
         except NotFound:
             return None
         except ValueError as error:
-            raise BackupDamaged(f"{_REACH} cannot be read.", param=_REACH) from error
+            raise recovery.unknown_reach(_REACH) from error
 
     def current(self, bases: Sequence[Base]) -> Sequence[Base]:
         course = self._newest(self._archived())
@@ -140,24 +149,31 @@ class EmbeddedBackups:
 
     def missing(self, base: Base) -> str | None:
         names = self._archived()
-        return wal.wanted(base, self._course(base, names), names)[1]
+        return self._wanted(base, self._course(base, names), names)[1]
 
     def check(self, base: Base, tell: Tell) -> int:
+        if self._owner() != _Server(system_id=base.system_id):
+            raise BackupDamaged(f"{_SERVER} names another PostgreSQL than the backup is of.", param=_SERVER)
         names = self._archived()
-        found, missing = wal.wanted(base, self._course(base, names), names)
+        found, missing = self._wanted(base, self._course(base, names), names)
         if missing is not None:
-            raise BackupDamaged(f"WAL segment {missing} is missing, and later ones are there.", param=missing)
+            raise BackupDamaged(f"WAL segment {missing} is missing, and the archive went on.", param=missing)
         with self._scratch() as scratch:
             for name in found:
                 self._segment(name, scratch / name, base.segment_bytes)
                 (scratch / name).unlink()
         return len(found)
 
-    def lay(self, base: Base, home: Path, *, until: Until, tell: Tell) -> None:
+    def lay(self, base: Base, home: Path, *, until: Until, tell: Tell, replacing: Callable[[], None]) -> None:
         names = self._archived()
-        course = self._course(base, names)
-        found, missing = ([], None) if until == "base" else wal.wanted(base, course, names)
-        recovery.check_time(until, missing, self.reach())
+        found: list[str] = []
+        missing = None
+        if until == "base":
+            course = self._course_to(base.timeline, names)
+        else:
+            course = self._course(base, names)
+            found, missing = self._wanted(base, course, names)
+            recovery.check_time(until, missing, self.reach())
         with self._scratch(home) as scratch:
             tell("reading the copy of PostgreSQL")
             for file in base.files:
@@ -175,15 +191,18 @@ class EmbeddedBackups:
                     self._segment(name, fetched / f"{name}.gz", base.segment_bytes)
                 for name in names:
                     if wal.history_of(name):
-                        self._vault.fetch(f"wal/{name}.gz", fetched / f"{name}.gz")
+                        self._stored(name, fetched / f"{name}.gz")
                 (fetched / recovery.MISSING).write_text(missing or "")
                 recovery.prepare(cluster, until=until, timeline=course.steps[-1][0])
 
             password = (scratch / PASSWORD).read_text().strip()
             server = EmbeddedPostgres(server_dir(home))
-            server.install(fill, password=password)
+            server.install(fill, password=password, replacing=replacing)
             if self._keeps:
                 server.keep_wal()
+
+    def halt(self, home: Path) -> None:
+        EmbeddedPostgres(server_dir(home)).stop()
 
     @contextmanager
     def recover(self, home: Path, *, until: Until, tell: Tell) -> Iterator[str]:
@@ -205,7 +224,8 @@ class EmbeddedBackups:
 
     def remove(self, gone: Sequence[Base], kept: Sequence[Base]) -> None:
         self._vault.delete(blob.path for base in gone for blob in self._vault.list(f"sets/{base.reference}"))
-        self._vault.delete(f"wal/{name}.gz" for name in wal.unneeded(self._archived(), kept))
+        for name in wal.unneeded(self._archived(), kept):
+            self._vault.delete((f"wal/{name}.gz{DIGEST}", f"wal/{name}.gz"))
 
     @contextmanager
     def _served(self) -> Iterator[str]:
@@ -232,12 +252,21 @@ class EmbeddedBackups:
     def _claim(self, system_id: str) -> None:
         """Raises `Conflict` for another server's vault: what lies there is never mixed."""
         mine = _Server(system_id=system_id)
-        if self._vault.put(_SERVER, mine.model_dump_json().encode(), fresh=True):
+        if self._vault.put(_SERVER, sealed(mine), fresh=True):
             return
-        if _Server.model_validate_json(self._vault.get(_SERVER)) != mine:
+        if self._owner() != mine:
             raise Conflict(
                 f"{self._vault.url} has the backups of another PostgreSQL: set OSSA_BACKUP__URL to a place of its own.",
                 param="backup.url",
+            )
+
+    def _owner(self) -> _Server:
+        """Raises `BackupDamaged`."""
+        try:
+            return unsealed(_Server, self._vault.get(_SERVER))
+        except (NotFound, ValueError) as error:
+            raise BackupDamaged(f"{_SERVER}, which says whose backups these are, cannot be read.", param=_SERVER) from (
+                error
             )
 
     def _ship(self, folder: Path, last: str) -> bool:
@@ -251,23 +280,33 @@ class EmbeddedBackups:
         return not (folder / last).exists() and last in self._archived()
 
     def _ship_one(self, name: str, data: bytes) -> None:
-        if self._vault.put(f"wal/{name}.gz", gzip.compress(data, 6, mtime=0), fresh=True):
-            return
+        packed = gzip.compress(data, 6, mtime=0)
+        if not self._vault.put(f"wal/{name}.gz", packed, fresh=True):
+            packed = self._known(name, data)
+        self._vault.put(f"wal/{name}.gz{DIGEST}", hashlib.sha256(packed).hexdigest().encode(), fresh=True)
+
+    def _known(self, name: str, data: bytes) -> bytes:
+        """What was stored before, by somebody who was killed. Raises `Conflict` where it is another's."""
+        packed = self._vault.get(f"wal/{name}.gz")
         try:
-            known = gzip.decompress(self._vault.get(f"wal/{name}.gz"))
+            same = gzip.decompress(packed) == data
         except UNREADABLE:
-            known = b""
-        if known != data:
+            same = False
+        if not same:
             raise Conflict(
                 f"{self._vault.url} has another {name} already: a second PostgreSQL archives there, or it is damaged. "
                 "Set OSSA_BACKUP__URL to a place of its own.",
                 param="backup.url",
             )
+        return packed
 
     def _archived(self) -> list[str]:
-        return [
-            Path(blob.path).name.removesuffix(".gz") for blob in self._vault.list("wal") if blob.path.endswith(".gz")
-        ]
+        there = {Path(blob.path).name for blob in self._vault.list("wal")}
+        return sorted(name.removesuffix(".gz") for name in there if name.endswith(".gz") and name + DIGEST in there)
+
+    def _wanted(self, base: Base, course: wal.Course, names: Sequence[str]) -> tuple[list[str], str | None]:
+        reach = self.reach()
+        return wal.wanted(base, course, names, least=reach.segment if reach else None)
 
     def _newest(self, names: Sequence[str]) -> wal.Course | None:
         """The course to the newest timeline; None where there is no archive."""
@@ -284,23 +323,28 @@ class EmbeddedBackups:
         name = f"{timeline:08X}.history"
         if name not in names:
             return wal.course_to(timeline, "")
-        try:
-            return wal.course_to(timeline, gzip.decompress(self._vault.get(f"wal/{name}.gz")).decode())
-        except (*UNREADABLE, ValueError) as error:
-            raise BackupDamaged(f"{name} is damaged.", param=name) from error
+        with self._scratch() as scratch:
+            self._stored(name, scratch / name)
+            return wal.course_to(timeline, gzip.decompress((scratch / name).read_bytes()).decode())
 
     def _segment(self, name: str, file: Path, size: int) -> None:
         """Raises `BackupDamaged` for one that is not whole."""
-        try:
-            self._vault.fetch(f"wal/{name}.gz", file)
-            with gzip.open(file, "rb") as data:
-                found = sum(len(part) for part in iter(lambda: data.read(2**20), b""))
-        except NotFound as error:
-            raise BackupDamaged(f"WAL segment {name} is missing.", param=name) from error
-        except UNREADABLE as error:
-            raise BackupDamaged(f"WAL segment {name} is damaged.", param=name) from error
+        self._stored(name, file)
+        with file.open("rb") as data:
+            data.seek(-4, os.SEEK_END)
+            found = int.from_bytes(data.read(), "little")  # a gzip ends with the length of what is in it
         if found != size:
             raise BackupDamaged(f"WAL segment {name} has {found} bytes, not {size}.", param=name)
+
+    def _stored(self, name: str, file: Path) -> None:
+        """A segment or a history, deflated. Raises `BackupDamaged` for one that is not what was written."""
+        try:
+            digest = self._vault.get(f"wal/{name}.gz{DIGEST}")
+            found = self._vault.fetch(f"wal/{name}.gz", file)
+        except NotFound as error:
+            raise BackupDamaged(f"WAL segment {name} is missing.", param=name) from error
+        if found.encode() != digest:
+            raise BackupDamaged(f"WAL segment {name} is damaged: its sha256 is another one.", param=name)
 
     def _put(self, path: str, file: Path) -> BackupFile:
         with file.open("rb") as data:

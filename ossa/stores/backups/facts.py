@@ -20,7 +20,10 @@ def server_facts(dsn: str) -> tuple[datetime, int, str, int]:
 
 
 def finish_segment(dsn: str) -> tuple[str, int]:
-    """End the segment that is written to: the last one that is finished, and how large one is."""
+    """End the segment that is written to: the last one that is finished, and how large one is.
+
+    Where nothing was written since, that is the one before.
+    """
     with connected(dsn) as connection:
         row = connection.execute(
             "SELECT (pg_switch_wal() - '0/0'::pg_lsn)::bigint, "
@@ -30,6 +33,19 @@ def finish_segment(dsn: str) -> tuple[str, int]:
     assert row is not None and current is not None
     end, size = row
     return wal.segment_name(int(current[0][:8], 16), (end - 1) // size, size), size
+
+
+def write_wal(dsn: str) -> None:
+    """A record that says nothing, so that the segment after the last one has begun."""
+    with connected(dsn) as connection:
+        connection.execute("SELECT pg_logical_emit_message(true, 'ossa', '')")
+
+
+def is_handed_over(dsn: str, segment: str) -> bool:
+    """Whether the server says that it has archived all up to a segment of its timeline."""
+    with connected(dsn) as connection:
+        row = connection.execute("SELECT last_archived_wal FROM pg_stat_archiver").fetchone()
+    return row is not None and row[0] is not None and row[0][:24] >= segment
 
 
 def slot_is_active(dsn: str, name: str) -> bool:

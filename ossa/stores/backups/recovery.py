@@ -53,7 +53,7 @@ def check_time(until: Until, missing: str | None, reach: Reach | None) -> None:
     """Raises `BackupDamaged` for a gap on the way to the newest, `InvalidRequest` for a time after all there is."""
     if until == "newest" and missing is not None:
         raise BackupDamaged(
-            f"WAL segment {missing} is missing, and later ones are there: restore to a time before it (--to), or a "
+            f"WAL segment {missing} is missing, and the archive went on: restore to a time before it (--to), or a "
             "backup by its id.",
             param=missing,
         )
@@ -65,17 +65,24 @@ def check_time(until: Until, missing: str | None, reach: Reach | None) -> None:
         )
 
 
+def unknown_reach(file: str) -> BackupDamaged:
+    return BackupDamaged(
+        f"{file} is damaged: the next round of the archive makes it anew. Until then restore a backup by its id.",
+        param=file,
+    )
+
+
 def explain(log: str, until: Until, missing: str, error: StoreUnavailable) -> None:
     """Returns where PostgreSQL only met the end of WAL before the time asked for, and none is missing.
 
-    Then nothing was committed in between. Raises `BackupDamaged` where some is missing, else `error`.
+    Then nothing was committed in between. Raises `BackupDamaged` where some is missing that may hold what was asked
+    for, else `error`.
     """
     if _SHORT not in log or not isinstance(until, datetime):
         raise error
-    if missing:
-        found = _LAST.findall(log)
+    found = _LAST.findall(log)
+    if missing and not (found and datetime.fromisoformat(found[-1]) >= until):
+        goes = f"ends at {found[-1]}: restore to that (--to)" if found else "is the backup: restore it by its id"
         raise BackupDamaged(
-            f"WAL segment {missing} is missing; what is there before it ends at "
-            f"{found[-1] if found else 'the end of the base'}.",
-            param=missing,
+            f"WAL segment {missing} is missing; what is there before it {goes}.", param=missing
         ) from error

@@ -60,16 +60,21 @@ def course_to(timeline: int, history: str) -> Course:
     return Course((*steps, (timeline, None)))
 
 
-def wanted(base: Base, course: Course, names: Iterable[str]) -> tuple[list[str], str | None]:
+def wanted(
+    base: Base, course: Course, names: Iterable[str], *, least: str | None = None, carried: bool = True
+) -> tuple[list[str], str | None]:
     """The segments that carry a base on along the course, as far as there are any, and the first that is missing.
 
-    The base brings those that it ends in. None is missing where there is no later one: that is the end.
+    None is missing where there is no later one: that is the end. It does not come before `least`, the last one that is
+    known to have been there. `carried`: the base brings those that it began and ended in.
     """
     size = base.segment_bytes
     there = {name for name in names if is_segment(name)}
     found: list[str] = []
-    number = (lsn(base.stop_lsn) - 1) // size + 1
-    lasts = [segment_number(name, size) for name in there if _on(name, course)]
+    number = last_of(base) + 1 if carried else lsn(base.start_lsn) // size
+    lasts = [segment_number(name, size) for name in there if _on(name, course, size)]
+    if least is not None and int(least[:8], 16) == course.steps[-1][0]:
+        lasts.append(segment_number(least, size))
     left = [end // size for _, end in course.steps if end is not None]
     while number <= max(lasts + left, default=-1):
         name = _name(number, course, size)
@@ -78,6 +83,15 @@ def wanted(base: Base, course: Course, names: Iterable[str]) -> tuple[list[str],
         found.append(name)
         number += 1
     return found, None
+
+
+def number_on(base: Base, name: str) -> int:
+    return segment_number(name, base.segment_bytes) if is_segment(name) else -1
+
+
+def last_of(base: Base) -> int:
+    """Where in the WAL the segment is that it ended in."""
+    return (lsn(base.stop_lsn) - 1) // base.segment_bytes
 
 
 def unneeded(names: Sequence[str], kept: Sequence[Base]) -> list[str]:
@@ -95,5 +109,6 @@ def _name(number: int, course: Course, size: int) -> str:
     return segment_name(timeline, number, size)
 
 
-def _on(name: str, course: Course) -> bool:
-    return int(name[:8], 16) in {timeline for timeline, _ in course.steps}
+def _on(name: str, course: Course, size: int) -> bool:
+    """What an old timeline wrote after it was left is not."""
+    return name == _name(segment_number(name, size), course, size)

@@ -137,11 +137,13 @@ class EmbeddedPostgres:
         """The opposite of `keep_wal`; what is still there goes."""
         shutil.rmtree(self._place.kept_wal, ignore_errors=True)
 
-    def install(self, fill: Callable[[Path], None], *, password: str) -> None:
+    def install(
+        self, fill: Callable[[Path], None], *, password: str, replacing: Callable[[], None] = lambda: None
+    ) -> None:
         """A cluster that was made elsewhere, in the place of the one there is.
 
-        `fill` gets an empty folder on the cluster's disk; when it raises, all is as it was. The server must not run:
-        raises `Conflict`.
+        `fill` gets an empty folder on the cluster's disk; when it raises, all is as it was, and so it is until
+        `replacing` is called. The server must not run: raises `Conflict`.
         """
         self._place.create()
         with self._place.locked():
@@ -159,6 +161,7 @@ class EmbeddedPostgres:
                 raise
             for path in (fresh, *fresh.rglob("*")):
                 account.give(path)
+            replacing()
             shutil.rmtree(self._place.cluster, ignore_errors=True)
             self.drop_wal()
             self._place.password_file.unlink(missing_ok=True)

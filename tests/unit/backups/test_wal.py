@@ -37,10 +37,29 @@ def test_a_gap_is_named_and_the_end_is_none() -> None:
     assert wanted(base(2), course, []) == ([], None)
 
 
+def test_the_end_does_not_come_before_what_is_known_to_have_been_there() -> None:
+    course = course_to(1, "")
+    assert wanted(base(2), course, names(3, 4), least=names(5)[0]) == (names(3, 4), names(5)[0])
+    assert wanted(base(2), course, [], least=names(3)[0]) == ([], names(3)[0])
+    assert wanted(base(2), course, names(3), least=names(2)[0]) == (names(3), None)
+    # Of a timeline that was left meanwhile, or of a later one than the base leads to: it says nothing of this one.
+    assert wanted(base(1), course_to(2, HISTORY), names(2, 3, timeline=2), least=names(9)[0])[1] == names(2)[0]
+    assert wanted(base(2), course, names(3), least=names(9, timeline=2)[0]) == (names(3), None)
+
+
+def test_a_base_that_brings_no_wal_needs_what_it_began_and_ended_in() -> None:
+    course = course_to(1, "")
+    assert wanted(base(2), course, names(2, 3), carried=False) == (names(2, 3), None)
+    assert wanted(base(2), course, names(3), carried=False) == ([], names(2)[0])
+    assert wanted(base(2), course, [], carried=False, least=names(2)[0]) == ([], names(2)[0])
+
+
 def test_where_a_timeline_was_left_the_segment_is_the_new_one_s() -> None:
     course = course_to(2, HISTORY)
     both = [*names(2, 3, 4), *names(3, 4, timeline=2)]
     assert wanted(base(1), course, both) == ([*names(2), *names(3, 4, timeline=2)], None)
+    # Nor is it missed that the old one went further before it was left aside.
+    assert wanted(base(1), course, [*both, *names(5, 6)]) == ([*names(2), *names(3, 4, timeline=2)], None)
     # The old timeline's goes on with what was left aside: it is no substitute.
     assert wanted(base(1), course, names(2, 3)) == (names(2), names(3, timeline=2)[0])
 
