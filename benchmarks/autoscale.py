@@ -51,9 +51,9 @@ SLOTS = 4
 IDLE_S = 15.0
 COOLDOWN_S = 20.0
 GET_THERE_S = 600.0
-LOOK_S = 0.5
+LOOK_S = 2.0
 ANSWER_S = 300.0
-POLL_S = 5.0
+POLL_S = 20.0
 """Hundreds of clients ask."""
 
 
@@ -225,7 +225,7 @@ class Load:
         deadline = time.monotonic() + ANSWER_S
         while time.monotonic() < deadline:
             try:
-                return str(self._client.tasks.wait(task_id, timeout_s=POLL_S * 10, poll_s=POLL_S).status)
+                return str(self._client.tasks.wait(task_id, timeout_s=ANSWER_S, poll_s=POLL_S).status)
             except OssaError:
                 time.sleep(POLL_S)
         return "unknown"
@@ -321,7 +321,7 @@ def show(summary: dict[str, Any], runs: Sequence[dict[str, Any]]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=12)
-    parser.add_argument("--turn-s", type=float, default=15.0)
+    parser.add_argument("--turn-s", type=float, default=45.0)
     parser.add_argument("--arm", choices=ARMS, help="this one alone, in this process")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path)

@@ -77,6 +77,9 @@ def head_environment(base: Mapping[str, str], plan: ClusterPlan, *, run_id: str,
     return {
         "AUTOSCALER_UPDATE_INTERVAL_S": UPDATE_S,
         "RAY_health_check_period_ms": HEALTH_CHECK_MS,
+        # A process a logical CPU in advance: the machine has fewer CPUs than its nodes say.
+        "RAY_enable_worker_prestart": "false",
+        "RAY_prestart_worker_first_driver": "false",
         **kept,
         "RAY_enable_autoscaler_v2": "1",
         "RAY_CLOUD_INSTANCE_ID": HEAD_ID,
