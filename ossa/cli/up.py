@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Protocol
 
 from rich.console import Console
@@ -21,6 +16,7 @@ from ossa.app.local_fleet import LocalFleet, stop_left
 from ossa.cli.example import ExampleReport
 from ossa.cli.exit_code import ExitCode
 from ossa.cli.report import run_examples
+from ossa.cli.stop_signals import stop_signals
 from ossa.cli.terminal import Terminal
 from ossa.contracts.errors import Cancelled
 from ossa.contracts.fleet import POOLS
@@ -32,7 +28,6 @@ from ossa.settings import Settings
 DEPLOY_TIMEOUT_S = 1200.0
 POLL_S = 0.25
 WATCH_S = 2.0
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class UpReport(Value):
@@ -69,17 +64,6 @@ class StartedFleet(Protocol):
     def agent_pss_mib(self) -> float | None: ...
 
 
-class Stopped(BaseException):
-    """SIGINT, SIGTERM or SIGHUP came."""
-
-
-@dataclass
-class Told:
-    """`to_stop`: a signal came. Libraries put other errors in the place of what its handler raised."""
-
-    to_stop: bool = False
-
-
 def run_up(*, agents: int | None, once: bool, detach: bool, port: int | None, json_output: bool) -> int:
     """Everything `ossa up` does. Returns its exit code."""
     terminal = Terminal(as_json=json_output)
@@ -87,7 +71,7 @@ def run_up(*, agents: int | None, once: bool, detach: bool, port: int | None, js
     fleet = LocalFleet(settings, agents=agents, tell=terminal.note)
     report: UpReport | None = None
     # Ray's own threads print to standard output, which is the report's alone.
-    with contextlib.redirect_stdout(sys.stderr), _signals() as told:
+    with contextlib.redirect_stdout(sys.stderr), stop_signals() as told:
         try:
             report = bring_up(fleet, terminal)
             show(report, terminal)
@@ -213,29 +197,3 @@ def _serve(fleet: LocalFleet) -> None:
     while True:
         time.sleep(WATCH_S)
         fleet.ensure()
-
-
-@contextmanager
-def _signals() -> Iterator[Told]:
-    """The first SIGINT, SIGTERM or SIGHUP raises `Stopped`; later ones are ignored: stopping is not cut short.
-
-    A SIGHUP that is ignored already (`nohup`) stays so.
-    """
-
-    told = Told()
-
-    def stop(_: int, __: FrameType | None) -> None:
-        told.to_stop = True
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-        raise Stopped
-
-    heard = (number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in heard}
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
