@@ -91,7 +91,8 @@ def events(args: argparse.Namespace) -> dict[str, Any]:
 
     with services("postgres") as made, services("kafka", members=3) as brokers:
         servers = brokers.address("kafka").dsn
-        found = run(made.address("postgres").dsn, servers, per_s=args.events_per_s, seconds=args.events_seconds)
+        load = {"per_s": args.events_per_s, "seconds": args.events_seconds, "partitions": args.partitions}
+        found = run(made.address("postgres").dsn, servers, **load)
     bars = {
         f"{EVENTS_PER_S:g} a second": found["per_s"] >= EVENTS_PER_S * 0.99 and not found["left_in_outbox"],
         f"mean lag below {EVENTS_LAG_MS:g} ms": found["lag_mean_ms"] < EVENTS_LAG_MS,
@@ -166,6 +167,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--events-per-s", type=float, default=EVENTS_PER_S)
     parser.add_argument("--events-seconds", type=float, default=60.0)
+    parser.add_argument("--partitions", type=int, default=50, help="of the events' topic")
     parser.add_argument("--items", type=int, default=1_000, help="memories of each tier")
     parser.add_argument("--recalls", type=int, default=2_000)
     parser.add_argument("--vectors", type=int, default=100_000)

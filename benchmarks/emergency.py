@@ -5,10 +5,11 @@ its API; it is over when each of the 200 agents has answered a chat over HTTP. A
 
     bare   as many bare Ray actors more, as many in start at once: what this machine can do at all
     cold   the fleet, with one standby and no forecast
-    held   the fleet, with a forecast: for two days the same load came at the same minute of each hour, so that it holds
-           standbys for it; the alert comes at that minute
+    held   the fleet, with a forecast: for two days the same load came at the same minute of each hour, and a model was
+           trained on that, so that it holds standbys for it; the alert comes at that minute
 
-Agents run scripted models. The exit code is 1 when an agent is missing or `held` takes a minute or longer.
+Agents run scripted models. `held` is told how long a cold agent takes by the slower of the other two arms, as operators
+set it. The exit code is 1 when an agent is missing or `held` takes a minute or longer.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ BURST_MINUTES = 10
 BUSY = 0.9
 """Turns at once in a burst, over the agents there shall be."""
 
-LEAD = timedelta(minutes=6)
-"""Before the burst, at the latest, the fleet of `held` is up and forecasts."""
+LEAD = timedelta(minutes=9)
+"""From the history's end to the burst; a model is trained, and the fleet of `held` started, in it."""
 
 SLOTS = 1
 """Turns at once of an agent whose manifest does not say."""
@@ -56,7 +57,7 @@ GET_THERE_S = 900.0
 
 
 def run_one(arm: str, args: argparse.Namespace) -> dict[str, Any]:
-    names = ("before", "after", "nodes", "cpus_per_node")
+    names = ("before", "after", "nodes", "cpus_per_node", "agent_s")
     options = [word for name in names for word in (f"--{name.replace('_', '-')}", getattr(args, name))]
     return run_arm(arm, "benchmarks.emergency", ("--arm", arm, *options))
 
@@ -85,27 +86,31 @@ def fleet(arm: str, args: argparse.Namespace) -> dict[str, Any]:
 def _scaled(arm: str, args: argparse.Namespace, home: str, upstream: Any) -> dict[str, Any]:
     from benchmarks.bench_fleet import BenchFleet
 
-    scaling = {"mode": "on", "forecast": arm == "held", "rules": {"fleet_floor": 0, "fleet_ceiling": 250}}
+    scaling = {
+        **{"mode": "on", "forecast": arm == "held", "rules": {"fleet_floor": 0, "fleet_ceiling": 250}},
+        **{"start_up": {"agent_s": args.agent_s, "agents_per_node": agents_per_node(args)}},
+    }
     with (
         BenchFleet(home, upstream, agents=args.before, fleet={"slots_per_agent": SLOTS}, scaling=scaling) as made,
         made.client() as client,
     ):
-        burst = datetime.now(UTC)
+        burst, model = datetime.now(UTC), None
         if arm == "held":
             burst = (datetime.now(UTC) + LEAD).replace(second=0, microsecond=0)
             asyncio.run(write_history(made.dsn, burst, args))
+            model = asyncio.run(train_model(made.dsn))
         made.deploy()
         while datetime.now(UTC) < burst:
             time.sleep(0.5)
-        standbys = standbys_up(made)
+        standbys, ready = standbys_up(made), len(client.agents.list(state="ready"))
         began = time.perf_counter()
         client.alert(for_s=120)
         answered = _answers(client, args.after, began)
         pools = client.pools.list()
         return {
             "agents_up": len(answered),
-            "agents_before": args.before,
-            "standbys_held": standbys,
+            **{"agents_before": args.before, "agents_ready_at_alert": ready, "standbys_held": standbys},
+            **{"agent_s": args.agent_s, "model": model},
             "seconds": round(max(answered.values(), default=float("nan")), 2),
             "median_answer_s": round(statistics.median(answered.values()), 2),
             "pools": {pool.name: pool.ready for pool in pools},
@@ -145,6 +150,42 @@ async def write_history(dsn: str, burst: datetime, args: argparse.Namespace) -> 
     await stores.close()
 
 
+async def train_model(dsn: str) -> str:
+    """One fit with the default settings, live; what `jobs/train_spawn_predictor.py` does without the search."""
+    from jobs.spawn_training.run import fleet_minutes
+    from ossa.contracts.configuration import Database
+    from ossa.contracts.scaling import HORIZONS_S
+    from ossa.scaling.forecast.forecaster import STEP_S
+    from ossa.scaling.forecast.training import train
+    from ossa.stores.postgres import PostgresStores
+
+    stores = PostgresStores(Database(), dsn)
+    await stores.open()
+    panel = await fleet_minutes(stores.scaling, days=DAYS + 1, pools=None)
+    assert panel is not None
+    model = train(panel, tuple(round(horizon_s / STEP_S) for horizon_s in HORIZONS_S), figures_too=False)
+    digest = model.version.removeprefix("forecast-")
+    record = await stores.routing.add_model("forecast", model.dump(), card=dict(model.card), digest=digest)
+    await stores.routing.promote("forecast", record.version)
+    await stores.close()
+    return model.version
+
+
+def agents_per_node(args: argparse.Namespace) -> int:
+    from ossa.contracts.configuration import FleetSettings
+
+    return int(args.cpus_per_node / FleetSettings().cpus_per_agent)
+
+
+def seconds_an_agent(runs: Sequence[dict[str, Any]], args: argparse.Namespace) -> float:
+    """Of a cold agent among as many as start at once, by the slower arm so far."""
+    from ossa.contracts.scaling import StartUp
+
+    default = StartUp()
+    slowest = max((run["seconds"] for run in runs if run["arm"] != "held"), default=0.0)
+    return round(slowest * default.agents_at_once / (args.after - args.before), 1) or default.agent_s
+
+
 def _slots(specs: Sequence[AgentSpec]) -> float:
     """Turns at once of a pool's agents, mean."""
     return statistics.fmean(spec.limits.max_concurrent_requests or SLOTS for spec in specs)
@@ -182,18 +223,27 @@ def summarise(runs: Sequence[dict[str, Any]], after: int) -> dict[str, Any]:
         "cold_ratio": round(seconds["cold"] / seconds["bare"], 3),
         "held_ratio": round(seconds["held"] / seconds["bare"], 3),
         "standbys_held": arms["held"][-1]["standbys_held"],
+        "agents_ready_at_alert": arms["held"][-1]["agents_ready_at_alert"],
         "agents_up": up,
         "passed": up >= after and seconds["held"] < LIMIT_S,
     }
 
 
 def show(summary: dict[str, Any], runs: Sequence[dict[str, Any]]) -> None:
-    table = Table("arm", "agents answering", "standbys held", "seconds", "median answer, s", "load before")
+    columns = (
+        "arm",
+        "agents_up",
+        "agents_ready_at_alert",
+        "standbys_held",
+        "seconds",
+        "median_answer_s",
+        "load_before",
+    )
+    table = Table(
+        "arm", "agents answering", "ready at the alert", "standbys", "seconds", "median answer, s", "load before"
+    )
     for run in runs:
-        held, median = run.get("standbys_held", ""), run.get("median_answer_s", "")
-        table.add_row(
-            run["arm"], str(run["agents_up"]), str(held), str(run["seconds"]), str(median), str(run["load_before"])
-        )
+        table.add_row(*(str(run.get(column, "")) for column in columns))
     console = Console()
     console.print(table)
     console.print(
@@ -209,6 +259,7 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=12)
     parser.add_argument("--cpus-per-node", type=int, default=8)
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--agent-s", type=float, help="what a cold agent takes; found from the arms before by default")
     parser.add_argument("--arm", choices=ARMS, help="this one alone, in this process")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path)
@@ -216,9 +267,11 @@ def main() -> int:
     if args.arm:
         args.out.write_text(json.dumps(bare(args) if args.arm == "bare" else fleet(args.arm, args)))
         return 0
-    runs = []
-    for number in range(args.repeat):
-        for arm in ARMS if number % 2 == 0 else reversed(ARMS):
+    runs: list[dict[str, Any]] = []
+    told = args.agent_s
+    for _ in range(args.repeat):
+        for arm in ARMS:
+            args.agent_s = told or seconds_an_agent(runs, args)
             runs.append(run_one(arm, args))
             print(json.dumps(runs[-1]), file=sys.stderr, flush=True)
     summary = summarise(runs, args.after)

@@ -15,26 +15,30 @@ from ossa.contracts.configuration import EventSettings
 SKIPPED = 0.05
 """Of the events, the first ones: connections are made then."""
 
+WARM_UP = (5_000.0, 45.0)
+"""Events a second, and seconds."""
+
 PATIENCE_S = 60.0
 """After the last write, for what is on its way."""
 
 BARE_TOPIC = "bare.events"
 
 
-def run(dsn: str, servers: str, *, per_s: float, seconds: float) -> dict[str, Any]:
-    """Ours, then the bare driver at the same rate."""
-    settings = {"bootstrap_servers": servers, "create_topics": True}
-    expected = int(per_s * seconds / EVENTS_A_TASK) * EVENTS_A_TASK
-    said = {
-        **{"dsn": dsn, "events": settings, "per_s": per_s, "seconds": seconds, "expected": expected},
-        **{"skip": SKIPPED, "bare_topic": BARE_TOPIC},
-    }
+def run(dsn: str, servers: str, *, per_s: float, seconds: float, partitions: int) -> dict[str, Any]:
+    """Ours, then the bare driver at the same rate. Each goes slowly first: brokers make groups' topics at first use."""
+    settings = {"bootstrap_servers": servers, "create_topics": True, "partitions": partitions}
+    said = {"dsn": dsn, "events": settings, "skip": SKIPPED, "bare_topic": BARE_TOPIC}
+    slowly, asked = {**said, **_load(*WARM_UP)}, {**said, **_load(per_s, seconds)}
+    expected = asked["expected"]
     asyncio.run(_prepare(settings))
-    ours = _flow(said, "writer", "consumer", "publisher")
-    bare = _flow(said, "bare_writer", "bare_consumer")
+    _flow(slowly, "writer", "consumer", "publisher")
+    ours = _flow(asked, "writer", "consumer", "publisher")
+    _flow(slowly, "bare_writer", "bare_consumer")
+    bare = _flow(asked, "bare_writer", "bare_consumer")
     lag, bare_lag = ours["consumer"]["lag"], bare["bare_consumer"]["lag"]
     return {
-        **{"asked_per_s": per_s, "seconds": seconds, "events": expected, "brokers": len(servers.split(","))},
+        **{"asked_per_s": per_s, "seconds": seconds, "events": expected},
+        **{"brokers": len(servers.split(",")), "partitions": partitions},
         "per_s": ours["writer"]["per_s"],
         **{name: ours["consumer"][name] for name in ("handled", "lost", "twice", "out_of_order")},
         **{f"lag_{name}": value for name, value in lag.items() if name != "n"},
@@ -43,6 +47,10 @@ def run(dsn: str, servers: str, *, per_s: float, seconds: float) -> dict[str, An
         **{f"bare_lag_{name}": value for name, value in bare_lag.items() if name != "n"},
         "bare_per_s": bare["bare_writer"]["per_s"],
     }
+
+
+def _load(per_s: float, seconds: float) -> dict[str, Any]:
+    return {"per_s": per_s, "seconds": seconds, "expected": int(per_s * seconds / EVENTS_A_TASK) * EVENTS_A_TASK}
 
 
 async def _prepare(settings: dict[str, Any]) -> None:

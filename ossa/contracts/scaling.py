@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -63,6 +64,15 @@ class PoolSample(Value):
     slots_per_agent: float = Field(1.0, gt=0)
 
 
+def peaks_of(samples: Iterable[PoolSample]) -> dict[str, float]:
+    """By pool, the most turns at once of any of them, waiting ones too. One that is not a number does not count."""
+    peaks: dict[str, float] = {}
+    for one in samples:
+        if math.isfinite(need := one.running + one.queued):
+            peaks[one.pool] = max(need, peaks.get(one.pool, 0.0))
+    return peaks
+
+
 class Forecast(Value):
     """Turns at once that a pool is expected to need `horizon_s` after `at`, by quantile.
 
@@ -119,9 +129,14 @@ class StartUp(Value):
     """Seconds until what is asked for can work, and how much a node carries."""
 
     agent_s: float = Field(4.0, ge=0, description="a cold agent on a node that is up")
+    agents_at_once: int = Field(8, ge=1, description="cold agents that start at the same time, fleet-wide")
     assign_s: float = Field(0.05, ge=0, description="a standby that is given a manifest")
     node_s: float = Field(150.0, ge=0, description="a cold node")
     agents_per_node: int = Field(21, ge=1, description="8 cores at 0.38 an agent")
+
+    def agents_s(self, agents: int) -> float:
+        """Seconds until so many cold agents are up."""
+        return self.agent_s * max(1, math.ceil(agents / self.agents_at_once))
 
 
 class PoolDecision(Value):
@@ -162,9 +177,13 @@ class ForecastError(Value):
 
 
 class Predicted(Value):
-    """What the predictor says at one look. `model` names what forecasts; `trouble` why that is not the one in use."""
+    """What the predictor says at one look. `model` names what forecasts; `trouble` why that is not the one in use.
+
+    `forecasts` are the newest, one a horizon; `earlier` was said before, of minutes between the horizons.
+    """
 
     forecasts: tuple[Forecast, ...] = ()
+    earlier: tuple[Forecast, ...] = ()
     errors: tuple[ForecastError, ...] = ()
     model: str = ""
     trouble: str = ""
@@ -218,6 +237,9 @@ class ScalingStore(Protocol):
         self, *, since: datetime, until: datetime | None = None, pools: Sequence[str] | None = None
     ) -> list[PoolSample]:
         """Oldest first; `since` counts, `until` does not."""
+
+    async def peaks(self, *, since: datetime) -> dict[str, float]:
+        """By pool, the most turns at once of any sample since then, waiting ones too. No sample, no entry."""
 
     async def prune(self, *, before: datetime) -> int:
         """Remove older samples and decisions; how many."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from ossa.contracts.scaling import PoolSample, ScaleDecision
+from ossa.contracts.scaling import PoolSample, ScaleDecision, peaks_of
 from ossa.contracts.value import Value
 from ossa.fleet.json_file import JsonFile
 
@@ -40,6 +40,9 @@ class FileScaling:
             for one in self._file.read().samples
             if since <= one.at and (until is None or one.at < until) and (pools is None or one.pool in pools)
         ]
+
+    async def peaks(self, *, since: datetime) -> dict[str, float]:
+        return peaks_of([one for one in self._file.read().samples if one.at >= since])
 
     async def prune(self, *, before: datetime) -> int:
         content = self._file.read()

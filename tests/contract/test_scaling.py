@@ -134,6 +134,13 @@ async def test_samples_come_oldest_first_whatever_the_order_they_came_in(scaling
     assert found == [(at(seconds), pool) for seconds in sorted(times) for pool in ("billing", "security")]
 
 
+async def test_a_peak_counts_waiting_turns_and_no_older_sample(scaling: ScalingStore) -> None:
+    older = sample(0, "a", running=90.0)
+    await scaling.add_samples([older, sample(10, "a", running=3.5, queued=4), sample(20, "a", running=5.0)])
+    await scaling.add_samples([sample(20, "b", running=0.0, queued=0), sample(0, "c")])
+    assert await scaling.peaks(since=at(10)) == {"a": 7.5, "b": 0.0}
+
+
 async def test_only_the_pools_that_are_asked_for(scaling: ScalingStore) -> None:
     await scaling.add_samples([sample(0, pool) for pool in ("a", "b", "c")])
     assert [one.pool for one in await scaling.samples(since=NOW, pools=["c", "a", "nobody"])] == ["a", "c"]

@@ -26,6 +26,7 @@ from ossa.contracts.scaling import (
     ScalingStatus,
     ScalingStore,
     TrafficReport,
+    peaks_of,
 )
 from ossa.fleet.autoscaling.pulse import Vitals
 from ossa.fleet.autoscaling.samples import samples_of
@@ -39,6 +40,9 @@ PREDICTOR_S = 3.0
 """A predictor that takes longer is done without at this look."""
 
 PRUNE_EVERY = timedelta(hours=1)
+
+PEAKS = timedelta(days=8)
+"""A forecast is measured by the most that a pool needed in so long: last week's same day is in it."""
 
 
 class ScaledFleet(Protocol):
@@ -95,6 +99,7 @@ class Scaler:
         self._traffic = TrafficBook()
         self._window = timedelta(seconds=max(rules.cooldown_s, 60.0) + SAMPLE_S)
         self._samples: deque[PoolSample] = deque()
+        self._peaks: dict[str, float] = {}
         self._unsaved: list[PoolSample] = []
         self._alerts: dict[str, float] = {}
         self._state = ScalerState()
@@ -125,6 +130,7 @@ class Scaler:
                 log.warning("scaler_state_not_read")
         since = self._time() - self._window
         self._samples.extend(await self._store.samples(since=since))
+        self._peaks = await self._store.peaks(since=self._time() - PEAKS)
 
     async def run(self) -> None:
         """Look until cancelled, at whole multiples of `SAMPLE_S` seconds."""
@@ -170,6 +176,8 @@ class Scaler:
                 sizes=sizes,
                 samples=tuple(self._samples),
                 forecasts=self._predicted.forecasts if self._settings.forecast else (),
+                earlier=self._predicted.earlier if self._settings.forecast else (),
+                peaks=self._peaks,
                 alerts=frozenset(self._alerted()),
                 standby=self._fleet.standby,
                 nodes=await self._nodes(),
@@ -226,6 +234,8 @@ class Scaler:
         self._samples.extend(made)
         while self._samples and now - self._samples[0].at > self._window:
             self._samples.popleft()
+        for pool, peak in peaks_of(made).items():
+            self._peaks[pool] = max(peak, self._peaks.get(pool, 0.0))
         self._meters.sampled(made)
         return made
 
@@ -251,6 +261,7 @@ class Scaler:
                 self._unsaved = []
             if self._pruned_at is None or now - self._pruned_at >= PRUNE_EVERY:
                 await self._store.prune(before=now - timedelta(days=self._settings.keep_days))
+                self._peaks = await self._store.peaks(since=now - PEAKS)
                 self._pruned_at = now
         except OssaError as error:
             log.warning("samples_not_saved", extra={"reason": error.message})

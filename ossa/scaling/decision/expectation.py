@@ -11,6 +11,9 @@ from ossa.contracts.scaling import Forecast, ScaleRules
 from ossa.scaling.decision.reading import AHEAD_S, Reading
 
 FRESH_S = 150.0
+MINUTE_S = 60.0
+"""What a forecast is of: the time before its horizon's end."""
+
 MOVED = 0.99
 """How far above the median a forecast's band reaches that is moved along with the need."""
 
@@ -41,6 +44,10 @@ class Expectation:
         """The quantile at the first horizon, or after the lead time where that is later."""
         return self.at(max(lead_s, self.points[0][0]), quantile) if self.points else self.need
 
+    def minutes(self, quantile: float) -> list[tuple[float, float]]:
+        """(seconds until it begins, the quantile) of each minute that was forecast, soonest first."""
+        return [(max(0.0, when - MINUTE_S), _quantile(forecast, quantile)) for when, forecast in self.points]
+
     def held(self, lead_s: float, quantile: float) -> float:
         """The quantile soon; more where what is needed now has left the forecast behind since it was made.
 
@@ -53,16 +60,25 @@ class Expectation:
 
 
 def expect(
-    forecasts: Sequence[Forecast], reading: Reading | None, rules: ScaleRules, now: datetime
+    forecasts: Sequence[Forecast],
+    earlier: Sequence[Forecast],
+    reading: Reading | None,
+    rules: ScaleRules,
+    now: datetime,
+    peak: float,
 ) -> tuple[Expectation | None, str]:
-    """One pool's forecasts, or None and why they are not believed."""
+    """One pool's forecasts, or None and why they are not believed. What was said `earlier` counts beside newer ones.
+
+    `peak`: the most turns at once that the pool had in days; a forecast far above it is not believed.
+    """
     if not forecasts:
         return None, ""
     if reading is None:
         return None, "forecast left aside: samples are missing"
     points: list[tuple[float, Forecast]] = []
     doubt = ""
-    most = rules.plausible * (max(reading.most, 1.0) + rules.block_agents * reading.slots)
+    seen = max(reading.most, peak if math.isfinite(peak) else 0.0)
+    most = rules.plausible * (max(seen, 1.0) + rules.block_agents * reading.slots)
     for one in forecasts:
         age = (now - one.at).total_seconds()
         if not one.trusted:
@@ -70,15 +86,24 @@ def expect(
             continue
         if not -AHEAD_S <= age <= FRESH_S:
             return None, f"forecast is {age:.0f} s old"
-        if not one.quantiles or not all(math.isfinite(value) and value >= 0 for value in one.quantiles.values()):
+        if not _sound(one):
             return None, "forecast is not a number"
         median = _quantile(one, 0.5)
         if median > most:
-            return None, f"forecast of {median:.0f} turns not believed: at most {reading.most:.0f} of late"
+            return None, f"forecast of {median:.0f} turns not believed: at most {seen:.0f} of late"
         points.append((max(0.0, one.horizon_s - age), one))
     if not points:
         return None, doubt
+    for one in earlier:
+        when = one.horizon_s - (now - one.at).total_seconds()
+        if when > 0 and one.trusted and _sound(one) and _quantile(one, 0.5) <= most:
+            points.append((when, one))
     return Expectation(reading.need, tuple(sorted(points, key=lambda point: point[0]))), doubt
+
+
+def _sound(forecast: Forecast) -> bool:
+    values = forecast.quantiles.values()
+    return bool(values) and all(math.isfinite(value) and value >= 0 for value in values)
 
 
 def _quantile(forecast: Forecast, quantile: float) -> float:

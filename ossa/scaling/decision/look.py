@@ -17,7 +17,8 @@ class Look:
     """One look at the fleet. `sizes` is what pools shall have now; the decision is about exactly those pools.
 
     `samples` should reach back a cool-down; order does not matter. `alerts` names the pools with a critical alert
-    that more agents help (`*`: every pool). `nodes` are the nodes that are up; None: not known.
+    that more agents help (`*`: every pool). `nodes` are the nodes that are up; None: not known. `earlier` are forecasts
+    made before the newest, of minutes that those leave out. `peaks`: the most turns at once that a pool had in days.
     """
 
     now: datetime
@@ -27,6 +28,8 @@ class Look:
     alerts: AbstractSet[str] = field(default_factory=frozenset)
     standby: int = 0
     nodes: int | None = None
+    earlier: Sequence[Forecast] = ()
+    peaks: Mapping[str, float] = field(default_factory=dict)
 
     def alerted(self, pool: str) -> bool:
         return pool in self.alerts or EVERY_POOL in self.alerts

@@ -63,10 +63,15 @@ def _propose(look: Look, state: ScalerState, passed: float, rules: ScaleRules, s
     forecasts: dict[str, list[Forecast]] = defaultdict(list)
     for sample in look.samples:
         samples[sample.pool].append(sample)
+    earlier: dict[str, list[Forecast]] = defaultdict(list)
     for forecast in look.forecasts:
         forecasts[forecast.pool].append(forecast)
+    for forecast in look.earlier:
+        earlier[forecast.pool].append(forecast)
     return [
-        _propose_one(look, pool, samples[pool], forecasts[pool], state.pool(pool, passed), rules, start_up)
+        _propose_one(
+            look, pool, samples[pool], (forecasts[pool], earlier[pool]), state.pool(pool, passed), rules, start_up
+        )
         for pool in look.sizes
     ]
 
@@ -75,13 +80,13 @@ def _propose_one(
     look: Look,
     pool: str,
     samples: Sequence[PoolSample],
-    forecasts: Sequence[Forecast],
+    forecasts: tuple[Sequence[Forecast], Sequence[Forecast]],
     state: PoolState,
     rules: ScaleRules,
     start_up: StartUp,
 ) -> Proposal:
     reading = read(samples, look.now, max(rules.cooldown_s, SMOOTH_S), rules.calm_s, look.sizes[pool], state.lent)
-    expectation, doubt = expect(forecasts, reading, rules, look.now)
+    expectation, doubt = expect(*forecasts, reading, rules, look.now, look.peaks.get(pool, 0.0))
     made = propose(pool, look.sizes[pool], reading, expectation, state, look.alerted(pool), rules, start_up)
     if doubt:
         made.reasons.append(doubt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 
 from ossa.contracts.scaling import SAMPLE_S, ScaleRules, StartUp
@@ -12,27 +13,45 @@ from ossa.scaling.decision.proposal import Proposal
 def standbys(proposals: Sequence[Proposal], nodes: int | None, rules: ScaleRules, start_up: StartUp) -> int:
     """Standbys of the fleet: what the upper band passes the agents by within the start-up time, summed over pools.
 
-    The start-up time is a cold agent's; a cold node's where what is up has no room left for the growth. They come on
-    top of `rules.standby`, which stand by for agents that are lost; at most what agents leave below the ceiling.
+    The start-up time is that of so many cold agents, of which only some start at once; a cold node comes on top where
+    what is up has no room left for them. Standbys come on top of `rules.standby`, which stand by for agents that are
+    lost; at most what agents leave below the ceiling.
     """
     agents = sum(one.forecast for one in proposals)
-    lead = start_up.agent_s + SAMPLE_S
-    growth = _growth(proposals, lead, rules)
+    growth = _growth(proposals, start_up.agent_s + SAMPLE_S, rules)
     if nodes is not None and agents + growth > nodes * start_up.agents_per_node:
-        growth = max(growth, _growth(proposals, lead + start_up.node_s, rules))
+        growth = max(growth, _growth(proposals, start_up.agent_s + SAMPLE_S + start_up.node_s, rules))
+    for begins, later in _later(proposals, growth, rules):
+        lead = SAMPLE_S + start_up.agents_s(later)
+        if nodes is not None and agents + later > nodes * start_up.agents_per_node:
+            lead += start_up.node_s
+        if begins <= lead:
+            growth = max(growth, later)
     return max(0, min(rules.standby + growth, rules.fleet_ceiling - agents))
 
 
 def nodes_hint(proposals: Sequence[Proposal], standby: int, rules: ScaleRules, start_up: StartUp) -> int:
-    """Nodes for what is decided, and for what is expected before a node asked for later would be up."""
+    """Nodes for what is decided, and for the most that is expected before a node asked for later would be up."""
     lead = start_up.node_s + start_up.agent_s + rules.cooldown_s
-    agents = sum(max(one.forecast, math.ceil(_turns(one, lead, rules.agents_quantile))) for one in proposals)
+    agents = sum(max(one.forecast, math.ceil(_most(one, lead, rules.agents_quantile))) for one in proposals)
     return math.ceil(min(agents + standby, rules.fleet_ceiling) / start_up.agents_per_node)
 
 
 def _growth(proposals: Sequence[Proposal], lead_s: float, rules: ScaleRules) -> int:
     needs = ((_held(one, lead_s, rules.standby_quantile), one) for one in proposals)
     return sum(max(_kept(one), math.ceil(min(agents, rules.fleet_ceiling)) - one.forecast) for agents, one in needs)
+
+
+def _later(proposals: Sequence[Proposal], now: int, rules: ScaleRules) -> list[tuple[float, int]]:
+    """(seconds until it begins, agents more than there are) of each minute that is forecast to need more than `now`."""
+    growth: dict[float, int] = defaultdict(int)
+    for one in proposals:
+        if one.expectation is None or one.reading is None:
+            continue
+        for begins, turns in one.expectation.minutes(rules.standby_quantile):
+            agents = math.ceil(min(turns / one.reading.slots, rules.fleet_ceiling))
+            growth[begins] += max(0, agents - one.forecast)
+    return [(begins, more) for begins, more in growth.items() if more > now]
 
 
 def _kept(made: Proposal) -> int:
@@ -49,11 +68,8 @@ def _held(made: Proposal, lead_s: float, quantile: float) -> float:
     return made.expectation.held(lead_s, quantile) / made.reading.slots
 
 
-def _turns(made: Proposal, lead_s: float, quantile: float) -> float:
-    """Agents for the quantile at that time, or the first horizon; 0 without a forecast.
-
-    Turns at once change within seconds, so a band is as wide after a few of them as it is at the first horizon.
-    """
+def _most(made: Proposal, until_s: float, quantile: float) -> float:
+    """Agents for the largest quantile until that time; 0 without a forecast."""
     if made.expectation is None or made.reading is None:
         return 0.0
-    return made.expectation.soon(lead_s, quantile) / made.reading.slots
+    return made.expectation.most(until_s, quantile) / made.reading.slots

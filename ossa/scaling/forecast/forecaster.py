@@ -110,22 +110,34 @@ class Forecaster:
         """Of every pool and horizon, made at the last step; empty before the first one."""
         if self._last is None:
             return ()
-        at = datetime.fromtimestamp(self._last * self._step_s, UTC)
+        return tuple(self._said(pool, horizon_s, 0) for pool in self._pools for horizon_s in self._horizons)
+
+    def earlier(self) -> tuple[Forecast, ...]:
+        """Of every step between the horizons, what was said of it last: by the next longer horizon, a while ago."""
+        between = [
+            (horizon_s, ago)
+            for shorter, (horizon_s, steps) in zip((0, *self._horizons.values()), self._horizons.items(), strict=False)
+            for ago in range(1, steps - shorter)
+        ]
         return tuple(
-            Forecast(
-                pool=pool,
-                at=at,
-                horizon_s=horizon_s,
-                quantiles=dict(zip(QUANTILES, self._latest(pool, horizon_s), strict=True)),
-                model=self._version,
-                trusted=self.errors[pool, horizon_s].trusted,
-            )
+            self._said(pool, horizon_s, ago)
             for pool in self._pools
-            for horizon_s in self._horizons
+            for horizon_s, ago in between
+            if ago < len(self._issued[pool, horizon_s])
         )
 
-    def _latest(self, pool: str, horizon_s: int) -> list[float]:
-        return [float(value) for value in self._issued[pool, horizon_s][-1][0].prediction.quantiles]
+    def _said(self, pool: str, horizon_s: int, ago: int) -> Forecast:
+        """What was forecast `ago` steps before the last one. There is a last one, and there was that one."""
+        assert self._last is not None
+        issued, _ = self._issued[pool, horizon_s][-1 - ago]
+        return Forecast(
+            pool=pool,
+            at=datetime.fromtimestamp((self._last - ago) * self._step_s, UTC),
+            horizon_s=horizon_s,
+            quantiles=dict(zip(QUANTILES, map(float, issued.prediction.quantiles), strict=True)),
+            model=self._version,
+            trusted=self.errors[pool, horizon_s].trusted,
+        )
 
     def _forget(self) -> None:
         """History and what waits for its value; what was learned about the pools stays."""

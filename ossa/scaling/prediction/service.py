@@ -66,6 +66,7 @@ class PredictorService:
                 return Predicted(trouble=trouble or "no minute of samples is complete yet")
             return Predicted(
                 forecasts=self._forecaster.forecasts(),
+                earlier=self._forecaster.earlier(),
                 errors=_errors(self._forecaster),
                 model=self._forecaster.version,
                 trouble=trouble,

@@ -1,8 +1,9 @@
-"""What librdkafka is told."""
+"""What the drivers are told: librdkafka, which reads and administers, and aiokafka, which writes."""
 
 from __future__ import annotations
 
 import logging
+import ssl
 from typing import Any
 
 from ossa.contracts.configuration import EventSettings
@@ -20,14 +21,16 @@ _COMMON: Configuration = {
 }
 
 _PRODUCER: Configuration = {
-    "enable.idempotence": True,
+    "enable_idempotence": True,
     "acks": "all",
-    "linger.ms": 0.5,
-    "socket.nagle.disable": True,
-    "compression.type": "lz4",
-    "partitioner": "murmur2_random",  # as Java's clients choose, so that others' messages of a task join it
-    "message.timeout.ms": 0,  # a batch has one deadline, ours: a message that timed out alone would leave a gap
+    "compression_type": "lz4",
+    "max_batch_size": 500_000,  # of a partition, before it is compressed; a broker takes 1 MiB
+    "max_request_size": 1_000_000,
 }
+"""aiokafka's. Its partitioner chooses as Java's clients do, so that others' messages of a task join it."""
+
+_GRACE_S = 5.0
+"""A batch has one deadline, ours: a message that timed out alone, before it, would leave a gap."""
 
 _CONSUMER: Configuration = {
     "enable.auto.commit": False,
@@ -64,7 +67,20 @@ def common(settings: EventSettings, servers: str) -> Configuration:
 
 
 def producing(settings: EventSettings, servers: str) -> Configuration:
-    return {**common(settings, servers), **_PRODUCER}
+    found: Configuration = {
+        **_PRODUCER,
+        "client_id": "ossa",
+        "bootstrap_servers": servers,
+        "security_protocol": settings.security_protocol,
+        "request_timeout_ms": round((settings.publish_timeout_s + _GRACE_S) * 1000),
+    }
+    if settings.sasl_user:
+        found["sasl_mechanism"] = settings.sasl_mechanism
+        found["sasl_plain_username"] = settings.sasl_user
+        found["sasl_plain_password"] = settings.sasl_password.get_secret_value()
+    if settings.security_protocol.endswith("SSL"):
+        found["ssl_context"] = ssl.create_default_context(cafile=settings.ca_file or None)
+    return found
 
 
 def consuming(settings: EventSettings, servers: str, group: str) -> Configuration:

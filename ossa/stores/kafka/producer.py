@@ -1,143 +1,79 @@
-"""Batches of messages onto Kafka: all of one are kept, or the caller hears that they may not be."""
+"""Batches of messages onto Kafka: all of one are kept, or the caller hears that they may not be.
+
+aiokafka's producer, not librdkafka's: it puts all partitions of a broker into one request. A broker answers one request
+of a connection after the other, so a batch for 50 partitions, each in a request of its own, would wait that many times.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Sequence
-from zlib import crc32
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from confluent_kafka import KafkaError, Producer
-from confluent_kafka import Message as KafkaMessage
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
-from ossa.contracts.errors import BusUnavailable, OssaError
+from ossa.contracts.errors import BusUnavailable
 from ossa.contracts.events import Message
-from ossa.stores.kafka.configuration import Configuration
-from ossa.stores.kafka.failure import ours, translated
+from ossa.stores.kafka.failure import of_producer
 
 AT_ONCE = 20_000
-"""Messages handed to the driver together; its own queue takes 100,000."""
+"""Messages handed to the driver together."""
 
-LANES = 4
-"""Clients beside each other, a key always in the same one. librdkafka puts one partition into a request, and few are
-on their way to a broker when it is idempotent: a batch for 50 partitions would wait for itself many times."""
-
-_POLL_S = 0.1
+_CLOSE_S = 5.0
 
 
 class KafkaProducer:
-    """Idempotent producers. After a failure they are thrown away with all that they still held back: they must not
-    send that when new ones have gone further.
+    """An idempotent producer. After a failure it is thrown away with all that it still held back: it must not send that
+    when a new one has gone further.
     """
 
-    def __init__(self, configuration: Configuration, *, timeout_s: float) -> None:
+    def __init__(self, configuration: Mapping[str, Any], *, timeout_s: float) -> None:
         self._configuration = configuration
         self._timeout_s = timeout_s
-        self._clients: list[_Client] = []
+        self._client: AIOKafkaProducer | None = None
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Raises `BusUnavailable`. One call at a time: the publisher is alone."""
+        """Raises `BusUnavailable`, `TopicUnfit`. One call at a time: the publisher is alone."""
         for first in range(0, len(messages), AT_ONCE):
             await self._publish(messages[first : first + AT_ONCE])
 
     async def close(self) -> None:
-        clients, self._clients = self._clients, []
-        for client in clients:
-            client.purge()
-        for client in clients:
-            await asyncio.to_thread(client.discard)
+        """What was not sent never will be."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        sender = client._sender.sender_task  # without its task `stop` has nothing to wait for, and sends nothing more
+        if sender is not None:
+            sender.cancel()
+        with contextlib.suppress(TimeoutError, KafkaError, asyncio.CancelledError):
+            async with asyncio.timeout(_CLOSE_S):
+                await client.stop()
 
     async def _publish(self, messages: Sequence[Message]) -> None:
-        if not self._clients:
-            with translated():
-                self._clients = await asyncio.to_thread(lambda: [_Client(self._configuration) for _ in range(LANES)])
-        clients = self._clients
-        delivery = _Delivery(len(messages))
+        delivered: list[asyncio.Future[Any]] = []
         try:
-            with translated():
-                for message in messages:
-                    key = message.key.encode()
-                    clients[crc32(key) % LANES].produce(message, key, delivery.told)
             async with asyncio.timeout(self._timeout_s):
-                await delivery.done
-        except TimeoutError:
-            await self.close()
-            said = next((f"; it said {client.said}" for client in clients if client.said), "")
-            raise BusUnavailable(
-                f"Kafka did not take {len(messages)} messages within {self._timeout_s:g} s{said}.", retry_after_s=1.0
-            ) from None
-        except (OssaError, BufferError) as error:
-            await self.close()
-            if isinstance(error, BufferError):
-                raise BusUnavailable("The driver's queue is full.", retry_after_s=1.0) from None
-            raise
-        except asyncio.CancelledError:
+                client = await self._started()
+                for message in messages:
+                    headers = [(name, text.encode()) for name, text in message.headers.items()]
+                    key = message.key.encode()
+                    delivered.append(await client.send(message.topic, message.value, key=key, headers=headers))
+                await asyncio.gather(*delivered)
+        except BaseException as error:
+            for one in delivered:
+                one.cancel()
             await asyncio.shield(self.close())
+            if isinstance(error, TimeoutError):
+                said = f"Kafka did not take {len(messages)} messages within {self._timeout_s:g} s."
+                raise BusUnavailable(said, retry_after_s=1.0) from None
+            if isinstance(error, KafkaError | OSError):
+                raise of_producer(error) from None
             raise
 
-
-class _Client:
-    """The driver's producer, and the thread in which it tells what became of messages."""
-
-    def __init__(self, configuration: Configuration) -> None:
-        self.said = ""
-        self._producer = Producer({**configuration, "error_cb": self._note})
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
-        self._thread.start()
-
-    def produce(self, message: Message, key: bytes, told: Callable[[KafkaError | None, KafkaMessage], None]) -> None:
-        """Raises `BufferError` or `KafkaException`."""
-        headers: dict[str, str | bytes | None] = dict(message.headers)
-        self._producer.produce(message.topic, message.value, key, on_delivery=told, headers=headers)
-
-    def purge(self) -> None:
-        """What was not sent never will be."""
-        self._producer.purge(in_queue=True, in_flight=True, blocking=False)
-
-    def discard(self) -> None:
-        """Blocking, for a moment."""
-        self.purge()
-        self._ending.set()
-        self._thread.join(5)
-
-    def _poll(self) -> None:
-        while not self._ending.is_set():
-            self._producer.poll(_POLL_S)
-        self._producer.poll(0)
-
-    def _note(self, error: KafkaError) -> None:
-        self.said = f"{error.name()}: {error.str()}"
-
-
-class _Delivery:
-    """Counts down, in the clients' threads; `done` is resolved on the loop."""
-
-    def __init__(self, count: int) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.done: asyncio.Future[None] = self._loop.create_future()
-        self._left = count
-        self._failed = False
-        self._counting = threading.Lock()
-
-    def told(self, error: KafkaError | None, message: KafkaMessage) -> None:
-        with self._counting:
-            self._left -= 1
-            if self._failed:
-                return
-            self._failed = error is not None
-            over = self._failed or self._left == 0
-        if over:
-            self._resolve(None if error is None else ours(error))
-
-    def _resolve(self, error: OssaError | None) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._settle, error)
-
-    def _settle(self, error: OssaError | None) -> None:
-        if self.done.done():
-            return
-        if error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(error)
+    async def _started(self) -> AIOKafkaProducer:
+        if self._client is None:
+            self._client = AIOKafkaProducer(**self._configuration)
+            await self._client.start()
+        return self._client

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -22,16 +23,20 @@ T = TypeVar("T")
 
 _CLOSE_S = 15.0
 
+COMMIT_EVERY_S = 0.1
+"""Rounds are short under load, and each commit is written by as many brokers as an event: they are gathered."""
+
 
 class KafkaSubscription:
-    """`ossa.contracts.events.Subscription`. A commit is on its way when `commit` returns; the last is waited for when a
-    partition is given away, and at the end.
+    """`ossa.contracts.events.Subscription`. A commit is on its way when `commit` returns, or within `COMMIT_EVERY_S`
+    where another one went before; the last is waited for when a partition is given away, and at the end.
     """
 
     def __init__(self, configuration: Configuration) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-consumer")
         self._held: set[tuple[str, int]] = set()
         self._done: dict[tuple[str, int], int] = {}
+        self._commit_at = 0.0
         with translated():
             self.consumer = Consumer({**configuration, "on_commit": _committed})
         self._closed = False
@@ -68,7 +73,7 @@ class KafkaSubscription:
             if self.holds(place):
                 key = (place.topic, place.partition)
                 self._done[key] = max(self._done.get(key, 0), place.offset + 1)
-        await self._call(lambda: self._commit(set(self._done), wait=False))
+        await self._call(self._commit_when_due)
 
     async def close(self) -> None:
         if self._closed:
@@ -91,7 +96,10 @@ class KafkaSubscription:
 
     def _take(self, limit: int, wait_s: float) -> list[Received]:
         """What waits, at once: `consume` alone would wait until `limit` are there."""
+        if self._done:
+            wait_s = min(wait_s, max(0.0, self._commit_at - time.monotonic()))
         first = self.consumer.poll(wait_s)
+        self._commit_when_due()
         if first is None:
             return []
         found = [first]
@@ -109,6 +117,11 @@ class KafkaSubscription:
             self.consumer.commit(offsets=offsets, asynchronous=False)
         elif offsets:
             self.consumer.commit(offsets=offsets, asynchronous=True)
+
+    def _commit_when_due(self) -> None:
+        if self._done and (now := time.monotonic()) >= self._commit_at:
+            self._commit_at = now + COMMIT_EVERY_S
+            self._commit(set(self._done), wait=False)
 
     def _commit_quietly(self, keys: set[tuple[str, int]]) -> None:
         """Whoever has the partition next meets the last events again, and knows them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from ossa.contracts.scaling import PoolSample, ScaleDecision
+from ossa.contracts.scaling import PoolSample, ScaleDecision, peaks_of
 from ossa.stores.json_text import as_json
 from ossa.stores.memory.gate import Gate
 
@@ -32,6 +32,10 @@ class MemoryScaling:
             for at, pool in sorted(self._samples)
             if since <= at and (until is None or at < until) and (pools is None or pool in pools)
         ]
+
+    async def peaks(self, *, since: datetime) -> dict[str, float]:
+        self._gate.check()
+        return peaks_of([sample for (at, _), sample in self._samples.items() if at >= since])
 
     async def prune(self, *, before: datetime) -> int:
         self._gate.check()

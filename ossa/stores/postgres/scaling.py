@@ -55,6 +55,10 @@ class PostgresScaling:
                 return found
             after = (rows[-1]["at"], rows[-1]["pool"])
 
+    async def peaks(self, *, since: datetime) -> dict[str, float]:
+        rows = await self._lists.rows(self._sql["peaks"], {"since": since})
+        return {str(row["pool"]): float(row["peak"]) for row in rows}
+
     async def prune(self, *, before: datetime) -> int:
         """Batch by batch. What a lost answer had removed is not counted."""
         return await self._prune("prune_samples", before) + await self._prune("prune_decisions", before)

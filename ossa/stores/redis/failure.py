@@ -55,7 +55,10 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, MovedError):
         return "This Redis is one of a cluster: set OSSA_CACHE__CLUSTER=true, or redis+cluster:// in OSSA_CACHE__DSN."
     if "closed by server" in str(error) or "reset by peer" in str(error):
-        return "Redis closed the connection: does it stop, or want rediss:// in OSSA_CACHE__DSN?"
+        return (
+            "Redis closed the connection: does it stop, want rediss:// in OSSA_CACHE__DSN, or a certificate of ours "
+            "(OSSA_CACHE__CERTIFICATE_FILE)?"
+        )
     if "cluster support disabled" in str(error):
         return "This Redis is no cluster: look at OSSA_CACHE__CLUSTER and OSSA_CACHE__DSN."
     return f"Redis is unavailable ({type(error).__name__})."

@@ -12,6 +12,8 @@ from ossa.scaling.simulator.policies.policy import Plan, Seen
 from ossa.scaling.simulator.trace import MINUTE_S, Trace
 
 STEPS = round(MINUTE_S / SAMPLE_S)
+PEAK_STEPS = round(8 * 86_400 / SAMPLE_S)
+"""Of the past, as far back as a fleet looks for the most that a pool needed."""
 
 
 class Ours:
@@ -29,6 +31,7 @@ class Ours:
         self._forecasts: Sequence[Forecast] = ()
         self._state = ScalerState()
         self._lent = 0
+        self._peak = float(trace.past[-PEAK_STEPS:].max(initial=0.0))
         self.last: ScaleDecision | None = None
         if forecaster is not None:
             for need in trace.past_by_minute()[-forecaster.warm_up :].max(axis=1).tolist():
@@ -40,6 +43,7 @@ class Ours:
             minute = [seen.samples[at] for at in range(-min(STEPS, len(seen.samples)), 0)]
             self._forecaster.observe(max(one.running + one.queued for one in minute))
             self._forecasts = self._forecaster.forecast(last.pool, seen.at)
+        self._peak = max(self._peak, last.running + last.queued)
         look = Look(
             now=seen.at,
             sizes={last.pool: seen.agents - self._lent},
@@ -47,6 +51,7 @@ class Ours:
             forecasts=self._forecasts,
             standby=seen.standby + self._lent,
             nodes=seen.nodes,
+            peaks={last.pool: self._peak},
         )
         verdict = decide(look, self._state, self._rules, self._machine.start_up)
         self._state = verdict.state

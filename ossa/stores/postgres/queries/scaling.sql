@@ -26,6 +26,12 @@ WHERE (s.at, s.pool) > (%(after_at)s, %(after_pool)s)
 ORDER BY s.at, s.pool
 LIMIT %(limit)s
 
+-- name: peaks
+SELECT s.pool, max(s.running + s.queued) AS peak
+FROM ossa.pool_samples s
+WHERE s.at >= %(since)s AND s.running < 'infinity'
+GROUP BY s.pool
+
 -- name: prune_samples
 -- By place: a join may read the whole table.
 WITH gone AS (

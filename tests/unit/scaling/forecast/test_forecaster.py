@@ -61,6 +61,28 @@ def test_a_wave_is_forecast_ahead_and_trusted(model: ForecastModel) -> None:
         assert one.quantiles[0.5] == pytest.approx(actual, rel=0.3)
 
 
+def test_of_each_minute_between_the_horizons_the_last_word_is_kept(model: ForecastModel) -> None:
+    forecaster = Forecaster(POOLS, model)
+    issued = {}
+    for step in range(600, 640):
+        told(forecaster, [needs(step)], step)
+        issued |= {(one.pool, one.at, one.horizon_s): one for one in forecaster.forecasts()}
+    earlier = forecaster.earlier()
+    last = START + timedelta(minutes=639)
+    ahead = [(one.at + timedelta(seconds=one.horizon_s) - last).total_seconds() / 60 for one in earlier]
+    assert sorted(ahead) == sorted(2 * [2, 3, 4, *range(6, 15)])
+    assert {one.horizon_s for one, minutes in zip(earlier, ahead, strict=True) if minutes < 5} == {300}
+    for one in earlier:
+        assert one.quantiles == issued[one.pool, one.at, one.horizon_s].quantiles
+
+
+def test_after_one_minute_nothing_was_said_earlier() -> None:
+    forecaster = Forecaster(POOLS)
+    assert forecaster.earlier() == ()
+    told(forecaster, [needs(0)])
+    assert forecaster.earlier() == ()
+
+
 @pytest.mark.parametrize(
     "strange",
     [
