@@ -10,7 +10,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from ossa.app.cluster_room import agents_on_cluster, what_is_missing
+from ossa.app.cluster_room import agents_on_cluster, node_cpus, what_is_missing
 from ossa.app.deployment import deploy, reachable, serve_address
 from ossa.app.founding import found
 from ossa.app.home import make_home
@@ -67,7 +67,7 @@ class ClusterFleet:
             ray.init(namespace=settings.fleet.namespace, log_to_driver=False)
         self.settings = settings
         self.home: Path = settings.home_dir
-        cpus = ray.cluster_resources().get("CPU", 0.0)  # type: ignore[no-untyped-call]
+        cpus = node_cpus()
         self.agents = agents or agents_on_cluster(cpus, settings.fleet)
         self._missing = what_is_missing(self.agents, cpus, settings.fleet)
         self._tell = tell

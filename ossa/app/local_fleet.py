@@ -187,11 +187,9 @@ class LocalFleet:
 
     def _fit_into_cluster(self) -> None:
         """Size a fleet that nobody sized to the joined cluster; say what that lacks for any other."""
-        import ray
+        from ossa.app.cluster_room import agents_on_cluster, node_cpus, what_is_missing
 
-        from ossa.app.cluster_room import agents_on_cluster, what_is_missing
-
-        cpus = ray.cluster_resources().get("CPU", 0.0)  # type: ignore[no-untyped-call]
+        cpus = node_cpus()
         if self._wanted is None:
             self.agents = min(self.agents, agents_on_cluster(cpus, self.settings.fleet))
         missing = what_is_missing(self.agents, cpus, self.settings.fleet)
