@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import statistics
@@ -198,16 +199,24 @@ def standbys_up(made: BenchFleet) -> int:
 
 
 def _answers(client: Client, count: int, began: float) -> dict[str, float]:
-    """Seconds from the alert until each agent's own answer over HTTP."""
+    """Seconds from the alert until each agent's own answer over HTTP. Who gets none asks again, as a user would."""
+    from ossa.contracts.errors import OssaError
+
     answered: dict[str, float] = {}
 
     def ask(agent_id: str) -> None:
-        client.chat(f"are you {agent_id}?", model=f"agent/{agent_id}")
-        answered.setdefault(agent_id, time.perf_counter() - began)
+        try:
+            client.chat(f"are you {agent_id}?", model=f"agent/{agent_id}")
+        except OssaError as error:
+            print(f"{agent_id}: {error.code}", file=sys.stderr, flush=True)
+        else:
+            answered.setdefault(agent_id, time.perf_counter() - began)
 
+    ready: list[str] = []
     with ThreadPoolExecutor(ANSWERS_AT_ONCE) as at_once:
         while len(answered) < count and time.perf_counter() - began < GET_THERE_S:
-            ready = [agent.id for agent in client.agents.list(state="ready")]
+            with contextlib.suppress(OssaError):
+                ready = [agent.id for agent in client.agents.list(state="ready")]
             for _ in at_once.map(ask, [agent_id for agent_id in ready if agent_id not in answered]):
                 pass
             time.sleep(0.2)

@@ -240,6 +240,7 @@ class Scaler:
         return made
 
     async def _predict(self, samples: Sequence[PoolSample]) -> Predicted:
+        """What it says; without an answer what it said last, which the decision leaves aside once it is old."""
         if self._predictor is None or not self._settings.forecast:
             return Predicted()
         try:
@@ -247,7 +248,9 @@ class Scaler:
         except Exception as error:  # whatever it is, rules decide without it
             log.warning("predictor_failed", exc_info=True)
             said = "it does not answer" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
-            return Predicted(trouble=said[:300])
+            predicted = Predicted(trouble=said[:300])
+        if not predicted.forecasts and predicted.trouble:
+            return self._predicted.model_copy(update={"trouble": predicted.trouble})
         self._meters.predicted(predicted)
         return predicted
 

@@ -44,7 +44,7 @@ def decide(
     passed = state.passed(look.now)
     proposals = _propose(look, state, passed, rules, start_up)
     fit(proposals, rules)
-    standby = standbys(proposals, look.nodes, rules, start_up)
+    standby = standbys(proposals, look.standby, look.nodes, rules, start_up)
     lent = loans(proposals, standby, rules, start_up)
     decision = ScaleDecision(
         at=look.now,

@@ -10,12 +10,14 @@ from ossa.contracts.scaling import SAMPLE_S, ScaleRules, StartUp
 from ossa.scaling.decision.proposal import Proposal
 
 
-def standbys(proposals: Sequence[Proposal], nodes: int | None, rules: ScaleRules, start_up: StartUp) -> int:
+def standbys(
+    proposals: Sequence[Proposal], held: int, nodes: int | None, rules: ScaleRules, start_up: StartUp
+) -> int:
     """Standbys of the fleet: what the upper band passes the agents by within the start-up time, summed over pools.
 
     The start-up time is that of so many cold agents, of which only some start at once; a cold node comes on top where
     what is up has no room left for them. Standbys come on top of `rules.standby`, which stand by for agents that are
-    lost; at most what agents leave below the ceiling.
+    lost; at most what agents leave below the ceiling. Where a pool cannot be seen, as many stay as are `held`.
     """
     agents = sum(one.forecast for one in proposals)
     growth = _growth(proposals, start_up.agent_s + SAMPLE_S, rules)
@@ -27,7 +29,10 @@ def standbys(proposals: Sequence[Proposal], nodes: int | None, rules: ScaleRules
             lead += start_up.node_s
         if begins <= lead:
             growth = max(growth, later)
-    return max(0, min(rules.standby + growth, rules.fleet_ceiling - agents))
+    wanted = rules.standby + growth
+    if any(one.reading is None for one in proposals):
+        wanted = max(wanted, held)
+    return max(0, min(wanted, rules.fleet_ceiling - agents))
 
 
 def nodes_hint(proposals: Sequence[Proposal], standby: int, rules: ScaleRules, start_up: StartUp) -> int:

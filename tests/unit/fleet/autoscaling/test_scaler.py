@@ -105,6 +105,23 @@ async def test_standbys_work_for_a_pool_in_its_cool_down_and_go_back_when_it_nee
     assert (bench.size, bench.fleet.lent["security"], bench.fleet.standby) == (12, 0, 0)
 
 
+async def test_what_was_forecast_last_counts_while_the_predictor_is_late_and_no_longer() -> None:
+    saying = Saying(11.0)
+    bench = Bench(predictor=saying)
+    bench.turns = 7.0
+    await bench.looks(2)
+    saying.median = 15.0
+    await bench.looks(2)
+    assert bench.fleet.standby == 3
+    saying.error = TimeoutError()
+    await bench.looks(2 * MINUTE)
+    assert bench.fleet.standby == 3
+    assert "it does not answer" in bench.scaler.status().predictor
+    await bench.looks(MINUTE)
+    assert bench.fleet.standby == 0
+    assert "forecast is" in bench.reasons()
+
+
 async def test_a_restarted_scaler_knows_what_is_lent() -> None:
     saying = Saying(11.0)
     bench = Bench(predictor=saying)

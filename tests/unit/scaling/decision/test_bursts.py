@@ -26,8 +26,8 @@ def before(minutes: int, **more: Any) -> Look:
     """20 agents that rest; the burst of 60 begins in so many minutes and is known since the horizon of 5 reached it."""
     quiet = [said(0, 0, 60.0 if minutes == 0 else 0.0), said(4, 0, 60.0 if minutes <= 4 else 0.0), said(14, 0, 60.0)]
     known = [said(minute, minute - 4, 60.0 if minute >= minutes else 0.0) for minute in (1, 2, 3)]
-    told = {"forecasts": tuple(quiet), "earlier": tuple(known), "peaks": {"security": 60.0}}
-    return look(20, steady(20), **{**told, **more})
+    told = {"samples": steady(20), "forecasts": tuple(quiet), "earlier": tuple(known), "peaks": {"security": 60.0}}
+    return look(20, **{**told, **more})
 
 
 def held(seen: Look, start_up: StartUp = START_UP) -> int:
@@ -76,3 +76,11 @@ def test_earlier_forecasts_of_minutes_that_passed_are_forgotten() -> None:
     passed = tuple(said(minute, minute - 4, 60.0) for minute in (-3, -2))
     assert held(before(6, earlier=passed)) == 0
     assert before(6).now == START
+
+
+def test_standbys_stay_while_samples_are_missing() -> None:
+    """Starting them made the machine busy, say, and a report is late: they are not thrown away for that."""
+    assert held(before(1, samples=(), standby=40)) == 40
+    assert held(before(3, standby=40)) == 0
+    low = RULES.model_copy(update={"fleet_ceiling": 30})
+    assert decide(before(1, samples=(), standby=40), ScalerState(), low, START_UP).decision.standby == 10
