@@ -47,7 +47,7 @@ BURST_MINUTES = 10
 BUSY = 0.9
 """Turns at once in a burst, over the agents there shall be."""
 
-LEAD = timedelta(minutes=9)
+LEAD = timedelta(minutes=12)
 """From the history's end to the burst; a model is trained, and the fleet of `held` started, in it."""
 
 SLOTS = 1

@@ -44,6 +44,9 @@ PRUNE_EVERY = timedelta(hours=1)
 PEAKS = timedelta(days=8)
 """A forecast is measured by the most that a pool needed in so long: last week's same day is in it."""
 
+PEAKS_EVERY = timedelta(minutes=5)
+"""Samples also come from elsewhere: a trace that was loaded, another controller."""
+
 
 class ScaledFleet(Protocol):
     """The fleet as the scaler changes it."""
@@ -100,6 +103,7 @@ class Scaler:
         self._window = timedelta(seconds=max(rules.cooldown_s, 60.0) + SAMPLE_S)
         self._samples: deque[PoolSample] = deque()
         self._peaks: dict[str, float] = {}
+        self._peaks_at: datetime | None = None
         self._unsaved: list[PoolSample] = []
         self._alerts: dict[str, float] = {}
         self._state = ScalerState()
@@ -130,7 +134,8 @@ class Scaler:
                 log.warning("scaler_state_not_read")
         since = self._time() - self._window
         self._samples.extend(await self._store.samples(since=since))
-        self._peaks = await self._store.peaks(since=self._time() - PEAKS)
+        self._peaks_at = self._time()
+        self._peaks = await self._store.peaks(since=self._peaks_at - PEAKS)
 
     async def run(self) -> None:
         """Look until cancelled, at whole multiples of `SAMPLE_S` seconds."""
@@ -264,8 +269,10 @@ class Scaler:
                 self._unsaved = []
             if self._pruned_at is None or now - self._pruned_at >= PRUNE_EVERY:
                 await self._store.prune(before=now - timedelta(days=self._settings.keep_days))
-                self._peaks = await self._store.peaks(since=now - PEAKS)
                 self._pruned_at = now
+            if self._peaks_at is None or now - self._peaks_at >= PEAKS_EVERY:
+                self._peaks = await self._store.peaks(since=now - PEAKS)
+                self._peaks_at = now
         except OssaError as error:
             log.warning("samples_not_saved", extra={"reason": error.message})
 

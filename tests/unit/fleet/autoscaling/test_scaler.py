@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from ossa.contracts.configuration import ScalingSettings
-from ossa.contracts.scaling import ScaleRules
+from ossa.contracts.scaling import PoolSample, ScaleRules
 from tests.unit.fleet.autoscaling.bench import RULES, START, Bench, Saying
 
 MINUTE, COOL_DOWN = 6, 30
@@ -120,6 +120,18 @@ async def test_what_was_forecast_last_counts_while_the_predictor_is_late_and_no_
     await bench.looks(MINUTE)
     assert bench.fleet.standby == 0
     assert "forecast is" in bench.reasons()
+
+
+async def test_a_burst_of_days_ago_makes_a_forecast_believable_also_when_it_was_loaded_meanwhile() -> None:
+    bench = Bench(predictor=Saying(100.0))
+    bench.turns = 0.0
+    await bench.looks(2)
+    assert "not believed" in bench.reasons()
+    days_ago = bench.now - timedelta(days=3)
+    await bench.stores.scaling.add_samples([PoolSample(pool="security", at=days_ago, running=90.0)])
+    await bench.looks(COOL_DOWN + 1)
+    assert "not believed" not in bench.reasons()
+    assert bench.size + bench.fleet.standby >= 20
 
 
 async def test_a_restarted_scaler_knows_what_is_lent() -> None:
