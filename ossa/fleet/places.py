@@ -11,12 +11,31 @@ from ossa.fleet.naming import STANDBY_POOL, block_name
 from ossa.fleet.view import BlockView, ProcessView
 
 
-def blocks_wanted(agents_by_pool: Mapping[str, int], standby: int, block_agents: int) -> dict[str, int]:
-    """Blocks a pool needs; whole ones. What they leave over holds standbys before blocks are made for those."""
+def blocks_wanted(
+    agents_by_pool: Mapping[str, int], standby: int, block_agents: int, there: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """Blocks a pool needs; whole ones. What they leave over holds standbys before blocks are made for those.
+
+    `there`: blocks by pool as they are. A pool that has outgrown its own takes those of standbys that are not needed as
+    such any more, before blocks are made for it: who stood by for its growth goes on where it stands.
+    """
+    needed, standbys = _needed(agents_by_pool, standby, block_agents)
+    if there is None or (left := there.get(STANDBY_POOL, 0) - standbys) <= 0:
+        return {**needed, STANDBY_POOL: standbys}
+    taken = {}
+    for pool, count in agents_by_pool.items():
+        taken[pool] = max(0, min(left, count - there.get(pool, 0) * block_agents))
+        left -= taken[pool]
+    own = {pool: count - taken[pool] for pool, count in agents_by_pool.items()}
+    needed, standbys = _needed(own, standby, block_agents)
+    return {**needed, STANDBY_POOL: standbys + sum(taken.values())}
+
+
+def _needed(agents_by_pool: Mapping[str, int], standby: int, block_agents: int) -> tuple[dict[str, int], int]:
+    """Blocks by pool, and those of standbys that have no room in them."""
     needed = {pool: math.ceil(count / block_agents) for pool, count in agents_by_pool.items()}
     spare = sum(needed[pool] * block_agents - count for pool, count in agents_by_pool.items())
-    needed[STANDBY_POOL] = max(0, standby - spare)
-    return needed
+    return needed, max(0, standby - spare)
 
 
 def missing_blocks(
@@ -38,14 +57,15 @@ def missing_blocks(
     return tuple(found)
 
 
-def doomed_blocks(needed: Mapping[str, int], blocks: Iterable[BlockView]) -> frozenset[str]:
-    """Blocks over the need: the highest of each pool."""
+def doomed_blocks(
+    needed: Mapping[str, int], blocks: Iterable[BlockView], working: Collection[str] = frozenset()
+) -> frozenset[str]:
+    """Blocks over the need: the highest of each pool; of standbys' blocks first those in which no agent works."""
     by_pool: dict[str, list[str]] = defaultdict(list)
-    for block in blocks:
+    for block in sorted(blocks, key=lambda block: _by_number(block.name)):
         by_pool[block.pool].append(block.name)
-    return frozenset(
-        name for pool, names in by_pool.items() for name in sorted(names, key=_by_number)[needed.get(pool, 0) :]
-    )
+    by_pool[STANDBY_POOL].sort(key=lambda name: name not in working)  # stable: by number within each kind
+    return frozenset(name for pool, names in by_pool.items() for name in names[needed.get(pool, 0) :])
 
 
 def _by_number(name: str) -> tuple[int, str]:

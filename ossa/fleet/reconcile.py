@@ -65,13 +65,15 @@ class _Reconciliation:
         # A standby that is lent stays where it is, and counts as one when blocks are counted.
         lent = Counter(lent_standbys(desired))
         own = self._sizes - lent
+        there = Counter(block.pool for block in actual.blocks)
+        working = {process.block for process in live if process.agent_id in self._wanted}
         # Where blocks must go is known once the standbys for moving their agents are counted; those depend on the
         # blocks in turn. So: blocks for the standing number first, then the surge on top of them.
-        base = blocks_wanted(own, desired.standby, settings.block_agents)
+        base = blocks_wanted(own, desired.standby, settings.block_agents, there)
         self._doomed = doomed_blocks(base, [block for block in actual.blocks if block.pool != STANDBY_POOL])
         self._standby_target = max(desired.standby - lent.total(), self._surge())
-        self._needed = blocks_wanted(own, self._standby_target + lent.total(), settings.block_agents)
-        self._doomed |= doomed_blocks(self._needed, actual.blocks)
+        self._needed = blocks_wanted(own, self._standby_target + lent.total(), settings.block_agents, there)
+        self._doomed |= doomed_blocks(self._needed, actual.blocks, working)
         self._new_blocks = missing_blocks(self._needed, actual.blocks, settings.block_agents)
         self._coming = {block.pool for block in self._new_blocks} | {
             block.pool for block in actual.blocks if not block.ready and now - block.since <= PATIENCE_S

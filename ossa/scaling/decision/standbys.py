@@ -10,9 +10,7 @@ from ossa.contracts.scaling import SAMPLE_S, ScaleRules, StartUp
 from ossa.scaling.decision.proposal import Proposal
 
 
-def standbys(
-    proposals: Sequence[Proposal], held: int, nodes: int | None, rules: ScaleRules, start_up: StartUp
-) -> int:
+def standbys(proposals: Sequence[Proposal], held: int, nodes: int | None, rules: ScaleRules, start_up: StartUp) -> int:
     """Standbys of the fleet: what the upper band passes the agents by within the start-up time, summed over pools.
 
     The start-up time is that of so many cold agents, of which only some start at once; a cold node comes on top where

@@ -375,13 +375,48 @@ def test_a_loan_given_back_ends_its_turns_and_the_next_standby_stands_in_its_pla
     assert {fleet.holder(f"security-00{n}").incarnation for n in range(8)} == own
 
 
-def test_a_loan_goes_on_serving_when_the_pool_takes_it_as_its_own() -> None:
+def test_a_loan_that_the_pool_takes_as_its_own_goes_on_where_it_stands() -> None:
     fleet, want = _Fleet(), desired(pool("security", 8), standby=4)
     fleet.settle(lending(want, security=4))
-    fleet.step(desired(pool("security", 12), standby=0))
-    assert len(fleet.ids()) == 12
+    processes = set(fleet.processes)
+    fleet.log.clear()
     fleet.settle(desired(pool("security", 12), standby=0))
-    assert len(fleet.ids()) == 12
+    assert fleet.log == []
+    assert (len(fleet.ids()), set(fleet.processes)) == (12, processes)
+
+
+def test_a_pool_that_grows_as_far_as_standbys_are_held_starts_no_process() -> None:
+    fleet = _Fleet()
+    fleet.settle(desired(pool("security", 8), pool("community", 8), standby=30))
+    fleet.log.clear()
+    fleet.step(desired(pool("security", 28), pool("community", 18), standby=0))
+    assert [type(one) for one in fleet.log] == [AssignStandby] * 30
+    fleet.settle(desired(pool("security", 28), pool("community", 18), standby=0))
+    assert len(fleet.log) == 30
+
+
+def test_past_the_standbys_that_are_held_a_pool_grows_by_blocks() -> None:
+    fleet = _Fleet()
+    fleet.settle(desired(pool("security", 8), standby=3))
+    fleet.log.clear()
+    fleet.settle(desired(pool("security", 20), standby=1))
+    assert sum(isinstance(one, CreateBlock) for one in fleet.log) == 3
+    assert (
+        sum(isinstance(one, AssignStandby) for one in fleet.log) == 2
+    )  # blocks for the other 18 have room for the next
+    assert sorted(block.agents for block in fleet.blocks.values()) == [1, 1, 4, 4, 4, 4, 4]
+    assert (len(fleet.ids()), len(fleet.standbys())) == (20, 1)
+
+
+def test_a_pool_that_shrinks_first_gives_up_the_places_of_standbys_it_took() -> None:
+    fleet = _Fleet()
+    fleet.settle(desired(pool("security", 8), standby=6))
+    fleet.settle(desired(pool("security", 14), standby=0))
+    own = {fleet.holder(f"security-{n:03d}").incarnation for n in range(10)}
+    fleet.log.clear()
+    fleet.settle(desired(pool("security", 10), standby=0))
+    assert sorted(type(one).__name__ for one in fleet.log) == ["Drain"] * 4 + ["RemoveBlock"] * 4
+    assert {fleet.holder(f"security-{n:03d}").incarnation for n in range(10)} == own
 
 
 def test_a_pool_that_was_switched_off_is_lent_nothing() -> None:
