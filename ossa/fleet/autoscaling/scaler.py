@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -312,11 +313,16 @@ class Scaler:
         return decision
 
     async def _request(self, decision: ScaleDecision) -> None:
-        """Nodes for what is decided and expected; asked again only when it changes."""
+        """Nodes for what is expected past what is decided; asked again only when it changes.
+
+        Blocks ask for room themselves. Ray keeps a node for a request whether the fleet works there or on another one:
+        a request for no more than the blocks hold would keep an empty node beside the one that is used.
+        """
         if not self._settings.request_nodes or decision.nodes_hint is None:
             return
+        a_node = self._settings.start_up.agents_per_node
         decided = sum(pool.agents for pool in decision.pools) + decision.standby
-        agents = max(decided, decision.nodes_hint * self._settings.start_up.agents_per_node)
+        agents = decision.nodes_hint * a_node if decision.nodes_hint > math.ceil(decided / a_node) else 0
         if agents != self._requested:
             await self._fleet.request_nodes(agents)
             self._requested = agents

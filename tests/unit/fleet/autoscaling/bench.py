@@ -65,21 +65,28 @@ class NumbersFleet:
 
 
 class Saying:
-    """A predictor that says one thing, or raises it."""
+    """A predictor that says one thing, or raises it. `far`: what it says of the last horizon, where that differs."""
 
-    def __init__(self, median: float = 0.0, *, error: Exception | None = None) -> None:
+    def __init__(self, median: float = 0.0, *, far: float | None = None, error: Exception | None = None) -> None:
         self.median = median
+        self.far = far
         self.error = error
 
     async def look(self, samples: Sequence[PoolSample]) -> Predicted:
         if self.error is not None:
             raise self.error
-        quantiles = dict.fromkeys(QUANTILES, self.median)
+        far = self.median if self.far is None else self.far
         return Predicted(
             forecasts=tuple(
-                Forecast(pool=one.pool, at=one.at, horizon_s=horizon, quantiles=quantiles, model="said")
+                Forecast(
+                    pool=one.pool,
+                    at=one.at,
+                    horizon_s=horizon,
+                    quantiles=dict.fromkeys(QUANTILES, median),
+                    model="said",
+                )
                 for one in samples
-                for horizon in (60, 300, 900)
+                for horizon, median in ((60, self.median), (300, self.median), (900, far))
             ),
             model="said",
         )
