@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 AGENTS ?=
 ONCE ?=
 TESTS ?= tests/contract tests/integration tests/chaos tests/e2e
+# Contract tests need no Ray, so they share the cores; each process has servers of its own.
+ALONGSIDE = $(filter tests/contract%,$(TESTS))
+ALONE = $(filter-out tests/contract%,$(TESTS))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev services run down test check lint types imports unit format bench clean
@@ -62,7 +65,8 @@ unit: setup-dev ## The tests that need no Ray and no network
 	@$(BIN)/python -m pytest tests/unit -q -n 2 --dist loadfile
 
 test: setup-dev services check unit ## Everything: checks, unit tests, then those with real processes
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(if $(ALONGSIDE),$(BIN)/python -m pytest $(ALONGSIDE) -q -n 2 --dist loadfile)
+	@$(if $(ALONE),$(BIN)/python -m pytest $(ALONE))
 
 format: setup-dev ## Format and fix what can be fixed
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
