@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -53,6 +54,7 @@ COOLDOWN_S = 20.0
 GET_THERE_S = 600.0
 LOOK_S = 2.0
 ANSWER_S = 300.0
+UNKNOWN = "unknown"
 POLL_S = 20.0
 """Hundreds of clients ask."""
 
@@ -156,9 +158,9 @@ def _followed(cluster: LocalCluster, home: str, args: argparse.Namespace) -> dic
         back: dict[int, float] = {}
 
         def shrunk() -> bool:
-            up = _standing(cluster).nodes_up
-            back.setdefault(up, round(time.perf_counter() - clock, 1))
-            return up <= 1
+            standing = _standing(cluster)
+            back.setdefault(standing.nodes_up, round(time.perf_counter() - clock, 1))
+            return standing.nodes_up <= 1 and len(standing.nodes) <= 1
 
         _wait(shrunk, "one node again")
         standing = _standing(cluster)
@@ -200,9 +202,14 @@ class Load:
             thread.join(ANSWER_S)
 
     def counts(self) -> dict[str, int]:
-        done = sum(state == "succeeded" for state in self._states.values())
-        lost = len(self._accepted) - done
-        return {"accepted": len(self._accepted), "completed": done, "lost": lost, "refused": self._refused}
+        """`lost`: no end was told; `failed`: an end other than success."""
+        ends = Counter(self._states.values())
+        done, lost = ends["succeeded"], len(self._accepted) - len(self._states) + ends[UNKNOWN]
+        failed = len(self._accepted) - done - lost
+        return {
+            **{"accepted": len(self._accepted), "completed": done, "failed": failed, "lost": lost},
+            "refused": self._refused,
+        }
 
     def _keep(self, number: int) -> None:
         from ossa.contracts.errors import OssaError
@@ -228,7 +235,7 @@ class Load:
                 return str(self._client.tasks.wait(task_id, timeout_s=ANSWER_S, poll_s=POLL_S).status)
             except OssaError:
                 time.sleep(POLL_S)
-        return "unknown"
+        return UNKNOWN
 
 
 @contextmanager
@@ -292,9 +299,9 @@ def summarise(runs: Sequence[dict[str, Any]], nodes: int) -> dict[str, Any]:
         "down_s": got["down_s"],
         "replaced_s": got["replaced_s"],
         "accepted": got["accepted"],
-        "lost": got["lost"],
+        **{"lost": got["lost"], "failed": got["failed"]},
         "leaked": got["nodes_known_after"] - got["nodes_after"] + got["processes_left"],
-        "passed": got["lost"] == 0
+        "passed": got["lost"] == got["failed"] == 0
         and got["nodes"] == nodes
         and got["nodes_after"] == 1
         and got["nodes_known_after"] == 1
@@ -313,7 +320,8 @@ def show(summary: dict[str, Any], runs: Sequence[dict[str, Any]]) -> None:
     console.print(
         f"{got['nodes_before']} to {got['nodes']} nodes in {summary['up_s']} s ({summary['up_ratio']} of the bare "
         f"raylets' {summary['bare_up_s']} s), a killed one replaced in {summary['replaced_s']} s, back to 1 in "
-        f"{summary['down_s']} s; {summary['lost']} of {summary['accepted']} tasks lost, {summary['leaked']} nodes or "
+        f"{summary['down_s']} s; of {summary['accepted']} tasks {summary['lost']} lost, {summary['failed']} failed, "
+        f"{summary['leaked']} nodes or "
         f"processes left; {'passed' if summary['passed'] else 'FAILED'}"
     )
 
@@ -321,7 +329,7 @@ def show(summary: dict[str, Any], runs: Sequence[dict[str, Any]]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=12)
-    parser.add_argument("--turn-s", type=float, default=45.0)
+    parser.add_argument("--turn-s", type=float, default=25.0, help="below the 30 s of a model call")
     parser.add_argument("--arm", choices=ARMS, help="this one alone, in this process")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path)
