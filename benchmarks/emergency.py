@@ -8,8 +8,8 @@ its API; it is over when each of the 200 agents has answered a chat over HTTP. A
     held   the fleet, with a forecast: for two days the same load came at the same minute of each hour, and a model was
            trained on that, so that it holds standbys for it; the alert comes at that minute
 
-Agents run scripted models. `held` is told how long a cold agent takes by the slower of the other two arms, as operators
-set it. The exit code is 1 when an agent is missing or `held` takes a minute or longer.
+Agents run scripted models. `held` is told how long a cold agent takes by the slower of the other two arms, twice over, as
+operators set it. The exit code is 1 when an agent is missing or `held` takes a minute or longer.
 """
 
 from __future__ import annotations
@@ -47,8 +47,11 @@ BURST_MINUTES = 10
 BUSY = 0.9
 """Turns at once in a burst, over the agents there shall be."""
 
-LEAD = timedelta(minutes=12)
+LEAD = timedelta(minutes=16)
 """From the history's end to the burst; a model is trained, and the fleet of `held` started, in it."""
+
+MARGIN = 2.0
+"""Standbys are begun so many times as early as the slower arm took: who has just started keeps two cores busy for a while."""
 
 SLOTS = 1
 """Turns at once of an agent whose manifest does not say."""
@@ -88,7 +91,7 @@ def _scaled(arm: str, args: argparse.Namespace, home: str, upstream: Any) -> dic
     from benchmarks.bench_fleet import BenchFleet
 
     scaling = {
-        **{"mode": "on", "forecast": arm == "held", "rules": {"fleet_floor": 0, "fleet_ceiling": 250}},
+        **{"mode": "on", "forecast": arm == "held", "rules": {"fleet_floor": args.before, "fleet_ceiling": 250}},
         **{"start_up": {"agent_s": args.agent_s, "agents_per_node": agents_per_node(args)}},
     }
     with (
@@ -179,12 +182,12 @@ def agents_per_node(args: argparse.Namespace) -> int:
 
 
 def seconds_an_agent(runs: Sequence[dict[str, Any]], args: argparse.Namespace) -> float:
-    """Of a cold agent among as many as start at once, by the slower arm so far."""
+    """Of a cold agent among as many as start at once, by the slower arm so far and `MARGIN`."""
     from ossa.contracts.scaling import StartUp
 
     default = StartUp()
     slowest = max((run["seconds"] for run in runs if run["arm"] != "held"), default=0.0)
-    return round(slowest * default.agents_at_once / (args.after - args.before), 1) or default.agent_s
+    return round(MARGIN * slowest * default.agents_at_once / (args.after - args.before), 1) or default.agent_s
 
 
 def _slots(specs: Sequence[AgentSpec]) -> float:
