@@ -8,8 +8,8 @@ its API; it is over when each of the 200 agents has answered a chat over HTTP. A
     held   the fleet, with a forecast: for two days the same load came at the same minute of each hour, and a model was
            trained on that, so that it holds standbys for it; the alert comes at that minute
 
-Agents run scripted models. `held` is told how long a cold agent takes by the slower of the other two arms, twice over, as
-operators set it. The exit code is 1 when an agent is missing or `held` takes a minute or longer.
+Agents run scripted models. `held` is told how long a cold agent takes by the slower of the other two arms, twice over,
+as operators set it. The exit code is 1 when an agent is missing or `held` takes a minute or longer.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ LEAD = timedelta(minutes=16)
 """From the history's end to the burst; a model is trained, and the fleet of `held` started, in it."""
 
 MARGIN = 2.0
-"""Standbys are begun so many times as early as the slower arm took: who has just started keeps two cores busy for a while."""
+"""Standbys are begun so many times as early as the slower arm took: who has just started keeps two cores busy."""
 
 SLOTS = 1
 """Turns at once of an agent whose manifest does not say."""
