@@ -44,11 +44,11 @@ ARMS = ("bare", "cold", "held")
 LIMIT_S = 60.0
 DAYS = 2
 BURST_MINUTES = 10
-BUSY = 0.9
+BUSY = 1.0
 """Turns at once in a burst, over the agents there shall be."""
 
-LEAD = timedelta(minutes=16)
-"""From the history's end to the burst; a model is trained, and the fleet of `held` started, in it."""
+LEAD_MIN = 16.0
+"""From the history's end to the burst: a model is trained, the fleet of `held` started, and its standbys begun."""
 
 MARGIN = 2.0
 """Standbys are begun so many times as early as the slower arm took: who has just started keeps two cores busy."""
@@ -61,7 +61,7 @@ GET_THERE_S = 900.0
 
 
 def run_one(arm: str, args: argparse.Namespace) -> dict[str, Any]:
-    names = ("before", "after", "nodes", "cpus_per_node", "agent_s")
+    names = ("before", "after", "nodes", "cpus_per_node", "agent_s", "lead_min")
     options = [word for name in names for word in (f"--{name.replace('_', '-')}", getattr(args, name))]
     return run_arm(arm, "benchmarks.emergency", ("--arm", arm, *options))
 
@@ -91,7 +91,7 @@ def _scaled(arm: str, args: argparse.Namespace, home: str, upstream: Any) -> dic
     from benchmarks.bench_fleet import BenchFleet
 
     scaling = {
-        **{"mode": "on", "forecast": arm == "held", "rules": {"fleet_floor": args.before, "fleet_ceiling": 250}},
+        **{"mode": "on", "forecast": arm == "held", "rules": {"fleet_floor": args.before, "fleet_ceiling": args.after}},
         **{"start_up": {"agent_s": args.agent_s, "agents_per_node": agents_per_node(args)}},
     }
     with (
@@ -100,7 +100,7 @@ def _scaled(arm: str, args: argparse.Namespace, home: str, upstream: Any) -> dic
     ):
         burst, model = datetime.now(UTC), None
         if arm == "held":
-            burst = (datetime.now(UTC) + LEAD).replace(second=0, microsecond=0)
+            burst = (datetime.now(UTC) + timedelta(minutes=args.lead_min)).replace(second=0, microsecond=0)
             asyncio.run(write_history(made.dsn, burst, args))
             model = asyncio.run(train_model(made.dsn))
         made.deploy()
@@ -271,6 +271,9 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=12)
     parser.add_argument("--cpus-per-node", type=int, default=8)
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument(
+        "--lead-min", type=float, default=LEAD_MIN, help="of `held`: minutes from its history to the burst"
+    )
     parser.add_argument("--agent-s", type=float, help="what a cold agent takes; found from the arms before by default")
     parser.add_argument("--arm", choices=ARMS, help="this one alone, in this process")
     parser.add_argument("--json", action="store_true")
