@@ -15,6 +15,15 @@ MINUTE, COOL_DOWN = 6, 30
 """In looks."""
 
 
+async def just_grown() -> tuple[Bench, Saying]:
+    """A pool that a forecast raised to 12 agents; its cool-down has begun."""
+    saying = Saying(11.0)
+    bench = Bench(predictor=saying)
+    bench.turns = 7.0
+    await bench.looks(2)
+    return bench, saying
+
+
 async def test_a_busy_pool_grows_and_says_why() -> None:
     bench = Bench()
     bench.fleet.cpu = 0.9
@@ -89,10 +98,7 @@ async def test_a_forecast_raises_before_the_load_is_there() -> None:
 
 
 async def test_standbys_work_for_a_pool_in_its_cool_down_and_go_back_when_it_needs_them_no_more() -> None:
-    saying = Saying(11.0)
-    bench = Bench(predictor=saying)
-    bench.turns = 7.0
-    await bench.looks(2)
+    bench, saying = await just_grown()
     assert (bench.size, bench.fleet.lent["security"]) == (12, 0)  # a cool-down has begun
     saying.median = 15.0
     bench.turns = 12.0
@@ -106,10 +112,7 @@ async def test_standbys_work_for_a_pool_in_its_cool_down_and_go_back_when_it_nee
 
 
 async def test_what_was_forecast_last_counts_while_the_predictor_is_late_and_no_longer() -> None:
-    saying = Saying(11.0)
-    bench = Bench(predictor=saying)
-    bench.turns = 7.0
-    await bench.looks(2)
+    bench, saying = await just_grown()
     saying.median = 15.0
     await bench.looks(2)
     assert bench.fleet.standby == 3
@@ -135,10 +138,7 @@ async def test_a_burst_of_days_ago_makes_a_forecast_believable_also_when_it_was_
 
 
 async def test_a_restarted_scaler_knows_what_is_lent() -> None:
-    saying = Saying(11.0)
-    bench = Bench(predictor=saying)
-    bench.turns = 7.0
-    await bench.looks(2)
+    bench, saying = await just_grown()
     saying.median = 15.0
     bench.turns = 12.0
     await bench.looks(2)
