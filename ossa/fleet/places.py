@@ -12,19 +12,18 @@ from ossa.fleet.view import BlockView, ProcessView
 
 
 def blocks_wanted(
-    agents_by_pool: Mapping[str, int], standby: int, block_agents: int, there: Mapping[str, int] | None = None
+    agents_by_pool: Mapping[str, int], standby: int, block_agents: int, there: Mapping[str, int]
 ) -> dict[str, int]:
     """Blocks a pool needs; whole ones. What they leave over holds standbys before blocks are made for those.
 
     `there`: blocks by pool as they are. A pool that has outgrown its own takes those of standbys that are not needed as
     such any more, before blocks are made for it: who stood by for its growth goes on where it stands.
     """
-    needed, standbys = _needed(agents_by_pool, standby, block_agents)
-    if there is None or (left := there.get(STANDBY_POOL, 0) - standbys) <= 0:
-        return {**needed, STANDBY_POOL: standbys}
+    _, standbys = _needed(agents_by_pool, standby, block_agents)
+    left = max(0, there.get(STANDBY_POOL, 0) - standbys)
     taken = {}
     for pool, count in agents_by_pool.items():
-        taken[pool] = max(0, min(left, count - there.get(pool, 0) * block_agents))
+        taken[pool] = min(left, max(0, count - there.get(pool, 0) * block_agents))
         left -= taken[pool]
     own = {pool: count - taken[pool] for pool, count in agents_by_pool.items()}
     needed, standbys = _needed(own, standby, block_agents)
