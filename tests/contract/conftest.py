@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
@@ -50,6 +51,15 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
     server.erase()
 
 
+def _pytests_own(home: Path, base: Path) -> Iterator[Path]:
+    """The folders that pytest made on the way to `home`; a process of pytest-xdist has one more than pytest alone."""
+    temporary = Path(tempfile.gettempdir())
+    for folder in (home, *home.parents):
+        if folder == temporary or not (folder.is_relative_to(base) or folder.is_relative_to(temporary)):
+            return
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def debian_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if not (DEBIAN / "postgres").exists():
@@ -57,9 +67,9 @@ def debian_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("debian")
     cluster = home / "cluster"
     account = choose_account(cluster)
-    for parent in (home, home.parent, home.parent.parent):
-        if account.switch:
-            parent.chmod(0o711)  # pytest's own folders
+    if account.switch:
+        for folder in _pytests_own(home, tmp_path_factory.getbasetemp()):
+            folder.chmod(0o711)
     cluster.mkdir(mode=0o700)
     account.give(cluster)
     done = account.run([DEBIAN / "initdb", "-D", cluster, "-U", "ossa", "-A", "trust", "-E", "UTF8", "--locale=C"])
