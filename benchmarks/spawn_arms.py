@@ -35,6 +35,9 @@ NAMESPACE = "spawn-benchmark"
 PHASE = "phase4-enterprise-analytics"
 GET_THERE_S = 1800.0
 ASK_AT_ONCE = 16
+SETTLE_S = 10.0
+REST_S = 20.0
+"""When all are up and nobody asks anything, so long until, and while, their use of the CPU is measured."""
 
 
 class BareActor:
@@ -77,7 +80,18 @@ def pss_mib(pids: Iterable[int]) -> dict[str, float]:
     return {"mean": round(statistics.fmean(sizes), 2), "max": round(max(sizes), 2)}
 
 
-def run_bare(agents: int, cpus_per_agent: float, at_once: int) -> dict[str, Any]:
+def at_rest(pids: Iterable[int]) -> float:
+    """Milliseconds of a core that each process uses a second, mean."""
+    processes = [psutil.Process(pid) for pid in pids]
+    time.sleep(SETTLE_S)
+    began, before = time.perf_counter(), [sum(process.cpu_times()[:2]) for process in processes]
+    time.sleep(REST_S)
+    after = [sum(process.cpu_times()[:2]) for process in processes]
+    seconds = time.perf_counter() - began
+    return round(1000 * statistics.fmean(b - a for a, b in zip(before, after, strict=True)) / seconds, 2)
+
+
+def run_bare(agents: int, cpus_per_agent: float, at_once: int, *, rest: bool = False) -> dict[str, Any]:
     """As many in start at once as the fleet starts; up when every one has answered.
 
     Without that bound some hundred processes start together, and on few cores take several times as long.
@@ -94,7 +108,8 @@ def run_bare(agents: int, cpus_per_agent: float, at_once: int) -> dict[str, Any]
         answered, starting = ray.wait(starting, num_returns=1, timeout=GET_THERE_S)
         pids += ray.get(answered)
     seconds = time.perf_counter() - began
-    return {"agents_up": len(set(pids)), "seconds": round(seconds, 2), "pss_mib_per_agent": pss_mib(pids)}
+    found = {"agents_up": len(set(pids)), "seconds": round(seconds, 2), "pss_mib_per_agent": pss_mib(pids)}
+    return {**found, "rest_ms_per_s": at_rest(pids)} if rest else found
 
 
 async def run_fleet(agents: int, settings: FleetSettings, samples: int, out: Path) -> dict[str, Any]:
@@ -142,6 +157,7 @@ async def _spawn(client: FleetClient, agents: int) -> dict[str, Any]:
         "seconds": round(seconds, 2),
         "ready_s": round(ready_s, 2),
         "pss_mib_per_agent": pss_mib(agent.pid for agent in settled.agents),
+        "rest_ms_per_s": await asyncio.to_thread(at_rest, [agent.pid for agent in settled.agents]),
         "pools": {pool.name: pool.ready for pool in settled.pools},
         "agents_per_node": sorted(Counter(agent.node_id for agent in settled.agents).values()),
     }
@@ -218,7 +234,7 @@ def main() -> None:
     settings = FleetSettings(namespace=NAMESPACE, standby=1, start_timeout_s=600)
     with cluster(args.nodes, args.cpus_per_node):
         if args.arm == "bare":
-            report = run_bare(args.agents, settings.cpus_per_agent, settings.start_parallelism)
+            report = run_bare(args.agents, settings.cpus_per_agent, settings.start_parallelism, rest=True)
         else:
             report = asyncio.run(run_fleet(args.agents, settings, args.samples, args.out))
     args.out.write_text(json.dumps(report))

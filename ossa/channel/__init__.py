@@ -4,7 +4,8 @@ Ray places, supervises and restarts agents; turns do not travel as Ray actor
 calls, which cost about ten times as much (docs/decisions/0002-turn-channel.md).
 """
 
+from ossa.channel.control import ControlDesk, ControlLine
 from ossa.channel.link import ChannelLink
 from ossa.channel.server import ChannelServer
 
-__all__ = ["ChannelLink", "ChannelServer"]
+__all__ = ["ChannelLink", "ChannelServer", "ControlDesk", "ControlLine"]

@@ -12,6 +12,12 @@ the dispatcher chose, unique on its connection.
     nack    id, seq, code, message, ...     ask      id, seq, ask (`Ask`): wants an answer (or nack) to seq
     answer  id, seq, answer (`Answer`)      done     id, result (`TurnResult`)
     ping                                    pong
+
+A connection greeted with the process's own secret instead of the fleet's token
+is its supervisor's (`ossa.channel.control`), and may call it:
+
+    call    id, method, body                result   id, body
+                                            failed   id, code, message
 """
 
 from __future__ import annotations

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Callable
-from typing import cast
 
 import orjson
 
-from ossa.channel.frames import PROTOCOL_VERSION, Frame, FrameError, FrameParser, encode
+from ossa.channel.frames import Frame
+from ossa.channel.line import CONNECT_TIMEOUT_S, SILENCE_S, Line, dial
 from ossa.contracts.errors import AgentLost, Fenced, FleetBusy, NotReady, OssaError
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import Step, Turn
@@ -34,12 +33,14 @@ class ChannelLink:
         silence_s: how long an agent with running turns may stay silent.
     """
 
-    def __init__(self, token: Callable[[], str], *, connect_timeout_s: float = 5.0, silence_s: float = 20.0) -> None:
+    def __init__(
+        self, token: Callable[[], str], *, connect_timeout_s: float = CONNECT_TIMEOUT_S, silence_s: float = SILENCE_S
+    ) -> None:
         self._token = token
         self._connect_timeout_s = connect_timeout_s
         self._silence_s = silence_s
-        self._open: dict[str, _Line] = {}
-        self._opening: dict[str, asyncio.Task[_Line]] = {}
+        self._open: dict[str, Line] = {}
+        self._opening: dict[str, asyncio.Task[Line]] = {}
 
     async def run(
         self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps, on_ask: OnAsk | None = None
@@ -47,7 +48,7 @@ class ChannelLink:
         line = self._open.get(agent.incarnation)
         if line is None or line.lost:
             line = await self._connect(agent)
-        number, inbox = line.begin(turn)
+        number, inbox = line.begin({"t": "turn", "turn": orjson.Fragment(turn.model_dump_json().encode())})
         try:
             return await _converse(line, number, inbox, agent, on_delta, on_steps, on_ask)
         except (AgentLost, FleetBusy, Fenced):
@@ -65,7 +66,7 @@ class ChannelLink:
             line.hang_up()
         self._open.clear()
 
-    async def _connect(self, agent: AgentInfo) -> _Line:
+    async def _connect(self, agent: AgentInfo) -> Line:
         """Many turns that want one agent share one attempt; one that is cancelled does not end it."""
         opening = self._opening.get(agent.incarnation)
         if opening is None:
@@ -74,28 +75,26 @@ class ChannelLink:
             opening.add_done_callback(lambda done: self._dialled(agent.incarnation, done))
         return await asyncio.shield(opening)
 
-    def _dialled(self, incarnation: str, done: asyncio.Task[_Line]) -> None:
+    def _dialled(self, incarnation: str, done: asyncio.Task[Line]) -> None:
         self._opening.pop(incarnation, None)
         if not done.cancelled() and done.exception() is None:
             self._open[incarnation] = done.result()
 
-    async def _dial(self, agent: AgentInfo) -> _Line:
-        host, _, port = agent.address.rpartition(":")
-        line = _Line(self._silence_s, on_lost=lambda: self._open.pop(agent.incarnation, None))
-        loop = asyncio.get_running_loop()
+    async def _dial(self, agent: AgentInfo) -> Line:
         try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                await loop.create_connection(lambda: line, host, int(port))
-                line.send({"t": "hello", "v": PROTOCOL_VERSION, "token": self._token()})
-                await line.greeted
+            return await dial(
+                agent.address,
+                self._token(),
+                connect_timeout_s=self._connect_timeout_s,
+                silence_s=self._silence_s,
+                on_lost=lambda: self._open.pop(agent.incarnation, None),
+            )
         except (OSError, TimeoutError, ValueError) as error:
-            line.hang_up()
             raise AgentLost(f"agent {agent.agent_id} does not answer at {agent.address}") from error
-        return line
 
 
 async def _converse(
-    line: _Line,
+    line: Line,
     number: int,
     inbox: asyncio.Queue[Frame | None],
     agent: AgentInfo,
@@ -112,7 +111,7 @@ async def _converse(
 
 
 async def _listen(
-    line: _Line,
+    line: Line,
     number: int,
     inbox: asyncio.Queue[Frame | None],
     agent: AgentInfo,
@@ -141,7 +140,7 @@ async def _listen(
             raise FleetBusy(f"agent {agent.agent_id} is {frame['reason']}", retry_after_s=1.0)
 
 
-async def _commit(line: _Line, number: int, frame: Frame, on_steps: OnSteps) -> None:
+async def _commit(line: Line, number: int, frame: Frame, on_steps: OnSteps) -> None:
     try:
         await on_steps([Step.model_validate(step) for step in frame["steps"]])
     except OssaError as error:
@@ -150,7 +149,7 @@ async def _commit(line: _Line, number: int, frame: Frame, on_steps: OnSteps) -> 
     line.send({"t": "ack", "id": number, "seq": frame["seq"]})
 
 
-async def _answer(line: _Line, number: int, frame: Frame, on_ask: OnAsk | None) -> None:
+async def _answer(line: Line, number: int, frame: Frame, on_ask: OnAsk | None) -> None:
     """What cannot be answered is said; the turn goes on without."""
     seq = frame["seq"]
     try:
@@ -166,90 +165,3 @@ async def _answer(line: _Line, number: int, frame: Frame, on_ask: OnAsk | None) 
     else:
         fragment = orjson.Fragment(answer.model_dump_json().encode())
         line.send({"t": "answer", "id": number, "seq": seq, "answer": fragment})
-
-
-class _Line(asyncio.Protocol):
-    """One connection to one agent's process."""
-
-    def __init__(self, silence_s: float, on_lost: Callable[[], object]) -> None:
-        self._silence_s = silence_s
-        self._on_lost = on_lost
-        self._parser = FrameParser()
-        self._transport: asyncio.Transport | None = None
-        self._numbers = itertools.count(1)
-        self._inboxes: dict[int, asyncio.Queue[Frame | None]] = {}
-        self._watch: asyncio.TimerHandle | None = None
-        self._heard_at = 0.0
-        self._loop = asyncio.get_running_loop()
-        self.greeted: asyncio.Future[None] = self._loop.create_future()
-        self.lost = False
-
-    def begin(self, turn: Turn) -> tuple[int, asyncio.Queue[Frame | None]]:
-        number = next(self._numbers)
-        inbox: asyncio.Queue[Frame | None] = asyncio.Queue()
-        self._inboxes[number] = inbox
-        if self.lost:
-            inbox.put_nowait(None)
-        self.send({"t": "turn", "id": number, "turn": orjson.Fragment(turn.model_dump_json().encode())})
-        if self._watch is None:
-            self._heard_at = self._loop.time()
-            self._watch = self._loop.call_later(self._silence_s / 3, self._look)
-        return number, inbox
-
-    def end(self, number: int) -> None:
-        self._inboxes.pop(number, None)
-
-    def send(self, frame: Frame) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(encode(frame))
-
-    def hang_up(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
-        if self._watch is not None:
-            self._watch.cancel()
-        if not self.greeted.done():
-            self.greeted.set_exception(ConnectionResetError("hung up before the greeting"))
-            # Nobody may be waiting any more (the dial timed out): the error is then of no interest.
-            self.greeted.exception()
-        self._on_lost()
-        for inbox in self._inboxes.values():
-            inbox.put_nowait(None)
-
-    def data_received(self, data: bytes) -> None:
-        self._heard_at = self._loop.time()
-        try:
-            for frame in self._parser.feed(data):
-                self._receive(frame)
-        except (FrameError, KeyError, TypeError) as error:
-            log.warning("channel_agent_broken", extra={"error": type(error).__name__})
-            self.hang_up()
-
-    def _receive(self, frame: Frame) -> None:
-        if "id" in frame:
-            inbox = self._inboxes.get(int(frame["id"]))
-            if inbox is not None:
-                inbox.put_nowait(frame)
-        elif frame["t"] == "ready" and not self.greeted.done():
-            self.greeted.set_result(None)
-        elif frame["t"] == "refused":
-            log.warning("channel_refused", extra={"reason": frame.get("reason")})
-            self.hang_up()
-
-    def _look(self) -> None:
-        """While turns run: ping, and give the agent up when it has been silent for too long."""
-        self._watch = None
-        if self.lost or not self._inboxes:
-            return
-        if self._loop.time() - self._heard_at > self._silence_s:
-            log.warning("channel_silent", extra={"silence_s": self._silence_s})
-            self.hang_up()
-            return
-        self.send({"t": "ping"})
-        self._watch = self._loop.call_later(self._silence_s / 3, self._look)

@@ -12,6 +12,7 @@ from typing import cast
 import orjson
 from pydantic import ValidationError
 
+from ossa.channel.control import ControlDesk
 from ossa.channel.frames import PROTOCOL_VERSION, Frame, FrameError, FrameParser, encode
 from ossa.contracts.errors import OssaError, error_types
 from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn
@@ -28,10 +29,14 @@ class ChannelServer:
 
     Without a runner (a standby agent) or while draining it answers every turn with busy.
     A dispatcher that hangs up has its turns cancelled: it no longer wants them, or it is dead.
+    With a `desk` its supervisor may call, on the same port.
     """
 
-    def __init__(self, *, token: str, host: str = "127.0.0.1", agent_id: str = "") -> None:
+    def __init__(
+        self, *, token: str, host: str = "127.0.0.1", agent_id: str = "", desk: ControlDesk | None = None
+    ) -> None:
         self._token = token
+        self._desk = desk
         self._host = host
         self._runner: TurnRunner | None = None
         self._slots = 0
@@ -47,7 +52,7 @@ class ChannelServer:
     async def start(self) -> str:
         """Begin to listen; returns `host:port`."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self, self._token), self._host, 0)
+        self._server = await loop.create_server(lambda: _Connection(self, self._token, self._desk), self._host, 0)
         port = self._server.sockets[0].getsockname()[1]
         return f"{self._host}:{port}"
 
@@ -101,14 +106,16 @@ class ChannelServer:
 
 
 class _Connection(asyncio.Protocol):
-    """One dispatcher's connection."""
+    """One dispatcher's connection, or the supervisor's."""
 
-    def __init__(self, server: ChannelServer, token: str) -> None:
+    def __init__(self, server: ChannelServer, token: str, desk: ControlDesk | None) -> None:
         self._server = server
         self._token = token
+        self._desk = desk
+        self._calls: set[asyncio.Task[None]] = set()
         self._parser = FrameParser()
         self._transport: asyncio.Transport | None = None
-        self._greeted = False
+        self._greeted = self._in_charge = False
         self._turns: dict[int, asyncio.Task[None]] = {}
         self._sinks: dict[int, _Sink] = {}
         self._writable = asyncio.Event()
@@ -126,8 +133,10 @@ class _Connection(asyncio.Protocol):
         if self._hello_timer is not None:
             self._hello_timer.cancel()
         self._writable.set()
-        for task in self._turns.values():
+        for task in (*self._turns.values(), *self._calls):
             task.cancel()
+        if self._desk is not None:
+            self._desk.end(self)
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -175,12 +184,19 @@ class _Connection(asyncio.Protocol):
                 task.cancel()
         elif kind == "ping":
             self.send({"t": "pong"})
+        elif kind == "call":
+            self._call(frame)
 
     def _greet(self, frame: Frame) -> None:
+        token = str(frame.get("token", ""))
         if frame["t"] != "hello" or frame.get("v") != PROTOCOL_VERSION:
             self.send({"t": "refused", "reason": f"expected hello of protocol version {PROTOCOL_VERSION}"})
             self.hang_up()
-        elif not hmac.compare_digest(str(frame.get("token", "")).encode(), self._token.encode()):
+        elif self._desk is not None and self._desk.knows(token):
+            self._greeted = self._in_charge = True
+            self._desk.begin(self, self._transport.get_extra_info("socket") if self._transport else None)
+            self.send({"t": "ready", "agent_id": self._server.agent_id})
+        elif not hmac.compare_digest(token.encode(), self._token.encode()):
             self.send({"t": "refused", "reason": "wrong channel token"})
             self.hang_up()
         else:
@@ -199,6 +215,16 @@ class _Connection(asyncio.Protocol):
         task = asyncio.ensure_future(self._run(number, turn, sink, runner))
         self._turns[number] = task
         task.add_done_callback(lambda _: self._ended(number))
+
+    def _call(self, frame: Frame) -> None:
+        if not self._in_charge or self._desk is None:
+            raise FrameError("a dispatcher may not call")
+        task = asyncio.ensure_future(self._answer(self._desk, frame))
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+    async def _answer(self, desk: ControlDesk, frame: Frame) -> None:
+        self.send({**await desk.run(str(frame["method"]), frame.get("body")), "id": frame["id"]})
 
     def _ended(self, number: int) -> None:
         self._turns.pop(number, None)

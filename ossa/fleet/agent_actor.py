@@ -10,16 +10,23 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
+import orjson
 import ray
+from pydantic import SecretStr
 
+from ossa.channel.control import Command, ControlDesk
 from ossa.channel.server import ChannelServer
 from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.contracts.task import Assignment
 from ossa.contracts.turn import TurnRunner
+from ossa.contracts.value import Value
 from ossa.fleet.cluster import AgentReport, Birth
 from ossa.fleet.memory_share import memory_share
 from ossa.fleet.meters import AgentMeters, MeteredRunner
@@ -32,33 +39,79 @@ RunnerFactory = Callable[[Assignment], TurnRunner]
 """May have a method `warm()`: a standby calls it, so that what every agent needs is loaded before the assignment."""
 
 
+class Admission(Value):
+    """What a supervisor dials the process with."""
+
+    address: str
+    secret: SecretStr
+
+
 class AgentActor:
-    """Born as an agent, or as a standby that `assign` makes one.
+    """Born as an agent, or as a standby that becomes one.
 
     The creation fails with what the runner's factory raises, so that the
     controller sees why an agent does not start.
+
+    Ray asks it two things: where it is, and to rest while its supervisor is on the line. No method may be a coroutine:
+    Ray would run them all on a loop beside the main thread, which then never rests.
     """
 
-    async def __init__(self, birth: Birth, runner_factory: RunnerFactory) -> None:  # type: ignore[misc]
+    def __init__(self, birth: Birth, runner_factory: RunnerFactory) -> None:
+        loop = _new_loop()
+        threading.Thread(target=loop.run_forever, name="ossa-agent", daemon=True).start()
+        self._loop = loop
+        self._agent = _Agent(birth, runner_factory)
+        asyncio.run_coroutine_threadsafe(self._agent.begin(), loop).result()
+
+    def __repr__(self) -> str:
+        """Ray puts it before each log line and on the dashboard."""
+        return repr(self._agent)
+
+    def admit(self) -> Admission:
+        """Answers once the process is up."""
+        return self._agent.admission
+
+    def serve(self) -> None:
+        """Returns when no supervisor is on the line. The call fails at once when the process dies."""
+        self._loop.call_soon_threadsafe(self._agent.show_name)
+        self._agent.desk.rest()
+
+
+class _Agent:
+    """What the process does, all of it on one event loop."""
+
+    def __init__(self, birth: Birth, runner_factory: RunnerFactory) -> None:
         self._birth = birth
         self._runner_factory = runner_factory
         self._started_at = datetime.now(UTC)
         self._info: AgentInfo | None = None
+        self._address = ""
         self._node_id = ray.get_runtime_context().get_node_id()
-        self._server = ChannelServer(token=birth.token.get_secret_value(), host=_node_ip())
-        self._address = await self._server.start()
-        if birth.assignment is not None:
-            await self.assign(birth.assignment)
-        elif (warm := getattr(runner_factory, "warm", None)) is not None:
-            warm()
+        self._secret = secrets.token_urlsafe(32)
+        commands: dict[str, Command] = {"describe": self._describe, "assign": self._assign, "drain": self._drain}
+        self.desk = ControlDesk(self._secret, commands)
+        self._server = ChannelServer(token=birth.token.get_secret_value(), host=_node_ip(), desk=self.desk)
 
     def __repr__(self) -> str:
-        """Ray puts it before each log line and on the dashboard."""
         return self._info.agent_id if self._info else "standby"
 
-    async def describe(self) -> AgentReport:
-        self._show_name()
-        return AgentReport(
+    async def begin(self) -> None:
+        self._address = await self._server.start()
+        if self._birth.assignment is not None:
+            self._become(self._birth.assignment)
+        elif (warm := getattr(self._runner_factory, "warm", None)) is not None:
+            warm()
+
+    @property
+    def admission(self) -> Admission:
+        return Admission(address=self._address, secret=SecretStr(self._secret))
+
+    def show_name(self) -> None:
+        """Put the agent's name into `ps` and the dashboard, after Ray has put the last method's there."""
+        asyncio.get_running_loop().call_later(TITLE_DELAY_S, lambda: _set_title(repr(self)))
+
+    async def _describe(self, _: Any) -> Any:
+        report = AgentReport(
             incarnation=self._birth.incarnation,
             block=self._birth.block,
             pid=os.getpid(),
@@ -73,9 +126,19 @@ class AgentActor:
             info=self._info,
             started_at=self._started_at,
         )
+        return orjson.Fragment(report.model_dump_json())
 
-    async def assign(self, assignment: Assignment) -> AgentInfo:
-        """Become that agent. Asked again for the same assignment, answers the same. Raises what the factory raises."""
+    async def _assign(self, body: Any) -> Any:
+        """Asked again for the same assignment, answers the same. Raises what the factory raises."""
+        info = self._become(Assignment.model_validate(body))
+        self.show_name()
+        return orjson.Fragment(info.model_dump_json())
+
+    async def _drain(self, _: Any) -> None:
+        """Take no more turns; returns when the running ones have ended."""
+        await self._server.drain()
+
+    def _become(self, assignment: Assignment) -> AgentInfo:
         spec = assignment.spec
         slots = spec.limits.max_concurrent_requests or self._birth.slots
         info = AgentInfo.of(
@@ -91,21 +154,16 @@ class AgentActor:
         runner = MeteredRunner(self._runner_factory(assignment), AgentMeters(info))
         self._server.set_runner(runner, slots=slots, agent_id=info.agent_id)
         self._info = info
-        self._show_name()
         return info
 
-    async def drain(self) -> None:
-        """Take no more turns; returns when the running ones have ended."""
-        await self._server.drain()
 
-    async def wait_closed(self) -> None:
-        """Never returns: the call fails when the process dies, which tells the caller at once."""
-        self._show_name()
-        await asyncio.Event().wait()
-
-    def _show_name(self) -> None:
-        """Put the agent's name into `ps` and the dashboard, after Ray has put the last method's there."""
-        asyncio.get_running_loop().call_later(TITLE_DELAY_S, _set_title, repr(self))
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """The faster one where it is installed, as in Ray's own asyncio actors."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def _node_ip() -> str:

@@ -8,19 +8,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
+import orjson
 import ray
 from ray.autoscaler.sdk import request_resources
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayTaskError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from ossa.channel.control import ControlLine
 from ossa.contracts.configuration import FleetSettings
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import Assignment
-from ossa.fleet.agent_actor import AgentActor, RunnerFactory
+from ossa.fleet.agent_actor import Admission, AgentActor, RunnerFactory
 from ossa.fleet.bundle import block_bundle
 from ossa.fleet.cluster import AgentReport, Birth, BlockStatus, Capacity, ProcessGone
 from ossa.fleet.naming import STANDBY_POOL, ActorName, block_pool, group_name, parse_actor_name, parse_group_name
@@ -32,6 +34,7 @@ CALL_TIMEOUT_S = 15.0
 """For one question to Ray's control plane."""
 
 PROBE_TIMEOUT_S = 5.0
+REDIAL_S = 1.0
 
 
 class RayCluster:
@@ -111,44 +114,108 @@ class RayCluster:
 
 
 class RayProcess:
-    """`AgentProcess` by its actor handle."""
+    """`AgentProcess` by its actor handle and, once something is asked of it, a line to the process.
+
+    Ray tells where the process is and when it dies; all else goes over the line, and while that is there the
+    process's main thread rests. Whoever takes a process over waits until the line of the one before is gone.
+    """
 
     def __init__(self, name: ActorName, handle: Any) -> None:
         self.place, self.incarnation = name
         self.handle = handle
+        self._line: ControlLine | None = None
+        self._dialled = asyncio.Event()
+        self._life: asyncio.Task[str] | None = None
 
     async def describe(self, timeout_s: float) -> AgentReport:
-        return await _call(self.handle.describe.remote(), timeout_s)
+        return AgentReport.model_validate(await self._call("describe", None, timeout_s))
 
     async def assign(self, assignment: Assignment, timeout_s: float) -> AgentInfo:
-        return await _call(self.handle.assign.remote(assignment), timeout_s)
+        body = orjson.Fragment(assignment.model_dump_json())
+        return AgentInfo.model_validate(await self._call("assign", body, timeout_s))
 
     async def drain(self, timeout_s: float) -> None:
-        await _call(self.handle.drain.remote(), timeout_s)
+        await self._call("drain", None, timeout_s)
 
     async def wait_closed(self) -> str:
-        while True:
-            try:
-                await self.handle.wait_closed.remote()
-            except ActorUnavailableError as error:
-                if not await self._answers():
-                    await self.kill()
-                    return f"out of reach: {last_line(error)}"
-            except ActorDiedError as error:
-                return last_line(error)
-            except RayError as error:
-                await self.kill()
-                return last_line(error)
+        return await self._follow()
 
     async def kill(self) -> None:
         # An actor that is dead already may not be known any more; there is nothing left to do then.
-        with contextlib.suppress(RayError, ValueError, TimeoutError):
+        with contextlib.suppress(RayError, ValueError, TimeoutError, ConnectionError):
             await _ask(lambda: ray.kill(self.handle, no_restart=True))
 
-    async def _answers(self) -> bool:
+    async def _call(self, method: str, body: Any, timeout_s: float) -> Any:
+        """Ask until there is an answer: a line that broke is dialled again. Calls may be repeated."""
+        life = self._follow()
+        async with asyncio.timeout(timeout_s):
+            while True:
+                dialled = asyncio.ensure_future(self._dialled.wait())
+                try:
+                    await asyncio.wait((life, dialled), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    dialled.cancel()
+                if life.done():
+                    raise ProcessGone("it is let go" if life.cancelled() else life.result())
+                if (line := self._line) is None:
+                    continue
+                try:
+                    return await line.call(method, body)
+                except ConnectionError:
+                    self._hang_up(line)
+
+    def _follow(self) -> asyncio.Task[str]:
+        if self._life is None or self._life.cancelled():
+            self._life = asyncio.create_task(self._live())
+        return self._life
+
+    async def _live(self) -> str:
+        """Keep a line until the process is gone; says how it went."""
         try:
-            await self.describe(PROBE_TIMEOUT_S)
-        except (ProcessGone, TimeoutError):
+            while True:
+                if self._line is None or self._line.lost:
+                    await self._dial()
+                try:
+                    await self.handle.serve.remote()
+                except ActorUnavailableError as error:
+                    if not await self._answers():
+                        await self.kill()
+                        return f"out of reach: {last_line(error)}"
+                    await asyncio.sleep(REDIAL_S)
+                else:
+                    self._hang_up(self._line)  # nobody is on the line, by the process's own word
+        except ActorDiedError as error:
+            return last_line(error)
+        except RayError as error:
+            await self.kill()
+            return last_line(error)
+        finally:
+            self._hang_up(self._line)
+
+    async def _dial(self) -> None:
+        self._hang_up(self._line)
+        while self._line is None:
+            admission: Admission = await self.handle.admit.remote()
+            try:
+                self._line = await ControlLine.dial(admission.address, admission.secret.get_secret_value())
+            except (OSError, TimeoutError) as error:
+                log.warning("agent_not_reached", extra={"place": self.place, "reason": str(error)[:200]})
+                await asyncio.sleep(REDIAL_S)
+        self._dialled.set()
+
+    def _hang_up(self, line: ControlLine | None) -> None:
+        if line is not None and self._line is line:
+            self._line = None
+            self._dialled.clear()
+            line.hang_up()
+
+    async def _answers(self) -> bool:
+        if self._line is None:
+            return False
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                await self._line.call("describe")
+        except (ConnectionError, TimeoutError):
             return False
         return True
 
@@ -187,15 +254,6 @@ async def _ask(question: Callable[[], T]) -> T:
         return await asyncio.wait_for(asyncio.to_thread(question), CALL_TIMEOUT_S)
     except RayError as error:
         raise ConnectionError(last_line(error)) from error
-
-
-async def _call(answer: Awaitable[Any], timeout_s: float) -> Any:
-    try:
-        return await asyncio.wait_for(answer, timeout_s)
-    except RayTaskError as error:
-        raise error.cause if isinstance(error.cause, Exception) else ProcessGone(last_line(error)) from error
-    except RayError as error:
-        raise ProcessGone(last_line(error)) from error
 
 
 def last_line(error: Exception) -> str:

@@ -21,7 +21,9 @@ from ossa.fleet.view import Failure, ProcessState
 
 log = logging.getLogger(__name__)
 
-ADOPT_TIMEOUT_S = 10.0
+ADOPT_TIMEOUT_S = 20.0
+"""Longer than a process takes to notice that its controller before vanished with its host."""
+
 ASSIGN_TIMEOUT_S = 15.0
 PROBE_TIMEOUT_S = 5.0
 MISSED_PROBES = 3

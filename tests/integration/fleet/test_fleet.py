@@ -36,6 +36,23 @@ async def test_every_agent_of_a_new_pool_is_ready_and_answers(fleet: Any) -> Non
     assert len(fleet.actors()) == 1 + 3 + 1
 
 
+def looks(pid: int) -> int:
+    """How often the process's main thread has woken by itself."""
+    status = Path(f"/proc/{pid}/task/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("voluntary_ctxt_switches"))
+
+
+async def test_an_idle_agents_main_thread_rests(fleet: Any) -> None:
+    """Ray's own loop would look for signals a hundred times a second, in each of two hundred processes."""
+    snapshot = await fleet.has(3)
+    async with asyncio.timeout(30):
+        while True:
+            before = {agent.pid: looks(agent.pid) for agent in snapshot.agents}
+            await asyncio.sleep(2.0)
+            if all(looks(pid) - count < 40 for pid, count in before.items()):
+                return
+
+
 async def test_a_killed_agent_is_taken_over_by_the_standby_without_duplicates(fleet: Any) -> None:
     before = await fleet.has(3)
     victim = before.agents[1]
