@@ -57,6 +57,7 @@ SLOTS = 1
 """Turns at once of an agent whose manifest does not say."""
 
 ANSWERS_AT_ONCE = 8
+ASK_AGAIN_S = 0.5
 GET_THERE_S = 900.0
 
 
@@ -222,7 +223,7 @@ def _answers(client: Client, count: int, began: float) -> dict[str, float]:
                 ready = [agent.id for agent in client.agents.list(state="ready")]
             for _ in at_once.map(ask, [agent_id for agent_id in ready if agent_id not in answered]):
                 pass
-            time.sleep(0.2)
+            time.sleep(ASK_AGAIN_S)
     return answered
 
 

@@ -12,22 +12,38 @@ from ossa.fleet.view import BlockView, ProcessView
 
 
 def blocks_wanted(
-    agents_by_pool: Mapping[str, int], standby: int, block_agents: int, there: Mapping[str, int]
+    agents_by_pool: Mapping[str, int],
+    standby: int,
+    block_agents: int,
+    there: Mapping[str, int],
+    guests: Mapping[str, int],
 ) -> dict[str, int]:
     """Blocks a pool needs; whole ones. What they leave over holds standbys before blocks are made for those.
 
-    `there`: blocks by pool as they are. A pool that has outgrown its own takes those of standbys that are not needed as
-    such any more, before blocks are made for it: who stood by for its growth goes on where it stands.
+    Who stood by for a pool's growth goes on where it stands, however many standbys are wanted beside it: guests are
+    left where they are as far as the pool's own blocks have no room for them. A pool that has some gets no block that
+    would be partly empty, but single places, so that no CPU is reserved for nobody.
+
+    Args:
+        there: blocks by pool as they are.
+        guests: agents by pool that stand in standbys' blocks, or are about to.
     """
-    _, standbys = _needed(agents_by_pool, standby, block_agents)
-    left = max(0, there.get(STANDBY_POOL, 0) - standbys)
-    taken = {}
-    for pool, count in agents_by_pool.items():
-        taken[pool] = min(left, max(0, count - there.get(pool, 0) * block_agents))
-        left -= taken[pool]
-    own = {pool: count - taken[pool] for pool, count in agents_by_pool.items()}
+    staying = {
+        pool: _staying(count, block_agents, there.get(pool, 0), guests.get(pool, 0))
+        for pool, count in agents_by_pool.items()
+    }
+    own = {pool: count - staying[pool] for pool, count in agents_by_pool.items()}
     needed, standbys = _needed(own, standby, block_agents)
-    return {**needed, STANDBY_POOL: standbys + sum(taken.values())}
+    return {**needed, STANDBY_POOL: standbys + sum(staying.values())}
+
+
+def _staying(count: int, block_agents: int, blocks: int, guests: int) -> int:
+    """Places of a pool in standbys' blocks: its guests', and what is left over by whole blocks for the others.
+
+    Once all that is there, the answer is the same.
+    """
+    most = max(0, min(guests, count - blocks * block_agents))
+    return most + (count - most) % block_agents if most else 0
 
 
 def _needed(agents_by_pool: Mapping[str, int], standby: int, block_agents: int) -> tuple[dict[str, int], int]:
@@ -57,13 +73,17 @@ def missing_blocks(
 
 
 def doomed_blocks(
-    needed: Mapping[str, int], blocks: Iterable[BlockView], working: Collection[str] = frozenset()
+    needed: Mapping[str, int],
+    blocks: Iterable[BlockView],
+    working: Collection[str] = frozenset(),
+    held: Collection[str] = frozenset(),
 ) -> frozenset[str]:
-    """Blocks over the need: the highest of each pool; of standbys' blocks first those in which no agent works."""
+    """Blocks over the need: the highest of each pool. Of standbys' blocks the empty ones go first, then those that
+    hold a standby (`held`), last those in which an agent works."""
     by_pool: dict[str, list[str]] = defaultdict(list)
     for block in sorted(blocks, key=lambda block: _by_number(block.name)):
         by_pool[block.pool].append(block.name)
-    by_pool[STANDBY_POOL].sort(key=lambda name: name not in working)  # stable: by number within each kind
+    by_pool[STANDBY_POOL].sort(key=lambda name: (name not in working, name not in held))  # stable: then by number
     return frozenset(name for pool, names in by_pool.items() for name in names[needed.get(pool, 0) :])
 
 

@@ -66,14 +66,17 @@ class _Reconciliation:
         lent = Counter(lent_standbys(desired))
         own = self._sizes - lent
         there = Counter(block.pool for block in actual.blocks)
+        guests = self._guests()
         working = {process.block for process in live if process.agent_id in self._wanted}
         # Where blocks must go is known once the standbys for moving their agents are counted; those depend on the
         # blocks in turn. So: blocks for the standing number first, then the surge on top of them.
-        base = blocks_wanted(own, desired.standby, settings.block_agents, there)
+        base = blocks_wanted(own, desired.standby, settings.block_agents, there, guests)
         self._doomed = doomed_blocks(base, [block for block in actual.blocks if block.pool != STANDBY_POOL])
         self._standby_target = max(desired.standby - lent.total(), self._surge())
-        self._needed = blocks_wanted(own, self._standby_target + lent.total(), settings.block_agents, there)
-        self._doomed |= doomed_blocks(self._needed, actual.blocks, working)
+        self._needed = blocks_wanted(own, self._standby_target + lent.total(), settings.block_agents, there, guests)
+        self._doomed |= doomed_blocks(
+            self._needed, actual.blocks, working, {process.block for process in self._standbys}
+        )
         self._new_blocks = missing_blocks(self._needed, actual.blocks, settings.block_agents)
         self._coming = {block.pool for block in self._new_blocks} | {
             block.pool for block in actual.blocks if not block.ready and now - block.since <= PATIENCE_S
@@ -98,14 +101,32 @@ class _Reconciliation:
         self._remove_blocks()
         return tuple(self._decisions)
 
+    def _guests(self) -> Counter[str]:
+        """Agents by pool that stand in standbys' blocks; also those that a standby there is going to become."""
+        home = {block.name: block.pool for block in self._actual.blocks}
+        free = Counter(home.get(process.block, "") for process in self._standbys)
+        guests: Counter[str] = Counter()
+        for agent_id, assignment in self._wanted.items():
+            holders = self._holders.get(agent_id)
+            if holders:
+                stands = [home.get(process.block, "") for process in holders]
+            else:
+                stands = [name for name in (assignment.pool, STANDBY_POOL) if free[name]][:1]
+                free.subtract(stands)
+            guests[assignment.pool] += STANDBY_POOL in stands
+        return guests
+
     def _is_stale(self, process: ProcessView) -> bool:
+        return process.block in self._doomed or self._is_outdated(process)
+
+    def _is_outdated(self, process: ProcessView) -> bool:
+        """Stale wherever it stands."""
         assignment = self._wanted.get(process.agent_id or "")
         return (
             assignment is None
             or process.digest != assignment.spec.digest
             or process.pool != assignment.pool
             or process.tenant != assignment.tenant
-            or process.block in self._doomed
             or process.replace
         )
 
@@ -203,6 +224,8 @@ class _Reconciliation:
         for process in stale:
             assignment = self._wanted[process.agent_id or ""]
             pool = assignment.pool
+            if self._short.total() and not self._is_outdated(process):
+                continue  # it serves; whoever has no process comes first
             if self._must_wait(assignment.agent_id) or self._moving[pool] >= self._allowance(pool):
                 continue
             if not self._give(assignment) and self._no_room_beside() and self._moving[pool] + self._short[pool] == 0:
@@ -222,7 +245,9 @@ class _Reconciliation:
         leaving = [process for process in self._standbys if process.block in self._doomed]
         staying = [process for process in self._standbys if process.block not in self._doomed]
         staying.sort(key=lambda p: (p.state is ProcessState.READY, -p.since, p.incarnation), reverse=True)
-        for process in leaving + staying[self._standby_target :]:
+        # Agents that have no process yet take those that are still starting: sooner there than one begun now.
+        keep = self._standby_target + self._short.total()
+        for process in leaving + staying[keep:]:
             self._decisions.append(Kill(incarnation=process.incarnation, reason="more standbys than wanted"))
         if self._must_wait(STANDBY_POOL):
             return

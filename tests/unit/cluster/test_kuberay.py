@@ -114,7 +114,7 @@ def blocks_a_node(cluster: dict[str, Any], fleet: FleetSettings) -> int:
 
 
 def blocks_needed(pools: dict[str, int], fleet: FleetSettings) -> int:
-    return sum(blocks_wanted(pools, fleet.standby, fleet.block_agents, {}).values())
+    return sum(blocks_wanted(pools, fleet.standby, fleet.block_agents, {}, {}).values())
 
 
 # KubeRay takes it.

@@ -27,7 +27,7 @@ def test_a_block_that_waits_or_must_go_has_no_room() -> None:
 
 def test_the_missions_two_hundred_agents_leave_room_for_eight_standbys() -> None:
     sizes = {"foundation": 50, "security": 40, "intelligence": 50, "federation": 35, "community": 25}
-    assert blocks_wanted(sizes, 8, 4, {}) == {
+    assert blocks_wanted(sizes, 8, 4, {}, {}) == {
         "foundation": 13,
         "security": 10,
         "intelligence": 13,
@@ -35,4 +35,4 @@ def test_the_missions_two_hundred_agents_leave_room_for_eight_standbys() -> None
         "community": 7,
         "standby": 0,
     }
-    assert blocks_wanted(sizes, 9, 4, {})["standby"] == 1
+    assert blocks_wanted(sizes, 9, 4, {}, {})["standby"] == 1

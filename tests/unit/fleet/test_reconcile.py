@@ -395,14 +395,45 @@ def test_a_pool_that_grows_as_far_as_standbys_are_held_starts_no_process() -> No
     assert len(fleet.log) == 30
 
 
+def test_a_pool_that_grows_in_steps_while_standbys_are_still_held_moves_nobody() -> None:
+    """The forecast goes on asking for standbys while the first of them have become the pool's, and then for none."""
+    fleet = _Fleet()
+    fleet.settle(desired(pool("security", 4), standby=20))
+    for size, standby in ((9, 20), (14, 18), (20, 12), (24, 4), (24, 0)):
+        before = {name: p.incarnation for name, p in ((i, fleet.holder(i)) for i in fleet.ids())}
+        fleet.settle(desired(pool("security", size), standby=standby))
+        assert {name: fleet.holder(name).incarnation for name in before} == before
+    assert len(fleet.ids()) == 24
+    assert not fleet.standbys()
+
+
+def test_a_forecast_burst_in_steps_ends_no_process_that_was_begun_for_it() -> None:
+    """Five pools, while standbys are still starting, and the wish for them outlives a part of the growth."""
+    fleet = _Fleet()
+    sizes = {"foundation": 10, "security": 8, "intelligence": 10, "federation": 7, "community": 5}
+    grown = {name: size * 5 for name, size in sizes.items()}
+    part = {name: size * 2 + 1 for name, size in sizes.items()}
+    fleet.settle(desired(*(pool(*one) for one in sizes.items()), standby=1))
+    for _ in range(15):
+        fleet.step(desired(*(pool(*one) for one in sizes.items()), standby=160))
+    fleet.log.clear()
+    for standby in (160, 120, 60):
+        for _ in range(3):
+            fleet.step(desired(*(pool(*one) for one in part.items()), standby=standby))
+    fleet.settle(desired(*(pool(*one) for one in grown.items()), standby=0))
+    assert len(fleet.ids()) == 200
+    assert sum(block.agents for block in fleet.blocks.values()) == 200
+    assert not [one for one in fleet.log if isinstance(one, Drain | Kill)]
+
+
 def test_past_the_standbys_that_are_held_a_pool_grows_by_blocks() -> None:
     fleet = _Fleet()
     fleet.settle(desired(pool("security", 8), standby=3))
     fleet.log.clear()
     fleet.settle(desired(pool("security", 20), standby=1))
-    assert sum(isinstance(one, CreateBlock) for one in fleet.log) == 3
-    assert sum(isinstance(one, AssignStandby) for one in fleet.log) >= 2
-    assert sorted(block.agents for block in fleet.blocks.values()) == [1, 4, 4, 4, 4, 4]
+    assert sum(isinstance(one, AssignStandby) for one in fleet.log) == 3
+    assert not [one for one in fleet.log if isinstance(one, Drain | Kill)]
+    assert sorted(block.agents for block in fleet.blocks.values()) == [1, 1, 1, 1, 1, 4, 4, 4, 4]
     assert (len(fleet.ids()), len(fleet.standbys())) == (20, 1)
 
 
