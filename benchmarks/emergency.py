@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -203,7 +203,10 @@ def standbys_up(made: BenchFleet) -> int:
 
 
 def _answers(client: Client, count: int, began: float) -> dict[str, float]:
-    """Seconds from the alert until each agent's own answer over HTTP. Who gets none asks again, as a user would."""
+    """Seconds from the alert until each agent's own answer over HTTP, asked as soon as it is ready.
+
+    Who gets none asks again, as a user would; nobody waits for another's answer.
+    """
     from ossa.contracts.errors import OssaError
 
     answered: dict[str, float] = {}
@@ -216,13 +219,13 @@ def _answers(client: Client, count: int, began: float) -> dict[str, float]:
         else:
             answered.setdefault(agent_id, time.perf_counter() - began)
 
-    ready: list[str] = []
+    asked: dict[str, Future[None]] = {}
     with ThreadPoolExecutor(ANSWERS_AT_ONCE) as at_once:
         while len(answered) < count and time.perf_counter() - began < GET_THERE_S:
             with contextlib.suppress(OssaError):
-                ready = [agent.id for agent in client.agents.list(state="ready")]
-            for _ in at_once.map(ask, [agent_id for agent_id in ready if agent_id not in answered]):
-                pass
+                for agent in client.agents.list(state="ready"):
+                    if agent.id not in answered and (agent.id not in asked or asked[agent.id].done()):
+                        asked[agent.id] = at_once.submit(ask, agent.id)
             time.sleep(ASK_AGAIN_S)
     return answered
 
