@@ -219,13 +219,15 @@ def _answers(client: Client, count: int, began: float) -> dict[str, float]:
         else:
             answered.setdefault(agent_id, time.perf_counter() - began)
 
-    asked: dict[str, Future[None]] = {}
+    asking: dict[str, Future[None]] = {}
     with ThreadPoolExecutor(ANSWERS_AT_ONCE) as at_once:
         while len(answered) < count and time.perf_counter() - began < GET_THERE_S:
+            for agent_id in [one for one, future in asking.items() if future.done()]:
+                asking.pop(agent_id).result()  # what is no `OssaError` ends the benchmark
             with contextlib.suppress(OssaError):
                 for agent in client.agents.list(state="ready"):
-                    if agent.id not in answered and (agent.id not in asked or asked[agent.id].done()):
-                        asked[agent.id] = at_once.submit(ask, agent.id)
+                    if agent.id not in answered and agent.id not in asking:
+                        asking[agent.id] = at_once.submit(ask, agent.id)
             time.sleep(ASK_AGAIN_S)
     return answered
 

@@ -2,6 +2,7 @@
 
 Ray places, supervises and restarts agents; turns do not travel as Ray actor
 calls, which cost about ten times as much (docs/decisions/0002-turn-channel.md).
+On the same port the agent's supervisor calls it (`control`).
 """
 
 from ossa.channel.control import ControlDesk, ControlLine

@@ -150,19 +150,23 @@ class RayProcess:
         life = self._follow()
         async with asyncio.timeout(timeout_s):
             while True:
-                dialled = asyncio.ensure_future(self._dialled.wait())
-                try:
-                    await asyncio.wait((life, dialled), return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    dialled.cancel()
-                if life.done():
-                    raise ProcessGone("it is let go" if life.cancelled() else life.result())
-                if (line := self._line) is None:
-                    continue
+                line = self._line or await self._next_line(life)
                 try:
                     return await line.call(method, body)
                 except ConnectionError:
                     self._hang_up(line)
+
+    async def _next_line(self, life: asyncio.Task[str]) -> ControlLine:
+        """Raises `ProcessGone` when there will be none."""
+        while self._line is None:
+            dialled = asyncio.ensure_future(self._dialled.wait())
+            try:
+                await asyncio.wait((life, dialled), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                dialled.cancel()
+            if life.done():
+                raise ProcessGone("it is let go" if life.cancelled() else life.result())
+        return self._line
 
     def _follow(self) -> asyncio.Task[str]:
         if self._life is None or self._life.cancelled():

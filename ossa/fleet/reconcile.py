@@ -65,7 +65,8 @@ class _Reconciliation:
         # A standby that is lent stays where it is, and counts as one when blocks are counted.
         lent = Counter(lent_standbys(desired))
         own = self._sizes - lent
-        there = Counter(block.pool for block in actual.blocks)
+        self._home = {block.name: block.pool for block in actual.blocks}
+        there = Counter(self._home.values())
         guests = self._guests()
         working = {process.block for process in live if process.agent_id in self._wanted}
         # Where blocks must go is known once the standbys for moving their agents are counted; those depend on the
@@ -103,7 +104,7 @@ class _Reconciliation:
 
     def _guests(self) -> Counter[str]:
         """Agents by pool that stand in standbys' blocks; also those that a standby there is going to become."""
-        home = {block.name: block.pool for block in self._actual.blocks}
+        home = self._home
         free = Counter(home.get(process.block, "") for process in self._standbys)
         guests: Counter[str] = Counter()
         for agent_id, assignment in self._wanted.items():
@@ -117,16 +118,13 @@ class _Reconciliation:
         return guests
 
     def _is_stale(self, process: ProcessView) -> bool:
-        return process.block in self._doomed or self._is_outdated(process)
-
-    def _is_outdated(self, process: ProcessView) -> bool:
-        """Stale wherever it stands."""
         assignment = self._wanted.get(process.agent_id or "")
         return (
             assignment is None
             or process.digest != assignment.spec.digest
             or process.pool != assignment.pool
             or process.tenant != assignment.tenant
+            or process.block in self._doomed
             or process.replace
         )
 
@@ -213,9 +211,8 @@ class _Reconciliation:
         ready = [p for p in self._standbys if p.state is ProcessState.READY and p.block not in self._doomed]
         if not ready:
             return None
-        home = {block.name: block.pool for block in self._actual.blocks}
         rank = {pool: 0, STANDBY_POOL: 1}
-        chosen = min(ready, key=lambda p: (rank.get(home.get(p.block, ""), 2), p.since, p.incarnation))
+        chosen = min(ready, key=lambda p: (rank.get(self._home.get(p.block, ""), 2), p.since, p.incarnation))
         self._standbys.remove(chosen)
         return chosen
 
@@ -224,8 +221,6 @@ class _Reconciliation:
         for process in stale:
             assignment = self._wanted[process.agent_id or ""]
             pool = assignment.pool
-            if self._short.total() and not self._is_outdated(process):
-                continue  # it serves; whoever has no process comes first
             if self._must_wait(assignment.agent_id) or self._moving[pool] >= self._allowance(pool):
                 continue
             if not self._give(assignment) and self._no_room_beside() and self._moving[pool] + self._short[pool] == 0:
@@ -245,10 +240,12 @@ class _Reconciliation:
         leaving = [process for process in self._standbys if process.block in self._doomed]
         staying = [process for process in self._standbys if process.block not in self._doomed]
         staying.sort(key=lambda p: (p.state is ProcessState.READY, -p.since, p.incarnation), reverse=True)
+        over = staying[self._standby_target :]
         # Agents that have no process yet take those that are still starting: sooner there than one begun now.
-        keep = self._standby_target + self._short.total()
-        for process in leaving + staying[keep:]:
-            self._decisions.append(Kill(incarnation=process.incarnation, reason="more standbys than wanted"))
+        awaited = [process for process in over if process.state is ProcessState.STARTING][: self._short.total()]
+        for process in leaving + over:
+            if process not in awaited:
+                self._decisions.append(Kill(incarnation=process.incarnation, reason="more standbys than wanted"))
         if self._must_wait(STANDBY_POOL):
             return
         for _ in range(min(self._standby_target - len(staying), self._starts_left)):

@@ -311,7 +311,7 @@ def _about(member: Member, **fields: object) -> dict[str, object]:
 
 
 async def _knock(address: str) -> None:
-    """The process may answer Ray while its channel does not listen any more. Raises `OSError`, `TimeoutError`."""
+    """The process may answer on its line while it listens to nobody new. Raises `OSError`, `TimeoutError`."""
     host, _, port = address.rpartition(":")
     async with asyncio.timeout(PROBE_TIMEOUT_S):
         _, writer = await asyncio.open_connection(host, int(port))

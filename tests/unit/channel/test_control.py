@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -119,6 +120,19 @@ async def test_who_dials_last_is_in_charge(process: Process, address: str, line:
     assert not resting.done()
     newer.hang_up()
     await resting
+
+
+async def test_a_host_that_vanished_is_noticed_by_the_kernel_at_both_ends(process: Process, address: str) -> None:
+    """Nobody sends anything on a line at rest: without keep-alive neither end would ever hear of it."""
+    line = await ControlLine.dial(address, "secret")
+    for end in (line._line.socket, process.desk._caller._transport.get_extra_info("socket")):
+        assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        idle, every, times = (
+            end.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+            for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+        )
+        assert idle + every * times <= 9
+    line.hang_up()
 
 
 async def test_a_stranger_is_refused(address: str) -> None:
