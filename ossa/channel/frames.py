@@ -1,7 +1,7 @@
 """Frames: four bytes of length (big-endian), then one JSON object.
 
-Every frame has `t`, its type; those that belong to a turn have `id`, a number
-the dispatcher chose, unique on its connection.
+Every frame has `t`, its type; those that belong to a turn or a call have `id`, a
+number the dispatcher chose, unique on its connection.
 
     dispatcher -> agent                     agent -> dispatcher
     hello   v, token                        ready    agent_id

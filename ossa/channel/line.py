@@ -125,7 +125,7 @@ class Line(asyncio.Protocol):
             self.hang_up()
 
     def _look(self) -> None:
-        """While turns run: ping, and give the agent up when it has been silent for too long."""
+        """While something is asked: ping, and give the agent up when it has been silent for too long."""
         self._watch = None
         if self.lost or not self._inboxes:
             return
