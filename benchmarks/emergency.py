@@ -47,7 +47,7 @@ BURST_MINUTES = 10
 BUSY = 1.0
 """Turns at once in a burst, over the agents there shall be."""
 
-LEAD_MIN = 16.0
+LEAD_MIN = 20.0
 """From the history's end to the burst: a model is trained, the fleet of `held` started, and its standbys begun."""
 
 MARGIN = 2.0
