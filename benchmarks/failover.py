@@ -2,10 +2,11 @@
 
 Real servers, SIGKILL, real load.
 
-    postgres  three members under Patroni, one synchronous standby; the leader's postmaster is killed under load
-    redis     a cluster of three masters and six replicas; a master is killed while clients read and write
-    kafka     three brokers, each also a controller; one after the other is killed, so the active controller too
-    away      a whole fleet; PostgreSQL, Redis and Kafka are all stopped for `--away-s` seconds, and come back
+    postgres    three members under Patroni, one synchronous standby; the leader's postmaster is killed under load
+    redis       a cluster of three masters and six replicas; a master is killed while clients read and write
+    kafka       three brokers, each also a controller; one after the other is killed, so the active controller too
+    kafka-away  all three are killed, and come back after `--kafka-away-s` seconds; tasks go on meanwhile
+    away        a whole fleet; PostgreSQL, Redis and Kafka are all stopped for `--away-s` seconds, and come back
 
 Exit code 1 when an acknowledged write, an accepted task or an event was lost, or a cache's user saw an error.
 """
@@ -51,6 +52,21 @@ def kafka(args: argparse.Namespace) -> dict[str, Any]:
     return {**found, "bars": {"none lost, none out of order": not found["lost"] and not found["out_of_order"]}}
 
 
+def kafka_away(args: argparse.Namespace) -> dict[str, Any]:
+    from benchmarks.data import killed_kafka
+
+    with services("postgres") as made, services("kafka", members=3) as brokers:
+        dsn, away_s = made.address("postgres").dsn, args.kafka_away_s
+        found = asyncio.run(killed_kafka.kafka_away(dsn, brokers, per_s=args.events_per_s, away_s=away_s))
+    return {
+        **found,
+        "bars": {
+            "none lost, none out of order": not found["lost"] and not found["out_of_order"],
+            "it recovers by itself": found["caught_up_s"] is not None,
+        },
+    }
+
+
 def away(args: argparse.Namespace) -> dict[str, Any]:
     from benchmarks.data.all_away import all_away
 
@@ -68,6 +84,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "postgres": postgres,
     "redis": redis,
     "kafka": kafka,
+    "kafka-away": kafka_away,
     "away": away,
 }
 
@@ -91,6 +108,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=3, help="of a PostgreSQL leader, one after the other")
     parser.add_argument("--seconds", type=float, default=20.0, help="of load after a Redis master was killed")
     parser.add_argument("--events-per-s", type=float, default=300.0)
+    parser.add_argument("--kafka-away-s", type=float, default=60.0)
     parser.add_argument("--agents", type=int, default=10)
     parser.add_argument("--away-s", type=float, default=60.0)
     parser.add_argument("--json", action="store_true")
