@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore, from_url
+from obstore.store import LocalStore
 
 from ossa.contracts.backups import Blob
-from ossa.contracts.errors import InvalidRequest, NotFound, StoreUnavailable
+from ossa.contracts.errors import NotFound, StoreUnavailable
+from ossa.stores.objects.address import FOLDER_SCHEME, folder_of, open_storage
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-FOLDER_SCHEME = "file://"
 AT_ONCE = 500
 """Files of one request to delete."""
 
@@ -36,9 +36,9 @@ class ObjectBlobs:
     """
 
     def __init__(self, url: str, *, options: dict[str, str] | None = None, param: str = "backup.url") -> None:
-        self._folder = _folder_of(url)
+        self._folder = folder_of(url)
         self.url = f"{FOLDER_SCHEME}{self._folder}" if self._folder else url.split("?")[0]
-        self._opened = None if self._folder else _open(url, options or {}, param)
+        self._opened = None if self._folder else open_storage(url, options or {}, param=param)
 
     def __repr__(self) -> str:
         return f"ObjectBlobs({self.url!r})"
@@ -82,14 +82,19 @@ class ObjectBlobs:
     def delete(self, paths: Iterable[str]) -> None:
         listed = list(paths)
         for first in range(0, len(listed), AT_ONCE):
-            for path in listed[first : first + AT_ONCE]:
-                try:
-                    with self._translated(path):
-                        obstore.delete(self._store(), path)
-                except NotFound:
-                    continue
+            self._delete(listed[first : first + AT_ONCE])
         if self._folder is not None:
             _drop_empty(self._folder, listed)
+
+    def _delete(self, paths: Sequence[str]) -> None:
+        """S3 takes all in one request, and calls none of them missing; others stop at the first that is not there."""
+        try:
+            with self._translated(paths[0]):
+                obstore.delete(self._store(), list(paths))
+        except NotFound:
+            for path in paths:
+                with suppress(NotFound), self._translated(path):
+                    obstore.delete(self._store(), path)
 
     def _store(self) -> ObjectStore:
         if self._opened is None:
@@ -120,19 +125,6 @@ class ObjectBlobs:
         except (BaseError, OSError, ValueError) as error:
             said = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
             raise StoreUnavailable(f"{self.url} cannot be used: {said}.", param="backup.url") from error
-
-
-def _folder_of(url: str) -> Path | None:
-    if "://" in url and not url.startswith(FOLDER_SCHEME):
-        return None
-    return Path(url.removeprefix(FOLDER_SCHEME)).expanduser().absolute()
-
-
-def _open(url: str, options: dict[str, Any], param: str) -> ObjectStore:
-    try:
-        return from_url(url, **options)
-    except Exception as error:
-        raise InvalidRequest(f"{url.split('?')[0]} is no storage that can be used.", param=param) from error
 
 
 def _drop_empty(root: Path, deleted: Iterable[str]) -> None:

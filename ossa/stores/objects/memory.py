@@ -13,19 +13,19 @@ import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import obstore
-from obstore.store import LocalStore, from_url
+from obstore.store import LocalStore
 
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.memory_rows import Erasure, MemoryRow
+from ossa.stores.objects.address import folder_of, open_storage
 from ossa.stores.objects.failure import translated
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-FOLDER_SCHEME = "file://"
 AT_ONCE = 500
 """Objects of one request to delete."""
 
@@ -44,7 +44,7 @@ class ObjectMemory:
     def __init__(self, url: str, *, options: dict[str, str] | None = None, answer_s: float = 10.0) -> None:
         self._url = url
         self._answer_s = answer_s
-        self._folder = Path(url.removeprefix(FOLDER_SCHEME)) if url.startswith(FOLDER_SCHEME) else None
+        self._folder = folder_of(url)
         self._store = _store(url, self._folder, options or {})
 
     def __repr__(self) -> str:
@@ -124,16 +124,14 @@ class ObjectMemory:
             return
 
 
-def _store(url: str, folder: Path | None, options: dict[str, Any]) -> ObjectStore:
+def _store(url: str, folder: Path | None, options: dict[str, str]) -> ObjectStore:
+    if folder is None:
+        return open_storage(url, options, param="memory.objects_url")
     try:
-        if folder is not None:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return LocalStore(folder)
-        return from_url(url, **options)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return LocalStore(folder)
     except Exception as error:
-        raise InvalidRequest(
-            f"{url.split('?')[0]} is no object storage that can be used.", param="memory.objects"
-        ) from error
+        raise InvalidRequest(f"{folder} cannot be used for objects.", param="memory.objects_url") from error
 
 
 def _force_to_disk(file: Path) -> None:

@@ -1,0 +1,70 @@
+"""Where an object storage is, and how to get in: a URL and options, as settings have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from obstore.store import from_url
+
+from ossa.contracts.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+FOLDER_SCHEME = "file://"
+TRIES = 5
+GIVE_UP_S = 30.0
+"""The driver's own are ten tries and three minutes: somebody waits for a backup's command."""
+
+_OF_CLIENT = frozenset(
+    (
+        *("allow_http", "allow_invalid_certificates", "connect_timeout", "http1_only", "http2_only"),
+        *("pool_idle_timeout", "pool_max_idle_per_host", "proxy_ca_certificate", "proxy_excludes", "proxy_url"),
+        *("randomize_addresses", "read_timeout", "root_certificate", "timeout", "user_agent"),
+    )
+)
+"""Options of HTTP that are one word: the driver wants them apart from the others."""
+
+_FILES = ("root_certificate", "proxy_ca_certificate")
+"""The driver wants what is in them."""
+
+_SWITCHES = {"true": True, "false": False}
+_BACKOFF = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=5), "base": 2}
+
+
+def folder_of(url: str) -> Path | None:
+    """Of `file:///FOLDER` or a plain path; None for a storage elsewhere."""
+    if "://" in url and not url.startswith(FOLDER_SCHEME):
+        return None
+    return Path(url.removeprefix(FOLDER_SCHEME)).expanduser().absolute()
+
+
+def open_storage(url: str, options: Mapping[str, str], *, param: str) -> ObjectStore:
+    """`s3://BUCKET/PREFIX`, `gs://`, `az://`. Nothing is asked of it yet.
+
+    Args:
+        options: the driver's of that kind of storage (`endpoint`, `region`, `access_key_id`, ...) and of HTTP
+            (`allow_http`, `proxy_url`, `timeout` as `30s`, `root_certificate` as a PEM file's path, ...).
+        param: the setting at fault.
+
+    Raises `InvalidRequest`. Its message holds no option's value.
+    """
+    shown = url.split("?")[0]
+    client: Any = {name: _SWITCHES.get(value.lower(), value) for name, value in options.items() if name in _OF_CLIENT}
+    others: dict[str, Any] = {name: value for name, value in options.items() if name not in _OF_CLIENT}
+    for name in client.keys() & set(_FILES):
+        try:
+            client[name] = Path(options[name]).read_bytes()
+        except OSError as error:
+            raise InvalidRequest(f"{name}: {options[name]} cannot be read.", param=param) from error
+    retry: Any = {"max_retries": TRIES, "retry_timeout": timedelta(seconds=GIVE_UP_S), "backoff": _BACKOFF}
+    try:
+        return from_url(url, client_options=client or None, retry_config=retry, **others)
+    except BaseException as error:  # a panic of the driver is no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        named = f", with the options {', '.join(sorted(options))}" if options else ""
+        raise InvalidRequest(f"{shown} is no storage that can be used{named}.", param=param) from None
