@@ -217,6 +217,8 @@ class EventSettings(Section):
     sasl_user: str = ""
     sasl_password: SecretStr = SecretStr("")
     ca_file: str = Field("", description="certificates that sign the brokers'; empty: the system's")
+    certificate_file: str = Field("", description="ours, for brokers that ask for one")
+    key_file: str = Field("", description="of our certificate, when it is in a file of its own")
     source: str = Field("/ossa", min_length=1, description="CloudEvents' source: names this fleet on a shared Kafka")
     groups: tuple[str, ...] = Field((), description="consumer groups whose lag is measured")
     publish_timeout_s: float = Field(15.0, gt=0, description="a batch unanswered for so long is published again")
@@ -242,6 +244,11 @@ class EventSettings(Section):
             raise ValueError("dead_topic and topic must not be the same")
         if self.security_protocol.startswith("SASL") != bool(self.sasl_user):
             raise ValueError("sasl_user goes with a security_protocol of SASL_PLAINTEXT or SASL_SSL, and only with one")
+        if self.key_file and not self.certificate_file:
+            raise ValueError("key_file goes with a certificate_file")
+        named = [name for name in ("ca_file", "certificate_file") if getattr(self, name)]
+        if named and not self.security_protocol.endswith("SSL"):
+            raise ValueError(f"{named[0]} goes with a security_protocol of SSL or SASL_SSL")
         return self
 
 

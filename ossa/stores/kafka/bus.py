@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -11,9 +12,11 @@ from ossa.contracts.configuration import EventSettings
 from ossa.contracts.errors import BusUnavailable, TopicUnfit
 from ossa.contracts.events import BusStanding, Message, PartitionLag
 from ossa.stores.kafka.configuration import common, consuming, producing
-from ossa.stores.kafka.failure import translated
+from ossa.stores.kafka.diagnosis import why
+from ossa.stores.kafka.failure import is_telling, ours, translated
 from ossa.stores.kafka.mock import REMARKS, MockBroker
 from ossa.stores.kafka.producer import KafkaProducer
+from ossa.stores.kafka.quiet import quieten_drivers
 from ossa.stores.kafka.subscription import KafkaSubscription
 from ossa.stores.kafka.topics import ensure_topics
 
@@ -28,6 +31,7 @@ class KafkaBus:
     """
 
     def __init__(self, settings: EventSettings) -> None:
+        quieten_drivers()
         self._settings = settings
         self._mock: MockBroker | None = None
         self._producer: KafkaProducer | None = None
@@ -51,7 +55,9 @@ class KafkaBus:
     async def prepare(self) -> None:
         servers = await self._servers()
         if not self._settings.mock:
-            await asyncio.to_thread(ensure_topics, self._settings, common(self._settings, servers), servers)
+            await self._look()
+            async with self._explained():
+                await asyncio.to_thread(ensure_topics, self._settings, common(self._settings, servers), servers)
 
     async def publish(self, messages: Sequence[Message]) -> None:
         servers = await self._servers()
@@ -59,14 +65,17 @@ class KafkaBus:
             self._producer = KafkaProducer(
                 producing(self._settings, servers), timeout_s=self._settings.publish_timeout_s
             )
-        await self._producer.publish(messages)
+        async with self._explained():
+            await self._producer.publish(messages)
 
     async def subscribe(self, group: str) -> KafkaSubscription:
         """Raises `TopicUnfit` where there is no topic: a group would wait for it without a word."""
         servers = await self._servers()
+        await self._look()
         subscription = KafkaSubscription(consuming(self._settings, servers, group))
         try:
-            await asyncio.to_thread(self._partitions, subscription.consumer, self._settings.topic)
+            async with self._explained():
+                await asyncio.to_thread(self._partitions, subscription.consumer, self._settings.topic)
             await subscription.join(self._settings.topic)
         except BaseException:
             await subscription.close()
@@ -75,9 +84,11 @@ class KafkaBus:
 
     async def read(self, topic: str, *, group: str | None = None, newest: bool = False) -> KafkaSubscription:
         servers = await self._servers()
+        await self._look()
         subscription = KafkaSubscription(consuming(self._settings, servers, group or _READER))
         try:
-            standing = await asyncio.to_thread(self._standing, subscription.consumer, topic, group is not None)
+            async with self._explained():
+                standing = await asyncio.to_thread(self._standing, subscription.consumer, topic, group is not None)
             positions = {one.partition: one.end if newest else one.committed for one in standing}
             await subscription.begin(topic, positions)
         except BaseException:
@@ -87,7 +98,8 @@ class KafkaBus:
 
     async def lag(self, group: str, *, topic: str | None = None) -> list[PartitionLag]:
         servers = await self._servers()
-        return await asyncio.to_thread(self._lag, servers, group, topic or self._settings.topic)
+        async with self._explained():
+            return await asyncio.to_thread(self._lag, servers, group, topic or self._settings.topic)
 
     async def close(self) -> None:
         producer, self._producer = self._producer, None
@@ -104,6 +116,24 @@ class KafkaBus:
             if self._mock is None:
                 self._mock = await asyncio.to_thread(MockBroker)
             return self._mock.address
+
+    async def _look(self) -> None:
+        """Raises what keeps Kafka from being reached, where it is known. A first question would wait for long."""
+        if self._settings.mock:
+            return
+        found = await asyncio.to_thread(why, common(self._settings, self._settings.bootstrap_servers))
+        if found is not None:
+            raise found
+
+    @asynccontextmanager
+    async def _explained(self) -> AsyncIterator[None]:
+        """Raises for a Kafka that cannot be reached what says why, where anything does."""
+        try:
+            yield
+        except BusUnavailable as error:
+            if error.param is None:
+                await self._look()
+            raise
 
     # In a thread
 
@@ -138,6 +168,8 @@ class KafkaBus:
         """Raises `TopicUnfit` for a topic that there is not."""
         with translated():
             found = consumer.list_topics(topic, timeout=_ANSWER_S).topics[topic]
+        if found.error is not None and is_telling(found.error):
+            raise ours(found.error)
         if not found.partitions:
             raise TopicUnfit(
                 f"Kafka has no topic {topic}: OSSA_EVENTS__TOPIC and OSSA_EVENTS__DEAD_TOPIC name the topics, and the "

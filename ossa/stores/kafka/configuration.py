@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import ssl
+from pathlib import Path
 from typing import Any
 
 from ossa.contracts.configuration import EventSettings
+from ossa.contracts.errors import InvalidRequest
 
 logger = logging.getLogger("ossa.stores.kafka")
 
@@ -51,6 +53,8 @@ _OF_THE_MOCK: Configuration = {"session.timeout.ms": 4_000, "heartbeat.interval.
 
 
 def common(settings: EventSettings, servers: str) -> Configuration:
+    """Raises `InvalidRequest` for a file that is not there, as the others here do."""
+    _look_for_files(settings)
     found = {
         **_COMMON,
         "bootstrap.servers": servers,
@@ -63,10 +67,14 @@ def common(settings: EventSettings, servers: str) -> Configuration:
         found["sasl.password"] = settings.sasl_password.get_secret_value()
     if settings.ca_file:
         found["ssl.ca.location"] = settings.ca_file
+    if settings.certificate_file:
+        found["ssl.certificate.location"] = settings.certificate_file
+        found["ssl.key.location"] = settings.key_file or settings.certificate_file
     return found
 
 
 def producing(settings: EventSettings, servers: str) -> Configuration:
+    _look_for_files(settings)
     found: Configuration = {
         **_PRODUCER,
         "client_id": "ossa",
@@ -79,10 +87,30 @@ def producing(settings: EventSettings, servers: str) -> Configuration:
         found["sasl_plain_username"] = settings.sasl_user
         found["sasl_plain_password"] = settings.sasl_password.get_secret_value()
     if settings.security_protocol.endswith("SSL"):
-        found["ssl_context"] = ssl.create_default_context(cafile=settings.ca_file or None)
+        found["ssl_context"] = _tls(settings)
     return found
 
 
 def consuming(settings: EventSettings, servers: str, group: str) -> Configuration:
     found = {**common(settings, servers), **_CONSUMER, "group.id": group}
     return {**found, **_OF_THE_MOCK} if settings.mock else found
+
+
+def _tls(settings: EventSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.ca_file or None)
+    if settings.certificate_file:
+        try:
+            context.load_cert_chain(settings.certificate_file, settings.key_file or None)
+        except ssl.SSLError as error:
+            raise InvalidRequest(
+                f"OSSA_EVENTS__CERTIFICATE_FILE and OSSA_EVENTS__KEY_FILE cannot be used ({error.reason}).",
+                param="events",
+            ) from error
+    return context
+
+
+def _look_for_files(settings: EventSettings) -> None:
+    for setting in ("ca_file", "certificate_file", "key_file"):
+        path = getattr(settings, setting)
+        if path and not Path(path).is_file():
+            raise InvalidRequest(f"OSSA_EVENTS__{setting.upper()}: {path} is no file.", param=f"events.{setting}")

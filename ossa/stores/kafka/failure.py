@@ -26,6 +26,9 @@ _REFUSALS = (
     errors.TopicAuthorizationFailedError,
     errors.ClusterAuthorizationFailedError,
 )
+_FIRST_QUESTION = "Disconnected", "APIVERSION_QUERY"
+"""librdkafka's words for a line that ends at the first question: the other side may speak another protocol."""
+
 _NO_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
 
@@ -55,6 +58,10 @@ def ours(error: object) -> OssaError:
     code = error.code()
     if code in _REFUSED:
         return _refused(error.name())
+    if _is_of_tls(error):
+        return _distrusted(error.str())
+    if names_protocol(error.str()):
+        return hung_up(error.str())
     if code in _NO_TOPIC:
         return TopicUnfit(f"Kafka knows no such topic or partition ({error.name()}).", param="events.topic")
     if code == KafkaError._INVALID_ARG:
@@ -62,10 +69,42 @@ def ours(error: object) -> OssaError:
     return BusUnavailable(f"Kafka is unavailable: {error.name()}: {error.str()}", retry_after_s=_RETRY_AFTER_S)
 
 
+def is_telling(error: KafkaError) -> bool:
+    """Whether it says more than that a broker is away."""
+    return error.code() in _REFUSED or _is_of_tls(error) or names_protocol(error.str())
+
+
+def _is_of_tls(error: KafkaError) -> bool:
+    """A broker's alert, such as of a certificate that it misses, comes when the handshake is over: as a broken line."""
+    return bool(error.code() == KafkaError._SSL) or "SSL routines" in error.str()
+
+
+def names_protocol(said: str) -> bool:
+    return all(word in said for word in _FIRST_QUESTION)
+
+
+def hung_up(said: str) -> BusUnavailable:
+    return BusUnavailable(
+        f"Kafka hangs up: OSSA_EVENTS__SECURITY_PROTOCOL may not be what it speaks there ({said}).",
+        param="events.security_protocol",
+        retry_after_s=_RETRY_AFTER_S,
+    )
+
+
+def _distrusted(said: str) -> BusUnavailable:
+    return BusUnavailable(
+        f"No TLS with Kafka ({said}). OSSA_EVENTS__CA_FILE names who signed the brokers' certificates, which hold for "
+        "the hosts in OSSA_EVENTS__BOOTSTRAP_SERVERS; where brokers ask for one of ours, it is in "
+        "OSSA_EVENTS__CERTIFICATE_FILE.",
+        param="events.ca_file",
+        retry_after_s=_RETRY_AFTER_S,
+    )
+
+
 def _refused(name: str) -> BusUnavailable:
     return BusUnavailable(
-        f"Kafka refuses us ({name}): see OSSA_EVENTS__SASL_USER, OSSA_EVENTS__SASL_PASSWORD and what that user may do "
-        "there.",
+        f"Kafka refuses us ({name}): see OSSA_EVENTS__SASL_USER, OSSA_EVENTS__SASL_PASSWORD, "
+        "OSSA_EVENTS__SASL_MECHANISM and what that user may do there.",
         param="events.sasl_user",
         retry_after_s=_RETRY_AFTER_S,
     )

@@ -15,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from ossa.contracts.configuration import EventSettings
-from ossa.contracts.errors import BusUnavailable, TopicUnfit
+from ossa.contracts.errors import TopicUnfit
 from ossa.stores.kafka.configuration import Configuration
 from ossa.stores.kafka.failure import ours, translated
 
@@ -40,22 +40,14 @@ def ensure_topics(settings: EventSettings, configuration: Configuration, servers
 
     Raises `TopicUnfit` with the command that puts it right, `BusUnavailable`.
     """
-    said: list[KafkaError] = []
-    noting: Configuration = {**configuration, "error_cb": said.append}
     with translated():
-        admin = AdminClient(noting)
+        admin = AdminClient(configuration)
     for wanted in (
         Wanted(settings.topic, settings.partitions, "OSSA_EVENTS__TOPIC"),
         Wanted(settings.dead_topic, 1, "OSSA_EVENTS__DEAD_TOPIC", "at least one"),
     ):
-        try:
-            with translated():
-                _Ensuring(admin, settings, servers, wanted).ensure()
-        except BusUnavailable:
-            admin.poll(0)
-            if said and said[-1].code() != KafkaError._ALL_BROKERS_DOWN:
-                raise ours(said[-1]) from None  # why a broker is away tells more than that it is
-            raise
+        with translated():
+            _Ensuring(admin, settings, servers, wanted).ensure()
 
 
 class _Ensuring:

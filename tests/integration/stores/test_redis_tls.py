@@ -18,33 +18,11 @@ from ossa.contracts.configuration import CacheSettings
 from ossa.contracts.errors import StoreUnavailable
 
 pytestmark = pytest.mark.skipif(
-    shutil.which("redis-server") is None or shutil.which("openssl") is None,
-    reason="left out, not installed: redis-server, openssl (make services)",
+    shutil.which("redis-server") is None, reason="left out, not installed: redis-server (make services)"
 )
 PASSWORD = "open-sesame"
 ACL = "+@connection +mget +set +del +cluster|slots ~ossa:*"
 Make = Callable[..., GuardedCache]
-
-
-def openssl(*arguments: str, folder: Path) -> None:
-    done = subprocess.run(["openssl", *arguments], cwd=folder, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`ca`, `other-ca`, and `server` and `client` signed by `ca`."""
-    folder = tmp_path_factory.mktemp("certificates")
-    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    for name in ("ca", "other-ca"):
-        subject = ("-subj", f"/CN={name}", "-days", "2")
-        openssl("req", "-x509", *new, "-keyout", f"{name}.key", "-out", f"{name}.crt", *subject, folder=folder)
-    (folder / "names").write_text("subjectAltName=DNS:localhost")  # and not 127.0.0.1
-    for name in ("server", "client"):
-        openssl("req", *new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}", folder=folder)
-        signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.crt", *signed, folder=folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -160,27 +159,7 @@ async def test_a_statement_that_waits_for_a_lock_gives_up_in_its_time(debian: Ad
 
 
 @pytest.fixture(scope="module")
-def authorities(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two self-made authorities, and a certificate for 127.0.0.1 that the first one signed."""
-    if shutil.which("openssl") is None:
-        pytest.skip("left out, not installed: openssl")
-    folder = tmp_path_factory.mktemp("tls")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    for name in ("ca", "other"):
-        openssl("req", "-x509", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
-    openssl("req", *new_key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=server")
-    (folder / "san").write_text("subjectAltName=IP:127.0.0.1")
-    signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "san")
-    openssl("x509", "-req", "-in", "server.csr", *signing, "-out", "server.pem")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory, authorities: Path) -> Iterator[Address]:
+def tls(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[Address]:
     """A server of its own that lets nobody in without TLS."""
     services = Services(tmp_path_factory.mktemp("tls-server"))
     missing = services.missing("postgres")
@@ -192,11 +171,11 @@ def tls(tmp_path_factory: pytest.TempPathFactory, authorities: Path) -> Iterator
         assert found is not None
         cluster = Path(str(found[0]))
         account = choose_account(cluster)
-        for name in ("server.pem", "server.key"):
-            shutil.copy(authorities / name, cluster / name)
+        for name in ("address.crt", "address.key"):
+            shutil.copy(certificates / name, cluster / name)
             (cluster / name).chmod(0o600)
             account.give(cluster / name)
-        for setting, value in (("ssl_cert_file", "server.pem"), ("ssl_key_file", "server.key"), ("ssl", "on")):
+        for setting, value in (("ssl_cert_file", "address.crt"), ("ssl_key_file", "address.key"), ("ssl", "on")):
             admin.execute(f"ALTER SYSTEM SET {setting} = '{value}'".encode())
         (cluster / "pg_hba.conf").write_text("".join(line.replace("host ", "hostssl ", 1) + "\n" for line in ACCESS))
         admin.execute("SELECT pg_reload_conf()")
@@ -210,30 +189,30 @@ def trusting(authority: Path, mode: str = "verify-full") -> Database:
     return Database(connect_timeout_s=3, ssl_mode=mode, ssl_root_cert=str(authority))  # type: ignore[arg-type]
 
 
-async def test_a_certificate_of_the_named_authority_is_taken(tls: Address, authorities: Path) -> None:
-    stores = PostgresStores(trusting(authorities / "ca.pem"), tls.dsn)
+async def test_a_certificate_of_the_named_authority_is_taken(tls: Address, certificates: Path) -> None:
+    stores = PostgresStores(trusting(certificates / "ca.crt"), tls.dsn)
     await stores.open()
-    reader = Reader(Server(tls.dsn, trusting(authorities / "ca.pem")), 1)
+    reader = Reader(Server(tls.dsn, trusting(certificates / "ca.crt")), 1)
     row = await reader.row("SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
     assert row is not None and row["ssl"] and row["version"] == "TLSv1.3"
     await reader.close()
     await stores.close()
 
 
-async def test_a_certificate_of_another_authority_is_refused(tls: Address, authorities: Path) -> None:
-    said = await refusal(tls.dsn, trusting(authorities / "other.pem"))
+async def test_a_certificate_of_another_authority_is_refused(tls: Address, certificates: Path) -> None:
+    said = await refusal(tls.dsn, trusting(certificates / "other-ca.crt"))
     assert "certificate verify failed" in said
     assert "OSSA_DATABASE__SSL_ROOT_CERT" in said
     assert password_of(tls.dsn) not in said
 
 
-async def test_an_authority_that_is_not_there_is_named(tls: Address, authorities: Path) -> None:
-    said = await refusal(tls.dsn, trusting(authorities / "absent.pem"))
+async def test_an_authority_that_is_not_there_is_named(tls: Address, certificates: Path) -> None:
+    said = await refusal(tls.dsn, trusting(certificates / "absent.crt"))
     assert "OSSA_DATABASE__SSL_ROOT_CERT" in said
 
 
-async def test_a_certificate_for_another_host_is_refused(tls: Address, authorities: Path) -> None:
-    said = await refusal(tls.dsn.replace("127.0.0.1", "localhost"), trusting(authorities / "ca.pem"))
+async def test_a_certificate_for_another_host_is_refused(tls: Address, certificates: Path) -> None:
+    said = await refusal(tls.dsn.replace("127.0.0.1", "localhost"), trusting(certificates / "ca.crt"))
     assert "host name" in said
 
 
