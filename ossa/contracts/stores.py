@@ -96,8 +96,8 @@ class Journal(Protocol):
     ) -> list[Task]:
         """Newest first; `before` is the id of the last one of the page before."""
 
-    async def steps(self, task_id: str, *, after: int = -1) -> list[Step]:
-        """Steps with seq > after, in order."""
+    async def steps(self, task_id: str, *, tenant: str | None = None, after: int = -1) -> list[Step]:
+        """Steps with seq > after, in order; none of another tenant's task."""
 
     async def request_cancel(self, task_id: str, *, tenant: str) -> Task:
         """A queued task ends as cancelled at once; a running one gets `cancel_requested`; an ended one stays."""

@@ -318,6 +318,10 @@ async def test_cancelling_a_running_task_tells_its_owner(journal: Journal, made:
 
 async def test_one_tenant_never_sees_anothers_task(journal: Journal, made: Any) -> None:
     task = (await journal.accept(made.task("acme"), owner=None)).task
+    worked = (await journal.accept(made.task("acme"), owner="a")).task
+    await journal.append(worked.id, fence=1, steps=[made.step(0)])
+    assert await journal.steps(worked.id, tenant="other") == []
+    assert len(await journal.steps(worked.id, tenant="acme")) == len(await journal.steps(worked.id)) == 1
     with pytest.raises(NotFound):
         await journal.get(task.id, tenant="other")
     with pytest.raises(NotFound):

@@ -67,7 +67,7 @@ async def task_route(request: Request, task_id: str, caller: TasksCaller) -> Res
     check_task_id(task_id)
     journal = parts_of(request).stores.journal
     task = await journal.get(task_id, tenant=caller.tenant)
-    steps = await journal.steps(task.id)
+    steps = await journal.steps(task.id, tenant=caller.tenant)
     routes = [Route.model_validate(step.payload) for step in steps if step.kind == "route"]
     return json_answer(TaskRoutes(task_id=task.id, data=routes))
 

@@ -66,7 +66,7 @@ async def _events(journal: Journal, task: Task, after: int) -> AsyncGenerator[by
         try:
             # The task first, then its steps: once it has ended no step can follow.
             task = await journal.get(task.id, tenant=task.tenant)
-            steps = await journal.steps(task.id, after=after)
+            steps = await journal.steps(task.id, tenant=task.tenant, after=after)
         except StoreUnavailable:
             steps = []
         else:

@@ -172,10 +172,13 @@ class MemoryJournal:
         ]
         return [entry.task() for entry in found[:limit]]
 
-    async def steps(self, task_id: str, *, after: int = -1) -> list[Step]:
+    async def steps(self, task_id: str, *, tenant: str | None = None, after: int = -1) -> list[Step]:
         self._gate.check()
-        entry = self._entries.get(task_id)
-        return [step for _, step in entry.steps if step.seq > after] if entry else []
+        try:
+            entry = self._visible(task_id, tenant)
+        except NotFound:
+            return []
+        return [step for _, step in entry.steps if step.seq > after]
 
     async def request_cancel(self, task_id: str, *, tenant: str) -> Task:
         self._gate.check()

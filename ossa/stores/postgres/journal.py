@@ -162,8 +162,9 @@ class PostgresJournal:
         params = {"tenant": tenant, "status": status and status.value, "limit": limit, "before": before}
         return [task_of(row) for row in await self._lists.rows(self._sql[name], params, tenant=tenant)]
 
-    async def steps(self, task_id: str, *, after: int = -1) -> list[Step]:
-        rows = await self._reader.rows(self._sql["steps"], {"task_id": task_id, "after": after})
+    async def steps(self, task_id: str, *, tenant: str | None = None, after: int = -1) -> list[Step]:
+        params = {"task_id": task_id, "tenant": tenant, "after": after}
+        rows = await self._reader.rows(self._sql["steps"], params, tenant=tenant)
         return [Step.model_validate_json(row["body"]) for row in rows]
 
     async def request_cancel(self, task_id: str, *, tenant: str) -> Task:

@@ -85,7 +85,7 @@ class PostgresLead:
 
     async def take(self) -> bool:
         """Whether the lock is ours now. A machine that vanishes with it holds it for some seconds, not for hours."""
-        await self._rows("notice_soon", {})
+        await self._rows("prepare", {})
         rows = await self._rows("lead", {"lock": _LOCK})
         return bool(rows[0]["mine"])
 

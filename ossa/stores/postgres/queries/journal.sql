@@ -135,7 +135,10 @@ ORDER BY o.task_id DESC
 LIMIT %(limit)s
 
 -- name: steps
-SELECT s.body FROM ossa.steps s WHERE s.task_id = %(task_id)s AND s.seq > %(after)s ORDER BY s.seq
+SELECT s.body FROM ossa.steps s
+WHERE s.task_id = %(task_id)s AND s.seq > %(after)s
+  AND (%(tenant)s::text IS NULL OR EXISTS (SELECT FROM ossa.tasks t WHERE t.id = %(task_id)s AND t.tenant = %(tenant)s))
+ORDER BY s.seq
 
 -- name: lock_open
 SELECT o.owner FROM ossa.open_tasks o WHERE o.task_id = %(task_id)s AND o.tenant = %(tenant)s FOR UPDATE

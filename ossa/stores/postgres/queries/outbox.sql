@@ -1,5 +1,7 @@
--- name: notice_soon
-SELECT set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false),
+-- name: prepare
+-- Its one kind of write is a removal: one that a crash takes back is an event published again, under the same id.
+SELECT set_config('synchronous_commit', 'off', false),
+       set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false),
        set_config('tcp_keepalives_count', '3', false)
 
 -- name: lead

@@ -25,7 +25,7 @@ class TaskReader(Protocol):
     async def get(self, task_id: str, *, tenant: str | None = None) -> Task:
         """Raises `NotFound`, also when the task is another tenant's."""
 
-    async def steps(self, task_id: str, *, after: int = -1) -> list[Step]: ...
+    async def steps(self, task_id: str, *, tenant: str | None = None, after: int = -1) -> list[Step]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class TaskResolver:
     async def __call__(self, call: ResolveCall) -> str:
         """Raises `NotFound`, `StoreUnavailable`."""
         task = await self.journal.get(call.placeholder.scope, tenant=call.tenant)
-        return read(FIELDS, call.placeholder, TaskStory(task, await self.journal.steps(task.id)))
+        return read(FIELDS, call.placeholder, TaskStory(task, await self.journal.steps(task.id, tenant=call.tenant)))
 
 
 def _text(message: Message) -> str:
