@@ -15,7 +15,7 @@ from ossa.contracts.configuration import EventSettings
 SKIPPED = 0.05
 """Of the events, the first ones: connections are made then."""
 
-WARM_UP = (5_000.0, 45.0)
+WARM_UP = (5_000.0, 150.0)
 """Events a second, and seconds: a broker just started makes groups' topics and compiles its code as it goes."""
 
 PATIENCE_S = 60.0

@@ -221,6 +221,9 @@ class EventSettings(Section):
     key_file: str = Field("", description="of our certificate, when it is in a file of its own")
     source: str = Field("/ossa", min_length=1, description="CloudEvents' source: names this fleet on a shared Kafka")
     groups: tuple[str, ...] = Field((), description="consumer groups whose lag is measured")
+    compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = Field(
+        "none", description="of batches: they are small, so it costs CPU here and there, and delay, for half the bytes"
+    )
     publish_timeout_s: float = Field(15.0, gt=0, description="a batch unanswered for so long is published again")
     outbox_days: float = Field(7.0, gt=0, description="an event that could not be published for so long is given up")
     processed_days: float = Field(7.0, gt=0, description="an event that comes again is known for so long")

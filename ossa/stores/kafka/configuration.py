@@ -25,7 +25,6 @@ _COMMON: Configuration = {
 _PRODUCER: Configuration = {
     "enable_idempotence": True,
     "acks": "all",
-    "compression_type": "lz4",
     "max_batch_size": 500_000,  # of a partition, before it is compressed; a broker takes 1 MiB
     "max_request_size": 1_000_000,
 }
@@ -80,6 +79,7 @@ def producing(settings: EventSettings, servers: str) -> Configuration:
         "client_id": "ossa",
         "bootstrap_servers": servers,
         "security_protocol": settings.security_protocol,
+        "compression_type": None if settings.compression == "none" else settings.compression,
         "request_timeout_ms": round((settings.publish_timeout_s + _GRACE_S) * 1000),
     }
     if settings.sasl_user:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 
 import pytest
-from aiokafka import errors
+from aiokafka import AIOKafkaProducer, errors
 
 from ossa.contracts.configuration import EventSettings
 from ossa.contracts.errors import BusUnavailable, TopicUnfit
@@ -62,3 +62,11 @@ async def test_where_nobody_listens_the_bus_is_unavailable_and_the_next_batch_is
             await producer.publish([Message("ossa.events", "task", b"{}")])
         assert caught.value.retry_after_s is not None
     await producer.close()
+
+
+@pytest.mark.parametrize("named", ["gzip", "lz4", "snappy", "zstd"])
+async def test_batches_are_compressed_where_that_is_asked_for_alone(named: str) -> None:
+    assert producing(SETTINGS, SERVERS)["compression_type"] is None
+    asked = EventSettings.model_validate({"bootstrap_servers": SERVERS, "compression": named})
+    producer = AIOKafkaProducer(**producing(asked, SERVERS))  # raises where its codec is not installed
+    assert producer._compression_type
