@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -98,17 +97,18 @@ async def streaming(dsn: str, brokers: Services, per_s: float) -> AsyncIterator[
     consumer = EventConsumer(bus, "bench", stream.handle, metrics=ConsumerMetrics(CollectorRegistry()))
     loops = [asyncio.create_task(work) for work in (publisher.keep(), consumer.run())]
     writing = asyncio.create_task(stream.write())
-    await asyncio.sleep(SETTLE_S * 2)
-    yield stream
-    stream.over = True
-    await writing
-    await stream.drained()
-    for loop in loops:
-        loop.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.gather(*loops)
-    await bus.close()
-    await stores.close()
+    try:
+        await asyncio.sleep(SETTLE_S * 2)
+        yield stream
+        stream.over = True
+        await writing
+        await stream.drained()
+    finally:
+        for one in (writing, *loops):
+            one.cancel()
+        await asyncio.gather(writing, *loops, return_exceptions=True)
+        await bus.close()
+        await stores.close()
 
 
 async def kill_brokers(dsn: str, brokers: Services, *, per_s: float) -> dict[str, Any]:

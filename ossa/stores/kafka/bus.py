@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -56,8 +55,7 @@ class KafkaBus:
         servers = await self._servers()
         if not self._settings.mock:
             await self._look()
-            async with self._explained():
-                await asyncio.to_thread(ensure_topics, self._settings, common(self._settings, servers), servers)
+            await asyncio.to_thread(ensure_topics, self._settings, common(self._settings, servers), servers)
 
     async def publish(self, messages: Sequence[Message]) -> None:
         servers = await self._servers()
@@ -65,8 +63,7 @@ class KafkaBus:
             self._producer = KafkaProducer(
                 producing(self._settings, servers), timeout_s=self._settings.publish_timeout_s
             )
-        async with self._explained():
-            await self._producer.publish(messages)
+        await self._producer.publish(messages)
 
     async def subscribe(self, group: str) -> KafkaSubscription:
         """Raises `TopicUnfit` where there is no topic: a group would wait for it without a word."""
@@ -74,8 +71,7 @@ class KafkaBus:
         await self._look()
         subscription = KafkaSubscription(consuming(self._settings, servers, group))
         try:
-            async with self._explained():
-                await asyncio.to_thread(self._partitions, subscription.consumer, self._settings.topic)
+            await asyncio.to_thread(self._partitions, subscription.consumer, self._settings.topic)
             await subscription.join(self._settings.topic)
         except BaseException:
             await subscription.close()
@@ -87,8 +83,7 @@ class KafkaBus:
         await self._look()
         subscription = KafkaSubscription(consuming(self._settings, servers, group or _READER))
         try:
-            async with self._explained():
-                standing = await asyncio.to_thread(self._standing, subscription.consumer, topic, group is not None)
+            standing = await asyncio.to_thread(self._standing, subscription.consumer, topic, group is not None)
             positions = {one.partition: one.end if newest else one.committed for one in standing}
             await subscription.begin(topic, positions)
         except BaseException:
@@ -98,8 +93,7 @@ class KafkaBus:
 
     async def lag(self, group: str, *, topic: str | None = None) -> list[PartitionLag]:
         servers = await self._servers()
-        async with self._explained():
-            return await asyncio.to_thread(self._lag, servers, group, topic or self._settings.topic)
+        return await asyncio.to_thread(self._lag, servers, group, topic or self._settings.topic)
 
     async def close(self) -> None:
         producer, self._producer = self._producer, None
@@ -124,16 +118,6 @@ class KafkaBus:
         found = await asyncio.to_thread(why, common(self._settings, self._settings.bootstrap_servers))
         if found is not None:
             raise found
-
-    @asynccontextmanager
-    async def _explained(self) -> AsyncIterator[None]:
-        """Raises for a Kafka that cannot be reached what says why, where anything does."""
-        try:
-            yield
-        except BusUnavailable as error:
-            if error.param is None:
-                await self._look()
-            raise
 
     # In a thread
 

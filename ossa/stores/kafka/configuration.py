@@ -97,15 +97,18 @@ def consuming(settings: EventSettings, servers: str, group: str) -> Configuratio
 
 
 def _tls(settings: EventSettings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.ca_file or None)
-    if settings.certificate_file:
-        try:
-            context.load_cert_chain(settings.certificate_file, settings.key_file or None)
-        except ssl.SSLError as error:
-            raise InvalidRequest(
-                f"OSSA_EVENTS__CERTIFICATE_FILE and OSSA_EVENTS__KEY_FILE cannot be used ({error.reason}).",
-                param="events",
-            ) from error
+    setting = "ca_file"
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file or None)
+        if settings.certificate_file:
+            setting = "certificate_file"
+            # An empty password: for a key that wants one, OpenSSL would ask whoever sits at the terminal.
+            context.load_cert_chain(settings.certificate_file, settings.key_file or None, password="")
+    except OSError as error:
+        said = getattr(error, "reason", None) or error.strerror or type(error).__name__
+        raise InvalidRequest(
+            f"OSSA_EVENTS__{setting.upper()} cannot be used, or its key ({said}).", param=f"events.{setting}"
+        ) from error
     return context
 
 

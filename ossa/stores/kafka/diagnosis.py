@@ -10,10 +10,11 @@ from confluent_kafka.admin import AdminClient
 
 from ossa.contracts.errors import OssaError
 from ossa.stores.kafka.configuration import Configuration
-from ossa.stores.kafka.failure import hung_up, is_telling, names_protocol, ours
+from ossa.stores.kafka.failure import hung_up, is_telling, names_protocol, ours, translated
 
 LOOK_S = 2.0
 _ANSWER_S = 0.2
+_LAST_S = 0.5
 
 
 class _Ear(logging.Handler):
@@ -38,17 +39,23 @@ class _Ear(logging.Handler):
 
 
 def why(configuration: Configuration) -> OssaError | None:
-    """None where brokers answer, or say nothing more than that they do not. Blocking, at most about `LOOK_S`."""
+    """None where a broker answers, or nobody says more than that none does. Blocking, for about `LOOK_S` at most.
+
+    Raises `InvalidRequest` for what the driver cannot use. That one broker hangs up says nothing while others answer.
+    """
     ear = _Ear()
     heard: Configuration = {"error_cb": ear.errors.append, "logger": ear.logger, "log.connection.close": True}
-    admin = AdminClient({**configuration, **heard})
+    with translated():
+        admin = AdminClient({**configuration, **heard})
     end = time.monotonic() + LOOK_S
-    while time.monotonic() < end and ear.found() is None and not ear.is_all():
+    while time.monotonic() < end:
+        last = ear.is_all()
         try:
-            admin.list_topics(timeout=_ANSWER_S)
+            admin.list_topics(timeout=_LAST_S if last and ear.found() else _ANSWER_S)
         except KafkaException:
             admin.poll(0)
         else:
             return None
-    admin.poll(0)
+        if last:
+            break
     return ear.found()

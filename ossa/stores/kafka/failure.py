@@ -58,14 +58,14 @@ def ours(error: object) -> OssaError:
     code = error.code()
     if code in _REFUSED:
         return _refused(error.name())
+    if code == KafkaError._INVALID_ARG:
+        return InvalidRequest(f"A setting of OSSA_EVENTS__ cannot be used: {error.str()}", param="events")
     if _is_of_tls(error):
         return _distrusted(error.str())
     if names_protocol(error.str()):
         return hung_up(error.str())
     if code in _NO_TOPIC:
         return TopicUnfit(f"Kafka knows no such topic or partition ({error.name()}).", param="events.topic")
-    if code == KafkaError._INVALID_ARG:
-        return InvalidRequest(f"A setting of OSSA_EVENTS__ cannot be used: {error.str()}", param="events")
     return BusUnavailable(f"Kafka is unavailable: {error.name()}: {error.str()}", retry_after_s=_RETRY_AFTER_S)
 
 
@@ -85,7 +85,8 @@ def names_protocol(said: str) -> bool:
 
 def hung_up(said: str) -> BusUnavailable:
     return BusUnavailable(
-        f"Kafka hangs up: OSSA_EVENTS__SECURITY_PROTOCOL may not be what it speaks there ({said}).",
+        f"Kafka hangs up ({said}): OSSA_EVENTS__SECURITY_PROTOCOL may not be what it speaks there, or it is just "
+        "starting.",
         param="events.security_protocol",
         retry_after_s=_RETRY_AFTER_S,
     )

@@ -16,17 +16,20 @@ if TYPE_CHECKING:
 
 FOLDER_SCHEME = "file://"
 TRIES = 5
-GIVE_UP_S = 30.0
-"""The driver's own are ten tries and three minutes: somebody waits for a backup's command."""
+"""After the first. The driver's own are ten: somebody waits for a backup's command."""
+
+_CLIENT: dict[str, Any] = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "86400s"}
+"""Silence is bounded, and not how long a file may take: the driver's 30 s would hold for the whole of it."""
 
 _OF_CLIENT = frozenset(
     (
-        *("allow_http", "allow_invalid_certificates", "connect_timeout", "http1_only", "http2_only"),
+        *("allow_http", "allow_invalid_certificates", "connect_timeout", "default_content_type", "http1_only"),
+        *("http2_keep_alive_interval", "http2_keep_alive_timeout", "http2_keep_alive_while_idle", "http2_only"),
         *("pool_idle_timeout", "pool_max_idle_per_host", "proxy_ca_certificate", "proxy_excludes", "proxy_url"),
         *("randomize_addresses", "read_timeout", "root_certificate", "timeout", "user_agent"),
     )
 )
-"""Options of HTTP that are one word: the driver wants them apart from the others."""
+"""Options of the HTTP client: the driver wants them apart from the storage's."""
 
 _FILES = ("root_certificate", "proxy_ca_certificate")
 """The driver wants what is in them."""
@@ -50,21 +53,26 @@ def open_storage(url: str, options: Mapping[str, str], *, param: str) -> ObjectS
             (`allow_http`, `proxy_url`, `timeout` as `30s`, `root_certificate` as a PEM file's path, ...).
         param: the setting at fault.
 
-    Raises `InvalidRequest`. Its message holds no option's value.
+    Raises `InvalidRequest`. Its message holds no option's value but a file's name.
     """
     shown = url.split("?")[0]
-    client: Any = {name: _SWITCHES.get(value.lower(), value) for name, value in options.items() if name in _OF_CLIENT}
-    others: dict[str, Any] = {name: value for name, value in options.items() if name not in _OF_CLIENT}
+    named = {name.lower(): value for name, value in options.items()}
+    client: Any = _CLIENT | {
+        name: _SWITCHES.get(text.lower(), text) for name, text in named.items() if name in _OF_CLIENT
+    }
+    others: dict[str, Any] = {name: text for name, text in named.items() if name not in _OF_CLIENT}
     for name in client.keys() & set(_FILES):
         try:
-            client[name] = Path(options[name]).read_bytes()
+            client[name] = Path(named[name]).read_bytes()
         except OSError as error:
-            raise InvalidRequest(f"{name}: {options[name]} cannot be read.", param=param) from error
-    retry: Any = {"max_retries": TRIES, "retry_timeout": timedelta(seconds=GIVE_UP_S), "backoff": _BACKOFF}
+            raise InvalidRequest(
+                f"{name} is a file's name, and {named[name][:80]} cannot be read.", param=param
+            ) from error
+    retry: Any = {"max_retries": TRIES, "backoff": _BACKOFF}
     try:
-        return from_url(url, client_options=client or None, retry_config=retry, **others)
+        return from_url(url, client_options=client, retry_config=retry, **others)
     except BaseException as error:  # a panic of the driver is no Exception
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
-        named = f", with the options {', '.join(sorted(options))}" if options else ""
-        raise InvalidRequest(f"{shown} is no storage that can be used{named}.", param=param) from None
+        having = f", with the options {', '.join(sorted(named))}" if named else ""
+        raise InvalidRequest(f"{shown} is no storage that can be used{having}.", param=param) from None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from ossa.contracts.errors import TopicUnfit
+from ossa.contracts.errors import BusUnavailable, InvalidRequest, OssaError, TopicUnfit
 from ossa.events.metrics import PublisherMetrics
 from ossa.events.publisher import Publisher, measure
 from tests.unit.events.world import QUICK, World, firsts, in_order, until
@@ -126,9 +126,14 @@ async def test_an_unfit_topic_is_told_and_nothing_is_removed() -> None:
         await until(lambda: not world.stores.outbox.rows)
 
 
-async def test_what_is_too_old_is_given_up_and_counted_while_it_cannot_be_published() -> None:
+@pytest.mark.parametrize("error", [BusUnavailable("away"), InvalidRequest("OSSA_EVENTS__CA_FILE: no file")])
+async def test_what_is_too_old_is_given_up_and_counted_while_it_cannot_be_published(error: OssaError) -> None:
     world = World()
-    world.bus.go_away()
+
+    async def refuse() -> None:
+        raise error
+
+    world.bus.prepare = refuse  # type: ignore[method-assign]
     await world.do_tasks(2)
     registry = CollectorRegistry()
     publisher = Publisher(
