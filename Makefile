@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 AGENTS ?=
 ONCE ?=
 TESTS ?= tests/contract tests/integration tests/chaos tests/e2e
-# Contract tests need no Ray, so they share the cores; each process has servers of its own.
-ALONGSIDE = $(filter tests/contract%,$(TESTS))
-ALONE = $(filter-out tests/contract%,$(TESTS))
+# What needs no Ray shares the cores; each process has servers of its own.
+RAYLESS = $(if $(filter tests/integration,$(TESTS)),tests/integration/events tests/integration/stores)
+ALONGSIDE = $(filter tests/contract%,$(TESTS)) $(RAYLESS)
+ALONE = $(filter-out tests/contract%,$(TESTS)) $(addprefix --ignore=,$(RAYLESS))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev services run down test check lint types imports unit format bench clean
@@ -65,8 +66,8 @@ unit: setup-dev ## The tests that need no Ray and no network
 	@$(BIN)/python -m pytest tests/unit -q -n 2 --dist loadfile
 
 test: setup-dev services check unit ## Everything: checks, unit tests, then those with real processes
-	@$(if $(ALONGSIDE),$(BIN)/python -m pytest $(ALONGSIDE) -q -n 2 --dist loadfile)
-	@$(if $(ALONE),$(BIN)/python -m pytest $(ALONE))
+	@$(if $(strip $(ALONGSIDE)),$(BIN)/python -m pytest $(ALONGSIDE) -q -n 2 --dist loadfile)
+	@$(if $(strip $(ALONE)),$(BIN)/python -m pytest $(ALONE))
 
 format: setup-dev ## Format and fix what can be fixed
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
