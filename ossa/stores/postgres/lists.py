@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
 """A note on the primary, and a look at the replica; a quarter of the bound where that is less."""
 
+BEHIND_S = 1.0
+"""How long a replica that refuses a statement is left alone: tables that were just made have not come to it yet."""
+
 REST_S = 10.0
 """After a replica failed, before it is asked again."""
 
@@ -89,9 +92,9 @@ class Lists:
         self._mark_when_due()
         try:
             return await replica.run(read)
-        except StoreUnavailable as error:
+        except OssaError as error:
             logger.warning("replica_passed_over", extra={"reason": error.message})
-            self._rests_until = self._clock() + REST_S
+            self._rests_until = self._clock() + (REST_S if isinstance(error, StoreUnavailable) else BEHIND_S)
             return None
 
     def _mark_when_due(self) -> None:

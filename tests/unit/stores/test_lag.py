@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ossa.contracts.errors import StoreUnavailable
+from ossa.contracts.errors import OssaError, StoreUnavailable
 from ossa.stores.postgres.lag import Mark, current_as_of, near_enough, still_useful
-from ossa.stores.postgres.lists import LOOK_EVERY_S, REST_S, Lists
+from ossa.stores.postgres.lists import BEHIND_S, LOOK_EVERY_S, REST_S, Lists
 
 MARKS = [Mark(at=10, number=1), Mark(at=11, number=2), Mark(at=12, number=4)]
 
@@ -55,11 +55,14 @@ class Replica:
     def __init__(self, primary: Primary) -> None:
         self._primary = primary
         self.follows, self.down = True, False
+        self.has_tables = True
         self.looked = self.shown = 0
 
     async def run(self, action: Any) -> Any:
         if self.down:
             raise StoreUnavailable("gone")
+        if not self.has_tables:
+            raise OssaError('relation "ossa.reader_marks" does not exist')
         return await action(self)
 
     async def execute(self, query: str, *_: Any, **__: Any) -> Replica:
@@ -103,6 +106,15 @@ async def test_one_that_is_behind_is_read_from_until_the_bound_is_over() -> None
     pair.now += 0.1
     assert await pair.read() == "primary"
     pair.replica.follows = True
+    assert await pair.read() == "replica"
+
+
+async def test_one_that_has_not_heard_of_a_table_yet_is_passed_over_and_asked_again_soon() -> None:
+    pair = Pair(bound_s=5)
+    pair.replica.has_tables = False
+    assert [await pair.read(), await pair.read()] == ["primary", "primary"]
+    pair.replica.has_tables = True
+    pair.now += BEHIND_S
     assert await pair.read() == "replica"
 
 
