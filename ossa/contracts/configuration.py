@@ -222,7 +222,7 @@ class EventSettings(Section):
     source: str = Field("/ossa", min_length=1, description="CloudEvents' source: names this fleet on a shared Kafka")
     groups: tuple[str, ...] = Field((), description="consumer groups whose lag is measured")
     compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = Field(
-        "none", description="of batches: they are small: half the bytes cost CPU on both sides, and delay"
+        "none", description="of batches, which are small: half the bytes, for CPU on both sides and delay"
     )
     publish_timeout_s: float = Field(15.0, gt=0, description="a batch unanswered for so long is published again")
     outbox_days: float = Field(7.0, gt=0, description="an event that could not be published for so long is given up")

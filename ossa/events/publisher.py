@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from ossa.contracts.errors import OssaError
+from ossa.contracts.errors import BusUnavailable, InvalidRequest, OssaError, TopicUnfit
 from ossa.contracts.events import EventBus, EventOutbox, OutboxEntry, OutboxLead
 from ossa.events.messages import message_of
 from ossa.events.metrics import PublisherMetrics
@@ -98,7 +98,7 @@ class Publisher:
                     continue
                 await self._outbox.written(within_s=look_s)
                 look_s = min(look_s * 1.5, self._pace.look_longest_s)
-        except OssaError:
+        except (BusUnavailable, TopicUnfit, InvalidRequest):  # the last: a setting of the bus
             await self._prune(lead)
             raise
         finally:

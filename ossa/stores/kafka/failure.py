@@ -62,8 +62,6 @@ def ours(error: object) -> OssaError:
         return InvalidRequest(f"A setting of OSSA_EVENTS__ cannot be used: {error.str()}", param="events")
     if _is_of_tls(error):
         return _distrusted(error.str())
-    if names_protocol(error.str()):
-        return hung_up(error.str())
     if code in _NO_TOPIC:
         return TopicUnfit(f"Kafka knows no such topic or partition ({error.name()}).", param="events.topic")
     return BusUnavailable(f"Kafka is unavailable: {error.name()}: {error.str()}", retry_after_s=_RETRY_AFTER_S)
@@ -71,7 +69,7 @@ def ours(error: object) -> OssaError:
 
 def is_telling(error: KafkaError) -> bool:
     """Whether it says more than that a broker is away."""
-    return error.code() in _REFUSED or _is_of_tls(error) or names_protocol(error.str())
+    return error.code() in _REFUSED or _is_of_tls(error)
 
 
 def _is_of_tls(error: KafkaError) -> bool:
@@ -84,28 +82,29 @@ def names_protocol(said: str) -> bool:
 
 
 def hung_up(said: str) -> BusUnavailable:
-    return BusUnavailable(
+    return _unreachable(
         f"Kafka hangs up ({said}): OSSA_EVENTS__SECURITY_PROTOCOL may not be what it speaks there, or it is just "
         "starting.",
-        param="events.security_protocol",
-        retry_after_s=_RETRY_AFTER_S,
+        "events.security_protocol",
     )
 
 
 def _distrusted(said: str) -> BusUnavailable:
-    return BusUnavailable(
+    return _unreachable(
         f"No TLS with Kafka ({said}). OSSA_EVENTS__CA_FILE names who signed the brokers' certificates, which hold for "
         "the hosts in OSSA_EVENTS__BOOTSTRAP_SERVERS; where brokers ask for one of ours, it is in "
         "OSSA_EVENTS__CERTIFICATE_FILE.",
-        param="events.ca_file",
-        retry_after_s=_RETRY_AFTER_S,
+        "events.ca_file",
     )
 
 
 def _refused(name: str) -> BusUnavailable:
-    return BusUnavailable(
+    return _unreachable(
         f"Kafka refuses us ({name}): see OSSA_EVENTS__SASL_USER, OSSA_EVENTS__SASL_PASSWORD, "
         "OSSA_EVENTS__SASL_MECHANISM and what that user may do there.",
-        param="events.sasl_user",
-        retry_after_s=_RETRY_AFTER_S,
+        "events.sasl_user",
     )
+
+
+def _unreachable(said: str, param: str) -> BusUnavailable:
+    return BusUnavailable(said, param=param, retry_after_s=_RETRY_AFTER_S)

@@ -36,6 +36,7 @@ class ObjectBlobs:
     """
 
     def __init__(self, url: str, *, options: dict[str, str] | None = None, param: str = "backup.url") -> None:
+        self._param = param
         self._folder = folder_of(url)
         self.url = f"{FOLDER_SCHEME}{self._folder}" if self._folder else url.split("?")[0]
         self._opened = None if self._folder else open_storage(url, options or {}, param=param)
@@ -124,7 +125,7 @@ class ObjectBlobs:
             raise NotFound(f"{self.url} has no {path}.") from error
         except (BaseError, OSError, ValueError) as error:
             said = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-            raise StoreUnavailable(f"{self.url} cannot be used: {said}.", param="backup.url") from error
+            raise StoreUnavailable(f"{self.url} cannot be used: {said}.", param=self._param) from error
 
 
 def _drop_empty(root: Path, deleted: Iterable[str]) -> None:
