@@ -120,7 +120,7 @@ def fleet(args: argparse.Namespace) -> dict[str, Any]:
 
 def _followed(cluster: LocalCluster, home: str, args: argparse.Namespace) -> dict[str, Any]:
     from benchmarks.bench_fleet import BenchFleet
-    from ossa.models.scripted_process import ScriptedProcess
+    from ossa.testing.models.process import ScriptedProcess
 
     most = args.nodes * AGENTS_PER_NODE
     scaling = {

@@ -7,10 +7,10 @@ from typing import Any
 
 from ossa.app.local_fleet import LocalFleet
 from ossa.contracts.configuration import AnswerSettings, FleetSettings, GatewaySettings, Models, ScalingSettings
-from ossa.models.scripted_process import ScriptedProcess
 from ossa.sdk.client import Client
 from ossa.sdk.connecting import connect
 from ossa.settings import Settings
+from ossa.testing.models.process import ScriptedProcess
 
 DEPLOY_TIMEOUT_S = 600.0
 

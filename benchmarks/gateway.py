@@ -26,8 +26,8 @@ from benchmarks.bench_fleet import BenchFleet
 from benchmarks.litellm_proxy import KEY, LiteLLMProxy
 from benchmarks.load import Load
 from ossa.app.ports import free_port
-from ossa.models.scripted import MODEL
-from ossa.models.scripted_process import ScriptedProcess
+from ossa.testing.models.process import ScriptedProcess
+from ossa.testing.models.server import MODEL
 
 CLIENTS = (1, 8, 32)
 MESSAGE = "Say hello to the measured world in one short sentence."

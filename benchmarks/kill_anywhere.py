@@ -37,10 +37,10 @@ from benchmarks.ray_node import RayNode
 from ossa.contracts.errors import OssaError
 from ossa.contracts.task import TaskStatus
 from ossa.manifest import catalogue, dump
-from ossa.models.scripted_process import ScriptedProcess
 from ossa.sdk.async_client import AsyncClient
 from ossa.sdk.connecting import connect_async
 from ossa.stores.postgres import PostgresStores
+from ossa.testing.models.process import ScriptedProcess
 
 EFFECTS_A_TASK = 3
 SETTLE_POLL_S = 0.5

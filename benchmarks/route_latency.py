@@ -27,6 +27,7 @@ from rich.table import Table
 
 from benchmarks.routing.sets import TOOLE, clinc150, toole
 from benchmarks.routing.zero_shot import named
+from lab.routing.forms import read_csv
 from ossa.contracts.agent_spec import Tier
 from ossa.contracts.fleet import POOLS, AgentInfo, AgentState, FleetSnapshot
 from ossa.contracts.routing import RoutingPolicy, TierInfo
@@ -36,7 +37,6 @@ from ossa.routing.learned.agents import AgentMatcher, AgentTable
 from ossa.routing.learned.archive import packaged
 from ossa.routing.learned.quality import Estimate, QualityModel
 from ossa.routing.learned.reading import Reading, read
-from ossa.routing.training.forms import read_csv
 from ossa.vortex.vectors import DIMENSIONS
 
 SIZES = (10, 100, 250, 1_000, 10_000)

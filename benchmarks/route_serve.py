@@ -29,13 +29,13 @@ from rich.table import Table
 
 from benchmarks.route_latency import TIERS, descriptions, snapshot
 from benchmarks.routing.sets import TOOLE, clinc150
+from lab.routing.forms import read_csv
 from ossa.contracts.routing import Decided, RoutingPolicy
 from ossa.contracts.task import TaskRequest
 from ossa.gateway.deployment import GatewayParts
-from ossa.gateway.fakes import FakeFleet, FakeLink
 from ossa.gateway.router_deployment import DEPLOYMENT, router_application
-from ossa.routing.training.forms import read_csv
-from ossa.stores.memory import MemoryStores
+from ossa.testing.gateway import FakeFleet, FakeLink
+from ossa.testing.stores import MemoryStores
 
 AGENTS = 250
 RATE = 50

@@ -29,7 +29,7 @@ from ossa.contracts.task import TaskRequest, TaskStatus, Turn
 from ossa.fleet import Charter, FleetClient, start_controller, stop_fleet
 from ossa.fleet.file_store import FileStores
 from ossa.manifest import catalogue
-from ossa.models.scripted import ScriptedModelServer
+from ossa.testing.models.server import ScriptedModelServer
 
 NAMESPACE = "spawn-benchmark"
 PHASE = "phase4-enterprise-analytics"

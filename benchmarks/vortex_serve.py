@@ -39,7 +39,7 @@ from rich.table import Table
 from benchmarks.bench_fleet import BenchFleet
 from benchmarks.context.made import KINDS, Made, made
 from ossa.contracts.compression import CompressionOrder
-from ossa.models.scripted_process import ScriptedProcess
+from ossa.testing.models.process import ScriptedProcess
 
 TOKENS = 10_000
 RATIO_TARGET = 1.3

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lab.traces.resample import Load
     from ossa.cli.terminal import Terminal
-    from ossa.scaling.traces.resample import Load
     from ossa.settings import Settings
     from ossa.stores.postgres import PostgresStores
 
@@ -56,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace, settings: Settings, terminal: Terminal) -> dict[str, Any]:
     """Raises `OssaError`."""
     from jobs.tuning.stores import JobStores
-    from ossa.scaling.traces.forms import Counts, read_trace
-    from ossa.scaling.traces.resample import resample
+    from lab.traces.forms import Counts, read_trace
+    from lab.traces.resample import resample
 
     series = read_trace(options.file)
     load = resample(series, options.task_seconds)

@@ -91,7 +91,7 @@ def _material(options: argparse.Namespace, settings: Settings) -> tuple[Panel, C
 
 
 def _reason(panel: Panel, current: Current, terminal: Terminal) -> str:
-    from ossa.scaling.training.split import due, newest
+    from lab.forecasting.split import due, newest
 
     reason = due(current.model.card if current.model else None, panel.names, newest(panel))
     terminal.note(f"due: {reason}" if reason else f"not due: {current.name} is new enough")

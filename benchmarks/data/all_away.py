@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from benchmarks.bench_fleet import BenchFleet
 from ossa.contracts.configuration import CacheSettings, Database, EventSettings
 from ossa.contracts.errors import OssaError, StoreUnavailable
-from ossa.models.scripted_process import ScriptedProcess
 from ossa.sdk.client import Client
+from ossa.testing.models.process import ScriptedProcess
 from scripts.services import Services
 
 CLIENTS = 6

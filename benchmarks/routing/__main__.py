@@ -31,8 +31,8 @@ from benchmarks.routing.results import Result
 from benchmarks.routing.sets import clinc150, routellm_mmlu, routerbench, toole
 from benchmarks.routing.showing import show
 from benchmarks.routing.targets import targets
+from lab.routing.forms import ChoiceSet, LabelSet, choice_file, is_choice, labels_file
 from ossa.contracts.errors import InvalidRequest
-from ossa.routing.training.forms import ChoiceSet, LabelSet, choice_file, is_choice, labels_file
 
 OPEN: dict[str, Callable[[Path], LabelSet | ChoiceSet]] = {
     "routerbench": routerbench,

@@ -11,7 +11,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.svm import LinearSVC
 
-from ossa.routing.training.calibration import best_temperature
+from lab.routing.calibration import best_temperature
 from ossa.vortex.vectors import plain_weights, word_vectors
 from ossa.vortex.words import read_words
 

@@ -14,12 +14,12 @@ from benchmarks.context.measure import interval
 from benchmarks.routing.baselines import Scorer, knn_quality, tfidf_quality
 from benchmarks.routing.curves import aiq, apgr, choices, chosen, cost_at, curve, outcomes
 from benchmarks.routing.results import Result
+from lab.routing.calibration import expected_calibration_error
+from lab.routing.forms import ChoiceSet
+from lab.routing.noise import NOISES
+from lab.routing.quality import FOLDS, Answered, QualityJob, Trained, train
 from ossa.routing.learned.quality import QualityModel
 from ossa.routing.learned.reading import read
-from ossa.routing.training.calibration import expected_calibration_error
-from ossa.routing.training.forms import ChoiceSet
-from ossa.routing.training.noise import NOISES
-from ossa.routing.training.quality import FOLDS, Answered, QualityJob, Trained, train
 
 Array = NDArray[Any]
 Advance = Callable[[], object]

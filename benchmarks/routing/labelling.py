@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from benchmarks.context.measure import interval
 from benchmarks.routing.baselines import Scorer, knn_labels, tfidf_labels
 from benchmarks.routing.results import Result
+from lab.routing.calibration import expected_calibration_error, floor_for
+from lab.routing.forms import LabelSet
+from lab.routing.labels import OUT_OF_SCOPE, LabelJob, Labelled, train
+from lab.routing.noise import NOISES
 from ossa.routing.learned.labels import LabelModel
 from ossa.routing.learned.reading import read
-from ossa.routing.training.calibration import expected_calibration_error, floor_for
-from ossa.routing.training.forms import LabelSet
-from ossa.routing.training.labels import OUT_OF_SCOPE, LabelJob, Labelled, train
-from ossa.routing.training.noise import NOISES
 
 Array = NDArray[Any]
 Advance = Callable[[], object]

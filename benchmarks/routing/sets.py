@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ossa.routing.training.forms import ChoiceSet, LabelSet, by_part, choice_file, read_csv
-from ossa.routing.training.labels import Labelled
-from ossa.routing.training.quality import Answered
-from ossa.routing.training.splitting import parts, unseen
+from lab.routing.forms import ChoiceSet, LabelSet, by_part, choice_file, read_csv
+from lab.routing.labels import Labelled
+from lab.routing.quality import Answered
+from lab.routing.splitting import parts, unseen
 
 
 def clinc150(data: Path) -> LabelSet:

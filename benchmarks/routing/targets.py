@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.routing.choosing import Bill
 from benchmarks.routing.results import Result, Target
-from ossa.routing.training.noise import NOISES
+from lab.routing.noise import NOISES
 
 OURS = "ossa"
 MOST_LOST = 0.02

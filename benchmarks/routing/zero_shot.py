@@ -14,12 +14,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from benchmarks.context.measure import interval
 from benchmarks.routing.baselines import embed
 from benchmarks.routing.results import Result
+from lab.routing.agents import AgentJob, train
+from lab.routing.calibration import expected_calibration_error
+from lab.routing.forms import LabelSet
+from lab.routing.labels import Labelled
 from ossa.routing.learned.agents import AgentMatcher, AgentTable
 from ossa.routing.learned.reading import read
-from ossa.routing.training.agents import AgentJob, train
-from ossa.routing.training.calibration import expected_calibration_error
-from ossa.routing.training.forms import LabelSet
-from ossa.routing.training.labels import Labelled
 
 Array = NDArray[Any]
 TURNS = 4

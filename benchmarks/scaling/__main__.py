@@ -27,7 +27,7 @@ from benchmarks.scaling.judging import judge
 from benchmarks.scaling.limits import most_accurate, steadiness
 from benchmarks.scaling.series import bundled, from_file
 from benchmarks.scaling.showing import show
-from ossa.scaling.traces.forms import Series
+from lab.traces.forms import Series
 
 
 def chosen(args: argparse.Namespace) -> Iterator[Series]:

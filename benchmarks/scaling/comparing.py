@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.scaling.forecasters import Maker
+from lab.simulator import Machine, Outcome, Trace, simulate
+from lab.simulator.policies.histogram import HybridHistogram
+from lab.simulator.policies.oracle import Oracle, peaks_by_step
+from lab.simulator.policies.ours import Ours
+from lab.simulator.policies.policy import Policy
+from lab.simulator.policies.reactive import Reactive
+from lab.simulator.policies.seasonal import Seasonal
+from lab.simulator.run import POOL
+from lab.simulator.trace import from_counts, from_events
+from lab.traces.forms import Counts, Series
 from ossa.contracts.scaling import PoolBounds, ScaleRules
-from ossa.scaling.simulator import Machine, Outcome, Trace, simulate
-from ossa.scaling.simulator.policies.histogram import HybridHistogram
-from ossa.scaling.simulator.policies.oracle import Oracle, peaks_by_step
-from ossa.scaling.simulator.policies.ours import Ours
-from ossa.scaling.simulator.policies.policy import Policy
-from ossa.scaling.simulator.policies.reactive import Reactive
-from ossa.scaling.simulator.policies.seasonal import Seasonal
-from ossa.scaling.simulator.run import POOL
-from ossa.scaling.simulator.trace import from_counts, from_events
-from ossa.scaling.traces.forms import Counts, Series
 
 OURS = "ossa"
 RULES_ALONE = "ossa_rules_alone"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from lab.simulator.outcome import covered, wasteful
+from lab.simulator.trace import MINUTE_S, Floats
 from ossa.contracts.scaling import ScaleRules
-from ossa.scaling.simulator.outcome import covered, wasteful
-from ossa.scaling.simulator.trace import MINUTE_S, Floats
 
 
 def most_accurate(needs: Floats, rules: ScaleRules) -> float:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lab.traces.forms import CALL_S, Counts, Events, Series, read_trace, turn_seconds
 from ossa.contracts.errors import InvalidRequest
-from ossa.scaling.traces.forms import CALL_S, Counts, Events, Series, read_trace, turn_seconds
 
 
 def bundled(data: Path) -> Iterator[Series]:

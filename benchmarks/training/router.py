@@ -24,14 +24,14 @@ from rich.progress import Progress
 
 from benchmarks.routing import zero_shot
 from benchmarks.routing.sets import clinc150, routellm_mmlu, routerbench, toole
+from lab.routing.agents import AgentJob
+from lab.routing.agents import train as train_agents
+from lab.routing.calibration import expected_calibration_error
+from lab.routing.quality import FOLDS, Answered, QualityJob
+from lab.routing.quality import train as train_quality
 from ossa.routing.learned.archive import ModelFile, dump
 from ossa.routing.learned.quality import QualityModel
 from ossa.routing.learned.reading import read
-from ossa.routing.training.agents import AgentJob
-from ossa.routing.training.agents import train as train_agents
-from ossa.routing.training.calibration import expected_calibration_error
-from ossa.routing.training.quality import FOLDS, Answered, QualityJob
-from ossa.routing.training.quality import train as train_quality
 
 PACKAGED = Path("ossa/routing/learned/models")
 TIER_MODELS = {

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lab.traces.forms import Counts, read_trace
 from ossa.contracts.errors import InvalidRequest
 from ossa.scaling.forecast.grid import Panel
-from ossa.scaling.traces.forms import Counts, read_trace
 
 Column = Mapping[int, float]
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.router_training.material import Material, Source
+from lab.routing.labels import Labelled
+from lab.routing.splitting import key_of
 from ossa.contracts.fleet import POOLS
 from ossa.contracts.routing import Example
-from ossa.routing.training.labels import Labelled
-from ossa.routing.training.splitting import key_of
 
 TEST_SHARE, KEPT_SHARE = 0.2, 0.15
 GOOD = 0.5

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from jobs.router_training.material import Material, Source
+from lab.routing.forms import choice_file, is_choice, labels_file
+from lab.routing.splitting import parts
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.routing import TIERS, ModelKind
-from ossa.routing.training.forms import choice_file, is_choice, labels_file
-from ossa.routing.training.splitting import parts
 
 KEPT_SHARE = 0.15
 

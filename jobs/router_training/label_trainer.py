@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from jobs.router_training.material import Material, first
 from jobs.tuning.promotion import Results
 from jobs.tuning.trainer import Choice, Parameters, Range
+from lab.routing.labels import OUT_OF_SCOPE, LabelJob, Labelled, train
+from lab.routing.network import Plan
 from ossa.contracts.routing import ModelKind
 from ossa.routing.learned.archive import ModelFile
 from ossa.routing.learned.labels import LabelModel
 from ossa.routing.learned.reading import read
-from ossa.routing.training.labels import OUT_OF_SCOPE, LabelJob, Labelled, train
-from ossa.routing.training.network import Plan
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from jobs.router_training.from_journal import Observed
 from jobs.router_training.material import Material, first
 from jobs.tuning.promotion import Results
 from jobs.tuning.trainer import Choice, Parameters, Range
+from lab.routing.quality import Answered, QualityJob, train
 from ossa.contracts.routing import TIERS, ModelKind
 from ossa.routing.learned.archive import ModelFile
 from ossa.routing.learned.quality import QualityModel, cheapest_within
 from ossa.routing.learned.reading import read
-from ossa.routing.training.quality import Answered, QualityJob, train
 
 SHRINK = 20.0
 """A tier's mean deviation from the prior counts so many answers of none."""

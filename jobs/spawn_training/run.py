@@ -15,14 +15,14 @@ from jobs.spawn_training.trainer import FIRST, SpawnTrainer, results_of
 from jobs.tuning.kept import Plan
 from jobs.tuning.promotion import Comparison, Verdict, compare, decide
 from jobs.tuning.search import Found, search
+from lab.forecasting.judging import Judged
+from lab.forecasting.panels import joined, of_files, of_samples
+from lab.forecasting.recorded import recorded
+from lab.forecasting.split import split
 from ossa.contracts.routing import ModelKind, RoutingStore
 from ossa.contracts.scaling import ScalingStore
 from ossa.scaling.forecast.grid import Panel
 from ossa.scaling.forecast.model import ForecastModel, ForecastModelError, load
-from ossa.scaling.training.judging import Judged
-from ossa.scaling.training.panels import joined, of_files, of_samples
-from ossa.scaling.training.recorded import recorded
-from ossa.scaling.training.split import split
 
 KIND: ModelKind = "forecast"
 SIMPLE = "the simple experts"

@@ -9,6 +9,9 @@ import numpy as np
 
 from jobs.tuning.promotion import Results
 from jobs.tuning.trainer import Choice, Parameters, Range
+from lab.forecasting.judging import Judged, judge
+from lab.forecasting.panels import STEP_S
+from lab.forecasting.split import Split
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.routing import ModelKind
 from ossa.contracts.scaling import HORIZONS_S
@@ -17,9 +20,6 @@ from ossa.scaling.forecast.experts import FEWEST_ROWS, SKIPPED_ROWS, TAIL_SETTIN
 from ossa.scaling.forecast.grid import Panel, SeriesError
 from ossa.scaling.forecast.model import ForecastModel
 from ossa.scaling.forecast.training import train
-from ossa.scaling.training.judging import Judged, judge
-from ossa.scaling.training.panels import STEP_S
-from ossa.scaling.training.split import Split
 
 HORIZONS = tuple(round(horizon_s / STEP_S) for horizon_s in HORIZONS_S)
 FIRST: Parameters = {

@@ -76,11 +76,9 @@ class MemoryFactory:
             return EmbeddedQdrant(folder / "vectors", schema=schema, wait_s=OWNER_WAIT_S)
         except ImportError:
             log.warning("memory_without_index", extra={"missing": "pip install 'ossa-on-ray[embedded]'"})
-            from ossa.stores.memory.vectors import MemoryVectors
+            from ossa.memory.absent import AbsentIndex
 
-            absent = MemoryVectors(schema)
-            absent.go_down("Qdrant is not installed: pip install 'ossa-on-ray[embedded]'.")
-            return absent
+            return AbsentIndex("Qdrant is not installed: pip install 'ossa-on-ray[embedded]'.")
 
 
 async def _embed(text: str) -> Sequence[float]:

@@ -26,8 +26,8 @@ from ossa.contracts.stores import Stores
 from ossa.contracts.task import NewTask, Outcome, Step, TaskRequest, TaskStatus, Usage
 from ossa.stores.embedded.account import choose_account
 from ossa.stores.embedded_postgres import EmbeddedPostgres
-from ossa.stores.memory import MemoryStores
 from ossa.stores.postgres import PostgresStores
+from ossa.testing.stores import MemoryStores
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
 LEFT_OUT = "left out: Debian PostgreSQL not installed (scripts/install-debian-postgres)"

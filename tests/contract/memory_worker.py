@@ -20,10 +20,10 @@ from ossa.contracts.memory_policy import KindRules, PlacementPolicy
 from ossa.memory.hot import HotCopies
 from ossa.memory.service import MemoryService
 from ossa.memory.warm import WarmVectors, memory_schema
-from ossa.stores.memory.vectors import MemoryVectors
 from ossa.stores.objects.memory import ObjectMemory
 from ossa.stores.postgres import PostgresStores
 from ossa.stores.redis.cache import RedisCache
+from ossa.testing.stores.vectors import MemoryVectors
 from tests.unit.memory.worlds import WORDS, embed
 
 RESTLESS = KindRules(hot_uses=2, warm_uses=1, within_s=60, hot_idle_s=0.01, warm_idle_s=0.01)

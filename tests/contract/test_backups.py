@@ -43,9 +43,9 @@ from ossa.settings import Settings
 from ossa.stores.backups import wal
 from ossa.stores.backups.tried import programs, recovered
 from ossa.stores.embedded_postgres import EmbeddedPostgres
-from ossa.stores.memory.vectors import MemoryVectors
 from ossa.stores.objects.memory import ObjectMemory
 from ossa.stores.postgres import PostgresStores
+from ossa.testing.stores.vectors import MemoryVectors
 from scripts.services import Services
 from tests.contract.conftest import Made
 from tests.unit.memory.worlds import WORDS, embed

@@ -18,10 +18,10 @@ from ossa.contracts.configuration import Database
 from ossa.contracts.errors import BudgetExceeded
 from ossa.contracts.task import Task
 from ossa.stores.embedded_postgres import EmbeddedPostgres
-from ossa.stores.memory import MemoryStores
 from ossa.stores.money import nanos
 from ossa.stores.postgres import PostgresStores
 from ossa.stores.postgres.budgets import PostgresBudgets
+from ossa.testing.stores import MemoryStores
 from tests.contract.conftest import Made, empty
 
 T = TypeVar("T")

@@ -13,8 +13,8 @@ import pytest
 from ossa.contracts.configuration import EventSettings
 from ossa.contracts.errors import TopicUnfit
 from ossa.contracts.events import EventBus, Message, Received, Subscription
-from ossa.events.memory_bus import MemoryBus
 from ossa.stores.kafka import KafkaBus
+from ossa.testing.bus import MemoryBus
 from scripts.services import Services
 
 pytestmark = pytest.mark.asyncio

@@ -26,9 +26,9 @@ from ossa.contracts.cache import (
 )
 from ossa.contracts.errors import InvalidRequest, PayloadTooLarge, StoreUnavailable
 from ossa.stores.embedded_redis import EmbeddedRedis
-from ossa.stores.memory.cache import MemoryCache
 from ossa.stores.redis.cache import RedisCache
 from ossa.stores.redis.cluster import RedisClusterCache
+from ossa.testing.stores.cache import MemoryCache
 from ossa.vortex.exchange import TieredCache, TokenExchange
 from ossa.vortex.exchange.resolvers import FakeMemory, standard_registry
 from ossa.vortex.exchange.template import Template, Trusted

@@ -24,14 +24,14 @@ from ossa.memory.service import MemoryService
 from ossa.memory.warm import WarmVectors, memory_schema
 from ossa.stores.embedded_postgres import EmbeddedPostgres
 from ossa.stores.embedded_redis import EmbeddedRedis
-from ossa.stores.memory.cache import MemoryCache
-from ossa.stores.memory.catalogue import InMemoryCatalogue
-from ossa.stores.memory.objects import InMemoryObjects
-from ossa.stores.memory.vectors import MemoryVectors
 from ossa.stores.objects.memory import ObjectMemory
 from ossa.stores.postgres import PostgresStores
 from ossa.stores.qdrant.embedded import EmbeddedQdrant
 from ossa.stores.redis.cache import RedisCache
+from ossa.testing.stores.cache import MemoryCache
+from ossa.testing.stores.catalogue import InMemoryCatalogue
+from ossa.testing.stores.objects import InMemoryObjects
+from ossa.testing.stores.vectors import MemoryVectors
 from tests.contract.conftest import empty
 from tests.unit.memory.worlds import WORDS, embed
 

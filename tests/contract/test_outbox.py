@@ -17,8 +17,8 @@ from ossa.contracts.events import Event, OutboxEntry
 from ossa.contracts.stores import Stores
 from ossa.contracts.task import TaskStatus
 from ossa.events.schemas import check_event
-from ossa.stores.memory import MemoryStores
 from ossa.stores.postgres import PostgresStores
+from ossa.testing.stores import MemoryStores
 
 pytestmark = pytest.mark.asyncio
 

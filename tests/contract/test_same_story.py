@@ -17,8 +17,8 @@ from ossa.contracts.errors import OssaError
 from ossa.contracts.stores import Accepted
 from ossa.contracts.task import Task, TaskStatus
 from ossa.stores.embedded_postgres import EmbeddedPostgres
-from ossa.stores.memory import MemoryStores
 from ossa.stores.postgres import PostgresStores
+from ossa.testing.stores import MemoryStores
 
 TENANTS = st.sampled_from(["acme", "other"])
 OWNERS = st.sampled_from(["a", "b", None])

@@ -14,9 +14,9 @@ from ossa.contracts.configuration import Database
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.scaling import QUANTILES, Forecast, PoolDecision, PoolSample, ScaleDecision, ScalingStore
 from ossa.fleet.file_store import FileStores
-from ossa.stores.memory import MemoryStores
 from ossa.stores.postgres import PostgresStores
 from ossa.stores.postgres.scaling import READ_AT_ONCE, WRITTEN_AT_ONCE
+from ossa.testing.stores import MemoryStores
 
 pytestmark = pytest.mark.asyncio
 

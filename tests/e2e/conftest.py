@@ -11,7 +11,7 @@ import pytest
 from benchmarks.bench_fleet import BenchFleet
 from benchmarks.effects import ENVIRONMENT
 from benchmarks.kill_anywhere import add_tool_everywhere
-from ossa.models.scripted_process import ScriptedProcess
+from ossa.testing.models.process import ScriptedProcess
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,6 @@
     AgentTable.of(told, matcher).fits(features)       # every agent by what it says of itself; one table a snapshot
     QualityModel.predict(features)                    # expected quality of each model, calibrated; `choose` weighs cost
 
-To decide needs numpy and the static word vectors of `ossa.vortex.vectors`; to train, `ossa.routing.training`.
+To decide needs numpy and the static word vectors of `ossa.vortex.vectors`; to train, `lab.routing`.
 Models are files of arrays with a card beside them (`archive`).
 """

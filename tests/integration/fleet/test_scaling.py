@@ -18,7 +18,7 @@ from ossa.contracts.configuration import FleetSettings, ScalingSettings
 from ossa.contracts.scaling import SAMPLE_S, PoolTraffic, ScaleRules, ScalingStatus, TrafficReport
 from ossa.fleet import Charter, FleetClient, start_controller, stop_fleet
 from ossa.fleet.file_store import FileStores
-from ossa.stores.memory import MemoryStores
+from ossa.testing.stores import MemoryStores
 
 NAMESPACE = "scaling-tests"
 GET_THERE_S = 90.0

@@ -28,9 +28,9 @@ from schemathesis.specs.openapi.checks import (
 from ossa.contracts.access import Scope
 from ossa.contracts.configuration import GatewaySettings
 from ossa.gateway.application import create_app
-from ossa.gateway.fakes import FakeFleet, FakeLink
-from ossa.stores.memory import MemoryStores
 from ossa.tenancy.keys import mint
+from ossa.testing.gateway import FakeFleet, FakeLink
+from ossa.testing.stores import MemoryStores
 from ossa.vortex.service import CompressionService
 from tests.unit.memory.worlds import World
 

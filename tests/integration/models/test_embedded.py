@@ -15,7 +15,6 @@ import pytest
 from pydantic import SecretStr
 
 from ossa.agent import RunnerFactory
-from ossa.agent.testing import RecordingSink
 from ossa.contracts.agent_spec import AgentSpec, ToolRef
 from ossa.contracts.configuration import Models
 from ossa.contracts.errors import ModelFailed, NotReady
@@ -26,6 +25,7 @@ from ossa.models.client import OpenAIClient
 from ossa.models.embedded import MODEL_NAME, EmbeddedModel, ServerRecord
 from ossa.models.tiers import with_embedded
 from ossa.stores.embedded.living import lives
+from ossa.testing.agent import RecordingSink
 
 MODELS = Models(embedded_threads=2, embedded_context=2048, embedded_slots=2)
 

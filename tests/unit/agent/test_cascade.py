@@ -9,12 +9,12 @@ import pytest
 
 from ossa.agent import AgentTurn, ToolRegistry, build_runner, tool
 from ossa.agent.cascade import why_it_fails
-from ossa.agent.testing import RecordingSink, SteppedClock
 from ossa.contracts.agent_spec import AgentSpec, ToolRef
 from ossa.contracts.configuration import Endpoint, Models
 from ossa.contracts.errors import ModelFailed, ModelRejected, NotReady, OssaError, TimedOut
 from ossa.contracts.task import Assignment, TaskRequest, TaskStatus, Turn
-from ossa.models.scripted_client import ScriptedModel, tool_call
+from ossa.testing.agent import RecordingSink, SteppedClock
+from ossa.testing.models.client import ScriptedModel, tool_call
 
 MODELS = Models(
     tiers={

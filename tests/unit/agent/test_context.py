@@ -10,14 +10,14 @@ import pytest
 
 from ossa.agent import AgentTurn, ToolRegistry, build_runner, tool
 from ossa.agent.conversation import FETCH
-from ossa.agent.testing import RecordingSink, SteppedClock
 from ossa.contracts.agent_spec import AgentSpec, Limits, ToolRef
 from ossa.contracts.compression import Compressed
 from ossa.contracts.configuration import Endpoint, Models, VortexSettings
 from ossa.contracts.errors import NotFound, NotReady
 from ossa.contracts.task import Assignment, Step, TaskRequest, TaskStatus, Turn
 from ossa.contracts.turn import Answer, Ask
-from ossa.models.scripted_client import ScriptedModel, single_client, tool_call
+from ossa.testing.agent import RecordingSink, SteppedClock
+from ossa.testing.models.client import ScriptedModel, single_client, tool_call
 from ossa.vortex import compress
 from ossa.vortex.originals import handle_of
 

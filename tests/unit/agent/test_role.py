@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ossa.agent import AgentTurn, ToolRegistry, build_runner, tool
-from ossa.agent.testing import RecordingSink, SteppedClock
 from ossa.contracts.agent_spec import AgentSpec, ToolRef
 from ossa.contracts.configuration import Endpoint, Models
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.task import Assignment, Step, TaskRequest, TaskStatus, Turn
 from ossa.contracts.turn import Answer, Ask
-from ossa.models.scripted_client import ScriptedModel, single_client, tool_call
+from ossa.testing.agent import RecordingSink, SteppedClock
+from ossa.testing.models.client import ScriptedModel, single_client, tool_call
 
 ROLE = "You watch {STATE:pool:security:ready} agents."
 SAID = {"role": "assistant", "content": "done"}

@@ -11,7 +11,6 @@ import pytest
 from ossa.agent import ToolRegistry, build_runner
 from ossa.agent.conversation import Conversation
 from ossa.agent.spending import LONGEST_ANSWER_TOKENS, USEFUL_ANSWER_TOKENS, USUAL_ANSWER_TOKENS, call_price
-from ossa.agent.testing import RecordingSink
 from ossa.contracts.agent_spec import AgentSpec, ModelPreference, ToolRef
 from ossa.contracts.configuration import Endpoint, Models, PromptCache
 from ossa.contracts.errors import BudgetExceeded, ModelFailed, TimedOut
@@ -19,7 +18,8 @@ from ossa.contracts.model import ModelReply
 from ossa.contracts.task import Assignment, Message, TaskRequest, TaskStatus, Turn, Usage
 from ossa.contracts.turn import Answer, Ask
 from ossa.models.estimate import most_prompt_tokens, prompt_tokens
-from ossa.models.scripted_client import ScriptedModel, single_client, tool_call
+from ossa.testing.agent import RecordingSink
+from ossa.testing.models.client import ScriptedModel, single_client, tool_call
 
 DEAR = Endpoint(base_url="http://scripted/v1", model="scripted-1", input_usd_per_mtok=1.0, output_usd_per_mtok=10.0)
 FREE = Endpoint(base_url="http://scripted/v1", model="scripted-1")

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from ossa.agent import AgentTurn, ToolContext, ToolRegistry, build_runner, tool
-from ossa.agent.testing import RecordingSink, SteppedClock
 from ossa.contracts.agent_spec import AgentSpec, ModelPreference, ToolRef
 from ossa.contracts.configuration import Endpoint, Models
 from ossa.contracts.errors import Fenced, ModelFailed, ModelRejected, NotReady
 from ossa.contracts.task import Assignment, Step, TaskRequest, TaskStatus, Turn, UsageToday
-from ossa.models.scripted_client import ScriptedModel, single_client, tool_call
+from ossa.testing.agent import RecordingSink, SteppedClock
+from ossa.testing.models.client import ScriptedModel, single_client, tool_call
 
 MODELS = Models(tiers={"standard": Endpoint(base_url="http://scripted/v1", model="scripted-1")})
 CLIENT_TOOL = {"type": "function", "function": {"name": "theirs", "parameters": {"type": "object"}}}

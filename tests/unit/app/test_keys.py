@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ossa.app.keys import first_key
 from ossa.contracts.access import Scope
-from ossa.stores.memory import MemoryStores
 from ossa.tenancy.keys import digest
+from ossa.testing.stores import MemoryStores
 
 
 async def test_the_key_works_and_is_private(tmp_path: Path) -> None:

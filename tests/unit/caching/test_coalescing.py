@@ -8,7 +8,7 @@ import pytest
 from ossa.caching.coalescing import ACTS_MAX, CoalescingCache
 from ossa.contracts.cache import CacheAct, CacheGet, CacheOutcome, CacheSet
 from ossa.contracts.errors import InvalidRequest, StoreUnavailable
-from ossa.stores.memory.cache import MemoryCache
+from ossa.testing.stores.cache import MemoryCache
 
 
 class Slow(MemoryCache):

@@ -10,7 +10,7 @@ from ossa.caching.counts import BreakerState
 from ossa.caching.guarded import GuardedCache
 from ossa.caching.jittered import JitteredCache
 from ossa.contracts.errors import PayloadTooLarge, StoreUnavailable
-from ossa.stores.memory.cache import MemoryCache
+from ossa.testing.stores.cache import MemoryCache
 
 
 class Asked(MemoryCache):

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from ossa.cli.application import app
 from ossa.cli.session import Wiring
-from ossa.events.memory_bus import MemoryBus
 from ossa.sdk.client import Client
 from ossa.sdk.connection import Connection
 from ossa.sdk.testing import FakeGateway
+from ossa.testing.bus import MemoryBus
 
 
 @dataclass

@@ -11,9 +11,9 @@ import pytest
 
 from ossa.contracts.events import SCHEMA_URN, TASK_FINISHED, Event, Message
 from ossa.events.dead_letters import dead_letter_of
-from ossa.events.memory_bus import MemoryBus
 from ossa.events.messages import message_of
 from ossa.sdk.testing import FakeGateway
+from ossa.testing.bus import MemoryBus
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from ossa.contracts.events import Event
 from ossa.contracts.task import NewTask, Outcome, TaskRequest, TaskStatus
 from ossa.events.consumer import EventConsumer, Patience
 from ossa.events.duplicates import DuplicateFilter
-from ossa.events.memory_bus import MemoryBus
 from ossa.events.messages import event_of
 from ossa.events.metrics import ConsumerMetrics, PublisherMetrics
 from ossa.events.publisher import Pace, Publisher
-from ossa.stores.memory import MemoryStores
+from ossa.testing.bus import MemoryBus
+from ossa.testing.stores import MemoryStores
 
 QUICK = Pace(entries=3, look_first_s=0.001, look_longest_s=0.005, lead_again_s=0.01, pause_first_s=0.001,
              pause_longest_s=0.01)  # fmt: skip

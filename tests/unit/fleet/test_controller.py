@@ -17,9 +17,9 @@ from ossa.contracts.fleet import POOLS, AgentState, DesiredAgent, FleetSnapshot,
 from ossa.fleet.autoscaling.scaling_meters import NoScalingMeters
 from ossa.fleet.controller import Controller
 from ossa.fleet.file_store import FileStores
-from ossa.fleet.memory_cluster import MemoryCluster
 from ossa.fleet.meters import FleetMeters
 from ossa.scaling.decision import PoolState, ScalerState
+from ossa.testing.cluster import MemoryCluster
 
 
 class _NoMeters(FleetMeters):

@@ -22,9 +22,9 @@ from ossa.contracts.routing import TierInfo
 from ossa.contracts.task import Task
 from ossa.gateway.application import create_app
 from ossa.gateway.dispatcher import Dispatcher
-from ossa.gateway.fakes import FakeFleet, FakeLink, eventually
-from ossa.stores.memory import MemoryStores
 from ossa.tenancy.keys import mint
+from ossa.testing.gateway import FakeFleet, FakeLink, eventually
+from ossa.testing.stores import MemoryStores
 from ossa.vortex.service import CompressionService
 
 

@@ -16,9 +16,9 @@ from ossa.contracts.answers import Answered, Asked, Hit, KeptAnswer
 from ossa.contracts.configuration import AnswerSettings
 from ossa.contracts.errors import NotReady
 from ossa.gateway.answers_deployment import FAILURES_IN_A_ROW, REST_S, AnswersReplica, RemoteAnswers
-from ossa.gateway.fakes import eventually
 from ossa.settings import Settings
-from ossa.stores.memory.vectors import MemoryVectors
+from ossa.testing.gateway import eventually
+from ossa.testing.stores.vectors import MemoryVectors
 from ossa.vortex.answers.entry import SCHEMA
 from ossa.vortex.answers.service import AnswerService
 

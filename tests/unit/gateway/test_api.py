@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ossa.contracts.access import Scope
-from ossa.gateway.fakes import fake_agent
+from ossa.testing.gateway import fake_agent
 
 MANIFEST = {
     "apiVersion": "ossa/v0.5.0",

@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from ossa.caching.guarded import GuardedCache
 from ossa.gateway.cache_metrics import watch_cache
-from ossa.stores.memory.cache import MemoryCache
+from ossa.testing.stores.cache import MemoryCache
 from ossa.vortex.exchange.cache import TieredCache
 from ossa.vortex.exchange.held import Held
 from ossa.vortex.exchange.template import Template

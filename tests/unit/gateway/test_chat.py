@@ -7,7 +7,7 @@ import openai
 import pytest
 
 from ossa.contracts.task import ErrorInfo, Outcome, TaskStatus, Usage
-from ossa.gateway.fakes import eventually, fake_agent
+from ossa.testing.gateway import eventually, fake_agent
 
 
 async def test_the_openai_client_gets_an_answer(rig: Any) -> None:

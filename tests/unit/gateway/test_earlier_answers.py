@@ -14,9 +14,9 @@ from ossa.contracts.configuration import AnswerSettings
 from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.contracts.task import Outcome, Step, Task, TaskRequest, TaskStatus, Usage
 from ossa.gateway.earlier_answers import MOST_AT_ONCE, EarlierAnswers
-from ossa.gateway.fakes import eventually
 from ossa.gateway.metrics import GatewayMetrics
-from ossa.stores.memory.vectors import MemoryVectors
+from ossa.testing.gateway import eventually
+from ossa.testing.stores.vectors import MemoryVectors
 from ossa.vortex.answers.entry import SCHEMA
 from ossa.vortex.answers.service import AnswerService
 from ossa.vortex.vectors import word_vectors

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ossa.contracts.configuration import EventSettings
-from ossa.events.memory_bus import MemoryBus
 from ossa.events.messages import event_of
-from ossa.stores.memory import MemoryStores
+from ossa.testing.bus import MemoryBus
+from ossa.testing.stores import MemoryStores
 
 pytestmark = pytest.mark.asyncio
 

@@ -10,7 +10,7 @@ import pytest
 from ossa.contracts.stores import Accepted
 from ossa.contracts.task import NewTask, Task, TaskStatus
 from ossa.gateway.api.answer import EventStream
-from ossa.gateway.fakes import eventually
+from ossa.testing.gateway import eventually
 
 
 class SlowAccept:

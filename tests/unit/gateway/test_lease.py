@@ -8,7 +8,7 @@ import pytest
 from ossa.contracts.errors import NotReady
 from ossa.gateway.lease import Leases
 from ossa.gateway.metrics import GatewayMetrics
-from ossa.stores.memory import MemoryStores
+from ossa.testing.stores import MemoryStores
 
 
 class Time:

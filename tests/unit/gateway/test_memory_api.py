@@ -14,10 +14,10 @@ from ossa.contracts.access import Scope
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.memory import Memory, NewMemory
 from ossa.gateway.application import create_app
-from ossa.gateway.fakes import FakeFleet, FakeLink
 from ossa.gateway.remembered import RememberedText
-from ossa.stores.memory import MemoryStores
 from ossa.tenancy.keys import mint
+from ossa.testing.gateway import FakeFleet, FakeLink
+from ossa.testing.stores import MemoryStores
 from tests.unit.memory.worlds import World
 
 PATH = "/api/v1/memory"

@@ -12,7 +12,7 @@ from ossa.contracts.errors import AgentLost, StoreUnavailable
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import TaskStatus, Turn
 from ossa.contracts.turn import OnAsk, OnDelta, OnSteps, TurnResult
-from ossa.gateway.fakes import FakeFleet, FakeLink, eventually
+from ossa.testing.gateway import FakeFleet, FakeLink, eventually
 
 
 class DyingLink(FakeLink):

@@ -11,9 +11,9 @@ from ossa.contracts.agent_spec import Tier
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.routing import EVERY_TENANT, RoutingPolicy, TierInfo
 from ossa.contracts.task import NewTask, Outcome, Step, TaskRequest, TaskStatus, Usage
-from ossa.gateway.fakes import FakeFleet
 from ossa.gateway.optimising import Optimiser
-from ossa.stores.memory import MemoryStores
+from ossa.testing.gateway import FakeFleet
+from ossa.testing.stores import MemoryStores
 
 TIERS: dict[Tier, TierInfo] = {
     "standard": TierInfo(tier="standard", model="s", input_usd_per_mtok=1.0, output_usd_per_mtok=2.0),

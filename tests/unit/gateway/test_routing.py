@@ -11,10 +11,10 @@ from ossa.contracts.agent_spec import Tier
 from ossa.contracts.errors import ModelFailed
 from ossa.contracts.routing import Route, RoutingPolicy, TierInfo
 from ossa.contracts.task import ErrorInfo, Outcome, Task, TaskRequest, TaskStatus
-from ossa.gateway.fakes import FakeFleet, FakeLink, eventually, fake_agent
 from ossa.gateway.routes import Routes
 from ossa.routing import RequestFeatures
 from ossa.routing.breaker import FAILURES
+from ossa.testing.gateway import FakeFleet, FakeLink, eventually, fake_agent
 
 TIERS: dict[Tier, TierInfo] = {
     "lightweight": TierInfo(tier="lightweight", model="small", input_usd_per_mtok=1.0, output_usd_per_mtok=4.0),

@@ -11,12 +11,12 @@ import pytest
 from ossa.contracts.access import Scope
 from ossa.contracts.routing import RoutingPolicy
 from ossa.contracts.task import Outcome, TaskStatus
-from ossa.gateway.fakes import eventually
 from ossa.routing import RequestFeatures
 from ossa.routing.learned.archive import ModelFile, dump
 from ossa.routing.learned.encoder import DENSE
 from ossa.routing.registry import LEARN_EVERY
 from ossa.scaling.forecast.model import ForecastModel
+from ossa.testing.gateway import eventually
 
 POLICY = "/api/v1/routing/policy"
 MODELS = "/api/v1/routing/models"

@@ -13,8 +13,8 @@ from ossa.contracts.errors import AgentLost, OssaError
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn, Usage
 from ossa.contracts.turn import Ask, Outlay, TurnResult
-from ossa.gateway.fakes import FakeFleet, FakeLink, eventually
-from ossa.stores.memory import MemoryStores
+from ossa.testing.gateway import FakeFleet, FakeLink, eventually
+from ossa.testing.stores import MemoryStores
 
 LEAST, MOST, COST = 0.1, 0.4, 0.25
 

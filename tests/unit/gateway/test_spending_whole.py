@@ -15,10 +15,10 @@ from ossa.contracts.agent_spec import AgentSpec, ModelPreference
 from ossa.contracts.budgets import Balance, Budget
 from ossa.contracts.configuration import Endpoint, Models
 from ossa.contracts.task import Assignment
-from ossa.gateway.fakes import FakeFleet, eventually, fake_agent
 from ossa.models.clients import ModelClients
-from ossa.models.scripted import ScriptedModelServer
-from ossa.stores.memory import MemoryStores
+from ossa.testing.gateway import FakeFleet, eventually, fake_agent
+from ossa.testing.models.server import ScriptedModelServer
+from ossa.testing.stores import MemoryStores
 
 ANSWER_TOKENS = 100
 

@@ -10,9 +10,9 @@ import pytest
 
 from ossa.contracts.errors import AgentLost, StoreUnavailable
 from ossa.contracts.task import NewTask, Outcome, TaskRequest, TaskStatus
-from ossa.gateway.fakes import FakeFleet, FakeLink, eventually, fake_agent
 from ossa.gateway.ids import new_task_id
-from ossa.stores.memory import MemoryStores
+from ossa.testing.gateway import FakeFleet, FakeLink, eventually, fake_agent
+from ossa.testing.stores import MemoryStores
 
 
 def streamed_text(answer: Any) -> str:

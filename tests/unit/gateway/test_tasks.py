@@ -7,7 +7,7 @@ import pytest
 
 from ossa.contracts.access import Scope
 from ossa.contracts.task import TaskStatus
-from ossa.gateway.fakes import FakeLink, eventually
+from ossa.testing.gateway import FakeLink, eventually
 
 
 def events_of(text: str) -> list[tuple[str | None, str, Any]]:

@@ -11,11 +11,11 @@ from ossa.contracts.fleet import AgentState, FleetSnapshot, PoolInfo
 from ossa.contracts.scaling import MOST_TIMES, PoolTraffic, TrafficReport
 from ossa.contracts.stores import Backlog
 from ossa.contracts.task import ErrorInfo, Outcome, Target, Task, TaskRequest, TaskStatus
-from ossa.gateway.fakes import fake_agent
 from ossa.gateway.traffic import TrafficMeter
 from ossa.gateway.traffic_counts import thinned
 from ossa.gateway.traffic_shares import split
 from ossa.routing import FleetIndex
+from ossa.testing.gateway import fake_agent
 
 SECURITY = fake_agent("security-000", slots=4)
 INTELLIGENCE = fake_agent("intelligence-000", slots=12)

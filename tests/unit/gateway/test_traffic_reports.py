@@ -11,9 +11,9 @@ import pytest
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.scaling import PoolTraffic, TrafficReport
 from ossa.contracts.task import ErrorInfo, Outcome, TaskStatus
-from ossa.gateway.fakes import FakeFleet, FakeLink, eventually
 from ossa.gateway.traffic_reports import TrafficReports
-from ossa.stores.memory import MemoryStores
+from ossa.testing.gateway import FakeFleet, FakeLink, eventually
+from ossa.testing.stores import MemoryStores
 
 
 def reports_of(rig: Any, *, every_s: float = 60.0) -> TrafficReports:

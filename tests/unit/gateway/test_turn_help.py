@@ -11,9 +11,9 @@ from ossa.contracts.compression import CompressionOrder
 from ossa.contracts.errors import NotFound, NotReady
 from ossa.contracts.task import Task, TaskRequest, TaskStatus, Usage
 from ossa.contracts.turn import Ask
-from ossa.gateway.fakes import FakeLink, fake_agent
 from ossa.gateway.turn_help import TurnHelp
-from ossa.stores.memory import MemoryStores
+from ossa.testing.gateway import FakeLink, fake_agent
+from ossa.testing.stores import MemoryStores
 from ossa.vortex.originals import handle_of
 from ossa.vortex.service import CompressionService
 

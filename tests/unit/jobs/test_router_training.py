@@ -15,13 +15,13 @@ from jobs.router_training.quality_trainer import QualityTrainer
 from jobs.router_training.run import Candidate, current_model, register, trainer_of
 from jobs.tuning.promotion import Verdict, compare, decide
 from jobs.tuning.search import Found
+from lab.routing.splitting import key_of
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.routing import Example
 from ossa.routing.learned.archive import ModelFile
 from ossa.routing.learned.quality import QualityModel
 from ossa.routing.learned.reading import read
-from ossa.routing.training.splitting import key_of
-from ossa.stores.memory import MemoryStores
+from ossa.testing.stores import MemoryStores
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 NOUNS = ("invoice", "refund", "parcel", "contract", "firewall", "password", "forecast", "meeting", "budget", "server")

@@ -21,7 +21,7 @@ from ossa.contracts.memory_policy import KindRules, PlacementPolicy
 from ossa.contracts.memory_rows import Draft, Erasure, MemoryRow
 from ossa.memory.forgetting import GRACE_S
 from ossa.memory.placement import is_over
-from ossa.stores.memory.catalogue import InMemoryCatalogue
+from ossa.testing.stores.catalogue import InMemoryCatalogue
 from tests.unit.memory.worlds import WORDS, Steps, World, operation
 
 TENANTS = ("acme", "evil")

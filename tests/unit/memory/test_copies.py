@@ -10,9 +10,9 @@ from ossa.contracts.memory import NewMemory, Recall, Scope
 from ossa.contracts.memory_policy import KindRules, PlacementPolicy
 from ossa.memory.forgetting import GRACE_S
 from ossa.memory.service import MemoryService
-from ossa.stores.memory.catalogue import InMemoryCatalogue
-from ossa.stores.memory.objects import InMemoryObjects
-from ossa.stores.memory.vectors import MemoryVectors
+from ossa.testing.stores.catalogue import InMemoryCatalogue
+from ossa.testing.stores.objects import InMemoryObjects
+from ossa.testing.stores.vectors import MemoryVectors
 from tests.unit.memory.worlds import World
 
 IDLE_S = 200.0

@@ -12,10 +12,10 @@ from ossa.contracts.memory_policy import PlacementPolicy
 from ossa.memory.hot import HotCopies
 from ossa.memory.service import MemoryService
 from ossa.memory.warm import WarmVectors, memory_schema
-from ossa.stores.memory.cache import MemoryCache
-from ossa.stores.memory.catalogue import InMemoryCatalogue
-from ossa.stores.memory.objects import InMemoryObjects
-from ossa.stores.memory.vectors import MemoryVectors
+from ossa.testing.stores.cache import MemoryCache
+from ossa.testing.stores.catalogue import InMemoryCatalogue
+from ossa.testing.stores.objects import InMemoryObjects
+from ossa.testing.stores.vectors import MemoryVectors
 
 WORDS = ("cat", "dog", "car")
 START = datetime(2026, 1, 1, tzinfo=UTC)

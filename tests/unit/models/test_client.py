@@ -13,7 +13,7 @@ from ossa.contracts.configuration import Endpoint
 from ossa.contracts.errors import ModelFailed, ModelRejected, TimedOut
 from ossa.contracts.model import ModelReply, ModelRequest
 from ossa.models.client import OpenAIClient
-from ossa.models.scripted import ScriptedModelServer
+from ossa.testing.models.server import ScriptedModelServer
 
 
 def asking(text: str, timeout_s: float = 10, **parameters: object) -> ModelRequest:

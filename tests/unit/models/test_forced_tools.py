@@ -10,7 +10,7 @@ from ossa.contracts.model import ModelReply, ModelRequest
 from ossa.models.client import OpenAIClient
 from ossa.models.clients import ModelClients
 from ossa.models.forced_tools import ForcedTools
-from ossa.models.scripted_client import ScriptedModel
+from ossa.testing.models.client import ScriptedModel
 
 CALCULATOR = {
     "type": "function",

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from ossa.contracts.model import ModelReply, ModelRequest
-from ossa.models.script import pieces, plan
-from ossa.models.scripted_client import ScriptedModel
+from ossa.testing.models.client import ScriptedModel
+from ossa.testing.models.script import pieces, plan
 
 
 def talk(text: Any, *results: str) -> list[dict[str, Any]]:

@@ -6,8 +6,8 @@ import pytest
 
 from ossa.contracts.model import ModelRequest
 from ossa.models.client import OpenAIClient
-from ossa.models.scripted import ScriptedModelServer
-from ossa.models.scripted_process import ScriptedProcess
+from ossa.testing.models.process import ScriptedProcess
+from ossa.testing.models.server import ScriptedModelServer
 
 
 async def test_the_official_client_understands_it() -> None:

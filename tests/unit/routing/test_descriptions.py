@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from ossa.contracts.fleet import AgentInfo, AgentState, FleetSnapshot
-from ossa.gateway.fakes import eventually
 from ossa.routing import FleetIndex
 from ossa.routing.descriptions import Descriptions
 from ossa.routing.learned.agents import AgentMatcher, AgentTable, Told
 from ossa.routing.learned.reading import BUCKETS, read
+from ossa.testing.gateway import eventually
 
 ASKED = read("who greets people")
 

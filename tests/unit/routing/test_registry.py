@@ -16,7 +16,6 @@ import pytest
 from ossa.contracts.fleet import AgentInfo, AgentState, FleetSnapshot
 from ossa.contracts.routing import Feedback, ModelKind, Route, RoutingPolicy
 from ossa.contracts.task import NewTask, Outcome, Step, Target, TaskRequest, TaskStatus
-from ossa.gateway.fakes import eventually
 from ossa.routing import Conditions, FleetIndex, RequestFeatures, model_reading, route
 from ossa.routing.drift import Bounds
 from ossa.routing.learned.archive import ModelFile, ModelFileError, dump, load
@@ -26,7 +25,8 @@ from ossa.routing.learned.quantised import quantise
 from ossa.routing.learned.reading import Reading, read
 from ossa.routing.model_scorer import LoadedModel
 from ossa.routing.registry import LEARN_EVERY, LiveRouter
-from ossa.stores.memory import MemoryStores
+from ossa.testing.gateway import eventually
+from ossa.testing.stores import MemoryStores
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 LABELS, POOLS = ("reviewer", "greeter"), ("community", "security")

@@ -8,7 +8,7 @@ import pytest
 
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.task import NewTask, Outcome, TaskRequest, TaskStatus, Usage, UsageToday
-from ossa.stores.memory import MemoryStores
+from ossa.testing.stores import MemoryStores
 
 pytestmark = pytest.mark.asyncio
 

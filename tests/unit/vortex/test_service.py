@@ -10,7 +10,7 @@ import pytest
 import ossa.vortex.service as service_module
 from ossa.contracts.compression import Compressed, CompressionOrder
 from ossa.contracts.errors import NotFound, StoreUnavailable
-from ossa.stores.memory import MemoryStores
+from ossa.testing.stores import MemoryStores
 from ossa.vortex.recent import ENTRY_BYTES, RecentAnswers, key_of
 from ossa.vortex.service import CompressionService
 

@@ -22,7 +22,7 @@ from ossa.contracts.scaling import (
 from ossa.fleet.autoscaling.pulse import Vitals
 from ossa.fleet.autoscaling.scaler import Scaler
 from ossa.fleet.autoscaling.scaling_meters import NoScalingMeters
-from ossa.stores.memory import MemoryStores
+from ossa.testing.stores import MemoryStores
 
 START = 1_800_000_000.0
 RULES = ScaleRules(fleet_floor=0, block_agents=4)

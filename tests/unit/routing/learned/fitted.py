@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from lab.routing import agents, labels, quality
+from lab.routing.agents import AgentJob
+from lab.routing.labels import LabelJob, Labelled
+from lab.routing.network import Plan
+from lab.routing.quality import Answered, QualityJob
 from ossa.routing.learned.archive import ModelFile
-from ossa.routing.training import agents, labels, quality
-from ossa.routing.training.agents import AgentJob
-from ossa.routing.training.labels import LabelJob, Labelled
-from ossa.routing.training.network import Plan
-from ossa.routing.training.quality import Answered, QualityJob
 
 SUBJECTS = {
     "weather": ("rain in {}", "will it snow in {}", "how warm is {} today", "forecast for {}"),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.routing.forms import choice_file, is_choice, labels_file
 from ossa.contracts.errors import InvalidRequest
-from ossa.routing.training.forms import choice_file, is_choice, labels_file
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ossa.routing.training.splitting import clusters, parts, unseen
+from lab.routing.splitting import clusters, parts, unseen
 
 BASE = "please find me a quiet hotel near the old harbour of Lisbon for two nights"
 NEAR = (BASE, BASE.upper() + "!", BASE.replace("quiet", "cheap"), BASE + " soon")

@@ -9,7 +9,7 @@ import pytest
 
 from ossa.contracts.scaling import HORIZONS_S, PoolSample
 from ossa.scaling.prediction.service import PredictorService
-from ossa.stores.memory import MemoryStores
+from ossa.testing.stores import MemoryStores
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 POOLS = ("foundation", "security")

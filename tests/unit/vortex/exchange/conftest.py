@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ossa.stores.memory.cache import MemoryCache
+from ossa.testing.stores.cache import MemoryCache
 from ossa.vortex.exchange import (
     ExchangeLimits,
     Placeholder,

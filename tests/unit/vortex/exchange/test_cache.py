@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ossa.stores.memory.cache import MemoryCache
+from ossa.testing.stores.cache import MemoryCache
 from ossa.vortex.exchange.cache import TieredCache
 from ossa.vortex.exchange.held import Held, decode, encode
 from ossa.vortex.exchange.placeholder import Placeholder

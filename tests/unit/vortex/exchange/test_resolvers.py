@@ -8,7 +8,7 @@ import pytest
 
 from ossa.contracts.fleet import AgentInfo, AgentState, FleetSnapshot, PoolInfo
 from ossa.contracts.task import NewTask, Outcome, Step, TaskRequest, TaskStatus, Usage
-from ossa.stores.memory import MemoryStores
+from ossa.testing.stores import MemoryStores
 from ossa.vortex.exchange import Template, TokenExchange
 from ossa.vortex.exchange.resolvers import FakeMemory, FakeMetrics, standard_registry
 

@@ -1,0 +1,93 @@
+"""Samples and files to minutes of turns at once, as the predictor sees them when it forecasts.
+
+A row is a minute and bears the time at which it ended. Turns at once are those that run and those that wait.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from lab.forecasting.recorded import Recorded
+from ossa.contracts.errors import InvalidRequest
+from ossa.contracts.scaling import PoolSample
+from ossa.scaling.forecast.grid import Panel, SeriesError, panel
+from ossa.scaling.sampling.minutes import MINUTE_S, Minutes
+
+STEP_S = float(MINUTE_S)
+
+
+def of_samples(samples: Iterable[PoolSample]) -> Panel | None:
+    """Pools by name, whatever minutes they have; None without a whole minute. The minute under way is left out."""
+    minutes = Minutes().add(sorted(samples, key=lambda sample: sample.at))
+    pools = sorted({pool for minute in minutes for pool in minute.needs})
+    if not minutes:
+        return None
+    needs = {pool: [minute.needs.get(pool, math.nan) for minute in minutes] for pool in pools}
+    return _on_minutes([minute.at.timestamp() for minute in minutes], needs)
+
+
+def of_files(files: Sequence[Recorded]) -> Panel | None:
+    """One pool a file, under the file's name. Raises `InvalidRequest` for two files of one name."""
+    if not files:
+        return None
+    names = [one.name for one in files]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InvalidRequest(f"Two files are called {', '.join(twice)}; a pool has one.", param="data")
+    seconds = [math.ceil(second / STEP_S) * STEP_S for one in files for second in one.seconds]
+    columns = {}
+    for one in sorted(files, key=lambda file: file.name):
+        columns[one.name] = [
+            value for other in files for value in (other.values if other is one else [math.nan] * len(other.values))
+        ]
+    return _on_minutes(seconds, columns)
+
+
+def joined(samples: Panel | None, files: Panel | None) -> Panel:
+    """Files tell what was before the samples: where both know a minute, the sample counts.
+
+    Raises:
+        InvalidRequest: neither has anything, or a file is of a pool that the fleet does not have.
+    """
+    if samples is None or files is None:
+        only = samples if samples is not None else files
+        if only is None:
+            raise InvalidRequest(
+                "There is nothing to learn from: no sample of the fleet is kept, and no file was given. Let a fleet "
+                "with OSSA_SCALING__MODE dry-run or on run for a day, or give series with --data."
+            )
+        return only
+    if strange := sorted(set(files.names) - set(samples.names)):
+        raise InvalidRequest(
+            f"The fleet has no pool {', '.join(strange)} ({', '.join(samples.names)}): name a file after its pool, or "
+            "learn from files alone with --no-samples.",
+            param="data",
+        )
+    older = reordered(files, samples.names)
+    seconds = np.concatenate([older.seconds(), samples.seconds()])
+    values = np.concatenate([np.where(_known_at(samples, older), np.nan, older.values), samples.values])
+    return _on_minutes(seconds.tolist(), {name: values[:, at].tolist() for at, name in enumerate(samples.names)})
+
+
+def reordered(given: Panel, names: tuple[str, ...]) -> Panel:
+    """The columns `names`, NaN where `given` has none of that name."""
+    unknown = np.full(len(given), np.nan)
+    columns = [given.values[:, given.names.index(name)] if name in given.names else unknown for name in names]
+    return Panel(given.start_s, given.step_s, names, np.column_stack(columns))
+
+
+def _known_at(samples: Panel, older: Panel) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """Whether samples know each of `older`'s values. Columns are the same."""
+    rows = np.round((older.seconds() - samples.start_s) / STEP_S).astype(int)
+    inside = (rows >= 0) & (rows < len(samples))
+    known = np.isfinite(samples.values[np.clip(rows, 0, len(samples) - 1)])
+    return np.asarray(known & inside[:, None])
+
+
+def _on_minutes(seconds: Sequence[float], columns: dict[str, list[float]]) -> Panel:
+    try:
+        return panel(seconds, columns, STEP_S)
+    except SeriesError as error:
+        raise InvalidRequest(f"What there is to learn from is no series: {error}.") from error

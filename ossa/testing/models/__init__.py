@@ -1,0 +1,1 @@
+"""Scripted models: in the process, and as an OpenAI-compatible server."""

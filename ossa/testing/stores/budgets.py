@@ -1,0 +1,158 @@
+"""Budgets in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+
+from ossa.contracts.budgets import Balance, Budget, Grant, Recovered, Reservation, period_end, period_key
+from ossa.contracts.errors import NotFound
+from ossa.stores.budgeting import CLOSED_KEPT_S, Account, grant, granted, refusal
+from ossa.stores.money import cost_nanos, nanos, usd
+from ossa.testing.stores.gate import Gate
+from ossa.testing.stores.journal import Clock, MemoryJournal
+
+Key = tuple[str, str]
+"""A budget's id and its period's key."""
+
+
+@dataclass(slots=True)
+class _Sums:
+    reserved: int = 0
+    spent: int = 0
+    in_doubt: int = 0
+
+
+@dataclass(slots=True)
+class _Held:
+    asked: Reservation
+    amount: int
+    keys: list[Key]
+    expires_at: datetime
+    state: Literal["open", "settled", "in_doubt"] = "open"
+    closed_at: datetime | None = None
+
+
+class MemoryBudgets:
+    """`ossa.contracts.budgets.BudgetStore`. No call awaits inside, so each is atomic."""
+
+    def __init__(self, gate: Gate, clock: Clock, journal: MemoryJournal) -> None:
+        self._gate = gate
+        self._clock = clock
+        self._journal = journal
+        self._budgets: dict[str, Budget] = {}
+        self._sums: dict[Key, _Sums] = {}
+        self._held: dict[str, _Held] = {}
+
+    async def put(self, budget: Budget) -> None:
+        self._gate.check()
+        self._budgets[budget.id] = budget
+
+    async def budgets(self) -> list[Balance]:
+        self._gate.check()
+        now = self._clock()
+        return [self._balance(self._budgets[name], now) for name in sorted(self._budgets)]
+
+    async def remove(self, budget_id: str) -> None:
+        self._gate.check()
+        if self._budgets.pop(budget_id, None) is None:
+            raise NotFound(f"There is no budget {budget_id}.")
+
+    async def reserve(self, asked: Reservation) -> Grant:
+        self._gate.check()
+        now = self._clock()
+        known = self._held.get(asked.id)
+        keys = known.keys if known else self._keys(asked, now)
+        accounts = [self._account(key) for key in keys if key[0] in self._budgets]
+        if known is not None:
+            return grant(accounts, known.amount, repeated=True).model_copy(update={"counted": True})
+        least, most = nanos(asked.least_usd), nanos(asked.most_usd)
+        amount = granted(accounts, least=least, most=most)
+        if amount is None:
+            raise refusal(accounts, least=least, now=now)
+        if keys:
+            self._held[asked.id] = _Held(asked, amount, keys, now + timedelta(seconds=asked.ttl_s))
+            for key in keys:
+                self._sums.setdefault(key, _Sums()).reserved += amount
+        return grant(accounts, amount)
+
+    async def settle(self, reservation_id: str, usd: float | None) -> bool:
+        self._gate.check()
+        return self._settle(reservation_id, usd)
+
+    async def recover(self) -> Recovered:
+        self._gate.check()
+        now = self._clock()
+        settled = in_doubt = doubted = 0
+        for name, held in list(self._held.items()):
+            if held.state != "open":
+                if held.closed_at is not None and (now - held.closed_at).total_seconds() > CLOSED_KEPT_S:
+                    del self._held[name]
+                continue
+            task = held.asked.task_id
+            if held.expires_at > now and (not task or self._journal.holds(task, held.asked.fence)):
+                continue
+            cost = self._journal.cost_of_reservation(task, name)
+            self._settle(name, cost)
+            settled += cost is not None
+            in_doubt += cost is None
+            doubted += held.amount if cost is None else 0
+        return Recovered(settled=settled, in_doubt=in_doubt, in_doubt_usd=usd(doubted))
+
+    def doubts(self) -> list[tuple[date, str, str, str, float]]:
+        """(day, tenant, pool, manifest, USD) of each reservation in doubt."""
+        found = []
+        for held in self._held.values():
+            if held.state == "in_doubt" and held.closed_at is not None:
+                named = dict(subject.split(":", 1) for subject in held.asked.subjects)
+                day = held.closed_at.astimezone(UTC).date()
+                found.append((day, held.asked.tenant, named.get("pool", ""), named.get("agent", ""), usd(held.amount)))
+        return found
+
+    def _settle(self, name: str, cost: float | None) -> bool:
+        held = self._held.get(name)
+        if held is None or held.state == "settled" or (held.state == "in_doubt" and cost is None):
+            return False
+        for key in held.keys:
+            sums = self._sums[key]
+            if held.state == "open":
+                sums.reserved -= held.amount
+            else:
+                sums.in_doubt -= held.amount
+            if cost is None:
+                sums.in_doubt += held.amount
+            else:
+                sums.spent += cost_nanos(cost)
+        held.state = "settled" if cost is not None else "in_doubt"
+        held.closed_at = self._clock()
+        return True
+
+    def _keys(self, asked: Reservation, now: datetime) -> list[Key]:
+        return [
+            (name, period_key(budget.period, now=now, task_id=asked.task_id))
+            for name, budget in sorted(self._budgets.items())
+            if budget.counts(asked.tenant, asked.subjects)
+        ]
+
+    def _account(self, key: Key) -> Account:
+        budget, sums = self._budgets[key[0]], self._sums.get(key, _Sums())
+        return Account(
+            subject=budget.subject,
+            period=budget.period,
+            hard=nanos(budget.hard_usd),
+            soft=None if budget.soft_usd is None else nanos(budget.soft_usd),
+            used=sums.spent + sums.in_doubt,
+            reserved=sums.reserved,
+        )
+
+    def _balance(self, budget: Budget, now: datetime) -> Balance:
+        # A task's budget that names no task has no account of that key.
+        sums = self._sums.get((budget.id, period_key(budget.period, now=now, task_id=budget.name)), _Sums())
+        return Balance(
+            budget=budget,
+            spent_usd=usd(sums.spent),
+            reserved_usd=usd(sums.reserved),
+            in_doubt_usd=usd(sums.in_doubt),
+            ends_at=period_end(budget.period, now=now),
+        )

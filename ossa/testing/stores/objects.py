@@ -1,0 +1,71 @@
+"""The memory's objects in memory."""
+
+from __future__ import annotations
+
+from ossa.contracts.memory_rows import Erasure, MemoryRow
+from ossa.testing.stores.gate import Gate
+
+Place = tuple[str, str, str, int]
+
+
+class InMemoryObjects:
+    """`ossa.contracts.memory_tiers.ColdTier`, a fake for tests and trials."""
+
+    def __init__(self) -> None:
+        self._gate = Gate()
+        self._kept: dict[Place, str] = {}
+
+    async def put(self, row: MemoryRow, content: str, *, fence: int) -> None:
+        self._gate.check()
+        self._kept[row.tenant, row.subject, row.id, fence] = content
+
+    async def get(self, row: MemoryRow, *, fence: int) -> str | None:
+        self._gate.check()
+        return self._kept.get((row.tenant, row.subject, row.id, fence))
+
+    async def drop(self, row: MemoryRow, *, below: int, keep: int | None = None) -> None:
+        self._gate.check()
+        mine = (row.tenant, row.subject, row.id)
+        self._remove([one for one in self._kept if one[:3] == mine and one[3] < below and one[3] != keep])
+
+    async def drop_one(self, row: MemoryRow, *, fence: int) -> None:
+        self._gate.check()
+        self._kept.pop((row.tenant, row.subject, row.id, fence), None)
+
+    async def erase(self, erasure: Erasure) -> int:
+        self._gate.check()
+        return self._remove(self._covered(erasure))
+
+    async def count(self, erasure: Erasure) -> int:
+        self._gate.check()
+        return len(self._covered(erasure))
+
+    async def close(self) -> None:
+        """Nothing to close; what is in it stays."""
+
+    def held(self) -> list[Place]:
+        """Tenant, subject, id and fence of every object."""
+        return sorted(self._kept)
+
+    def go_down(self) -> None:
+        """From now on every call raises `StoreUnavailable`."""
+        self._gate.open = False
+
+    def come_back(self) -> None:
+        """Undo `go_down`."""
+        self._gate.open = True
+
+    def _covered(self, erasure: Erasure) -> list[Place]:
+        scope = erasure.scope
+        return [
+            one
+            for one in self._kept
+            if one[0] == scope.tenant
+            and one[3] < erasure.fence
+            and (one[2] in erasure.ids if scope.ids is not None else scope.subject in (None, one[1]))
+        ]
+
+    def _remove(self, places: list[Place]) -> int:
+        for place in places:
+            del self._kept[place]
+        return len(places)

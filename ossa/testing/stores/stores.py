@@ -1,0 +1,104 @@
+"""Journal, keys, fleet, budgets and originals in memory."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from ossa.contracts.configuration import EventSettings
+from ossa.testing.stores.budgets import MemoryBudgets
+from ossa.testing.stores.fleet import MemoryFleet
+from ossa.testing.stores.gate import Gate
+from ossa.testing.stores.history import MemoryHistory
+from ossa.testing.stores.journal import Clock, MemoryJournal
+from ossa.testing.stores.keys import MemoryKeys
+from ossa.testing.stores.originals import MemoryOriginals
+from ossa.testing.stores.outbox import MemoryOutbox, MemoryProcessed
+from ossa.testing.stores.routing import MemoryRouting
+from ossa.testing.stores.scaling import MemoryScaling
+from ossa.testing.stores.spending import MemorySpending
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class MemoryStores:
+    """`ossa.contracts.stores.Stores`, for one event loop.
+
+    Args:
+        clock: the store's time, with a time zone; leases and days go by it.
+        events: whether the journal tells the outbox what it writes, and under which source.
+    """
+
+    def __init__(self, clock: Clock = _now, *, events: EventSettings | None = None) -> None:
+        events = events or EventSettings()
+        self._gate = Gate()
+        self._outbox = MemoryOutbox(self._gate, clock, events.source)
+        self._processed = MemoryProcessed(self._gate, clock)
+        self._journal = MemoryJournal(self._gate, clock, self._outbox if events.telling else None)
+        self._keys = MemoryKeys(self._gate)
+        self._fleet = MemoryFleet(self._gate)
+        self._originals = MemoryOriginals(self._gate)
+        self._routing = MemoryRouting(self._gate, clock, self._journal)
+        self._budgets = MemoryBudgets(self._gate, clock, self._journal)
+        self._spending = MemorySpending(self._gate, self._journal, self._budgets)
+        self._scaling = MemoryScaling(self._gate)
+        self._history = MemoryHistory(self._gate, self._journal)
+
+    @property
+    def journal(self) -> MemoryJournal:
+        return self._journal
+
+    @property
+    def keys(self) -> MemoryKeys:
+        return self._keys
+
+    @property
+    def fleet(self) -> MemoryFleet:
+        return self._fleet
+
+    @property
+    def budgets(self) -> MemoryBudgets:
+        return self._budgets
+
+    @property
+    def spending(self) -> MemorySpending:
+        return self._spending
+
+    @property
+    def originals(self) -> MemoryOriginals:
+        return self._originals
+
+    @property
+    def routing(self) -> MemoryRouting:
+        return self._routing
+
+    @property
+    def outbox(self) -> MemoryOutbox:
+        return self._outbox
+
+    @property
+    def processed(self) -> MemoryProcessed:
+        return self._processed
+
+    @property
+    def scaling(self) -> MemoryScaling:
+        return self._scaling
+
+    @property
+    def history(self) -> MemoryHistory:
+        return self._history
+
+    async def open(self) -> None:
+        """Nothing to open; what is in it stays."""
+
+    async def close(self) -> None:
+        """Nothing to close; what is in it stays."""
+
+    def go_down(self) -> None:
+        """From now on every call raises `StoreUnavailable`."""
+        self._gate.open = False
+
+    def come_back(self) -> None:
+        """Undo `go_down`."""
+        self._gate.open = True
