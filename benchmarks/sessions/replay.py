@@ -17,7 +17,7 @@ from ossa.agent.conversation import FETCH, Conversation, Entry
 from ossa.agent.fetch import fetch_tool
 from ossa.contracts.configuration import Endpoint, PromptCache, VortexSettings
 from ossa.contracts.task import Step, TaskRequest
-from ossa.contracts.turn import Answer, Ask
+from ossa.contracts.turn import TurnCall, TurnCallResult
 from ossa.models.estimate import prompt_tokens
 from ossa.vortex.billing import prompt_cost
 from ossa.vortex.compression import compress
@@ -54,17 +54,17 @@ class Owner:
     """A turn's owner that has a compressor, and remembers: sessions share contents."""
 
     def __init__(self) -> None:
-        self._made: dict[str, Answer] = {}
+        self._made: dict[str, TurnCallResult] = {}
 
     async def delta(self, text: str) -> None: ...
 
     async def commit(self, steps: object) -> None: ...
 
-    async def ask(self, ask: Ask) -> Answer:
-        key = ask.model_dump_json()
+    async def call(self, call: TurnCall) -> TurnCallResult:
+        key = call.model_dump_json()
         if key not in self._made:
-            made = tuple(compress(**order.model_dump()) for order in ask.compress)
-            self._made[key] = Answer(compressed=made)
+            made = tuple(compress(**order.model_dump()) for order in call.compress)
+            self._made[key] = TurnCallResult(compressed=made)
         return self._made[key]
 
 

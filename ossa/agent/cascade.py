@@ -37,7 +37,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 _BOUNDS = ("max_tokens", "max_completion_tokens")
 
 
-def why_it_fails(message: Message, finish_reason: str | None, parameters: Mapping[str, Any]) -> str:
+def rejection_reason(message: Message, finish_reason: str | None, parameters: Mapping[str, Any]) -> str:
     """What is wrong with an answer, in a few words; empty when it holds.
 
     Args:

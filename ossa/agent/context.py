@@ -22,7 +22,7 @@ from ossa.agent.tool_calls import calls_of
 from ossa.contracts.compression import Compressed, CompressionOrder
 from ossa.contracts.configuration import Endpoint, PromptCache, VortexSettings
 from ossa.contracts.errors import OssaError
-from ossa.contracts.turn import Ask, TurnSink
+from ossa.contracts.turn import TurnCall, TurnSink
 from ossa.models.estimate import CHARS_PER_TOKEN, message_tokens, prompt_tokens, text_tokens
 from ossa.vortex.billing import Bill
 from ossa.vortex.originals import handle_in, handle_of
@@ -121,7 +121,7 @@ class Context:
         orders = tuple(self._order(result, seen, known) for result in wanted)
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                answer = await sink.ask(Ask(compress=orders))
+                answer = await sink.call(TurnCall(compress=orders))
         except (OssaError, TimeoutError) as error:
             log.info("context_sent_whole", extra={"reason": type(error).__name__, "contents": len(orders)})
             return

@@ -61,7 +61,7 @@ class Conversation:
         """Model calls that asked for nothing but what was left out."""
         self.rejected: list[Step] = []
         """Answers of cheaper models that did not hold."""
-        self.spare: Step | None = None
+        self.last_rejected: Step | None = None
         """The last of them, while nothing came after it."""
         self.fetchable = False
         """Whether the model is offered the tool that fetches originals."""
@@ -87,7 +87,7 @@ class Conversation:
         self.usage = self.usage.plus(step.usage)
         if step.kind == "model" and "rejected" in payload:
             self.rejected.append(step)
-            self.spare = step
+            self.last_rejected = step
         elif step.kind == "model":
             self._take_message(payload["message"], step)
         elif step.kind == "context" and "role" in payload:
@@ -103,7 +103,7 @@ class Conversation:
 
     def _take_message(self, message: Message, step: Step) -> None:
         self.last = step
-        self.spare = None
+        self.last_rejected = None
         self._entries = self.entries()  # the answers to the calls before this message stay
         for entry in self._entries:
             entry.sent = True
@@ -212,9 +212,9 @@ class Conversation:
             payload["reservation"] = reservation
         self._take(self._step("model", payload, at, reply.usage))
 
-    def take_back(self, spare: Step, at: datetime) -> None:
+    def restore_rejected(self, rejected: Step, at: datetime) -> None:
         """A rejected answer is the best there is. It is paid already."""
-        payload = {name: spare.payload[name] for name in ("message", "finish_reason", "model")}
+        payload = {name: rejected.payload[name] for name in ("message", "finish_reason", "model")}
         self._take(self._step("model", payload, at))
 
     def resolve_role(self, role: str, values: str, *, at: datetime) -> None:

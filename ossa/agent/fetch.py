@@ -10,7 +10,7 @@ from ossa.agent.conversation import FETCH, Conversation
 from ossa.agent.tools import Tool, tool
 from ossa.contracts.compression import CompressionOrder
 from ossa.contracts.errors import OssaError
-from ossa.contracts.turn import Ask, TurnSink
+from ossa.contracts.turn import TurnCall, TurnSink
 from ossa.models.estimate import text_tokens
 from ossa.vortex.originals import HANDLE
 
@@ -45,11 +45,11 @@ def bound_fetch(talk: Conversation, sink: TurnSink, *, timeout_s: float) -> Tool
             async with asyncio.timeout(timeout_s):
                 whole = talk.original(handle)
                 if whole is None:
-                    whole = (await sink.ask(Ask(original=handle))).original
+                    whole = (await sink.call(TurnCall(original=handle))).original
                 if not query.strip() or text_tokens(whole) <= FOUND_TOKENS:
                     return whole
                 order = CompressionOrder(content=whole, question=query, budget_tokens=FOUND_TOKENS)
-                return (await sink.ask(Ask(compress=(order,)))).compressed[0].text
+                return (await sink.call(TurnCall(compress=(order,)))).compressed[0].text
         except OssaError as error:
             raise ValueError(error.message) from None
 

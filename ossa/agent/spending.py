@@ -8,7 +8,7 @@ from typing import Any
 from ossa.contracts.agent_spec import ModelPreference
 from ossa.contracts.configuration import Endpoint
 from ossa.contracts.errors import OssaError
-from ossa.contracts.turn import Ask, Outlay, TurnSink
+from ossa.contracts.turn import CostRange, TurnCall, TurnSink
 from ossa.contracts.value import Value
 from ossa.models.client import surely_unbilled
 
@@ -22,7 +22,7 @@ USEFUL_ANSWER_TOKENS = 256
 """A shorter cap than this (or than the one asked for) is no use: rather refuse the call."""
 
 
-class Cover(Value):
+class CallReservation(Value):
     """What the call is made under. `cap`: the most completion tokens; `reservation`: empty where nothing is counted."""
 
     cap: int | None
@@ -37,9 +37,9 @@ class CallPrice(Value):
     cap: int
 
     @property
-    def outlay(self) -> Outlay:
+    def cost_range(self) -> CostRange:
         useful = min(self.cap, USEFUL_ANSWER_TOKENS)
-        return Outlay(
+        return CostRange(
             least_usd=self.prompt_usd + useful * self.answer_usd, most_usd=self.prompt_usd + self.cap * self.answer_usd
         )
 
@@ -88,18 +88,18 @@ def asked_cap(preference: ModelPreference, parameters: dict[str, Any]) -> int | 
     return max(asked) if asked else preference.max_tokens
 
 
-async def cover(sink: TurnSink, price: CallPrice | None, *, cap: int | None) -> Cover:
+async def reserve(sink: TurnSink, price: CallPrice | None, *, cap: int | None) -> CallReservation:
     """Have the owner reserve the call's cost. Raises `BudgetExceeded`, and what else the owner met."""
     if price is None:
-        return Cover(cap=cap)
-    answer = await sink.ask(Ask(reserve=price.outlay))
+        return CallReservation(cap=cap)
+    answer = await sink.call(TurnCall(reserve=price.cost_range))
     if not answer.reservation:
-        return Cover(cap=cap)
-    return Cover(cap=price.tokens_for(answer.granted_usd), reservation=answer.reservation)
+        return CallReservation(cap=cap)
+    return CallReservation(cap=price.tokens_for(answer.granted_usd), reservation=answer.reservation)
 
 
-async def give_back(sink: TurnSink, cover: Cover, error: OssaError) -> None:
-    """After a failed call: what was refused or never sent cost nothing. Of all else the owner has its doubts."""
-    if cover.reservation and surely_unbilled(error):
-        with suppress(OssaError):  # then the owner has its doubts of this one too
-            await sink.ask(Ask(unused=cover.reservation))
+async def refund(sink: TurnSink, reserved: CallReservation, error: OssaError) -> None:
+    """Release the reservation of a failed call that surely cost nothing. The owner settles any other as in doubt."""
+    if reserved.reservation and surely_unbilled(error):
+        with suppress(OssaError):  # the owner then treats this one as in doubt too
+            await sink.call(TurnCall(unused=reserved.reservation))

@@ -19,7 +19,7 @@ from typing import Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from ossa.contracts.turn import Answer, Ask
+from ossa.contracts.turn import TurnCall, TurnCallResult
 
 Effects = Literal["none", "idempotent", "at_most_once"]
 """What happens when a call is made again after a crash that hid its result.
@@ -43,7 +43,7 @@ class ToolContext:
     config: dict[str, Any] = field(default_factory=dict)
     """The tool's `config` in the agent's manifest."""
 
-    ask: Callable[[Ask], Awaitable[Answer]] | None = None
+    ask: Callable[[TurnCall], Awaitable[TurnCallResult]] | None = None
     """Asks the task's owner; None where there is none."""
 
 

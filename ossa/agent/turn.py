@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ossa.agent.cascade import why_it_fails
+from ossa.agent.cascade import rejection_reason
 from ossa.agent.clock import Clock, SystemClock
 from ossa.agent.context import Context
 from ossa.agent.conversation import FETCH, Conversation
 from ossa.agent.fetch import bound_fetch, fetch_tool
 from ossa.agent.limits import DEFAULT_TIMEOUT_S, Budget, budget_of, check_steps, completion_cap, out_of_time
 from ossa.agent.parameters import client_tools, model_parameters, wants_no_tools
-from ossa.agent.spending import Cover, asked_cap, call_price, cover, give_back
+from ossa.agent.spending import CallReservation, asked_cap, call_price, refund, reserve
 from ossa.agent.tool_calls import ToolCall, calls_of, idempotency_key, only
 from ossa.agent.tool_registry import BoundTools
 from ossa.agent.tool_run import INTERRUPTED, ToolAnswer, run_tool, unknown_tool
@@ -31,7 +31,7 @@ from ossa.contracts.configuration import Endpoint, VortexSettings
 from ossa.contracts.errors import LimitExceeded, ModelFailed, ModelRejected, NotReady, OssaError, TimedOut
 from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
 from ossa.contracts.task import Assignment, ErrorInfo, Message, Outcome, TaskRequest, TaskStatus, Turn
-from ossa.contracts.turn import Ask, TurnResult, TurnSink
+from ossa.contracts.turn import TurnCall, TurnResult, TurnSink
 from ossa.models.estimate import prompt_tokens
 from ossa.models.tiers import Choice
 
@@ -214,7 +214,7 @@ class _RunningTurn:
                 if isinstance(error, ModelFailed | NotReady | TimedOut):
                     self._failed_tiers.append(self._choice.tier)
                 if not self._escalate():
-                    if self._take_back():
+                    if self._restore_rejected():
                         return
                     raise
 
@@ -226,18 +226,18 @@ class _RunningTurn:
         self._context = self._new_context() if self._context is not None else None
         return True
 
-    def _take_back(self) -> bool:
+    def _restore_rejected(self) -> bool:
         """A dearer model cannot be asked: what a cheaper one said is better than nothing.
 
         Not once a tool has run since, or the dearer one has begun to speak: its answer would be about something else.
         """
-        spare = self._talk.spare
-        said = spare.payload["message"] if spare is not None else {}
-        if spare is None or self._spoken or not said.get("content") or said.get("tool_calls"):
+        rejected = self._talk.last_rejected
+        said = rejected.payload["message"] if rejected is not None else {}
+        if rejected is None or self._spoken or not said.get("content") or said.get("tool_calls"):
             return False
-        self._talk.take_back(spare, self.agent.clock.now())
+        self._talk.restore_rejected(rejected, self.agent.clock.now())
         tiers = {one.endpoint.model: one.tier for one in self._passed}
-        self._answered = tiers.get(spare.payload["model"], self._answered)
+        self._answered = tiers.get(rejected.payload["model"], self._answered)
         return True
 
     async def _ask_one(self) -> bool:
@@ -246,7 +246,7 @@ class _RunningTurn:
         await self._fit()
         prompt = talk.prompt_estimate([*self._theirs.values(), *self._functions])
         cap = completion_cap(self._budget, talk.usage, prompt, choice.endpoint, now())
-        paid = await self._cover(choice.endpoint, cap)
+        paid = await self._reserve(choice.endpoint, cap)
         request = ModelRequest(
             model=choice.endpoint.model,
             messages=talk.messages(),
@@ -265,13 +265,13 @@ class _RunningTurn:
         try:
             reply = await self._reply(request)
         except OssaError as error:
-            await give_back(self._sink, paid, error)
+            await refund(self._sink, paid, error)
             raise
         message = talk.named(reply.message)
         if any(call.name in self._theirs for call in calls_of(message)):
             # The caller answers its own calls and knows no others; the model may ask for ours again.
             message = only(message, self._theirs.keys())
-        why = self._why_it_fails(message, reply.finish_reason) if len(self._models) > 1 else ""
+        why = self._rejection_reason(message, reply.finish_reason) if len(self._models) > 1 else ""
         if why:
             log.info("answer_rejected", extra={"task_id": self.turn.task_id, "tier": choice.tier, "why": why})
             talk.reject(reply, message, why, now(), reservation=paid.reservation)
@@ -280,18 +280,18 @@ class _RunningTurn:
         talk.add_reply(reply, message, now(), reservation=paid.reservation, endpoint=choice.endpoint)
         return True
 
-    def _why_it_fails(self, message: Message, finish_reason: str | None) -> str:
+    def _rejection_reason(self, message: Message, finish_reason: str | None) -> str:
         """What was paid for is not lost to a check that breaks on it."""
         try:
-            return why_it_fails(message, finish_reason, self.turn.request.parameters)
+            return rejection_reason(message, finish_reason, self.turn.request.parameters)
         except Exception:
             log.exception("answer_not_checked", extra={"task_id": self.turn.task_id})
             return ""
 
-    async def _cover(self, endpoint: Endpoint, cap: int | None) -> Cover:
+    async def _reserve(self, endpoint: Endpoint, cap: int | None) -> CallReservation:
         """What the next call may cost, where the turn has a budget. Raises `BudgetExceeded`."""
         if not self.turn.budgeted:
-            return Cover(cap=cap)
+            return CallReservation(cap=cap)
         tools = [*self._theirs.values(), *self._functions]
         price = call_price(
             endpoint,
@@ -302,7 +302,7 @@ class _RunningTurn:
         )
         try:
             async with asyncio.timeout(self._left_s()):
-                return await cover(self._sink, price, cap=cap)
+                return await reserve(self._sink, price, cap=cap)
         except TimeoutError:
             raise out_of_time(self._budget) from None
 
@@ -313,7 +313,7 @@ class _RunningTurn:
             return
         try:
             async with asyncio.timeout(self._left_s()):
-                found = await self._sink.ask(Ask(role=role))
+                found = await self._sink.call(TurnCall(role=role))
         except TimeoutError:
             raise out_of_time(self._budget) from None
         self._talk.resolve_role(found.role, found.values, at=self.agent.clock.now())
@@ -439,7 +439,7 @@ class _RunningTurn:
             agent_id=self._agent_id,
             idempotency_key=idempotency_key(self.turn.task_id, call.call_id),
             config=dict(self.agent.tools.configs.get(call.name, {})),
-            ask=self._sink.ask,
+            ask=self._sink.call,
         )
 
     def _left_s(self) -> float:

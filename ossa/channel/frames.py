@@ -9,8 +9,9 @@ number the dispatcher chose, unique on its connection.
     turn    id, turn (`Turn`)               busy     id, reason
     cancel  id                              delta    id, text
     ack     id, seq                         steps    id, seq, steps: wants an ack (or nack) of seq
-    nack    id, seq, code, message, ...     ask      id, seq, ask (`Ask`): wants an answer (or nack) to seq
-    answer  id, seq, answer (`Answer`)      done     id, result (`TurnResult`)
+    nack    id, seq, code, message, ...     ask      id, seq, ask (`TurnCall`): wants an answer (or nack) to seq
+    answer  id, seq, answer                 done     id, result (`TurnResult`)
+            (`TurnCallResult`)
     ping                                    pong
 
 A connection greeted with the process's own secret instead of the fleet's token

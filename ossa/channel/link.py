@@ -13,11 +13,11 @@ from ossa.channel.line import CONNECT_TIMEOUT_S, SILENCE_S, Line, dial
 from ossa.contracts.errors import AgentLost, Fenced, FleetBusy, NotReady, OssaError
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import Step, Turn
-from ossa.contracts.turn import Ask, OnAsk, OnDelta, OnSteps, TurnResult
+from ossa.contracts.turn import OnDelta, OnSteps, OnTurnCall, TurnCall, TurnResult
 
 log = logging.getLogger(__name__)
 
-ASKS_MAX = 16
+CALLS_MAX = 16
 """Open questions of one turn."""
 
 
@@ -43,14 +43,14 @@ class ChannelLink:
         self._opening: dict[str, asyncio.Task[Line]] = {}
 
     async def run(
-        self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps, on_ask: OnAsk | None = None
+        self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps, on_call: OnTurnCall | None = None
     ) -> TurnResult:
         line = self._open.get(agent.incarnation)
         if line is None or line.lost:
             line = await self._connect(agent)
         number, inbox = line.begin({"t": "turn", "turn": orjson.Fragment(turn.model_dump_json().encode())})
         try:
-            return await _converse(line, number, inbox, agent, on_delta, on_steps, on_ask)
+            return await _converse(line, number, inbox, agent, on_delta, on_steps, on_call)
         except (AgentLost, FleetBusy, Fenced):
             raise  # the turn is not running, or its nack has told it already
         except BaseException:
@@ -100,14 +100,14 @@ async def _converse(
     agent: AgentInfo,
     on_delta: OnDelta,
     on_steps: OnSteps,
-    on_ask: OnAsk | None,
+    on_call: OnTurnCall | None,
 ) -> TurnResult:
-    asks: set[asyncio.Task[None]] = set()
+    calls: set[asyncio.Task[None]] = set()
     try:
-        return await _listen(line, number, inbox, agent, on_delta, on_steps, on_ask, asks)
+        return await _listen(line, number, inbox, agent, on_delta, on_steps, on_call, calls)
     finally:
-        for ask in asks:
-            ask.cancel()
+        for call in calls:
+            call.cancel()
 
 
 async def _listen(
@@ -117,8 +117,8 @@ async def _listen(
     agent: AgentInfo,
     on_delta: OnDelta,
     on_steps: OnSteps,
-    on_ask: OnAsk | None,
-    asks: set[asyncio.Task[None]],
+    on_call: OnTurnCall | None,
+    calls: set[asyncio.Task[None]],
 ) -> TurnResult:
     """Questions are answered beside the rest: what a turn says does not wait for what it asked."""
     while True:
@@ -133,9 +133,9 @@ async def _listen(
         elif kind == "steps":
             await _commit(line, number, frame, on_steps)
         elif kind == "ask":
-            ask = asyncio.create_task(_answer(line, number, frame, None if len(asks) >= ASKS_MAX else on_ask))
-            asks.add(ask)
-            ask.add_done_callback(asks.discard)
+            call = asyncio.create_task(_answer(line, number, frame, None if len(calls) >= CALLS_MAX else on_call))
+            calls.add(call)
+            call.add_done_callback(calls.discard)
         elif kind == "busy":
             raise FleetBusy(f"agent {agent.agent_id} is {frame['reason']}", retry_after_s=1.0)
 
@@ -149,13 +149,13 @@ async def _commit(line: Line, number: int, frame: Frame, on_steps: OnSteps) -> N
     line.send({"t": "ack", "id": number, "seq": frame["seq"]})
 
 
-async def _answer(line: Line, number: int, frame: Frame, on_ask: OnAsk | None) -> None:
+async def _answer(line: Line, number: int, frame: Frame, on_call: OnTurnCall | None) -> None:
     """What cannot be answered is said; the turn goes on without."""
     seq = frame["seq"]
     try:
-        if on_ask is None:
+        if on_call is None:
             raise NotReady("this owner answers no questions")
-        answer = await on_ask(Ask.model_validate(frame["ask"]))
+        answer = await on_call(TurnCall.model_validate(frame["ask"]))
     except OssaError as error:
         why = {"code": error.code, "message": error.message, "param": error.param, "retry_after_s": error.retry_after_s}
         line.send({"t": "nack", "id": number, "seq": seq, **why})

@@ -16,7 +16,7 @@ from ossa.channel.control import ControlDesk
 from ossa.channel.frames import PROTOCOL_VERSION, Frame, FrameError, FrameParser, encode
 from ossa.contracts.errors import OssaError, error_types
 from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn
-from ossa.contracts.turn import Answer, Ask, TurnResult, TurnRunner
+from ossa.contracts.turn import TurnCall, TurnCallResult, TurnResult, TurnRunner
 
 log = logging.getLogger(__name__)
 
@@ -247,7 +247,7 @@ class _Sink:
         self._connection = connection
         self._number = number
         self._seq = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Answer | None]] = {}
+        self._waiting: dict[int, asyncio.Future[TurnCallResult | None]] = {}
 
     async def delta(self, text: str) -> None:
         self._connection.send({"t": "delta", "id": self._number, "text": text})
@@ -257,13 +257,14 @@ class _Sink:
         fragments = [orjson.Fragment(step.model_dump_json().encode()) for step in steps]
         await self._said({"t": "steps", "steps": fragments})
 
-    async def ask(self, ask: Ask) -> Answer:
-        return await self._said({"t": "ask", "ask": orjson.Fragment(ask.model_dump_json().encode())}) or Answer()
+    async def call(self, call: TurnCall) -> TurnCallResult:
+        frame = {"t": "ask", "ask": orjson.Fragment(call.model_dump_json().encode())}
+        return await self._said(frame) or TurnCallResult()
 
-    async def _said(self, frame: Frame) -> Answer | None:
+    async def _said(self, frame: Frame) -> TurnCallResult | None:
         """Send what wants an answer, and wait for it."""
         seq = next(self._seq)
-        answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[TurnCallResult | None] = asyncio.get_running_loop().create_future()
         self._waiting[seq] = answer
         self._connection.send({**frame, "id": self._number, "seq": seq})
         try:
@@ -278,7 +279,7 @@ class _Sink:
         if frame["t"] == "ack":
             answer.set_result(None)
         elif frame["t"] == "answer":
-            answer.set_result(Answer.model_validate(frame["answer"]))
+            answer.set_result(TurnCallResult.model_validate(frame["answer"]))
         else:
             error = error_types().get(str(frame.get("code")), OssaError)
             message = str(frame.get("message", ""))

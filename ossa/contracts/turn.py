@@ -26,15 +26,15 @@ class TurnResult(Value):
     steps: tuple[Step, ...] = ()
 
 
-class Outlay(Value):
-    """What a model call can cost in USD: the smallest useful one, and the whole one."""
+class CostRange(Value):
+    """The cost of a model call in USD: of the shortest useful answer, and of the longest allowed one."""
 
     least_usd: float
     most_usd: float
 
 
-class Ask(Value):
-    """What a turn asks of the task's owner, who has the stores and services that an agent has not. One field is set.
+class TurnCall(Value):
+    """A running turn's request to its task's owner, who has stores and services that an agent lacks. One field is set.
 
     `compress`: contents to be shortened; `original`: the handle of one that was; `role`: the manifest's system prompt,
     whose placeholders are to be resolved; `reserve`: money for the next model call; `unused`: a reservation whose call
@@ -45,14 +45,14 @@ class Ask(Value):
     compress: tuple[CompressionOrder, ...] = ()
     original: str = ""
     role: str = ""
-    reserve: Outlay | None = None
+    reserve: CostRange | None = None
     unused: str = ""
     remember: dict[str, Any] | None = None
     recall: dict[str, Any] | None = None
 
 
-class Answer(Value):
-    """`compressed`, in the order of what was asked; or the `original`; or the resolved `role`.
+class TurnCallResult(Value):
+    """The owner's reply to a `TurnCall`: `compressed`, in the order of the contents; the `original`; or the `role`.
 
     `values` belong at the end of the system message: they change from conversation to conversation. `granted_usd` may
     be spent; the call's step names the `reservation`, which is empty where no budget applies. `memories`: what was
@@ -77,7 +77,7 @@ class TurnSink(Protocol):
     async def commit(self, steps: Sequence[Step]) -> None:
         """Returns when the steps are in the journal. Raises `Fenced` when the task has another owner now."""
 
-    async def ask(self, ask: Ask) -> Answer:
+    async def call(self, call: TurnCall) -> TurnCallResult:
         """Raises the `OssaError` the owner met. May take its time: bound it."""
 
 
@@ -89,16 +89,16 @@ class TurnRunner(Protocol):
 
 OnDelta = Callable[[str], Awaitable[None]]
 OnSteps = Callable[[Sequence[Step]], Awaitable[None]]
-OnAsk = Callable[[Ask], Awaitable[Answer]]
+OnTurnCall = Callable[[TurnCall], Awaitable[TurnCallResult]]
 
 
 class AgentLink(Protocol):
     """The owner's way to an agent. `ossa.channel.ChannelLink` is the real one."""
 
     async def run(
-        self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps, on_ask: OnAsk | None = None
+        self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps, on_call: OnTurnCall | None = None
     ) -> TurnResult:
-        """Run the turn there. Without `on_ask` the owner can be asked nothing.
+        """Run the turn there. Without `on_call` the owner can be asked nothing.
 
         Raises `AgentLost` when the agent or the way to it is gone, `FleetBusy`
         when it has no free slot (or drains). Cancelling the awaiting task cancels the turn.

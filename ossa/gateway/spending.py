@@ -16,7 +16,7 @@ from ossa.contracts.budgets import BudgetStore, Grant, Reservation, subjects_of
 from ossa.contracts.errors import BudgetExceeded, OssaError, StoreUnavailable
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import Step, Task
-from ossa.contracts.turn import Answer, Outlay
+from ossa.contracts.turn import CostRange, TurnCallResult
 from ossa.gateway.budget_book import BudgetBook
 from ossa.gateway.budget_metrics import BudgetMetrics
 
@@ -189,7 +189,7 @@ class TaskSpending:
         """Whether the turn has to reserve. A budget that is set later counts from the task's next turn on."""
         return self._spending.touches(self._task, agent)
 
-    async def reserve(self, outlay: Outlay, agent: AgentInfo, *, left_s: float) -> Answer:
+    async def reserve(self, cost_range: CostRange, agent: AgentInfo, *, left_s: float) -> TurnCallResult:
         """Raises `BudgetExceeded`."""
         task = self._task
         self._count += 1
@@ -197,8 +197,8 @@ class TaskSpending:
             id=f"{task.id}:{task.fence}:{self._count}",
             tenant=task.tenant,
             subjects=subjects_of(tenant=task.tenant, pool=agent.pool, manifest=agent.manifest, task_id=task.id),
-            least_usd=outlay.least_usd,
-            most_usd=outlay.most_usd,
+            least_usd=cost_range.least_usd,
+            most_usd=cost_range.most_usd,
             task_id=task.id,
             fence=task.fence,
             ttl_s=left_s + CALL_GRACE_S,
@@ -206,9 +206,9 @@ class TaskSpending:
         grant = await self._spending.reserve(asked)
         self._warn(grant)
         if not grant.counted:
-            return Answer(granted_usd=grant.usd)
+            return TurnCallResult(granted_usd=grant.usd)
         self._open[asked.id] = grant.usd  # from here on the agent may call from it
-        return Answer(granted_usd=grant.usd, reservation=asked.id)
+        return TurnCallResult(granted_usd=grant.usd, reservation=asked.id)
 
     def unused(self, reservation_id: str) -> None:
         """The call was refused, or never sent."""

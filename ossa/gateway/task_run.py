@@ -14,7 +14,7 @@ from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import AgentLost, Cancelled, Fenced, FleetBusy, NotFound, NotReady, OssaError, TimedOut
 from ossa.contracts.fleet import AgentInfo, FleetPort
 from ossa.contracts.task import ErrorInfo, Outcome, Step, Task, TaskStatus, Turn, Usage, UsageToday
-from ossa.contracts.turn import AgentLink, Answer, Ask, TurnResult
+from ossa.contracts.turn import AgentLink, TurnCall, TurnCallResult, TurnResult
 from ossa.gateway.daily_usage import DailyUsage
 from ossa.gateway.desk import LOOK_AGAIN_S, Desk, Seat, Wish
 from ossa.gateway.durable import DurableJournal
@@ -325,7 +325,7 @@ class TaskRun:
                     turn,
                     on_delta=on_delta,
                     on_steps=self._commit,
-                    on_ask=lambda ask: self._answer(ask, agent),
+                    on_call=lambda ask: self._answer(ask, agent),
                 )
         except TimeoutError:
             raise self._timed_out() from None
@@ -338,7 +338,7 @@ class TaskRun:
             raise AgentLost(f"agent {agent.agent_id} stopped the turn")  # nobody here asked for that
         return result
 
-    async def _answer(self, ask: Ask, agent: AgentInfo) -> Answer:
+    async def _answer(self, ask: TurnCall, agent: AgentInfo) -> TurnCallResult:
         if ask.reserve is not None:
             granted = await self._spending.reserve(ask.reserve, agent, left_s=self._left_s())
             if self.listener is not None:
@@ -346,7 +346,7 @@ class TaskRun:
             return granted
         if ask.unused:
             self._spending.unused(ask.unused)
-            return Answer()
+            return TurnCallResult()
         return await self._parts.help.answer(ask, task=self.task, agent=agent)
 
     async def _used_today(self, agent: AgentInfo) -> UsageToday:

@@ -10,7 +10,7 @@ from ossa.contracts.errors import InvalidRequest, NotReady
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.memory import Memory
 from ossa.contracts.task import Task
-from ossa.contracts.turn import Answer, Ask
+from ossa.contracts.turn import TurnCall, TurnCallResult
 from ossa.gateway.turn_memory import answer_from_memory
 from ossa.vortex.exchange import TokenExchange, resolve_prompt
 from ossa.vortex.originals import is_handle
@@ -34,23 +34,23 @@ class TurnHelp:
         self._exchange = exchange
         self._memory = memory
 
-    async def answer(self, ask: Ask, *, task: Task, agent: AgentInfo) -> Answer:
+    async def answer(self, ask: TurnCall, *, task: Task, agent: AgentInfo) -> TurnCallResult:
         if ask.role:
             return await self._resolved(ask.role, task, agent)
         if ask.remember is not None or ask.recall is not None:
-            return Answer(memories=await answer_from_memory(self._memory, ask, tenant=task.tenant))
+            return TurnCallResult(memories=await answer_from_memory(self._memory, ask, tenant=task.tenant))
         if self._compressor is None:
             raise NotReady("this gateway has no compression service")
         if ask.original:
             if not is_handle(ask.original):
                 raise InvalidRequest("that is no handle", param="original")
-            return Answer(original=await self._compressor.decompress(ask.original, tenant=task.tenant))
+            return TurnCallResult(original=await self._compressor.decompress(ask.original, tenant=task.tenant))
         async with asyncio.timeout(LONGEST_S):
             orders = (self._compressor.compress(order, tenant=task.tenant) for order in ask.compress)
             found = await asyncio.gather(*orders)
-        return Answer(compressed=tuple(found))
+        return TurnCallResult(compressed=tuple(found))
 
-    async def _resolved(self, role: str, task: Task, agent: AgentInfo) -> Answer:
+    async def _resolved(self, role: str, task: Task, agent: AgentInfo) -> TurnCallResult:
         if self._exchange is None:
             raise NotReady("this gateway resolves no placeholders")
         prompt = await resolve_prompt(
@@ -64,4 +64,4 @@ class TurnHelp:
                 "placeholder_not_resolved",
                 extra={"manifest": agent.manifest, "placeholder": str(failure.placeholder), "task_id": task.id},
             )
-        return Answer(role=prompt.text, values=prompt.values)
+        return TurnCallResult(role=prompt.text, values=prompt.values)

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 
 from ossa.contracts.errors import InvalidRequest, NotReady
 from ossa.contracts.memory import Memory, MemoryItem, NewMemory, Recall
-from ossa.contracts.turn import Ask
+from ossa.contracts.turn import TurnCall
 
 
-async def answer_from_memory(memory: Memory | None, ask: Ask, *, tenant: str) -> tuple[dict[str, Any], ...]:
+async def answer_from_memory(memory: Memory | None, ask: TurnCall, *, tenant: str) -> tuple[dict[str, Any], ...]:
     """Raises `NotReady` without a memory, `InvalidRequest`, and what the memory raises."""
     if memory is None:
         raise NotReady("this gateway has no memory")

@@ -7,18 +7,18 @@ from datetime import UTC, datetime, timedelta
 
 from ossa.contracts.errors import NotReady
 from ossa.contracts.task import Step
-from ossa.contracts.turn import Answer, Ask
+from ossa.contracts.turn import TurnCall, TurnCallResult
 
 
 class RecordingSink:
     """A `TurnSink` that keeps what it is told. `fail_next_commit` makes the owner go away.
 
     Args:
-        answer: what the owner answers when it is asked; without it it answers nothing.
+        answer: answers the turn's calls. Without it they raise `NotReady`.
     """
 
-    def __init__(self, answer: Callable[[Ask], Answer] | None = None) -> None:
-        self.asked: list[Ask] = []
+    def __init__(self, answer: Callable[[TurnCall], TurnCallResult] | None = None) -> None:
+        self.asked: list[TurnCall] = []
         self._answer = answer
         self.deltas: list[str] = []
         self.commits: list[tuple[Step, ...]] = []
@@ -44,11 +44,11 @@ class RecordingSink:
             raise self._failures.pop(0)
         self.commits.append(tuple(steps))
 
-    async def ask(self, ask: Ask) -> Answer:
-        self.asked.append(ask)
+    async def call(self, call: TurnCall) -> TurnCallResult:
+        self.asked.append(call)
         if self._answer is None:
             raise NotReady("this owner answers no questions")
-        return self._answer(ask)
+        return self._answer(call)
 
 
 class SteppedClock:

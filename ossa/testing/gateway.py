@@ -29,7 +29,7 @@ from ossa.contracts.fleet import (
 from ossa.contracts.scaling import PoolStanding, ScaleRules, ScalingStatus, TrafficReport
 from ossa.contracts.stores import FleetStore
 from ossa.contracts.task import Outcome, Step, TaskStatus, Turn, Usage
-from ossa.contracts.turn import OnAsk, OnDelta, OnSteps, TurnResult
+from ossa.contracts.turn import OnDelta, OnSteps, OnTurnCall, TurnResult
 
 REQUIRED: dict[OperationKind, tuple[str, ...]] = {
     "deploy-phase": ("phase", "target_agents"),
@@ -262,7 +262,7 @@ class FakeLink:
     # AgentLink
 
     async def run(
-        self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps, on_ask: OnAsk | None = None
+        self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps, on_call: OnTurnCall | None = None
     ) -> TurnResult:
         if self._breaks is not None:
             raise self._breaks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ossa.agent.tools import ToolContext, tool
-from ossa.contracts.turn import Ask
+from ossa.contracts.turn import TurnCall
 
 MOST = 20
 
@@ -18,5 +18,5 @@ async def recall(context: ToolContext, text: str = "", about: str = "", limit: i
     query: dict[str, Any] = {"text": text, "limit": max(1, min(limit, MOST))}
     if about:
         query["subject"] = about
-    answer = await context.ask(Ask(recall=query))
+    answer = await context.ask(TurnCall(recall=query))
     return list(answer.memories)

@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from ossa.agent.tools import ToolContext, tool
-from ossa.contracts.turn import Ask
+from ossa.contracts.turn import TurnCall
 
 
 @tool(effects="idempotent")
@@ -16,5 +16,5 @@ async def remember(content: str, context: ToolContext, about: str = "", kind: st
         raise ValueError("this agent has no memory")
     # The same call, run again after a crash, replaces what it remembered before.
     id = f"mem_{hashlib.sha256(context.idempotency_key.encode()).hexdigest()[:32]}"
-    answer = await context.ask(Ask(remember={"id": id, "content": content, "subject": about, "kind": kind}))
+    answer = await context.ask(TurnCall(remember={"id": id, "content": content, "subject": about, "kind": kind}))
     return {"remembered": [one["id"] for one in answer.memories]}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ossa.agent import AgentTurn, ToolRegistry, build_runner, tool
-from ossa.agent.cascade import why_it_fails
+from ossa.agent.cascade import rejection_reason
 from ossa.contracts.agent_spec import AgentSpec, ToolRef
 from ossa.contracts.configuration import Endpoint, Models
 from ossa.contracts.errors import ModelFailed, ModelRejected, NotReady, OssaError, TimedOut
@@ -171,7 +171,7 @@ async def test_a_check_that_breaks_loses_no_answer(monkeypatch: pytest.MonkeyPat
     def broken(*_: object) -> str:
         raise RuntimeError("oh")
 
-    monkeypatch.setattr("ossa.agent.turn.why_it_fails", broken)
+    monkeypatch.setattr("ossa.agent.turn.rejection_reason", broken)
     agent, _ = runner(small=["It is 7."])
     result = await agent.run(turn(cascade=CASCADE), RecordingSink())
     assert result.outcome.message == {"role": "assistant", "content": "It is 7."}
@@ -191,12 +191,12 @@ async def test_a_check_that_breaks_loses_no_answer(monkeypatch: pytest.MonkeyPat
 def test_what_a_callers_schema_may_not_do_is_not_done(schema: dict[str, Any]) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
     answer = {"role": "assistant", "content": json.dumps("a" * 40 + "!")}
-    assert why_it_fails(answer, "stop", {"response_format": form}) == ""
+    assert rejection_reason(answer, "stop", {"response_format": form}) == ""
 
 
 def test_deep_json_is_an_answer_that_does_not_hold() -> None:
     deep = {"role": "assistant", "content": "[" * 100_000}
-    assert why_it_fails(deep, "stop", {"response_format": {"type": "json_object"}}) == "no JSON"
+    assert rejection_reason(deep, "stop", {"response_format": {"type": "json_object"}}) == "no JSON"
 
 
 @pytest.mark.parametrize(
@@ -215,18 +215,18 @@ def test_deep_json_is_an_answer_that_does_not_hold() -> None:
     ],
 )
 def test_what_does_not_hold(content: str, parameters: dict[str, Any], why: str) -> None:
-    assert why_it_fails({"role": "assistant", "content": content}, "stop", parameters) == why
+    assert rejection_reason({"role": "assistant", "content": content}, "stop", parameters) == why
 
 
 def test_an_answer_that_was_cut_off_fails_where_nobody_asked_for_a_short_one() -> None:
     message = {"role": "assistant", "content": "Once upon a"}
-    assert why_it_fails(message, "length", {}) == "cut off"
-    assert why_it_fails(message, "length", {"max_tokens": 3}) == ""
+    assert rejection_reason(message, "length", {}) == "cut off"
+    assert rejection_reason(message, "length", {"max_tokens": 3}) == ""
 
 
 @pytest.mark.parametrize("arguments", ["{", "[1]", "null", "x" * 1000])
 def test_a_call_whose_arguments_cannot_be_read_fails(arguments: str) -> None:
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
-    assert why_it_fails({"role": "assistant", "tool_calls": [call]}, "tool_calls", {})
+    assert rejection_reason({"role": "assistant", "tool_calls": [call]}, "tool_calls", {})
     call["function"] = {"name": "f", "arguments": json.dumps({"a": 1})}
-    assert not why_it_fails({"role": "assistant", "tool_calls": [call]}, "tool_calls", {})
+    assert not rejection_reason({"role": "assistant", "tool_calls": [call]}, "tool_calls", {})

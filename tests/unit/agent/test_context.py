@@ -15,7 +15,7 @@ from ossa.contracts.compression import Compressed
 from ossa.contracts.configuration import Endpoint, Models, VortexSettings
 from ossa.contracts.errors import NotFound, NotReady
 from ossa.contracts.task import Assignment, Step, TaskRequest, TaskStatus, Turn
-from ossa.contracts.turn import Answer, Ask
+from ossa.contracts.turn import TurnCall, TurnCallResult
 from ossa.testing.agent import RecordingSink, SteppedClock
 from ossa.testing.models.client import ScriptedModel, single_client, tool_call
 from ossa.vortex import compress
@@ -27,11 +27,11 @@ TOOLS = ["kubectl", "uptime", "deploy"]
 QUESTION = "Which pod is in CrashLoopBackOff?"
 
 
-def owner(ask: Ask) -> Answer:
+def owner(ask: TurnCall) -> TurnCallResult:
     """An owner with a compressor; of originals it has none."""
     if ask.original:
         raise NotFound(f"the original {ask.original} is not kept (any more)", param="text")
-    return Answer(compressed=tuple(compressed(**order.model_dump()) for order in ask.compress))
+    return TurnCallResult(compressed=tuple(compressed(**order.model_dump()) for order in ask.compress))
 
 
 def compressed(content: str, question: str, **options: Any) -> Compressed:
@@ -146,8 +146,8 @@ async def test_a_search_brings_back_what_it_asks_for() -> None:
 
 
 async def test_a_handle_of_another_conversation_is_asked_of_the_owner() -> None:
-    def with_originals(ask: Ask) -> Answer:
-        return Answer(original="what it was") if ask.original == "vx:abcdefghij" else owner(ask)
+    def with_originals(ask: TurnCall) -> TurnCallResult:
+        return TurnCallResult(original="what it was") if ask.original == "vx:abcdefghij" else owner(ask)
 
     fetches = [fetch_call("[vx:abcdefghij]"), fetch_call("vx:2222222222")]
     scripted = scripted_model(tool_call("kubectl"), *fetches, "done")
@@ -203,7 +203,7 @@ async def test_an_owner_that_cannot_help_costs_nothing_but_tokens() -> None:
 @pytest.mark.parametrize("broken", ["slow", "crashing"])
 async def test_an_owner_that_does_not_answer_well_is_done_without(broken: str) -> None:
     class Sink(RecordingSink):
-        async def ask(self, ask: Ask) -> Answer:
+        async def call(self, call: TurnCall) -> TurnCallResult:
             if broken == "slow":
                 await asyncio.sleep(60)
             raise RuntimeError("no")
@@ -283,8 +283,8 @@ async def test_a_model_that_ignores_tools_is_not_offered_one() -> None:
 async def test_a_tool_result_cannot_make_the_turn_fail() -> None:
     """Whatever the owner makes of it."""
 
-    def odd(ask: Ask) -> Answer:
-        return Answer(compressed=())
+    def odd(ask: TurnCall) -> TurnCallResult:
+        return TurnCallResult(compressed=())
 
     scripted = scripted_model(tool_call("kubectl"), "done")
     result = await runner(scripted).run(turn(), RecordingSink(odd))
@@ -310,7 +310,7 @@ async def test_a_result_that_stands_there_whole_is_only_named_when_it_comes_agai
         {"role": "assistant", "content": None, "tool_calls": [{**call, "id": "c2"}]},
         {"role": "tool", "tool_call_id": "c2", "content": LOG},
     ]
-    scripted, sink = scripted_model("done"), RecordingSink(lambda ask: Answer())
+    scripted, sink = scripted_model("done"), RecordingSink(lambda ask: TurnCallResult())
     await runner(scripted).run(turn(messages=history), sink)
     assert shown(scripted, 0, "c1") == LOG
     assert shown(scripted, 0, "c2") == f"[the same as an earlier result: {again}]"
@@ -335,7 +335,7 @@ async def test_a_tool_with_effects_is_not_called_again_for_its_text() -> None:
 
 
 async def test_the_owner_is_asked_once_a_content() -> None:
-    def refusing(ask: Ask) -> Answer:
+    def refusing(ask: TurnCall) -> TurnCallResult:
         raise NotReady("not now")
 
     scripted, sink = scripted_model(tool_call("kubectl"), tool_call("uptime"), "done"), RecordingSink(refusing)

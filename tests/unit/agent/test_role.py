@@ -7,7 +7,7 @@ from ossa.contracts.agent_spec import AgentSpec, ToolRef
 from ossa.contracts.configuration import Endpoint, Models
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.task import Assignment, Step, TaskRequest, TaskStatus, Turn
-from ossa.contracts.turn import Answer, Ask
+from ossa.contracts.turn import TurnCall, TurnCallResult
 from ossa.testing.agent import RecordingSink, SteppedClock
 from ossa.testing.models.client import ScriptedModel, single_client, tool_call
 
@@ -15,9 +15,9 @@ ROLE = "You watch {STATE:pool:security:ready} agents."
 SAID = {"role": "assistant", "content": "done"}
 
 
-def owner(ask: Ask) -> Answer:
+def owner(ask: TurnCall) -> TurnCallResult:
     assert ask.role == ROLE
-    return Answer(role="You watch [ready] agents.", values="Now: [ready] = 7")
+    return TurnCallResult(role="You watch [ready] agents.", values="Now: [ready] = 7")
 
 
 def runner(scripted: ScriptedModel, role: str = ROLE) -> AgentTurn:
@@ -74,7 +74,7 @@ async def test_text_of_users_and_tools_is_never_resolved() -> None:
 
 
 async def test_what_cannot_be_resolved_fails_the_turn_with_the_reason() -> None:
-    def refusing(ask: Ask) -> Answer:
+    def refusing(ask: TurnCall) -> TurnCallResult:
         raise InvalidRequest("Placeholders need one another: {STATE:a:b:c} -> {STATE:a:b:c}")
 
     scripted = ScriptedModel([SAID])

@@ -16,7 +16,7 @@ from ossa.contracts.configuration import Endpoint, Models, PromptCache
 from ossa.contracts.errors import BudgetExceeded, ModelFailed, TimedOut
 from ossa.contracts.model import ModelReply
 from ossa.contracts.task import Assignment, Message, TaskRequest, TaskStatus, Turn, Usage
-from ossa.contracts.turn import Answer, Ask
+from ossa.contracts.turn import TurnCall, TurnCallResult
 from ossa.models.estimate import most_prompt_tokens, prompt_tokens
 from ossa.testing.agent import RecordingSink
 from ossa.testing.models.client import ScriptedModel, single_client, tool_call
@@ -25,15 +25,15 @@ DEAR = Endpoint(base_url="http://scripted/v1", model="scripted-1", input_usd_per
 FREE = Endpoint(base_url="http://scripted/v1", model="scripted-1")
 
 
-def granting(share: float = 1.0, *, counted: bool = True) -> Callable[[Ask], Answer]:
+def granting(share: float = 1.0, *, counted: bool = True) -> Callable[[TurnCall], TurnCallResult]:
     """An owner that grants the least, and this share of what is between the least and the most."""
     numbers = iter(range(1, 100))
 
-    def answer(ask: Ask) -> Answer:
+    def answer(ask: TurnCall) -> TurnCallResult:
         if ask.reserve is None:
-            return Answer()
+            return TurnCallResult()
         usd = ask.reserve.least_usd + share * (ask.reserve.most_usd - ask.reserve.least_usd)
-        return Answer(granted_usd=usd, reservation=f"r{next(numbers)}" if counted else "")
+        return TurnCallResult(granted_usd=usd, reservation=f"r{next(numbers)}" if counted else "")
 
     return answer
 
@@ -125,7 +125,7 @@ async def test_where_no_budget_applies_after_all_the_call_is_as_it_was() -> None
 
 
 async def test_a_refused_reservation_ends_the_turn_before_the_model_is_asked() -> None:
-    def refuse(ask: Ask) -> Answer:
+    def refuse(ask: TurnCall) -> TurnCallResult:
         raise BudgetExceeded("The budget tenant:acme/day is used up.", "budgets.tenant:acme/day", 3600.0)
 
     model = ScriptedModel([said("done")])

@@ -14,7 +14,7 @@ from ossa.channel.frames import FrameError, FrameParser, encode
 from ossa.contracts.errors import AgentLost, Fenced, FleetBusy, NotFound, OssaError
 from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.contracts.task import Outcome, Step, TaskRequest, TaskStatus, Turn, Usage
-from ossa.contracts.turn import Answer, Ask, TurnResult, TurnSink
+from ossa.contracts.turn import TurnCall, TurnCallResult, TurnResult, TurnSink
 
 DEADLINE_S = 5
 
@@ -63,13 +63,13 @@ class Agent:
                 raise
         if text == "ask":
             try:
-                text = (await sink.ask(Ask(original="vx:abcdefghij"))).original
+                text = (await sink.call(TurnCall(original="vx:abcdefghij"))).original
             except OssaError as error:
                 text = f"{error.code}: {error.message}"
         if text == "ask, and go on":
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.05):
-                    await sink.ask(Ask(original="vx:abcdefghij"))
+                    await sink.call(TurnCall(original="vx:abcdefghij"))
         for piece in ("one ", "two") if turn.stream else ():
             await sink.delta(piece)
         outcome = Outcome(
@@ -143,13 +143,13 @@ async def test_a_commit_returns_after_the_owner_has_written_it(link: ChannelLink
 
 
 async def test_a_turn_asks_its_owner_and_is_answered(link: ChannelLink, address: str) -> None:
-    async def answer(ask: Ask) -> Answer:
-        return Answer(original=f"of {ask.original}")
+    async def answer(ask: TurnCall) -> TurnCallResult:
+        return TurnCallResult(original=f"of {ask.original}")
 
     owner = Owner()
     async with asyncio.timeout(DEADLINE_S):
         result = await link.run(
-            info(address), turn("ask"), on_delta=owner.on_delta, on_steps=owner.on_steps, on_ask=answer
+            info(address), turn("ask"), on_delta=owner.on_delta, on_steps=owner.on_steps, on_call=answer
         )
     assert result.outcome.message is not None
     assert result.outcome.message["content"] == "of vx:abcdefghij"
@@ -159,7 +159,7 @@ async def test_a_turn_asks_its_owner_and_is_answered(link: ChannelLink, address:
 async def test_what_the_owner_cannot_answer_is_said_and_the_turn_goes_on(
     link: ChannelLink, address: str, why: str
 ) -> None:
-    async def answer(ask: Ask) -> Answer:
+    async def answer(ask: TurnCall) -> TurnCallResult:
         if why == "refused":
             raise NotFound("it is not kept")
         raise RuntimeError("secret detail")
@@ -171,7 +171,7 @@ async def test_what_the_owner_cannot_answer_is_said_and_the_turn_goes_on(
             turn("ask"),
             on_delta=owner.on_delta,
             on_steps=owner.on_steps,
-            on_ask=None if why == "nobody" else answer,
+            on_call=None if why == "nobody" else answer,
         )
     assert result.outcome.message is not None
     said = result.outcome.message["content"]
@@ -184,13 +184,13 @@ async def test_what_a_turn_says_does_not_wait_for_what_it_asked(link: ChannelLin
     """A turn that gave up waiting for an answer streams and ends while the owner still looks for it."""
     asked, ended = asyncio.Event(), asyncio.Event()
 
-    async def answer(ask: Ask) -> Answer:
+    async def answer(ask: TurnCall) -> TurnCallResult:
         asked.set()
         try:
             await asyncio.sleep(60)
         finally:
             ended.set()
-        return Answer()
+        return TurnCallResult()
 
     owner = Owner()
     async with asyncio.timeout(DEADLINE_S):
@@ -199,7 +199,7 @@ async def test_what_a_turn_says_does_not_wait_for_what_it_asked(link: ChannelLin
             turn("ask, and go on", stream=True),
             on_delta=owner.on_delta,
             on_steps=owner.on_steps,
-            on_ask=answer,
+            on_call=answer,
         )
         assert asked.is_set()
         assert owner.text == "one two"

@@ -11,7 +11,7 @@ import pytest
 from ossa.contracts.errors import AgentLost, StoreUnavailable
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import TaskStatus, Turn
-from ossa.contracts.turn import OnAsk, OnDelta, OnSteps, TurnResult
+from ossa.contracts.turn import OnDelta, OnSteps, OnTurnCall, TurnResult
 from ossa.testing.gateway import FakeFleet, FakeLink, eventually
 
 
@@ -25,7 +25,7 @@ class DyingLink(FakeLink):
         self.deaths = 0
 
     async def run(
-        self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps, on_ask: OnAsk | None = None
+        self, agent: AgentInfo, turn: Turn, *, on_delta: OnDelta, on_steps: OnSteps, on_call: OnTurnCall | None = None
     ) -> TurnResult:
         if agent not in self._fleet.snapshot().agents:
             raise AgentLost("this process is gone")

@@ -12,7 +12,7 @@ from ossa.contracts.budgets import Balance, Budget, Grant, Reservation
 from ossa.contracts.errors import AgentLost, OssaError
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn, Usage
-from ossa.contracts.turn import Ask, Outlay, TurnResult
+from ossa.contracts.turn import CostRange, TurnCall, TurnResult
 from ossa.testing.gateway import FakeFleet, FakeLink, eventually
 from ossa.testing.stores import MemoryStores
 
@@ -29,13 +29,13 @@ class SpendingLink(FakeLink):
         self.granted: list[float] = []
 
     async def run(
-        self, agent: AgentInfo, turn: Turn, *, on_delta: Any, on_steps: Any, on_ask: Any = None
+        self, agent: AgentInfo, turn: Turn, *, on_delta: Any, on_steps: Any, on_call: Any = None
     ) -> TurnResult:
         self.budgeted.append(turn.budgeted)
         if not turn.budgeted:
             return await super().run(agent, turn, on_delta=on_delta, on_steps=on_steps)
         try:
-            granted = await on_ask(Ask(reserve=Outlay(least_usd=LEAST, most_usd=MOST)))
+            granted = await on_call(TurnCall(reserve=CostRange(least_usd=LEAST, most_usd=MOST)))
         except OssaError as error:
             info = ErrorInfo(
                 code=error.code, message=error.message, param=error.param, retry_after_s=error.retry_after_s
@@ -46,7 +46,7 @@ class SpendingLink(FakeLink):
         if ending == "die":
             raise AgentLost("the connection broke")
         if ending == "refused":
-            await on_ask(Ask(unused=granted.reservation))
+            await on_call(TurnCall(unused=granted.reservation))
         if ending in ("refused", "fail"):
             return TurnResult(
                 outcome=Outcome(status=TaskStatus.FAILED, error=ErrorInfo(code="model_failed", message="no"))
@@ -54,7 +54,7 @@ class SpendingLink(FakeLink):
         if ending == "twice":
             first = self._answered(turn, agent, granted.reservation)
             await on_steps(first.steps)
-            granted = await on_ask(Ask(reserve=Outlay(least_usd=LEAST, most_usd=MOST)))
+            granted = await on_call(TurnCall(reserve=CostRange(least_usd=LEAST, most_usd=MOST)))
             turn = turn.model_copy(update={"steps": (*turn.steps, *first.steps)})
         return self._answered(turn, agent, granted.reservation)
 
@@ -192,9 +192,9 @@ class HeldLink(SpendingLink):
         raise NotImplementedError
 
     async def run(
-        self, agent: AgentInfo, turn: Turn, *, on_delta: Any, on_steps: Any, on_ask: Any = None
+        self, agent: AgentInfo, turn: Turn, *, on_delta: Any, on_steps: Any, on_call: Any = None
     ) -> TurnResult:
-        granted = await on_ask(Ask(reserve=Outlay(least_usd=LEAST, most_usd=MOST)))
+        granted = await on_call(TurnCall(reserve=CostRange(least_usd=LEAST, most_usd=MOST)))
         self.granted.append(granted.granted_usd)
         await asyncio.Event().wait()
         raise AssertionError

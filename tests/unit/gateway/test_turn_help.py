@@ -10,7 +10,7 @@ import pytest
 from ossa.contracts.compression import CompressionOrder
 from ossa.contracts.errors import NotFound, NotReady
 from ossa.contracts.task import Task, TaskRequest, TaskStatus, Usage
-from ossa.contracts.turn import Ask
+from ossa.contracts.turn import TurnCall
 from ossa.gateway.turn_help import TurnHelp
 from ossa.testing.gateway import FakeLink, fake_agent
 from ossa.testing.stores import MemoryStores
@@ -34,15 +34,15 @@ AGENT = fake_agent("security-000")
 async def test_it_shortens_and_fetches_for_the_tenant_of_the_task_alone() -> None:
     help = TurnHelp(CompressionService(MemoryStores().originals))
     orders = (CompressionOrder(content=LOG), CompressionOrder(content="short"))
-    answer = await help.answer(Ask(compress=orders), task=task(), agent=AGENT)
+    answer = await help.answer(TurnCall(compress=orders), task=task(), agent=AGENT)
     assert [bool(found.handles) for found in answer.compressed] == [True, False]
-    assert (await help.answer(Ask(original=handle_of(LOG)), task=task(), agent=AGENT)).original == LOG
+    assert (await help.answer(TurnCall(original=handle_of(LOG)), task=task(), agent=AGENT)).original == LOG
     with pytest.raises(NotFound):
-        await help.answer(Ask(original=handle_of(LOG)), task=task("other"), agent=AGENT)
+        await help.answer(TurnCall(original=handle_of(LOG)), task=task("other"), agent=AGENT)
 
 
-@pytest.mark.parametrize("ask", [Ask(original="vx:abcdefghij"), Ask(role="{STATE:pool:a:ready}")])
-async def test_a_gateway_without_the_service_says_so(ask: Ask) -> None:
+@pytest.mark.parametrize("ask", [TurnCall(original="vx:abcdefghij"), TurnCall(role="{STATE:pool:a:ready}")])
+async def test_a_gateway_without_the_service_says_so(ask: TurnCall) -> None:
     with pytest.raises(NotReady):
         await TurnHelp().answer(ask, task=task(), agent=AGENT)
 
@@ -50,9 +50,9 @@ async def test_a_gateway_without_the_service_says_so(ask: Ask) -> None:
 class RoleLink(FakeLink):
     """Its agents have their role resolved before they answer."""
 
-    async def run(self, agent: Any, turn: Any, *, on_delta: Any, on_steps: Any, on_ask: Any = None) -> Any:
+    async def run(self, agent: Any, turn: Any, *, on_delta: Any, on_steps: Any, on_call: Any = None) -> Any:
         role = "{DATA:agent:current:pool}: {STATE:pool:current:ready} ready, {METRICS:metrics:all:ossa_gateway_agents}"
-        self.found = await on_ask(Ask(role=role))
+        self.found = await on_call(TurnCall(role=role))
         return await super().run(agent, turn, on_delta=on_delta, on_steps=on_steps)
 
 
@@ -67,8 +67,8 @@ async def test_a_role_is_resolved_with_what_the_gateway_knows_of_the_fleet(open_
 class AskingLink(FakeLink):
     """Its agents have a log shortened before they answer."""
 
-    async def run(self, agent: Any, turn: Any, *, on_delta: Any, on_steps: Any, on_ask: Any = None) -> Any:
-        self.found = (await on_ask(Ask(compress=(CompressionOrder(content=LOG),)))).compressed[0]
+    async def run(self, agent: Any, turn: Any, *, on_delta: Any, on_steps: Any, on_call: Any = None) -> Any:
+        self.found = (await on_call(TurnCall(compress=(CompressionOrder(content=LOG),)))).compressed[0]
         result = await super().run(agent, turn, on_delta=on_delta, on_steps=on_steps)
         saved = result.outcome.usage.plus(Usage(saved_tokens=1234))
         return result.model_copy(update={"outcome": result.outcome.model_copy(update={"usage": saved})})
