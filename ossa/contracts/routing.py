@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ossa.contracts.agent_spec import Tier
 from ossa.contracts.task import ErrorInfo
@@ -65,15 +65,28 @@ class TierInfo(Value):
 
 
 class AgentScore(Value):
-    """One candidate. All in [0, 1]; `score` is what was compared."""
+    """One candidate; figures lie in [0, 1].
+
+    `headroom` is the share of its slots that is free (1.0: idle), less where it is slow. `score` is what was compared.
+    `load` is the deprecated name of `headroom` and goes with the next version.
+    """
 
     agent_id: str
     manifest: str
     pool: str
     fit: float
-    load: float
+    headroom: float
     affinity: float = 0.0
     score: float
+
+    load: float = Field(0.0, deprecated="Read `headroom`.", description="deprecated name of `headroom`", repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_both_names(cls, data: Any) -> Any:
+        """Fills `load` from `headroom`, and `headroom` from `load` in scores stored by older versions."""
+        headroom = data.get("headroom", data.get("load")) if isinstance(data, dict) else None
+        return data if headroom is None else {**data, "headroom": headroom, "load": headroom}
 
 
 class TierScore(Value):

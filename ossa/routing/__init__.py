@@ -6,10 +6,10 @@
 
 Scores of agents lie in [0, 1]:
 
-    fit   = how likely it is the one meant, of those that may do it, by what a `Scorer` learned;
-            by rules s / (s + 2), s = sum of the idf of the words it shares with the manifest
-    load  = (1 - turns in flight / slots) * pace
-    score = fit_weight * fit + load_weight * load + affinity of the agent that had the conversation before
+    fit      = how likely it is the one meant, of those that may do it, by what a `Scorer` learned;
+               by rules s / (s + 2), s = sum of the idf of the words it shares with the manifest
+    headroom = (1 - turns in flight / slots) * pace; 1 for an idle agent
+    score    = fit_weight * fit + load_weight * headroom + affinity of the agent that had the conversation before
 
 Of the agents within 0.05 of the best, two are drawn at random and the less loaded one is taken. Then the tier: those
 that cannot or may not take the request are filtered out, and the policy weighs expected quality and cost (`tiers`).

@@ -18,7 +18,7 @@ class Candidate(NamedTuple):
 
     score: float
     fit: float
-    load: float
+    headroom: float
     affinity: float
     agent: AgentInfo
 
@@ -73,7 +73,7 @@ def _told(one: Candidate) -> AgentScore:
         manifest=one.agent.manifest,
         pool=one.agent.pool,
         fit=round(one.fit, 4),
-        load=round(one.load, 4),
+        headroom=round(one.headroom, 4),
         affinity=round(one.affinity, 4),
         score=round(one.score, 4),
     )

@@ -9,7 +9,7 @@ from ossa.contracts.fleet import POOL_ALIASES
 from ossa.contracts.task import Target
 from ossa.routing.conditions import Conditions, agent_subject
 from ossa.routing.features import CAPABILITIES_KEY, RequestFeatures
-from ossa.routing.index import AgentGroup, FleetIndex, Seat
+from ossa.routing.index import AgentGroup, FleetIndex, SlotRow
 
 NAMED_IN_ERRORS = 20
 
@@ -81,7 +81,7 @@ def _kept(
     return found
 
 
-def wanted_seats(group: AgentGroup, target: Target) -> tuple[Seat, ...]:
+def wanted_seats(group: AgentGroup, target: Target) -> tuple[SlotRow, ...]:
     """The group's ready agents; one only where the target names one by its id."""
     if target.kind == "agent" and target.name != group.manifest:
         return tuple(seat for seat in group.seats if seat[1] == target.name)

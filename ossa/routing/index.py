@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ossa.contracts.fleet import POOL_ALIASES, AgentInfo, AgentState, FleetSnapshot
 from ossa.routing.features import words_of
 
-Seat = tuple[AgentInfo, str, str, int]
+SlotRow = tuple[AgentInfo, str, str, int]
 """(agent, agent_id, incarnation, slots): a plain tuple, because reading a model's fields costs the hot loop most."""
 
 
@@ -21,7 +21,7 @@ class AgentGroup:
     pool: str
     manifest: str
     tenant: str | None
-    seats: tuple[Seat, ...]
+    seats: tuple[SlotRow, ...]
     """Ready ones only."""
     members: int
     """Ready, starting and draining ones."""

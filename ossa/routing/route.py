@@ -13,7 +13,7 @@ from ossa.routing.conditions import Conditions
 from ossa.routing.decision import Candidate, Decision
 from ossa.routing.features import RequestFeatures
 from ossa.routing.filters import able_groups, named_groups, wanted_seats
-from ossa.routing.index import FleetIndex, Seat
+from ossa.routing.index import FleetIndex, SlotRow
 from ossa.routing.scorers import fits
 from ossa.routing.tiers import choose_tier
 
@@ -73,7 +73,7 @@ def route(
     picked = _less_loaded(near, rng)
     reasons = (
         f"score {picked.score:.3f} of best {search.best:.3f}",
-        f"room {picked.load:.2f}",
+        f"headroom {picked.headroom:.2f}",
         f"{len(near)} near equals of {len(search.candidates)} candidates",
     )
     return Decision(
@@ -137,11 +137,11 @@ def _search(
             elif incarnation in exclude:
                 found.excluded += 1
             else:
-                load = (1.0 - turns / slots) * pace.get(agent_id, 1.0)
+                headroom = (1.0 - turns / slots) * pace.get(agent_id, 1.0)
                 near = policy.affinity if agent_id == partner else 0.0
-                score = policy.fit_weight * fit + policy.load_weight * load + near
+                score = policy.fit_weight * fit + policy.load_weight * headroom + near
                 if score >= found.best - NEAR:
-                    found.candidates.append(Candidate(score, fit, load, near, agent))
+                    found.candidates.append(Candidate(score, fit, headroom, near, agent))
                     if score > found.best:
                         found.best = score
     return found
@@ -156,8 +156,8 @@ def _rotated(positions: list[int], rng: random.Random) -> list[int]:
 
 
 def _sample(
-    seats: tuple[Seat, ...], inflight: Mapping[str, int], exclude: frozenset[str], partner: str, rng: random.Random
-) -> tuple[Seat, ...]:
+    seats: tuple[SlotRow, ...], inflight: Mapping[str, int], exclude: frozenset[str], partner: str, rng: random.Random
+) -> tuple[SlotRow, ...]:
     """A few of many equal agents, and all of them when none of the few is free."""
     few = tuple(rng.sample(seats, SAMPLE))
     if partner:
@@ -179,7 +179,7 @@ def _less_loaded(near: list[Candidate], rng: random.Random) -> Candidate:
     if second >= first:
         second += 1
     one, other = near[first], near[second]
-    return one if one.load >= other.load else other
+    return one if one.headroom >= other.headroom else other
 
 
 def _busy(target: Target, members: int, filtered: dict[str, int]) -> FleetBusy:

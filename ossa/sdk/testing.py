@@ -381,7 +381,15 @@ def _agent_id(agent: dict[str, Any]) -> str:
 
 def _decision(model: str) -> dict[str, Any]:
     pool, agent = _place(model)
-    score = {"agent_id": agent, "manifest": "helper", "pool": pool, "fit": 0.5, "load": 1.0, "score": 0.65}
+    score = {
+        "agent_id": agent,
+        "manifest": "helper",
+        "pool": pool,
+        "fit": 0.5,
+        "headroom": 1.0,
+        "load": 1.0,
+        "score": 0.65,
+    }
     return {
         "agent_id": agent,
         "manifest": "helper",

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from pydantic import Field, model_validator
 
 from ossa.sdk.values.listing import Listing
 from ossa.sdk.values.received import Received
 
 
 class AgentScore(Received):
-    """A candidate; all in [0, 1]."""
+    """A candidate; figures lie in [0, 1].
+
+    `headroom` is the share of its slots that is free (1.0: idle). `load` is its deprecated name: reading it warns, and
+    the next version has it no more.
+    """
 
     agent_id: str
     manifest: str
     pool: str
     fit: float
-    load: float
+    headroom: float
     affinity: float = 0.0
     score: float
 
+    load: float = Field(0.0, deprecated="AgentScore.load is now AgentScore.headroom.", repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_both_names(cls, data: Any) -> Any:
+        """Gateways of the version before send `load` alone."""
+        headroom = data.get("headroom", data.get("load")) if isinstance(data, dict) else None
+        return data if headroom is None else {**data, "headroom": headroom, "load": headroom}
+
 
 class AgentScores(Listing[AgentScore]):
-    columns: ClassVar[tuple[str, ...]] = ("agent_id", "manifest", "pool", "fit", "load", "affinity", "score")
+    columns: ClassVar[tuple[str, ...]] = ("agent_id", "manifest", "pool", "fit", "headroom", "affinity", "score")
 
 
 class TierScore(Received):
