@@ -106,7 +106,7 @@ def fleet(args: argparse.Namespace) -> dict[str, Any]:
     from ossa.nodes.run_folder import marked
 
     with tempfile.TemporaryDirectory() as home:
-        cluster = LocalCluster(Path(home), gateway=GatewaySettings(), tell=_tell)
+        cluster = LocalCluster(Path(home), gateway=GatewaySettings(), progress=_progress)
         plan = read_plan(PLAN).bounded(least=1, most=args.nodes, idle_timeout_s=IDLE_S)
         run = cluster.up(plan)
         os.environ["RAY_ADDRESS"] = run.address
@@ -252,7 +252,7 @@ def _kill_one(cluster: LocalCluster, nodes: int) -> float:
     """SIGKILL the raylet of the newest node; seconds until as many nodes are up without it."""
     records = cluster.folder.nodes()
     victim = max(records, key=lambda record: record.process.started)
-    _tell(f"killing the raylet of {victim.node_id}")
+    _progress(f"killing the raylet of {victim.node_id}")
     os.kill(_raylet_of(victim.process.pid), signal.SIGKILL)
     clock = time.perf_counter()
 
@@ -286,7 +286,7 @@ def _wait(reached: Callable[[], bool], what: str) -> None:
         time.sleep(LOOK_S)
 
 
-def _tell(said: str) -> None:
+def _progress(said: str) -> None:
     print(said, file=sys.stderr, flush=True)
 
 
@@ -340,7 +340,7 @@ def main() -> int:
     runs = []
     for arm in ARMS:
         runs.append(run_one(arm, args))
-        _tell(json.dumps(runs[-1]))
+        _progress(json.dumps(runs[-1]))
     summary = summarise(runs, args.nodes)
     report = {**summary, "nodes": args.nodes, "idle_s": IDLE_S, "cooldown_s": COOLDOWN_S, "runs": runs}
     if args.out:

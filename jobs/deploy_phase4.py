@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings().model_copy(update={"phase": options.phase})
         from ossa.app.cluster_fleet import ClusterFleet  # brings Ray: not for settings that cannot be used
 
-        fleet = ClusterFleet(settings, agents=options.agents, tell=terminal.note)
+        fleet = ClusterFleet(settings, agents=options.agents, progress=terminal.note)
         report = bring_up(fleet, terminal, examples=not options.no_examples)
     except OssaError as error:
         terminal.error(error)

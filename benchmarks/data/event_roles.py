@@ -74,11 +74,11 @@ async def publisher(said: dict[str, Any]) -> dict[str, Any]:
     await stores.open()
     bus = KafkaBus(settings)
     made = Publisher(stores.outbox, bus, metrics=PublisherMetrics(CollectorRegistry()))
-    await _until_told(made.keep())
-    standing = await stores.outbox.standing()
+    await _until_told(made.run_forever())
+    status = await stores.outbox.status()
     await bus.close()
     await stores.close()
-    return {"published": made.published, "left": standing.rows, "trouble": made.trouble}
+    return {"published": made.published, "left": status.rows, "trouble": made.trouble}
 
 
 async def consumer(said: dict[str, Any]) -> dict[str, Any]:

@@ -95,7 +95,7 @@ async def streaming(dsn: str, brokers: Services, per_s: float) -> AsyncIterator[
     stream = Stream(stores, per_s)
     publisher = Publisher(stores.outbox, bus, metrics=PublisherMetrics(CollectorRegistry()))
     consumer = EventConsumer(bus, "bench", stream.handle, metrics=ConsumerMetrics(CollectorRegistry()))
-    loops = [asyncio.create_task(work) for work in (publisher.keep(), consumer.run())]
+    loops = [asyncio.create_task(work) for work in (publisher.run_forever(), consumer.run())]
     writing = asyncio.create_task(stream.write())
     try:
         await asyncio.sleep(SETTLE_S * 2)
@@ -135,7 +135,7 @@ async def kafka_away(dsn: str, brokers: Services, *, per_s: float, away_s: float
             await asyncio.to_thread(brokers.kill, "kafka", member)
         before, written = stream.handled, stream.written
         await asyncio.sleep(away_s)
-        waited = (await stream.stores.outbox.standing()).rows
+        waited = (await stream.stores.outbox.status()).rows
         meanwhile = stream.written - written
         came = stream.handled - before
         await asyncio.to_thread(brokers.start, "kafka")

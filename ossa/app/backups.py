@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ossa.app.memory import FOLDER as MEMORY
 from ossa.backups.service import Backups
-from ossa.contracts.backups import BackupEngine, Blobs, Tell
+from ossa.contracts.backups import BackupEngine, Blobs
+from ossa.contracts.progress import Progress
 from ossa.sdk.exchange import package_version
 from ossa.settings import Settings
 
@@ -14,9 +15,9 @@ FOLDER = "backups"
 OBJECTS = "objects"
 
 
-def make_backups(settings: Settings, *, tell: Tell = lambda _: None) -> Backups:
+def make_backups(settings: Settings, *, progress: Progress = lambda _: None) -> Backups:
     """Raises `InvalidRequest` for a storage that cannot be used."""
-    from ossa.stores.backups.alone import alone
+    from ossa.stores.backups.lock import exclusive_lock
     from ossa.stores.backups.restored import RestoredPostgres
     from ossa.stores.objects.blobs import ObjectBlobs
 
@@ -34,11 +35,11 @@ def make_backups(settings: Settings, *, tell: Tell = lambda _: None) -> Backups:
         vault=vault,
         objects=objects,
         restored=RestoredPostgres(),
-        alone=alone,
+        exclusive_lock=exclusive_lock,
         runs=_runs,
         keep_days=settings.backup.keep_days,
         version=package_version(),
-        tell=tell,
+        progress=progress,
     )
 
 

@@ -15,11 +15,11 @@ from ossa.app.deployment import deploy, reachable, serve_address
 from ossa.app.founding import found
 from ossa.app.home import make_home
 from ossa.app.keys import FILE
-from ossa.app.local_fleet import Tell
 from ossa.app.ports import is_free
 from ossa.app.run_file import RunFile, read_run_file, write_run_file
 from ossa.app.services import Backing, Services
 from ossa.contracts.errors import Conflict, OssaError
+from ossa.contracts.progress import Progress
 from ossa.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class EmbeddedHost:
 class ClusterFleet:
     """The same face as `LocalFleet`; `start` needs no Ray of its own and nothing is stopped at the end."""
 
-    def __init__(self, settings: Settings, *, agents: int | None = None, tell: Tell = lambda _: None) -> None:
+    def __init__(self, settings: Settings, *, agents: int | None = None, progress: Progress = lambda _: None) -> None:
         if not ray.is_initialized():
             ray.init(namespace=settings.fleet.namespace, log_to_driver=False)
         self.settings = settings
@@ -70,7 +70,7 @@ class ClusterFleet:
         cpus = node_cpus()
         self.agents = agents or agents_on_cluster(cpus, settings.fleet)
         self._missing = what_is_missing(self.agents, cpus, settings.fleet)
-        self._tell = tell
+        self._progress = progress
         self.key_file = self.home / FILE
         self.url = ""
         self.dashboard_url = ""
@@ -84,7 +84,7 @@ class ClusterFleet:
         make_home(self.home)
         gateway = self.settings.gateway
         if self._missing:
-            self._tell(self._missing)
+            self._progress(self._missing)
         backing = self._backing()
         founding = asyncio.run(found(self.settings, backing.dsn.get_secret_value()))
         self.key_file = founding.key_file
@@ -92,7 +92,7 @@ class ClusterFleet:
         host, port = serving or (gateway.host, gateway.port)
         self.url = f"http://{reachable(host)}:{port}"
         if serving:
-            self._tell(f"Serve runs on this cluster already: the gateway is at its address, {self.url}")
+            self._progress(f"Serve runs on this cluster already: the gateway is at its address, {self.url}")
         elif not is_free(port, host):
             raise Conflict(f"port {port} on {host} is taken: set OSSA_GATEWAY__PORT", param="port")
         known = read_run_file(self.home)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def event_bus(settings: EventSettings) -> EventBus | None:
     """None where nothing is told."""
-    if not settings.telling:
+    if not settings.emits_events:
         return None
     # A tenth of a second to import, for those alone who use it.
     from ossa.stores.kafka import KafkaBus

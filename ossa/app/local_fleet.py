@@ -9,7 +9,7 @@ import signal
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,11 +23,10 @@ from ossa.app.run_file import RunFile, read_run_file, remove_run_file, write_run
 from ossa.app.services import Backing, Services
 from ossa.app.sizing import Machine, default_agents, fitted_scaling, logical_cpus
 from ossa.contracts.errors import Conflict, NotReady
+from ossa.contracts.progress import Progress
 from ossa.settings import Settings
 
 log = logging.getLogger(__name__)
-
-Tell = Callable[[str], None]
 
 ANSWER_S = 2.0
 
@@ -44,10 +43,10 @@ class LocalFleet:
 
     Args:
         agents: the size the machine is prepared for; None: what fits it.
-        tell: hears of each stage, for people.
+        progress: hears of each stage, for people.
     """
 
-    def __init__(self, settings: Settings, *, agents: int | None = None, tell: Tell = lambda _: None) -> None:
+    def __init__(self, settings: Settings, *, agents: int | None = None, progress: Progress = lambda _: None) -> None:
         self.settings = settings
         self.home: Path = settings.home_dir
         self.machine = this_machine()
@@ -57,7 +56,7 @@ class LocalFleet:
         self.dashboard_url = ""
         self.ray_address = ""
         self.key_file = self.home / "api_key"
-        self._tell = tell
+        self._progress = progress
         self._services = Services(settings)
         self._backing: Backing | None = None
         self._ray: LocalRay | None = None
@@ -89,13 +88,13 @@ class LocalFleet:
         self._refuse_a_second()
         self._began = True
         try:
-            self._tell("starting the stores and the model")
+            self._progress("starting the stores and the model")
             self._backing = self._services.start()
             founding = asyncio.run(found(self.settings, self.dsn))
             self.key_file = founding.key_file
-            self._tell("starting Ray" if not os.environ.get("RAY_ADDRESS") else "joining Ray")
+            self._progress("starting Ray" if not os.environ.get("RAY_ADDRESS") else "joining Ray")
             self.ray_address = self._start_ray()
-            self._tell("deploying the controller and the gateway")
+            self._progress("deploying the controller and the gateway")
             self._deploy(self.ray_address, founding.fleet_id)
         except BaseException:
             self.stop()
@@ -112,7 +111,7 @@ class LocalFleet:
         if not self._began:
             return
         self._began = False
-        self._tell("stopping what was started")
+        self._progress("stopping what was started")
         try:
             self._stop_ray()
         finally:
@@ -169,7 +168,7 @@ class LocalFleet:
         host, port = serving or (gateway.host, self._port(gateway.host, gateway.port))
         self.url = f"http://{reachable(host)}:{port}"
         if serving:
-            self._tell(f"Serve runs on this Ray already: the gateway is at its address, {self.url}")
+            self._progress(f"Serve runs on this Ray already: the gateway is at its address, {self.url}")
         self._record(address)
         try:
             deploy(self._fitted(), self._backing, fleet_id=fleet_id, host=host, port=port)
@@ -194,14 +193,14 @@ class LocalFleet:
             self.agents = min(self.agents, agents_on_cluster(cpus, self.settings.fleet))
         missing = what_is_missing(self.agents, cpus, self.settings.fleet)
         if missing:
-            self._tell(missing)
+            self._progress(missing)
 
     def _port(self, host: str, wanted: int) -> int:
         if wanted and is_free(wanted, host):
             return wanted
         port = free_port(host=host)
         if wanted:
-            self._tell(f"port {wanted} is taken; using {port}")
+            self._progress(f"port {wanted} is taken; using {port}")
         return port
 
     def _record(self, address: str) -> None:

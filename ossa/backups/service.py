@@ -25,18 +25,18 @@ from ossa.contracts.backups import (
     Reach,
     Restored,
     RestoredStore,
-    Tell,
     Until,
     Verified,
 )
 from ossa.contracts.errors import Conflict, InvalidRequest, NotFound
+from ossa.contracts.progress import Progress
 
 log = logging.getLogger(__name__)
 
 WORK = ".backup"
 VECTORS = Path("memory/vectors")
 
-Alone = Callable[[Path, str], AbstractContextManager[Path]]
+ExclusiveLock = Callable[[Path, str], AbstractContextManager[Path]]
 """The work folder of a home, while nobody else is at this of it. Raises `Conflict`."""
 
 
@@ -51,9 +51,9 @@ class Backups:
     vault: where sets go.
     objects: the memory's cold storage of a home.
     restored: reads a PostgreSQL that was brought back.
-    alone: see `Alone`.
+    exclusive_lock: see `ExclusiveLock`.
     runs: whether a fleet runs in a home.
-    tell: hears of each stage, for people.
+    progress: hears of each stage, for people.
     """
 
     def __init__(
@@ -64,24 +64,24 @@ class Backups:
         vault: Blobs,
         objects: Callable[[Path], Blobs],
         restored: RestoredStore,
-        alone: Alone,
+        exclusive_lock: ExclusiveLock,
         runs: Callable[[Path], bool],
         keep_days: float,
         version: str,
         now: Callable[[], datetime] = _now,
-        tell: Tell = lambda _: None,
+        progress: Progress = lambda _: None,
     ) -> None:
         self._home = home
         self._engine = engine
         self._vault = vault
         self._objects = objects
         self._restored = restored
-        self._alone = alone
+        self._exclusive_lock = exclusive_lock
         self._runs = runs
         self._keep_days = keep_days
         self._version = version
         self._now = now
-        self._tell = tell
+        self._progress = progress
         self._catalogue = Catalogue(vault)
         self._pool = ObjectPool(vault)
 
@@ -91,16 +91,16 @@ class Backups:
         Raises `StoreUnavailable`, `Conflict`; then there is no new set.
         """
         refuse_marked(self._home)
-        with self._alone(self._home, "backup") as work:
+        with self._exclusive_lock(self._home, "backup") as work:
             _clear(work)
             started = self._now()
             id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-            self._tell("copying cold memories")
+            self._progress("copying cold memories")
             sets = self._catalogue.sets()
             known = self._catalogue.objects(sets[-1]) if sets else {}
             source = self._objects(self._home)
             listed = self._pool.take(source, known)
-            base = self._engine.take(id, self._tell)
+            base = self._engine.take(id, self._progress)
             # Again: what became cold while PostgreSQL was copied is cold in the copy.
             listed |= self._pool.take(source, listed)
             data = packed(listed)
@@ -120,7 +120,7 @@ class Backups:
             log.info("backup_made", extra={"backup": id, "bytes": made.size})
             if archive:
                 self._engine.archive()
-            self._tell("letting go of what nobody needs")
+            self._progress("letting go of what nobody needs")
             self._let_go()
             return made
 
@@ -154,15 +154,15 @@ class Backups:
         """
         self._refuse(into, force)
         chosen, until = self._chosen(id, at)
-        with self._alone(into, "backup") as work:
+        with self._exclusive_lock(into, "backup") as work:
             _clear(work)
-            self._tell(f"restoring backup {chosen.id}")
+            self._progress(f"restoring backup {chosen.id}")
             listed = self._listed(chosen)
             if is_marked(into):
                 self._engine.halt(into)
-            self._engine.lay(chosen.base, into, until=until, tell=self._tell, replacing=lambda: mark(into))
+            self._engine.lay(chosen.base, into, until=until, progress=self._progress, replacing=lambda: mark(into))
             shutil.rmtree(into / VECTORS, ignore_errors=True)  # another time's; the sweeper makes it anew
-            with self._engine.recover(into, until=until, tell=self._tell) as dsn:
+            with self._engine.recover(into, until=until, progress=self._progress) as dsn:
                 found = self._settle(chosen, listed, into, dsn)
             unmark(into)
         shutil.rmtree(into / WORK, ignore_errors=True)
@@ -175,18 +175,18 @@ class Backups:
         Raises `NotFound`, and `BackupDamaged` with the first thing that is not as it was.
         """
         of = self._catalogue.set(id) if id is not None else self._newest(none_damaged=True)
-        with self._alone(self._home, "backup") as work:
+        with self._exclusive_lock(self._home, "backup") as work:
             _clear(work)
-            self._tell("reading the WAL")
-            segments = self._engine.check(of.base, self._tell)
-            self._tell("reading cold memories")
+            self._progress("reading the WAL")
+            segments = self._engine.check(of.base, self._progress)
+            self._progress("reading cold memories")
             listed = self._catalogue.objects(of)
             self._pool.check(listed.values())
             scratch = Path(tempfile.mkdtemp(prefix="verify-", dir=work))
             scratch.chmod(0o711)
             try:
-                self._engine.lay(of.base, scratch, until="base", tell=self._tell, replacing=lambda: None)
-                with self._engine.recover(scratch, until="base", tell=self._tell) as dsn:
+                self._engine.lay(of.base, scratch, until="base", progress=self._progress, replacing=lambda: None)
+                with self._engine.recover(scratch, until="base", progress=self._progress) as dsn:
                     schema, rows = self._restored.schema_version(dsn), self._restored.rows(dsn)
                     lost = [row.path for row in self._restored.cold(dsn) if row.path not in listed]
             finally:
@@ -210,12 +210,12 @@ class Backups:
         try:
             return self._catalogue.objects(of)
         except BackupDamaged as error:
-            self._tell(f"{error} Cold memories are looked for one by one")
+            self._progress(f"{error} Cold memories are looked for one by one")
             return {}
 
     def _settle(self, chosen: BackupSet, listed: Listed, into: Path, dsn: str) -> Restored:
         at = self._restored.last_commit(dsn)
-        self._tell("bringing back cold memories")
+        self._progress("bringing back cold memories")
         target, lost, given = self._objects(into), [], 0
         for row in self._restored.cold(dsn):
             if self._pool.give(row.path, target, listed.get(row.path)):

@@ -109,7 +109,7 @@ def _backups(as_json: bool) -> Iterator[tuple[Backups, Terminal]]:
         from ossa.app.backups import make_backups
         from ossa.settings import Settings
 
-        yield make_backups(Settings(), tell=_progress(terminal)), terminal
+        yield make_backups(Settings(), progress=_progress(terminal)), terminal
 
 
 def _progress(terminal: Terminal) -> Callable[[str], None]:

@@ -83,4 +83,4 @@ def local_cluster(terminal: Terminal) -> LocalCluster:
     from ossa.settings import Settings
 
     settings = Settings()
-    return LocalCluster(settings.home_dir, gateway=settings.gateway, tell=terminal.note)
+    return LocalCluster(settings.home_dir, gateway=settings.gateway, progress=terminal.note)

@@ -103,7 +103,7 @@ def tail(
 
         async def follow(bus: EventBus) -> None:
             left = limit
-            subscription = await bus.read(bus.standing.topic, newest=not from_beginning)
+            subscription = await bus.read(bus.status.topic, newest=not from_beginning)
             try:
                 while left is None or left > 0:
                     for one in await subscription.take(limit=min(left or 100, 100), wait_s=_WAIT_S):

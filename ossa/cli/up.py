@@ -68,7 +68,7 @@ def run_up(*, agents: int | None, once: bool, detach: bool, port: int | None, js
     """Everything `ossa up` does. Returns its exit code."""
     terminal = Terminal(as_json=json_output)
     settings = _settings(port)
-    fleet = LocalFleet(settings, agents=agents, tell=terminal.note)
+    fleet = LocalFleet(settings, agents=agents, progress=terminal.note)
     report: UpReport | None = None
     # Ray's own threads print to standard output, which is the report's alone.
     with contextlib.redirect_stdout(sys.stderr), stop_signals() as told:

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from ossa.contracts.errors import OssaError
+from ossa.contracts.progress import Progress
 from ossa.contracts.value import Value
 
 FORMAT = 1
 """Of a set's manifest."""
-
-Tell = Callable[[str], None]
-"""Hears of each stage, for people."""
 
 
 class BackupDamaged(OssaError):
@@ -138,7 +136,7 @@ class BackupEngine(Protocol):
     @property
     def name(self) -> str: ...
 
-    def take(self, id: str, tell: Tell) -> Base:
+    def take(self, id: str, progress: Progress) -> Base:
         """While others write. What it leaves behind when it is killed is no base, and goes with the next call."""
 
     def archive(self) -> Reach:
@@ -153,13 +151,13 @@ class BackupEngine(Protocol):
     def missing(self, base: Base) -> str | None:
         """The first WAL that is not there between the base and the archive's end."""
 
-    def check(self, base: Base, tell: Tell) -> int:
+    def check(self, base: Base, progress: Progress) -> int:
         """Read its WAL, up to the archive's end; how many segments there are. Raises `BackupDamaged`, also for a gap.
 
         The copy itself is read by `lay`.
         """
 
-    def lay(self, base: Base, home: Path, *, until: Until, tell: Tell, replacing: Callable[[], None]) -> None:
+    def lay(self, base: Base, home: Path, *, until: Until, progress: Progress, replacing: Callable[[], None]) -> None:
         """A PostgreSQL in `home` that recovers to `until` when it is started, in the place of any that is there.
 
         Every byte is held against its sha256. Until `replacing` is called the home is as it was.
@@ -169,7 +167,7 @@ class BackupEngine(Protocol):
     def halt(self, home: Path) -> None:
         """Stop the PostgreSQL that a killed `recover` left there."""
 
-    def recover(self, home: Path, *, until: Until, tell: Tell) -> AbstractContextManager[str]:
+    def recover(self, home: Path, *, until: Until, progress: Progress) -> AbstractContextManager[str]:
         """Start what was laid down and wait until it has recovered: its DSN. Stopped at the end.
 
         Raises `BackupDamaged` when WAL is missing on the way to `until`.

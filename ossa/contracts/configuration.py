@@ -229,7 +229,7 @@ class EventSettings(Section):
     processed_days: float = Field(7.0, gt=0, description="an event that comes again is known for so long")
 
     @property
-    def telling(self) -> bool:
+    def emits_events(self) -> bool:
         """Whether the journal writes events down."""
         return self.enabled and (self.mock or bool(self.bootstrap_servers))
 

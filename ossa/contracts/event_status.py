@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ossa.contracts.events import BusStanding, OutboxStanding
+from ossa.contracts.events import BusStatus, OutboxStatus
 from ossa.contracts.value import Value
 
 
@@ -12,8 +12,8 @@ class EventStatus(Value):
     """`leading`: the replica that answered is the one that publishes. `trouble`: why it does not, or ''."""
 
     telling: bool = Field(description="whether the journal writes events down")
-    outbox: OutboxStanding = OutboxStanding()
-    bus: BusStanding | None = None
+    outbox: OutboxStatus = OutboxStatus()
+    bus: BusStatus | None = None
     leading: bool = False
     published: int = Field(0, description="by the replica that answered, since it began")
     trouble: str = ""

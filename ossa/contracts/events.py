@@ -56,7 +56,7 @@ class OutboxEntry:
     events: tuple[Event, ...]
 
 
-class OutboxStanding(Value):
+class OutboxStatus(Value):
     """How many entries wait (an estimate where they are many), and for how long the oldest has."""
 
     rows: int = 0
@@ -88,7 +88,7 @@ class EventOutbox(Protocol):
     async def lead(self) -> OutboxLead | None:
         """None while another one leads. Raises `StoreUnavailable`."""
 
-    async def standing(self) -> OutboxStanding:
+    async def status(self) -> OutboxStatus:
         """Raises `StoreUnavailable`."""
 
     async def written(self, *, within_s: float) -> bool:
@@ -146,7 +146,7 @@ class PartitionLag(Value):
     waiting: int
 
 
-class BusStanding(Value):
+class BusStatus(Value):
     """`kind` is `mock` for a broker that keeps nothing; `remarks` say what cannot be relied on."""
 
     kind: Literal["kafka", "mock", "memory"]
@@ -176,7 +176,7 @@ class EventBus(Protocol):
     """Raises `BusUnavailable` where the bus does not answer in time."""
 
     @property
-    def standing(self) -> BusStanding: ...
+    def status(self) -> BusStatus: ...
 
     async def prepare(self) -> None:
         """See that the topics are there and as the settings say. Raises `TopicUnfit`."""

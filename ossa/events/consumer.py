@@ -164,7 +164,7 @@ class EventConsumer:
                 "error": type(error).__name__, "tries": tries,
             },
         )  # fmt: skip
-        dead_topic = self._bus.standing.dead_topic
+        dead_topic = self._bus.status.dead_topic
         batch.dead.append(dead_letter_of(received, dead_topic, group=self._group, error=error, tries=tries))
 
     async def _settle(self, subscription: Subscription, batch: _Batch) -> None:

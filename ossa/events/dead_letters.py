@@ -54,12 +54,12 @@ def dead_letter_of(received: Received, dead_topic: str, *, group: str, error: Ex
 
 def replay_group(bus: EventBus) -> str:
     """Whose committed offsets say what was put back."""
-    return f"{bus.standing.dead_topic}.replay"
+    return f"{bus.status.dead_topic}.replay"
 
 
 async def dead_letters(bus: EventBus, *, limit: int = 100) -> list[DeadLetter]:
     """The first that were not put back yet. Raises `BusUnavailable`."""
-    subscription = await bus.read(bus.standing.dead_topic, group=replay_group(bus))
+    subscription = await bus.read(bus.status.dead_topic, group=replay_group(bus))
     try:
         return [_shown(one) async for one in _waiting(bus, subscription, limit)]
     finally:
@@ -72,7 +72,7 @@ async def replay(bus: EventBus, *, limit: int | None = None) -> int:
     Every group meets them again: those that were done with one know it by its id. An event that is put back comes after
     later ones of its task. Raises `BusUnavailable`; what was put back by then may be put back again.
     """
-    subscription = await bus.read(bus.standing.dead_topic, group=replay_group(bus))
+    subscription = await bus.read(bus.status.dead_topic, group=replay_group(bus))
     done = 0
     try:
         batch: list[Received] = []
@@ -95,7 +95,7 @@ async def _put_back(bus: EventBus, subscription: Subscription, batch: list[Recei
 
 async def _waiting(bus: EventBus, subscription: Subscription, limit: int | None) -> AsyncIterator[Received]:
     """Those that are there now; what comes meanwhile (a replayed one that fails again) is for the next time."""
-    lag = await bus.lag(replay_group(bus), topic=bus.standing.dead_topic)
+    lag = await bus.lag(replay_group(bus), topic=bus.status.dead_topic)
     ends = {one.partition: one.end for one in lag}
     left = sum(one.waiting for one in lag) if limit is None else min(limit, sum(one.waiting for one in lag))
     silences = 0
@@ -113,7 +113,7 @@ async def _waiting(bus: EventBus, subscription: Subscription, limit: int | None)
 def _as_it_was(bus: EventBus, received: Received) -> Message:
     headers = {name: value for name, value in received.headers.items() if not name.startswith(_OWN)}
     headers["ossa-replays"] = str(_number(received, "ossa-replays", 0) + 1)
-    return Message(received.headers.get("ossa-topic", bus.standing.topic), received.key, received.value, headers)
+    return Message(received.headers.get("ossa-topic", bus.status.topic), received.key, received.value, headers)
 
 
 def _shown(received: Received) -> DeadLetter:

@@ -68,7 +68,7 @@ class Publisher:
         self.trouble = ""
         self.published = 0
 
-    async def keep(self) -> None:
+    async def run_forever(self) -> None:
         """For ever: lead when nobody does, and publish. What goes wrong is told in `trouble`, and tried again."""
         while True:
             try:
@@ -110,7 +110,7 @@ class Publisher:
         entries = await lead.read(self._pace.entries)
         if not entries:
             return 0
-        topic = self._bus.standing.topic
+        topic = self._bus.status.topic
         messages = [message_of(event, topic) for entry in entries for event in entry.events]
         await self._bus.publish(messages)
         await lead.remove(entries)
@@ -138,7 +138,7 @@ class Publisher:
 
     def _lead_changed(self, leading: bool) -> None:
         if leading != self.leading:
-            logger.info("events_publisher", extra={"leading": leading, "bus": self._bus.standing.address})
+            logger.info("events_publisher", extra={"leading": leading, "bus": self._bus.status.address})
         self.leading = leading
         self._metrics.leading.set(leading)
 
@@ -155,9 +155,9 @@ async def measure(
     """For ever: how much waits in the outbox, and how far each group is behind."""
     while True:
         try:
-            standing = await outbox.standing()
-            metrics.rows.set(standing.rows)
-            metrics.oldest.set(standing.oldest_s)
+            status = await outbox.status()
+            metrics.rows.set(status.rows)
+            metrics.oldest.set(status.oldest_s)
             for group in groups:
                 metrics.lag.labels(group).set(sum(one.waiting for one in await bus.lag(group)))
         except OssaError as error:

@@ -191,9 +191,9 @@ def create_app(
             routes=routes,
             traffic=traffic,
             chores={
-                "optimiser": optimiser.keep,
-                "traffic": reports.keep,
-                "history": history.keep,
+                "optimiser": optimiser.run_forever,
+                "traffic": reports.run_forever,
+                "history": history.run_forever,
                 **eventing.chores(),
             },
             name=replica,

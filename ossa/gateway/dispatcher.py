@@ -142,10 +142,10 @@ class Dispatcher:
         """Take a first lease if the store answers, and begin the loops."""
         await self.leases.round()
         self._loops = [
-            asyncio.create_task(self._for_ever("lease", self.leases.keep), name="lease"),
+            asyncio.create_task(self._for_ever("lease", self.leases.run_forever), name="lease"),
             asyncio.create_task(self._for_ever("claim", self._claim_loop), name="claim"),
             asyncio.create_task(self._for_ever("cancel", self._cancel_loop), name="cancel"),
-            asyncio.create_task(self._for_ever("budgets", self.spending.keep), name="budgets"),
+            asyncio.create_task(self._for_ever("budgets", self.spending.run_forever), name="budgets"),
             *(asyncio.create_task(self._for_ever(name, work), name=name) for name, work in self._chores.items()),
         ]
 

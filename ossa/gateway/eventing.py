@@ -36,12 +36,12 @@ class Eventing:
     def chores(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """For the dispatcher: publish, where no other replica does; and measure."""
         publisher = self._publisher
-        return {} if publisher is None else {"events": publisher.keep, "events-measure": self._measure}
+        return {} if publisher is None else {"events": publisher.run_forever, "events-measure": self._measure}
 
     async def status(self) -> EventStatus:
         """Raises `StoreUnavailable` where the outbox cannot be read; the bus may be away."""
         publisher, bus = self._publisher, self._bus
-        outbox = await self._outbox.standing()
+        outbox = await self._outbox.status()
         if publisher is None or bus is None:
             return EventStatus(telling=False, outbox=outbox)
         groups: dict[str, int] = {}
@@ -54,7 +54,7 @@ class Eventing:
         return EventStatus(
             telling=True,
             outbox=outbox,
-            bus=bus.standing,
+            bus=bus.status,
             leading=publisher.leading,
             published=publisher.published,
             trouble=trouble,

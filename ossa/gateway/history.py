@@ -50,7 +50,7 @@ class HistoryKeeper:
         self._keep = timedelta(days=keep_days)
         self._now = now
 
-    async def keep(self) -> None:
+    async def run_forever(self) -> None:
         """For ever. What cannot be pruned now is pruned later: nothing waits for it."""
         while True:
             try:

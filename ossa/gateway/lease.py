@@ -84,7 +84,7 @@ class Leases:
         if lease is self._current:
             self._replace_current()
 
-    async def keep(self) -> None:
+    async def run_forever(self) -> None:
         """Renew for ever."""
         while True:
             await self.round()

@@ -87,7 +87,7 @@ class Optimiser:
         logger.info("proposal_approved", extra={"proposal": found.id, "approved_by": by})
         return found
 
-    async def keep(self) -> None:
+    async def run_forever(self) -> None:
         """Approve what settings say, for ever."""
         while True:
             if self._settings.approve:

@@ -53,7 +53,7 @@ class Spending:
     def of(self, task: Task) -> TaskSpending:
         return TaskSpending(self, task)
 
-    async def keep(self) -> None:
+    async def run_forever(self) -> None:
         """Read the budgets and recover lost reservations, for ever. Raises `StoreUnavailable`."""
         rounds = 0
         while True:

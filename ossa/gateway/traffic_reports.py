@@ -50,7 +50,7 @@ class TrafficReports:
         self._owners = owners
         self._every_s = every_s
 
-    async def keep(self) -> None:
+    async def run_forever(self) -> None:
         """For ever."""
         while True:
             await asyncio.sleep(self._every_s)

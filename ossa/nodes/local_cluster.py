@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -14,6 +13,7 @@ import psutil
 from ossa.app.local_ray import end_session
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import Conflict, NotReady
+from ossa.contracts.progress import Progress
 from ossa.nodes.head import end_head, start_head
 from ossa.nodes.plan import ClusterPlan
 from ossa.nodes.raylet import end_nodes
@@ -23,8 +23,6 @@ from ossa.nodes.standing import ClusterStanding, standing_of
 NODES_TIMEOUT_S = 300.0
 END_TRIES = 3
 
-Tell = Callable[[str], None]
-
 
 class LocalCluster:
     """`up`, then `run.address`; `down` ends every process of it, also of one that another process started.
@@ -33,10 +31,10 @@ class LocalCluster:
         home: its run folder is `<home>/cluster`; one cluster a home.
     """
 
-    def __init__(self, home: Path, *, gateway: GatewaySettings, tell: Tell = lambda _: None) -> None:
+    def __init__(self, home: Path, *, gateway: GatewaySettings, progress: Progress = lambda _: None) -> None:
         self.folder = RunFolder(home / "cluster")
         self._gateway = gateway
-        self._tell = tell
+        self._progress = progress
 
     @property
     def run(self) -> ClusterRun | None:
@@ -51,9 +49,9 @@ class LocalCluster:
         self.down()
         self.folder.make()
         try:
-            self._tell("starting the head")
+            self._progress("starting the head")
             run = start_head(plan, self.folder, self._gateway, secrets.token_hex(8))
-            self._tell(f"waiting for {plan.worker.min_workers} of {plan.worker.max_workers} nodes")
+            self._progress(f"waiting for {plan.worker.min_workers} of {plan.worker.max_workers} nodes")
             self._wait_for_nodes(run, plan.worker.min_workers)
         except BaseException:
             self.down()
@@ -84,7 +82,7 @@ class LocalCluster:
         run = self.folder.run()
         if run is None:
             return False
-        self._tell("ending the head and its nodes")
+        self._progress("ending the head and its nodes")
         end_head(run)
         end_nodes(self.folder.nodes())
         left = _end_marked(run.run)

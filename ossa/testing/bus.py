@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from ossa.contracts.errors import BusUnavailable
-from ossa.contracts.events import BusStanding, Message, PartitionLag, Place, Received
+from ossa.contracts.events import BusStatus, Message, PartitionLag, Place, Received
 
 PARTITIONS = 8
 
@@ -22,11 +22,11 @@ class MemoryBus:
     """`ossa.contracts.events.EventBus`, for one event loop. Partitions are read in an order that `rng` chooses."""
 
     def __init__(self, *, partitions: int = PARTITIONS, rng: random.Random | None = None) -> None:
-        self.standing = BusStanding(kind="memory", address="", topic="events", dead_topic="events.dead")
+        self.status = BusStatus(kind="memory", address="", topic="events", dead_topic="events.dead")
         self._partitions = partitions
         self._rng = rng or random.Random(0)
         self._kept: dict[str, list[list[Received]]] = {
-            topic: [[] for _ in range(partitions)] for topic in (self.standing.topic, self.standing.dead_topic)
+            topic: [[] for _ in range(partitions)] for topic in (self.status.topic, self.status.dead_topic)
         }
         self._committed: dict[tuple[str, str], dict[int, int]] = defaultdict(dict)
         self._members: dict[str, list[MemorySubscription]] = defaultdict(list)
@@ -55,7 +55,7 @@ class MemoryBus:
     async def subscribe(self, group: str) -> MemorySubscription:
         await self.reach()
         members = self._members[group]
-        members.append(MemorySubscription(self, self.standing.topic, group, member=True))
+        members.append(MemorySubscription(self, self.status.topic, group, member=True))
         self._rebalance(group)
         return members[-1]
 
@@ -68,7 +68,7 @@ class MemoryBus:
 
     async def lag(self, group: str, *, topic: str | None = None) -> list[PartitionLag]:
         await self.reach()
-        topic = topic or self.standing.topic
+        topic = topic or self.status.topic
         at = self.committed(group, topic)
         return [
             PartitionLag(
@@ -104,7 +104,7 @@ class MemoryBus:
 
     def kept(self, topic: str | None = None) -> list[Received]:
         """All messages, partition by partition."""
-        return [received for kept in self._kept[topic or self.standing.topic] for received in kept]
+        return [received for kept in self._kept[topic or self.status.topic] for received in kept]
 
     # For subscriptions
 
@@ -149,7 +149,7 @@ class MemoryBus:
 
     def _rebalance(self, group: str) -> None:
         members = self._members[group]
-        at = self.committed(group, self.standing.topic)
+        at = self.committed(group, self.status.topic)
         for number, member in enumerate(members):
             mine = range(number, self._partitions, len(members))
             member.positions = {one: member.positions.get(one, at.get(one, 0)) for one in mine}

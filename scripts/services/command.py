@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _install(services: Services, options: argparse.Namespace) -> int:
     names = _names(options.names)
-    faults = install(names, tell=lambda step: print(step, flush=True))
+    faults = install(names, progress=lambda step: print(step, flush=True))
     for fault in faults:
         print(fault, file=sys.stderr)
     missing = {name: services.missing(name) for name in names}

@@ -74,7 +74,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def publish(bus: EventBus, keys: int, each: int) -> None:
-    topic = bus.standing.topic
+    topic = bus.status.topic
     await bus.publish(
         [Message(topic, f"k{key}", b"%d" % number, {"n": str(number)}) for number in range(each) for key in range(keys)]
     )
@@ -135,7 +135,7 @@ async def test_a_commit_is_seen_while_its_member_goes_on(bus: EventBus) -> None:
 
 async def test_a_reader_needs_no_group_and_begins_where_it_is_told(bus: EventBus) -> None:
     await publish(bus, keys=2, each=2)
-    topic = bus.standing.topic
+    topic = bus.status.topic
     oldest = await bus.read(topic)
     assert len(await take(oldest, 4)) == 4
     await oldest.close()
@@ -151,7 +151,7 @@ async def test_a_reader_needs_no_group_and_begins_where_it_is_told(bus: EventBus
 
 
 async def test_messages_that_are_odd_come_as_they_are(bus: EventBus) -> None:
-    odd = Message(bus.standing.topic, "日本\0", b"\xff\0" * 50_000, {"name": "日本"})
+    odd = Message(bus.status.topic, "日本\0", b"\xff\0" * 50_000, {"name": "日本"})
     await bus.publish([odd])
     await bus.publish([])
     subscription = await bus.subscribe("g")
@@ -161,12 +161,12 @@ async def test_messages_that_are_odd_come_as_they_are(bus: EventBus) -> None:
 
 
 async def test_the_bus_says_what_it_is(bus: EventBus) -> None:
-    standing = bus.standing
-    assert standing.topic in ("events", standing.topic)
-    assert (standing.kind == "mock") == bool(standing.remarks)
-    if standing.kind == "mock":
-        assert "mock" in standing.remarks[0]
-        assert standing.address
+    status = bus.status
+    assert status.topic in ("events", status.topic)
+    assert (status.kind == "mock") == bool(status.remarks)
+    if status.kind == "mock":
+        assert "mock" in status.remarks[0]
+        assert status.address
 
 
 async def test_a_topic_that_is_not_as_the_settings_say_is_named_with_what_to_do(kafka: str) -> None:

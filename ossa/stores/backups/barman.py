@@ -24,13 +24,14 @@ from time import monotonic, sleep
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Reach, Tell, Until
+from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Reach, Until
 from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
+from ossa.contracts.progress import Progress
 from ossa.contracts.sealed import sealed, unsealed
 from ossa.stores.backups import recovery, wal
-from ossa.stores.backups.alone import alone
 from ossa.stores.backups.command import run
 from ossa.stores.backups.facts import finish_segment, server_facts, slot_is_active, write_wal
+from ossa.stores.backups.lock import exclusive_lock
 from ossa.stores.backups.tried import RecoveryFailed, programs, recovered
 from ossa.stores.embedded.postmaster import find_postmaster
 from ossa.stores.objects.blobs import ObjectBlobs
@@ -77,13 +78,13 @@ class BarmanBackups:
     def __repr__(self) -> str:
         return f"BarmanBackups({str(self._folder)!r})"
 
-    def take(self, id: str, tell: Tell) -> Base:
+    def take(self, id: str, progress: Progress) -> Base:
         began, version, system_id, schema = server_facts(self._dsn)
         self._configure()
         try:
-            tell("starting to receive WAL")
+            progress("starting to receive WAL")
             self._bring(self._receive())
-            tell("copying PostgreSQL")
+            progress("copying PostgreSQL")
             self._barman("backup", "--wait", NAME, what="The copy failed", limit_s=LONG_S)
             self._note()
         finally:
@@ -93,7 +94,7 @@ class BarmanBackups:
         infos = self._infos()
         reference = max(name for name, info in infos.items() if info.get("status") == "DONE")
         said = infos[reference]
-        tell("checking the copy")
+        progress("checking the copy")
         files = tuple(_files(self._base(reference)))
         return Base(
             engine=self.name,
@@ -114,7 +115,7 @@ class BarmanBackups:
     def archive(self) -> Reach:
         now = server_facts(self._dsn)[0]
         self._configure()
-        with alone(self._home, "wal", wait_s=HANDED_OVER_S):
+        with exclusive_lock(self._home, "wal", wait_s=HANDED_OVER_S):
             last = self._receive()
             self._bring(last)
             reach = Reach(until=now, timeline=int(last[:8], 16), segment=last)
@@ -136,7 +137,7 @@ class BarmanBackups:
     def missing(self, base: Base) -> str | None:
         return self._wanted(base, "newest")[1]
 
-    def check(self, base: Base, tell: Tell) -> int:
+    def check(self, base: Base, progress: Progress) -> int:
         found, missing = self._wanted(base, "newest")
         if missing is not None:
             raise BackupDamaged(f"WAL segment {missing} is missing, and the archive went on.", param=missing)
@@ -144,7 +145,7 @@ class BarmanBackups:
             self._packed(name)
         return len(found)
 
-    def lay(self, base: Base, home: Path, *, until: Until, tell: Tell, replacing: Callable[[], None]) -> None:
+    def lay(self, base: Base, home: Path, *, until: Until, progress: Progress, replacing: Callable[[], None]) -> None:
         found, missing = self._wanted(base, until)
         if until != "base":
             recovery.check_time(until, missing, self.reach())
@@ -152,7 +153,7 @@ class BarmanBackups:
             raise BackupDamaged(
                 f"WAL segment {missing} is missing, without which the copy is not whole.", param=missing
             )
-        tell("reading the copy of PostgreSQL")
+        progress("reading the copy of PostgreSQL")
         self._check_base(base)
         target = home / CLUSTER
         if find_postmaster(target) is not None:
@@ -161,7 +162,7 @@ class BarmanBackups:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._fill(fresh, base, until, found, tell)
+            self._fill(fresh, base, until, found, progress)
             (fresh / _MISSING).write_text(missing or "")
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -175,13 +176,13 @@ class BarmanBackups:
         if left is not None:
             left.stop()
 
-    def _fill(self, fresh: Path, base: Base, until: Until, segments: Sequence[str], tell: Tell) -> None:
+    def _fill(self, fresh: Path, base: Base, until: Until, segments: Sequence[str], progress: Progress) -> None:
         """By Barman, for its settings and tablespaces. WAL is what was checked, whatever Barman's own lists say."""
         home = fresh.parent.parent
         self._configure()
         for parent in (home, fresh.parent):
             parent.chmod(parent.stat().st_mode | 0o011)  # the server's user has to pass
-        tell("copying it, and its WAL")
+        progress("copying it, and its WAL")
         options = ["--target-action", "promote"] if until != "newest" else []
         if isinstance(until, datetime):
             options += ["--target-time", until.isoformat(sep=" ")]
@@ -198,11 +199,11 @@ class BarmanBackups:
                 (fresh / FETCHED / name).write_bytes(self._stored(name))
 
     @contextmanager
-    def recover(self, home: Path, *, until: Until, tell: Tell) -> Iterator[str]:
+    def recover(self, home: Path, *, until: Until, progress: Progress) -> Iterator[str]:
         cluster, log = home / CLUSTER, home / "postgres" / "restore.log"
         version = int((cluster / "PG_VERSION").read_text())
         bin_dir = programs(self._bin_dir, version)
-        tell("starting PostgreSQL, which replays its WAL")
+        progress("starting PostgreSQL, which replays its WAL")
         missing = (cluster / _MISSING).read_text()
         try:
             with recovered(cluster, bin_dir, log, limit_s=LONG_S) as port:

@@ -27,17 +27,18 @@ from time import monotonic, sleep
 
 import psycopg
 
-from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Blobs, Reach, Tell, Until
+from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Blobs, Reach, Until
 from ossa.contracts.errors import Conflict, NotFound, StoreUnavailable
+from ossa.contracts.progress import Progress
 from ossa.contracts.sealed import sealed, unsealed
 from ossa.contracts.value import Value
 from ossa.stores.backups import recovery, wal
-from ossa.stores.backups.alone import alone, work_folder
 from ossa.stores.backups.command import run
 from ossa.stores.backups.copied import MANIFEST, PARTS, unpack, wal_range
 from ossa.stores.backups.facts import finish_segment, is_handed_over, server_facts, write_wal
+from ossa.stores.backups.lock import exclusive_lock, work_folder
 from ossa.stores.embedded.binaries import find_binaries
-from ossa.stores.embedded.place import Place
+from ossa.stores.embedded.layout import Layout
 from ossa.stores.embedded_postgres import EmbeddedPostgres
 
 log = logging.getLogger(__name__)
@@ -77,17 +78,17 @@ class EmbeddedBackups:
         self._vault = vault
         self._keeps = keeps
 
-    def take(self, id: str, tell: Tell) -> Base:
+    def take(self, id: str, progress: Progress) -> Base:
         with self._served() as dsn, self._scratch() as scratch:
             began, version, system_id, schema = server_facts(dsn)
             self._claim(system_id)
-            tell("copying PostgreSQL")
+            progress("copying PostgreSQL")
             parts = scratch / "parts"
             _copy(dsn, parts, id)
             ended = server_facts(dsn)[0]
             timeline, start, stop = wal_range(parts / MANIFEST)
-            shutil.copyfile(Place(server_dir(self._home)).password_file, parts / PASSWORD)
-            tell(f"writing it to {self._vault.url}")
+            shutil.copyfile(Layout(server_dir(self._home)).password_file, parts / PASSWORD)
+            progress(f"writing it to {self._vault.url}")
             files = tuple(self._put(f"sets/{id}/{part.name}", part) for part in sorted(parts.iterdir()))
         return Base(
             engine=self.name,
@@ -108,13 +109,13 @@ class EmbeddedBackups:
         server = EmbeddedPostgres(server_dir(self._home))
         if not server.running:
             raise StoreUnavailable(f"The PostgreSQL of {self._home} does not run: its WAL cannot be taken.")
-        with alone(self._home, "wal", wait_s=HANDED_OVER_S):
+        with exclusive_lock(self._home, "wal", wait_s=HANDED_OVER_S):
             return self._archive(server.keep_wal(), server.start())
 
     def _archive(self, folder: Path, dsn: str) -> Reach:
         now, _, system_id, _ = server_facts(dsn)
         self._claim(system_id)
-        for history in (Place(server_dir(self._home)).cluster / "pg_wal").glob("*.history"):
+        for history in (Layout(server_dir(self._home)).cluster / "pg_wal").glob("*.history"):
             # Of a restore, from before the server handed anything over.
             self._ship_one(history.name, history.read_bytes())
         last, _ = finish_segment(dsn)
@@ -128,7 +129,7 @@ class EmbeddedBackups:
                 last, _ = finish_segment(dsn)
             elif monotonic() > deadline:
                 raise StoreUnavailable(
-                    f"PostgreSQL does not hand over its WAL ({last}): {Place(server_dir(self._home)).log} says why."
+                    f"PostgreSQL does not hand over its WAL ({last}): {Layout(server_dir(self._home)).log} says why."
                 )
             sleep(POLL_S)
         reach = Reach(until=now, timeline=int(last[:8], 16), segment=last)
@@ -151,7 +152,7 @@ class EmbeddedBackups:
         names = self._archived()
         return self._wanted(base, self._course(base, names), names)[1]
 
-    def check(self, base: Base, tell: Tell) -> int:
+    def check(self, base: Base, progress: Progress) -> int:
         if self._owner() != _Server(system_id=base.system_id):
             raise BackupDamaged(f"{_SERVER} names another PostgreSQL than the backup is of.", param=_SERVER)
         names = self._archived()
@@ -164,7 +165,7 @@ class EmbeddedBackups:
                 (scratch / name).unlink()
         return len(found)
 
-    def lay(self, base: Base, home: Path, *, until: Until, tell: Tell, replacing: Callable[[], None]) -> None:
+    def lay(self, base: Base, home: Path, *, until: Until, progress: Progress, replacing: Callable[[], None]) -> None:
         names = self._archived()
         found: list[str] = []
         missing = None
@@ -175,18 +176,18 @@ class EmbeddedBackups:
             found, missing = self._wanted(base, course, names)
             recovery.check_time(until, missing, self.reach())
         with self._scratch(home) as scratch:
-            tell("reading the copy of PostgreSQL")
+            progress("reading the copy of PostgreSQL")
             for file in base.files:
                 self._get(file, scratch / Path(file.path).name)
 
             def fill(cluster: Path) -> None:
-                tell("unpacking and checking it")
+                progress("unpacking and checking it")
                 unpack(scratch, cluster)
                 fetched = cluster / recovery.FETCHED
                 shutil.rmtree(fetched, ignore_errors=True)
                 fetched.mkdir()
                 if found:
-                    tell(f"reading {len(found)} WAL segments")
+                    progress(f"reading {len(found)} WAL segments")
                 for name in found:
                     self._segment(name, fetched / f"{name}.gz", base.segment_bytes)
                 for name in names:
@@ -205,13 +206,13 @@ class EmbeddedBackups:
         EmbeddedPostgres(server_dir(home)).stop()
 
     @contextmanager
-    def recover(self, home: Path, *, until: Until, tell: Tell) -> Iterator[str]:
-        server, place = EmbeddedPostgres(server_dir(home), start_s=RECOVER_S), Place(server_dir(home))
-        tell("starting PostgreSQL, which replays its WAL")
+    def recover(self, home: Path, *, until: Until, progress: Progress) -> Iterator[str]:
+        server, layout = EmbeddedPostgres(server_dir(home), start_s=RECOVER_S), Layout(server_dir(home))
+        progress("starting PostgreSQL, which replays its WAL")
         try:
-            dsn = _recovered(server, place, until)
-            recovery.finished(place.cluster)
-            shutil.rmtree(place.cluster / recovery.FETCHED)
+            dsn = _recovered(server, layout, until)
+            recovery.finished(layout.cluster)
+            shutil.rmtree(layout.cluster / recovery.FETCHED)
             yield dsn
         finally:
             server.stop()
@@ -231,7 +232,7 @@ class EmbeddedBackups:
     def _served(self) -> Iterator[str]:
         """The server's DSN; one that did not run is stopped again."""
         server = EmbeddedPostgres(server_dir(self._home))
-        if not Place(server_dir(self._home)).exists:
+        if not Layout(server_dir(self._home)).exists:
             raise StoreUnavailable(f"There is no PostgreSQL in {self._home} yet: nothing can be backed up.")
         ran = server.running
         try:
@@ -393,14 +394,14 @@ def _copy(dsn: str, to: Path, label: str) -> None:
             raise StoreUnavailable(f"The copy failed: pg_basebackup made no {name}.")
 
 
-def _recovered(server: EmbeddedPostgres, place: Place, until: Until) -> str:
+def _recovered(server: EmbeddedPostgres, layout: Layout, until: Until) -> str:
     """Its DSN, once it has recovered and takes writes."""
-    before = place.log.stat().st_size if place.log.exists() else 0
+    before = layout.log.stat().st_size if layout.log.exists() else 0
     try:
         return server.start()
     except StoreUnavailable as error:
-        missing = (place.cluster / recovery.FETCHED / recovery.MISSING).read_text()
-        said = place.log.read_bytes()
+        missing = (layout.cluster / recovery.FETCHED / recovery.MISSING).read_text()
+        said = layout.log.read_bytes()
         recovery.explain(said[before if before <= len(said) else 0 :].decode("utf-8", "replace"), until, missing, error)
-    recovery.without_time(place.cluster)
+    recovery.without_time(layout.cluster)
     return server.start()

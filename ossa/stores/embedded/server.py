@@ -20,7 +20,7 @@ from ossa.contracts.errors import Conflict, StoreUnavailable
 from ossa.stores.embedded.account import Account, choose_account
 from ossa.stores.embedded.archiving import archive_command
 from ossa.stores.embedded.binaries import Binaries, find_binaries
-from ossa.stores.embedded.place import Place
+from ossa.stores.embedded.layout import Layout
 from ossa.stores.embedded.postmaster import Postmaster, clear_foreign_pid_file, find_postmaster
 
 logger = logging.getLogger(__name__)
@@ -73,22 +73,22 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, data_dir: Path, *, start_s: float = _START_S) -> None:
-        self._place = Place(data_dir.expanduser().absolute())
+        self._layout = Layout(data_dir.expanduser().absolute())
         self._start_s = start_s
 
     def __repr__(self) -> str:
-        return f"EmbeddedPostgres({str(self._place.data_dir)!r})"
+        return f"EmbeddedPostgres({str(self._layout.data_dir)!r})"
 
     @property
     def running(self) -> bool:
         """Whether it accepts connections."""
-        found = find_postmaster(self._place.cluster)
+        found = find_postmaster(self._layout.cluster)
         return found is not None and found.ready
 
     @property
     def pid(self) -> int | None:
         """Of the postmaster."""
-        found = find_postmaster(self._place.cluster)
+        found = find_postmaster(self._layout.cluster)
         return found.pid if found else None
 
     def start(self) -> str:
@@ -96,24 +96,24 @@ class EmbeddedPostgres:
 
         Raises `StoreUnavailable` saying what to install or to change.
         """
-        self._place.create()
-        with self._place.locked():
-            postmaster = find_postmaster(self._place.cluster)
+        self._layout.create()
+        with self._layout.locked():
+            postmaster = find_postmaster(self._layout.cluster)
             if postmaster is None:
                 postmaster = self._launch()
             elif not postmaster.ready:
                 postmaster = self._wait_ready(None)
-            self._place.remember_port(postmaster.port)
+            self._layout.remember_port(postmaster.port)
             dsn = self._dsn(postmaster.port, DATABASE)
             self._ensure_database(postmaster.port)
             return dsn
 
     def stop(self) -> None:
         """Returns when it is gone; does nothing when it does not run. Raises `StoreUnavailable`."""
-        if not self._place.data_dir.exists():
+        if not self._layout.data_dir.exists():
             return
-        with self._place.locked():
-            postmaster = find_postmaster(self._place.cluster)
+        with self._layout.locked():
+            postmaster = find_postmaster(self._layout.cluster)
             if postmaster is not None:
                 postmaster.stop()
                 logger.info("embedded_postgres_stopped", extra={"pid": postmaster.pid})
@@ -123,19 +123,19 @@ class EmbeddedPostgres:
 
         Raises `StoreUnavailable` where there is no cluster yet.
         """
-        if not self._place.exists:
-            raise StoreUnavailable(f"There is no PostgreSQL in {self._place.data_dir} yet: start the fleet first.")
-        if not self._place.kept_wal.exists():
-            account = choose_account(self._place.cluster)
-            fresh = self._place.kept_wal.with_name("wal.new")
+        if not self._layout.exists:
+            raise StoreUnavailable(f"There is no PostgreSQL in {self._layout.data_dir} yet: start the fleet first.")
+        if not self._layout.kept_wal.exists():
+            account = choose_account(self._layout.cluster)
+            fresh = self._layout.kept_wal.with_name("wal.new")
             fresh.mkdir(mode=0o700, exist_ok=True)
             account.give(fresh)
-            fresh.rename(self._place.kept_wal)
-        return self._place.kept_wal
+            fresh.rename(self._layout.kept_wal)
+        return self._layout.kept_wal
 
     def drop_wal(self) -> None:
         """The opposite of `keep_wal`; what is still there goes."""
-        shutil.rmtree(self._place.kept_wal, ignore_errors=True)
+        shutil.rmtree(self._layout.kept_wal, ignore_errors=True)
 
     def install(
         self, fill: Callable[[Path], None], *, password: str, replacing: Callable[[], None] = lambda: None
@@ -145,13 +145,13 @@ class EmbeddedPostgres:
         `fill` gets an empty folder on the cluster's disk; when it raises, all is as it was, and so it is until
         `replacing` is called. The server must not run: raises `Conflict`.
         """
-        self._place.create()
-        with self._place.locked():
-            if find_postmaster(self._place.cluster) is not None:
-                raise Conflict(f"The PostgreSQL in {self._place.data_dir} runs: stop the fleet first (`ossa down`).")
-            account = choose_account(self._place.cluster)
-            self._place.settle(account)
-            fresh = self._place.root / "cluster.new"
+        self._layout.create()
+        with self._layout.locked():
+            if find_postmaster(self._layout.cluster) is not None:
+                raise Conflict(f"The PostgreSQL in {self._layout.data_dir} runs: stop the fleet first (`ossa down`).")
+            account = choose_account(self._layout.cluster)
+            self._layout.settle(account)
+            fresh = self._layout.root / "cluster.new"
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir(mode=0o700)
             try:
@@ -162,31 +162,31 @@ class EmbeddedPostgres:
             for path in (fresh, *fresh.rglob("*")):
                 account.give(path)
             replacing()
-            shutil.rmtree(self._place.cluster, ignore_errors=True)
+            shutil.rmtree(self._layout.cluster, ignore_errors=True)
             self.drop_wal()
-            self._place.password_file.unlink(missing_ok=True)
-            self._place.password(password)
-            fresh.rename(self._place.cluster)
+            self._layout.password_file.unlink(missing_ok=True)
+            self._layout.password(password)
+            fresh.rename(self._layout.cluster)
 
     def erase(self) -> None:
         """Stop, and delete all data, also what was kept outside `data_dir`."""
         self.stop()
-        self._place.erase()
+        self._layout.erase()
 
     def _launch(self) -> Postmaster:
-        account = choose_account(self._place.cluster)
+        account = choose_account(self._layout.cluster)
         binaries = find_binaries()
-        self._place.settle(account)
+        self._layout.settle(account)
         if not binaries.runnable_by(account):
-            binaries = binaries.copied_to(self._place.private_folder())
+            binaries = binaries.copied_to(self._layout.private_folder())
             if not binaries.runnable_by(account):
                 raise StoreUnavailable(
                     f"The embedded PostgreSQL cannot be run as user {account.uid} from {binaries.root}; is it mounted "
                     "noexec? Set OSSA_DATABASE__DSN to a PostgreSQL of your own."
                 )
-        if not self._place.exists:
+        if not self._layout.exists:
             self._initialise(account, binaries)
-        clear_foreign_pid_file(self._place.cluster)
+        clear_foreign_pid_file(self._layout.cluster)
         deadline = monotonic() + self._start_s
         while True:
             port = self._choose_port()
@@ -204,14 +204,14 @@ class EmbeddedPostgres:
 
     def _initialise(self, account: Account, binaries: Binaries) -> None:
         """Made aside and renamed, so that a cluster is whole or absent."""
-        fresh = self._place.root / "cluster.new"
+        fresh = self._layout.root / "cluster.new"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
         account.give(fresh)
         secret = fresh.with_name("cluster.pw")
         secret.unlink(missing_ok=True)
         with os.fdopen(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(self._place.password())
+            file.write(self._layout.password())
         account.give(secret)
         try:
             done = account.run(
@@ -235,17 +235,17 @@ class EmbeddedPostgres:
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip().splitlines()
             raise StoreUnavailable(f"The embedded PostgreSQL could not be set up: {' '.join(said[-2:])}")
-        fresh.rename(self._place.cluster)
+        fresh.rename(self._layout.cluster)
 
     def _spawn(self, account: Account, binaries: Binaries, port: int) -> subprocess.Popen[bytes]:
-        chosen = {**_SETTINGS, "port": str(port), "archive_command": archive_command(self._place.kept_wal)}
+        chosen = {**_SETTINGS, "port": str(port), "archive_command": archive_command(self._layout.kept_wal)}
         settings = [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]
-        if self._place.log.exists() and self._place.log.stat().st_size > _LOG_MAX_BYTES:
-            self._place.log.rename(self._place.log.with_suffix(".log.1"))
-        with self._place.log.open("ab") as log:
+        if self._layout.log.exists() and self._layout.log.stat().st_size > _LOG_MAX_BYTES:
+            self._layout.log.rename(self._layout.log.with_suffix(".log.1"))
+        with self._layout.log.open("ab") as log:
             # A session of its own: Ctrl-C in our terminal is not for the server.
             return subprocess.Popen(
-                [str(binaries.postgres), "-D", str(self._place.cluster), *settings],
+                [str(binaries.postgres), "-D", str(self._layout.cluster), *settings],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -258,7 +258,7 @@ class EmbeddedPostgres:
     def _wait_ready(self, process: subprocess.Popen[bytes] | None) -> Postmaster:
         deadline = monotonic() + self._start_s
         while monotonic() < deadline:
-            found = find_postmaster(self._place.cluster)
+            found = find_postmaster(self._layout.cluster)
             if found is not None and found.ready and (process is None or found.pid == process.pid):
                 return found
             if process is not None and process.poll() is not None:
@@ -268,12 +268,12 @@ class EmbeddedPostgres:
             process.kill()
             process.wait()
         raise StoreUnavailable(
-            f"The embedded PostgreSQL did not start in {self._start_s:.0f} s; see {self._place.log}."
+            f"The embedded PostgreSQL did not start in {self._start_s:.0f} s; see {self._layout.log}."
         )
 
     def _choose_port(self) -> int:
         """The last one if it is free."""
-        wanted = self._place.last_port() or 0
+        wanted = self._layout.last_port() or 0
         for port in (wanted, 0):
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -292,11 +292,11 @@ class EmbeddedPostgres:
                     conn.execute(f"CREATE DATABASE {DATABASE}")
         except psycopg.Error as error:
             raise StoreUnavailable(
-                f"The embedded PostgreSQL in {self._place.data_dir} runs but refuses us: {str(error).splitlines()[0]}"
+                f"The embedded PostgreSQL in {self._layout.data_dir} runs but refuses us: {str(error).splitlines()[0]}"
             ) from error
 
     def _dsn(self, port: int, database: str) -> str:
-        return f"postgresql://{USER}:{self._place.password()}@127.0.0.1:{port}/{database}"
+        return f"postgresql://{USER}:{self._layout.password()}@127.0.0.1:{port}/{database}"
 
     def _may_succeed_later(self) -> bool:
         said = self._last_words()
@@ -304,8 +304,8 @@ class EmbeddedPostgres:
 
     def _last_words(self) -> str:
         try:
-            with self._place.log.open("rb") as log:
-                log.seek(max(0, self._place.log.stat().st_size - 2000))
+            with self._layout.log.open("rb") as log:
+                log.seek(max(0, self._layout.log.stat().st_size - 2000))
                 lines = log.read().decode("utf-8", "replace").splitlines()
         except FileNotFoundError:
             return "it said nothing"

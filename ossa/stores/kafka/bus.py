@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from ossa.contracts.configuration import EventSettings
 from ossa.contracts.errors import BusUnavailable, TopicUnfit
-from ossa.contracts.events import BusStanding, Message, PartitionLag
+from ossa.contracts.events import BusStatus, Message, PartitionLag
 from ossa.stores.kafka.configuration import common, consuming, producing
 from ossa.stores.kafka.diagnosis import why
 from ossa.stores.kafka.failure import is_telling, ours, translated
@@ -26,7 +26,7 @@ _READER = "ossa.read"
 class KafkaBus:
     """`ossa.contracts.events.EventBus`, for one event loop. Connects when it is first needed.
 
-    Without servers and with `settings.mock` a mock broker of this process is used; `standing` says so.
+    Without servers and with `settings.mock` a mock broker of this process is used; `status` says so.
     """
 
     def __init__(self, settings: EventSettings) -> None:
@@ -37,13 +37,13 @@ class KafkaBus:
         self._beginning = asyncio.Lock()
 
     def __repr__(self) -> str:
-        return f"KafkaBus({self.standing.kind} at {self.standing.address or 'no address yet'})"
+        return f"KafkaBus({self.status.kind} at {self.status.address or 'no address yet'})"
 
     @property
-    def standing(self) -> BusStanding:
+    def status(self) -> BusStatus:
         settings = self._settings
         mocked = self._mock.address if self._mock is not None else ""
-        return BusStanding(
+        return BusStatus(
             kind="mock" if settings.mock else "kafka",
             address=settings.bootstrap_servers or mocked,
             topic=settings.topic,
@@ -83,8 +83,8 @@ class KafkaBus:
         await self._look()
         subscription = KafkaSubscription(consuming(self._settings, servers, group or _READER))
         try:
-            standing = await asyncio.to_thread(self._standing, subscription.consumer, topic, group is not None)
-            positions = {one.partition: one.end if newest else one.committed for one in standing}
+            lags = await asyncio.to_thread(self._partition_lags, subscription.consumer, topic, group is not None)
+            positions = {one.partition: one.end if newest else one.committed for one in lags}
             await subscription.begin(topic, positions)
         except BaseException:
             await subscription.close()
@@ -125,11 +125,11 @@ class KafkaBus:
         with translated():
             consumer = Consumer(consuming(self._settings, servers, group))
             try:
-                return self._standing(consumer, topic, True)
+                return self._partition_lags(consumer, topic, True)
             finally:
                 consumer.close()
 
-    def _standing(self, consumer: Consumer, topic: str, committed: bool) -> list[PartitionLag]:
+    def _partition_lags(self, consumer: Consumer, topic: str, committed: bool) -> list[PartitionLag]:
         """Where a group is, or the beginning."""
         partitions = [TopicPartition(topic, number) for number in self._partitions(consumer, topic)]
         with translated():

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from ossa.contracts.budgets import MOST_USD
 from ossa.contracts.task import NewTask, Outcome, Step
-from ossa.stores import happenings
+from ossa.stores import event_bodies
 from ossa.stores.postgres.arrays import BigIntegers, Doubles, Integers, Texts
 
 MOST_TOKENS = 10**15
@@ -63,22 +63,22 @@ class Release(Write):
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """At most one write a task; that is the gatherer's care. `telling`: what it writes goes into the outbox too."""
+    """At most one write a task, which the gatherer ensures. `emits_events`: its writes go into the outbox too."""
 
     writes: list[Write] = field(default_factory=list)
-    telling: bool = False
+    emits_events: bool = False
 
     def __len__(self) -> int:
         return len(self.writes)
 
     def halves(self) -> tuple[Batch, Batch]:
         middle = len(self.writes) // 2
-        return Batch(self.writes[:middle], self.telling), Batch(self.writes[middle:], self.telling)
+        return Batch(self.writes[:middle], self.emits_events), Batch(self.writes[middle:], self.emits_events)
 
     def params(self) -> list[object]:
         """In the order of `ossa.journal_write`."""
         accepts, appends, finishes, releases = _Accepts(), _Appends(), _Finishes(), _Releases()
-        steps, usage, told = _Steps(), _Usage(), _Told()
+        steps, usage, events = _Steps(), _Usage(), _Events()
         for write in self.writes:
             if isinstance(write, Accept):
                 accepts.add(write)
@@ -91,11 +91,11 @@ class Batch:
                 steps.add(write)
             elif isinstance(write, Release):
                 releases.add(write)
-            if self.telling:
-                told.add(write)
+            if self.emits_events:
+                events.add(write)
         return [
             *accepts.arrays, *appends.arrays, *finishes.arrays, *releases.arrays,
-            *steps.arrays, *usage.arrays, *told.arrays,
+            *steps.arrays, *usage.arrays, *events.arrays,
         ]  # fmt: skip
 
 
@@ -179,8 +179,8 @@ class _Usage:
             costs.append(min(used.cost_usd, MOST_USD) if used.cost_usd > 0 else 0.0)
 
 
-class _Told:
-    """Made here and not when the write is submitted: a judgement may have taken steps from it since."""
+class _Events:
+    """Made here and not when the write is submitted: conflict resolution may have taken steps from it since."""
 
     def __init__(self) -> None:
         self.arrays = (Texts(), Texts(), Texts())
@@ -188,8 +188,8 @@ class _Told:
     def add(self, write: Write) -> None:
         accepts, appends, finishes = self.arrays
         if isinstance(write, Accept):
-            accepts.append(happenings.of_accept(write.new))
+            accepts.append(event_bodies.of_accept(write.new))
         elif isinstance(write, Append):
-            appends.append(happenings.of_append(write.task_id, write.steps))
+            appends.append(event_bodies.of_append(write.task_id, write.steps))
         elif isinstance(write, Finish):
-            finishes.append(happenings.of_finish(write.task_id, write.steps, write.outcome))
+            finishes.append(event_bodies.of_finish(write.task_id, write.steps, write.outcome))

@@ -27,7 +27,7 @@ from ossa.stores.postgres.session import Session
 
 logger = logging.getLogger(__name__)
 
-Judge = Callable[[Write], Awaitable[bool]]
+ResolveConflict = Callable[[Write], Awaitable[bool]]
 """Asked, after the batch's commit, about a write that was not applied: whether to write it again.
 
 Raises the `OssaError` its caller shall meet.
@@ -46,14 +46,20 @@ class GroupCommit:
     Args:
         lanes: connections, and so batches in flight.
         batch_max: writes in one commit, at most.
-        told: called after each commit that put something into the outbox; None: nothing goes there.
+        on_committed: called after each commit that put something into the outbox; None: nothing goes there.
     """
 
     def __init__(
-        self, server: Server, *, lanes: int, batch_max: int, judge: Judge, told: Callable[[], None] | None = None
+        self,
+        server: Server,
+        *,
+        lanes: int,
+        batch_max: int,
+        resolve_conflict: ResolveConflict,
+        on_committed: Callable[[], None] | None = None,
     ) -> None:
-        self._told = told
-        self._judge = judge
+        self._on_committed = on_committed
+        self._resolve_conflict = resolve_conflict
         self._batch_max = batch_max
         self._waiting_max = batch_max * _WAITING_BATCHES
         self._waiting: deque[Write] = deque()
@@ -98,7 +104,7 @@ class GroupCommit:
         task.add_done_callback(self._running.discard)
 
     def _gather(self) -> Batch:
-        batch = Batch(telling=self._told is not None)
+        batch = Batch(emits_events=self._on_committed is not None)
         later: list[Write] = []
         now = monotonic()
         while self._waiting and len(batch) < self._batch_max:
@@ -118,20 +124,20 @@ class GroupCommit:
         leftovers: Sequence[Write] = ()
         try:
             leftovers = await lane.run(batch)
-            if self._told is not None:
-                self._told()
+            if self._on_committed is not None:
+                self._on_committed()
         finally:
             self._writing.difference_update(task_ids)
             self._idle.append(lane)
             for write in leftovers:
-                self._writing.add(write.task_id)  # later writes of this task wait for the judgement
+                self._writing.add(write.task_id)  # later writes of this task wait until the conflict is resolved
                 self._run(self._settle(write))
             self._start_batches()
 
     async def _settle(self, write: Write) -> None:
         again = False
         try:
-            again = await self._judge(write)
+            again = await self._resolve_conflict(write)
             if not again:
                 succeed(write, datetime.min)
             elif write.tries >= _JUDGEMENTS_MAX:
@@ -164,7 +170,7 @@ class _Lane:
         while True:
             try:
                 row = await self._commit(batch)
-            except Exception as error:  # noqa: BLE001 - the lane's boundary: whatever fails, each caller is told
+            except Exception as error:  # noqa: BLE001 - the lane's boundary: whatever fails, each caller gets it
                 found = remedy(error)
                 logger.warning(
                     "journal_batch_failed",

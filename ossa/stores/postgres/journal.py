@@ -16,14 +16,14 @@ from ossa.contracts.configuration import Database
 from ossa.contracts.errors import Conflict, NotFound
 from ossa.contracts.stores import Accepted, Backlog
 from ossa.contracts.task import ErrorInfo, NewTask, Outcome, Step, Task, TaskStatus, UsageToday
-from ossa.stores import happenings, judgement
+from ossa.stores import event_bodies, journal_rules
 from ossa.stores.json_text import as_json
 from ossa.stores.postgres.batch import Accept, Append, Finish, Release, Write
 from ossa.stores.postgres.connection import Reader, Server
 from ossa.stores.postgres.group_commit import GroupCommit
 from ossa.stores.postgres.lists import Lists
 from ossa.stores.postgres.queries import load_queries
-from ossa.stores.postgres.rows import backlog_of, standing_of, task_of
+from ossa.stores.postgres.rows import backlog_of, task_of, task_state_of
 
 _ENDED_OTHERWISE = (TaskStatus.FAILED, TaskStatus.CANCELLED)
 
@@ -37,7 +37,7 @@ class PostgresJournal:
     let its lease end, so that somebody else takes what it does not know of.
 
     Args:
-        told: called after each commit that put something into the outbox; None: nothing goes there.
+        on_committed: called after each commit that put something into the outbox; None: nothing goes there.
     """
 
     def __init__(
@@ -48,19 +48,23 @@ class PostgresJournal:
         database: Database,
         *,
         lanes: int,
-        told: Callable[[], None] | None = None,
+        on_committed: Callable[[], None] | None = None,
     ) -> None:
         self._lists = lists
-        self._told = told
+        self._on_committed = on_committed
         self._timeout_s = database.statement_timeout_s
         self._reader = reader
         self._sql = load_queries("journal.sql")
         self._commits = GroupCommit(
-            server, lanes=lanes, batch_max=database.group_commit_max, judge=self._judge, told=told
+            server,
+            lanes=lanes,
+            batch_max=database.group_commit_max,
+            resolve_conflict=self._resolve_conflict,
+            on_committed=on_committed,
         )
 
     async def accept(self, new: NewTask, *, owner: str | None) -> Accepted:
-        judgement.check_new(new, owner)
+        journal_rules.check_new(new, owner)
         write = Accept(
             task_id=new.id,
             done=asyncio.get_running_loop().create_future(),
@@ -78,7 +82,7 @@ class PostgresJournal:
         return Accepted(task=task, created=mine)
 
     async def append(self, task_id: str, *, fence: int, steps: Sequence[Step], agent_id: str | None = None) -> None:
-        judgement.check_steps(task_id, steps)
+        journal_rules.check_steps(task_id, steps)
         write = Append(
             task_id=task_id,
             done=asyncio.get_running_loop().create_future(),
@@ -100,8 +104,8 @@ class PostgresJournal:
         steps: Sequence[Step] = (),
         usage_subjects: Sequence[str] = (),
     ) -> None:
-        judgement.check_outcome(outcome)
-        judgement.check_steps(task_id, steps)
+        journal_rules.check_outcome(outcome)
+        journal_rules.check_steps(task_id, steps)
         write = Finish(
             task_id=task_id,
             done=asyncio.get_running_loop().create_future(),
@@ -205,29 +209,29 @@ class PostgresJournal:
             ended = Outcome(
                 status=TaskStatus.CANCELLED, error=ErrorInfo(code="cancelled", message="Cancelled before it began.")
             )
-            event = happenings.of_finish(task_id, (), ended).decode() if self._told is not None else None
+            event = event_bodies.of_finish(task_id, (), ended).decode() if self._on_committed is not None else None
             params = {"task_id": task_id, "outcome": as_json(ended).decode(), "event": event}
             await conn.execute(self._sql["cancel_queued"], params)
-        if self._told is not None:
-            self._told()
+        if self._on_committed is not None:
+            self._on_committed()
 
-    async def _judge(self, write: Write) -> bool:
+    async def _resolve_conflict(self, write: Write) -> bool:
         """Whether to submit it again. Raises what its caller shall meet."""
         if isinstance(write, Accept):
             return await self._judge_accept(write)
         assert isinstance(write, Append | Finish | Release)
         first = 0 if isinstance(write, Release) or not write.steps else write.steps[0].seq
         row = await self._reader.row(self._sql["standing"], {"task_id": write.task_id, "first": first})
-        standing = standing_of(row) if row else None
+        state = task_state_of(row) if row else None
         if isinstance(write, Release):
-            return judgement.may_release(write.task_id, standing, fence=write.fence)
+            return journal_rules.may_release(write.task_id, state, fence=write.fence)
         missing: Sequence[Step] | None
         if isinstance(write, Append):
-            missing = judgement.steps_to_append(write.task_id, standing, fence=write.fence, steps=write.steps)
+            missing = journal_rules.steps_to_append(write.task_id, state, fence=write.fence, steps=write.steps)
             again = bool(missing)
         else:
-            missing = judgement.steps_to_finish(
-                write.task_id, standing, fence=write.fence, status=write.outcome.status, steps=write.steps
+            missing = journal_rules.steps_to_finish(
+                write.task_id, state, fence=write.fence, status=write.outcome.status, steps=write.steps
             )
             again = missing is not None
         if again and missing is not None:
@@ -241,7 +245,9 @@ class PostgresJournal:
         row = await self._reader.row(self._sql["occupant"], params)
         if row is None:  # what stood in the way was rolled back
             return True
-        write.known = judgement.known_task(new, task_id=row["id"], tenant=row["tenant"], body_sha256=row["body_sha256"])
+        write.known = journal_rules.known_task(
+            new, task_id=row["id"], tenant=row["tenant"], body_sha256=row["body_sha256"]
+        )
         return False
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
-from ossa.contracts.events import OutboxEntry, OutboxStanding
-from ossa.stores.happenings import events_of
+from ossa.contracts.events import OutboxEntry, OutboxStatus
+from ossa.stores.event_bodies import events_of
 from ossa.stores.postgres.connection import Reader, Server
 from ossa.stores.postgres.failure import DRIVER_ERRORS, translate
 from ossa.stores.postgres.queries import load_queries
@@ -42,7 +42,7 @@ class PostgresOutbox:
         self._sql = load_queries("outbox.sql")
         self._written = asyncio.Event()
 
-    def told(self) -> None:
+    def on_committed(self) -> None:
         """For the journal: something was put in."""
         self._written.set()
 
@@ -59,10 +59,10 @@ class PostgresOutbox:
             return None
         return lead
 
-    async def standing(self) -> OutboxStanding:
+    async def status(self) -> OutboxStatus:
         row = await self._reader.row(self._sql["standing"], {"exact": COUNTED_ROWS})
         assert row is not None
-        return OutboxStanding(rows=int(row["rows"]), oldest_s=max(0.0, row["oldest_s"]))
+        return OutboxStatus(rows=int(row["rows"]), oldest_s=max(0.0, row["oldest_s"]))
 
     async def written(self, *, within_s: float) -> bool:
         try:

@@ -7,7 +7,7 @@ from typing import Any
 from ossa.contracts.access import ApiKey
 from ossa.contracts.stores import Backlog
 from ossa.contracts.task import Outcome, Target, Task, TaskRequest, TaskStatus
-from ossa.stores.judgement import Standing
+from ossa.stores.journal_rules import TaskState
 
 
 def task_of(row: dict[str, Any]) -> Task:
@@ -24,9 +24,9 @@ def backlog_of(row: dict[str, Any]) -> Backlog:
     return Backlog(target=target, tasks=row["tasks"])
 
 
-def standing_of(row: dict[str, Any]) -> Standing:
+def task_state_of(row: dict[str, Any]) -> TaskState:
     written = dict(zip(row["seqs"], zip(row["fences"], row["kinds"], strict=True), strict=True))
-    return Standing(status=TaskStatus(row["status"]), fence=row["fence"], next_seq=row["next_seq"], written=written)
+    return TaskState(status=TaskStatus(row["status"]), fence=row["fence"], next_seq=row["next_seq"], written=written)
 
 
 def key_of(row: dict[str, Any]) -> ApiKey:

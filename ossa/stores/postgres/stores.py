@@ -55,8 +55,10 @@ class PostgresStores:
         self._lists = Lists(self._reader, _replica(database, dsn, readers), bound_s=database.replica_lag_s)
         self._outbox = PostgresOutbox(self._server, self._reader, source=events.source)
         self._processed = PostgresProcessed(self._reader)
-        told = self._outbox.told if events.telling else None
-        self._journal = PostgresJournal(self._server, self._reader, self._lists, database, lanes=_LANES, told=told)
+        on_committed = self._outbox.on_committed if events.emits_events else None
+        self._journal = PostgresJournal(
+            self._server, self._reader, self._lists, database, lanes=_LANES, on_committed=on_committed
+        )
         self._keys = PostgresKeys(self._reader)
         self._fleet = PostgresFleet(self._reader, self._lists)
         self._originals = PostgresOriginals(self._reader)

@@ -10,9 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from ossa.contracts.errors import Conflict, NotFound
 from ossa.contracts.stores import Accepted, Backlog
 from ossa.contracts.task import ErrorInfo, NewTask, Outcome, Step, Task, TaskRequest, TaskStatus, UsageToday
-from ossa.stores import happenings, judgement
+from ossa.stores import event_bodies, journal_rules
+from ossa.stores.journal_rules import TaskState
 from ossa.stores.json_text import as_json
-from ossa.stores.judgement import Standing
 from ossa.testing.stores.gate import Gate
 from ossa.testing.stores.outbox import MemoryOutbox
 
@@ -36,9 +36,9 @@ class _Entry:
     finished_at: datetime | None = None
     steps: list[tuple[int, Step]] = field(default_factory=list)
 
-    def standing(self) -> Standing:
+    def state(self) -> TaskState:
         written = {step.seq: (fence, step.kind) for fence, step in self.steps}
-        return Standing(self.status, self.fence, len(self.steps), written)
+        return TaskState(self.status, self.fence, len(self.steps), written)
 
     def task(self) -> Task:
         return Task(
@@ -77,11 +77,11 @@ class MemoryJournal:
 
     async def accept(self, new: NewTask, *, owner: str | None) -> Accepted:
         self._gate.check()
-        judgement.check_new(new, owner)
+        journal_rules.check_new(new, owner)
         known = self._known(new)
         if known is not None:
             found = known.new
-            judgement.known_task(new, task_id=found.id, tenant=found.tenant, body_sha256=found.body_sha256)
+            journal_rules.known_task(new, task_id=found.id, tenant=found.tenant, body_sha256=found.body_sha256)
             return Accepted(task=known.task(), created=False)
         now = self._clock()
         entry = _Entry(new=new, request=as_json(new.request), created_at=now, updated_at=now)
@@ -90,7 +90,7 @@ class MemoryJournal:
         self._entries[new.id] = entry
         if new.idempotency_key is not None:
             self._keys[(new.tenant, new.idempotency_key)] = new.id
-        self._tell(entry, happenings.of_accept(new))
+        self._emit(entry, event_bodies.of_accept(new))
         return Accepted(task=entry.task(), created=True)
 
     async def claim(self, *, owner: str, limit: int) -> list[Task]:
@@ -108,12 +108,12 @@ class MemoryJournal:
 
     async def append(self, task_id: str, *, fence: int, steps: Sequence[Step], agent_id: str | None = None) -> None:
         self._gate.check()
-        judgement.check_steps(task_id, steps)
+        journal_rules.check_steps(task_id, steps)
         entry = self._entries.get(task_id)
-        missing = judgement.steps_to_append(task_id, entry.standing() if entry else None, fence=fence, steps=steps)
+        missing = journal_rules.steps_to_append(task_id, entry.state() if entry else None, fence=fence, steps=steps)
         if entry is not None and entry.status is TaskStatus.RUNNING and (missing or not steps):
             self._add(entry, missing)
-            self._tell(entry, happenings.of_append(task_id, missing))
+            self._emit(entry, event_bodies.of_append(task_id, missing))
 
     async def finish(
         self,
@@ -125,24 +125,24 @@ class MemoryJournal:
         usage_subjects: Sequence[str] = (),
     ) -> None:
         self._gate.check()
-        judgement.check_outcome(outcome)
-        judgement.check_steps(task_id, steps)
+        journal_rules.check_outcome(outcome)
+        journal_rules.check_steps(task_id, steps)
         entry = self._entries.get(task_id)
-        missing = judgement.steps_to_finish(
-            task_id, entry.standing() if entry else None, fence=fence, status=outcome.status, steps=steps
+        missing = journal_rules.steps_to_finish(
+            task_id, entry.state() if entry else None, fence=fence, status=outcome.status, steps=steps
         )
         if entry is None or missing is None:
             return
         self._add(entry, missing)
         self._end(entry, outcome)
-        self._tell(entry, happenings.of_finish(task_id, missing, outcome))
+        self._emit(entry, event_bodies.of_finish(task_id, missing, outcome))
         for subject in usage_subjects:
             self._use(subject, outcome)
 
     async def release(self, task_id: str, *, fence: int) -> None:
         self._gate.check()
         entry = self._entries.get(task_id)
-        if judgement.may_release(task_id, entry.standing() if entry else None, fence=fence) and entry is not None:
+        if journal_rules.may_release(task_id, entry.state() if entry else None, fence=fence) and entry is not None:
             entry.status, entry.owner = TaskStatus.QUEUED, None
             entry.attempts -= 1
             entry.updated_at = self._clock()
@@ -188,7 +188,7 @@ class MemoryJournal:
             error = ErrorInfo(code="cancelled", message="Cancelled before it began.")
             ended = Outcome(status=TaskStatus.CANCELLED, error=error)
             self._end(entry, ended)
-            self._tell(entry, happenings.of_finish(task_id, (), ended))
+            self._emit(entry, event_bodies.of_finish(task_id, (), ended))
         elif entry.status is TaskStatus.RUNNING and not entry.cancel_requested:
             entry.cancel_requested = True
             entry.updated_at = self._clock()
@@ -306,7 +306,7 @@ class MemoryJournal:
         entry.outcome = as_json(outcome)
         entry.finished_at = entry.updated_at = self._clock()
 
-    def _tell(self, entry: _Entry, body: bytes | None) -> None:
+    def _emit(self, entry: _Entry, body: bytes | None) -> None:
         if self._outbox is not None and body is not None:
             self._outbox.add(task_id=entry.new.id, tenant=entry.new.tenant, at=entry.updated_at, body=body)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ossa.contracts.errors import StoreUnavailable
-from ossa.contracts.events import Event, OutboxEntry, OutboxStanding
-from ossa.stores.happenings import events_of
+from ossa.contracts.events import Event, OutboxEntry, OutboxStatus
+from ossa.stores.event_bodies import events_of
 from ossa.testing.stores.gate import Gate
 
 
@@ -32,7 +32,7 @@ class MemoryOutbox:
         self._kept: dict[int, _Row] = {}
         self._last = 0
         self._lead: MemoryLead | None = None
-        self._told = asyncio.Event()
+        self._written = asyncio.Event()
 
     @property
     def rows(self) -> int:
@@ -43,7 +43,7 @@ class MemoryOutbox:
         """For the journal."""
         self._last += 1
         self._kept[self._last] = _Row(self._last, task_id, tenant, at, body)
-        self._told.set()
+        self._written.set()
 
     async def lead(self) -> MemoryLead | None:
         self._gate.check()
@@ -52,20 +52,20 @@ class MemoryOutbox:
         self._lead = MemoryLead(self)
         return self._lead
 
-    async def standing(self) -> OutboxStanding:
+    async def status(self) -> OutboxStatus:
         self._gate.check()
         if not self._kept:
-            return OutboxStanding()
+            return OutboxStatus()
         oldest = next(iter(self._kept.values())).at
-        return OutboxStanding(rows=len(self._kept), oldest_s=max(0.0, (self._clock() - oldest).total_seconds()))
+        return OutboxStatus(rows=len(self._kept), oldest_s=max(0.0, (self._clock() - oldest).total_seconds()))
 
     async def written(self, *, within_s: float) -> bool:
         try:
             async with asyncio.timeout(within_s):
-                await self._told.wait()
+                await self._written.wait()
         except TimeoutError:
             return False
-        self._told.clear()
+        self._written.clear()
         return True
 
     # For the lead

@@ -35,7 +35,7 @@ class MemoryStores:
         self._gate = Gate()
         self._outbox = MemoryOutbox(self._gate, clock, events.source)
         self._processed = MemoryProcessed(self._gate, clock)
-        self._journal = MemoryJournal(self._gate, clock, self._outbox if events.telling else None)
+        self._journal = MemoryJournal(self._gate, clock, self._outbox if events.emits_events else None)
         self._keys = MemoryKeys(self._gate)
         self._fleet = MemoryFleet(self._gate)
         self._originals = MemoryOriginals(self._gate)

@@ -83,14 +83,14 @@ class Line:
         return task_id
 
     async def waiting(self) -> int:
-        return (await self.stores.outbox.standing()).rows
+        return (await self.stores.outbox.status()).rows
 
     async def lag(self, group: str = "audit") -> int:
         return sum(one.waiting for one in await self.bus.lag(group))
 
     async def published(self) -> list[Event]:
         """All that lies on the topic."""
-        topic = self.bus.standing.topic
+        topic = self.bus.status.topic
         left = sum(one.end for one in await self.bus.lag("nobody"))
         subscription = await self.bus.read(topic)
         found: list[Received] = []

@@ -35,7 +35,7 @@ async def test_events_come_through_each_once_in_their_tasks_order(line: Any, run
     async def settled() -> bool:
         return len(handled) >= 80 and await line.lag() == 0
 
-    async with running(line.publisher().keep(), line.consumer(handle).run()):
+    async with running(line.publisher().run_forever(), line.consumer(handle).run()):
         tasks = await asyncio.gather(*(line.do_task() for _ in range(40)))
         await until(settled)
     assert len(handled) == 80
@@ -64,7 +64,7 @@ async def test_nothing_is_lost_when_a_broker_is_killed_and_later_all_of_them(
         before = len(tasks)
         await until(lambda: _true(len(tasks) >= before + 50))
 
-    async with running(publisher.keep()):
+    async with running(publisher.run_forever()):
         writers = [asyncio.create_task(work()) for _ in range(4)]
         await until(lambda: _true(len(tasks) >= 50))
         await lose("kafka-2")
@@ -91,7 +91,7 @@ async def test_a_consumer_killed_between_effect_and_commit_leaves_duplicates_tha
     async def drained() -> bool:
         return bool(await line.waiting() == 0)
 
-    async with running(line.publisher().keep()):
+    async with running(line.publisher().run_forever()):
         for _ in range(5):
             await line.do_task()
         await until(drained)
@@ -133,7 +133,7 @@ async def test_a_poison_event_goes_to_the_dead_letters_and_its_replay_is_handled
     async def settled() -> bool:
         return bool(await line.waiting() == 0 and await line.lag() == 0)
 
-    async with running(line.publisher().keep(), line.consumer(handle).run()):
+    async with running(line.publisher().run_forever(), line.consumer(handle).run()):
         await until(lambda: _true(len(handled) == 5))
         await until(settled)
         (dead,) = await dead_letters(line.bus)

@@ -133,7 +133,7 @@ async def test_events_go_over_tls_and_come_back(make: Make, listener: str) -> No
     bus = make(listener)
     await bus.prepare()
     value = json.dumps({"id": str(uuid.uuid4())}).encode()
-    await bus.publish([Message(topic=bus.standing.topic, key="task_1", value=value, headers={})])
+    await bus.publish([Message(topic=bus.status.topic, key="task_1", value=value, headers={})])
     subscription = await bus.subscribe("audit")
     async with asyncio.timeout(30):
         while not (found := await subscription.take(limit=10, wait_s=0.5)):
@@ -192,7 +192,7 @@ async def test_a_file_that_is_not_there_or_is_something_else_is_named(
     with pytest.raises(InvalidRequest, match=r"OSSA_EVENTS__"):
         await bus.subscribe("audit")
     with pytest.raises(InvalidRequest, match=r"OSSA_EVENTS__"):
-        await bus.publish([Message(topic=bus.standing.topic, key="task_1", value=b"{}", headers={})])
+        await bus.publish([Message(topic=bus.status.topic, key="task_1", value=b"{}", headers={})])
 
 
 async def test_one_broker_that_answers_is_enough(make: Make, ports: dict[str, int]) -> None:

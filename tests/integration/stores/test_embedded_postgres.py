@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ossa.stores.embedded.place import Place
+from ossa.stores.embedded.layout import Layout
 from ossa.stores.embedded_postgres import EmbeddedPostgres
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="left out: needs root")
@@ -92,7 +92,7 @@ def test_a_taken_port_is_left_to_its_owner(home: Path) -> None:
     server.stop()
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", Place(home).last_port() or 0))
+        taken.bind(("127.0.0.1", Layout(home).last_port() or 0))
         taken.listen()
         other = server.start()
     assert other != dsn
@@ -102,13 +102,13 @@ def test_a_taken_port_is_left_to_its_owner(home: Path) -> None:
 def test_a_pid_file_of_another_program_is_stale(home: Path) -> None:
     server = EmbeddedPostgres(home)
     dsn = server.start()
-    pid_file = Place(home).cluster / "postmaster.pid"
+    pid_file = Layout(home).cluster / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
     server.stop()
     pid_file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
-    shutil.copystat(Place(home).cluster, pid_file)
+    shutil.copystat(Layout(home).cluster, pid_file)
     pid_file.chmod(0o600)
-    owner = Place(home).cluster.stat()
+    owner = Layout(home).cluster.stat()
     os.chown(pid_file, owner.st_uid, owner.st_gid)
     assert not server.running
     assert server.start() == dsn
@@ -120,7 +120,7 @@ def test_a_setup_that_was_cut_short_is_done_again(home: Path) -> None:
     (home / "cluster.new").mkdir()
     (home / "cluster.new" / "half").write_text("x")
     EmbeddedPostgres(home).start()
-    assert Place(home).exists
+    assert Layout(home).exists
 
 
 def test_ctrl_c_in_our_terminal_is_not_for_the_server(home: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_closed_folder_stays_closed_and_the_cluster_goes_elsewhere(home: Path)
     write(server.start(), 1)
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
     assert not (home / "cluster").exists()
-    root = Place(home).root
+    root = Layout(home).root
     assert root.stat().st_uid == 0
     assert stat.S_IMODE((root / "cluster").stat().st_mode) == 0o700
     server.stop()
@@ -188,7 +188,7 @@ def test_programs_the_servers_user_cannot_reach_are_copied(
 def test_erasing_leaves_nothing_behind_but_what_is_not_its_own(home: Path) -> None:
     server = EmbeddedPostgres(home)
     server.start()
-    root = Place(home).root
+    root = Layout(home).root
     (home / "mine").write_text("x")
     server.erase()
     assert not server.running

@@ -31,7 +31,7 @@ async def running(*works: Any) -> Any:
 
 async def test_what_the_journal_wrote_comes_onto_the_bus_in_order_and_leaves_the_outbox() -> None:
     world = World()
-    async with running(world.publisher().keep()):
+    async with running(world.publisher().run_forever()):
         tasks = await world.do_tasks(20)
         await until(lambda: len(world.kept()) == 40)
         await until(lambda: not world.stores.outbox.rows)
@@ -42,7 +42,7 @@ async def test_while_the_bus_is_away_everything_waits_and_nothing_is_lost() -> N
     world = World()
     publisher = world.publisher()
     world.bus.go_away()
-    async with running(publisher.keep()):
+    async with running(publisher.run_forever()):
         tasks = await world.do_tasks(20)
         await until(lambda: "away" in publisher.trouble)
         assert world.stores.outbox.rows == 40
@@ -57,7 +57,7 @@ async def test_a_lost_answer_publishes_again_under_the_same_ids_and_in_order() -
     world = World()
     world.bus.lose_answers(4)
     tasks = await world.do_tasks(10)
-    async with running(world.publisher().keep()):
+    async with running(world.publisher().run_forever()):
         await until(lambda: not world.stores.outbox.rows)
     assert len(world.kept()) > 20
     assert in_order(world.kept(), tasks)
@@ -68,7 +68,7 @@ async def test_while_the_store_is_away_it_waits_for_it() -> None:
     publisher = world.publisher()
     tasks = await world.do_tasks(5)
     world.stores.go_down()
-    async with running(publisher.keep()):
+    async with running(publisher.run_forever()):
         await until(lambda: publisher.trouble != "")
         world.stores.come_back()
         await until(lambda: not world.stores.outbox.rows)
@@ -78,8 +78,8 @@ async def test_while_the_store_is_away_it_waits_for_it() -> None:
 async def test_one_publishes_and_another_takes_over() -> None:
     world = World()
     first, second = world.publisher(), world.publisher()
-    async with running(second.keep()):
-        async with running(first.keep()):
+    async with running(second.run_forever()):
+        async with running(first.run_forever()):
             await until(lambda: first.leading or second.leading)
             for _ in range(20):
                 assert not (first.leading and second.leading)
@@ -103,7 +103,7 @@ async def test_two_who_believe_to_lead_keep_each_task_s_order() -> None:
     still = asyncio.create_task(slow.publish(old))
     await asyncio.sleep(0.005)
     outbox.depose()
-    async with running(world.publisher().keep()):
+    async with running(world.publisher().run_forever()):
         await until(lambda: not outbox.rows)
     await asyncio.gather(still, return_exceptions=True)
     assert len(world.kept()) > 24
@@ -119,7 +119,7 @@ async def test_an_unfit_topic_is_told_and_nothing_is_removed() -> None:
 
     prepare, world.bus.prepare = world.bus.prepare, unfit  # type: ignore[method-assign]
     await world.do_tasks(2)
-    async with running(publisher.keep()):
+    async with running(publisher.run_forever()):
         await until(lambda: "4 partitions" in publisher.trouble)
         assert world.stores.outbox.rows == 4
         world.bus.prepare = prepare  # type: ignore[method-assign]
@@ -140,7 +140,7 @@ async def test_what_is_too_old_is_given_up_and_counted_while_it_cannot_be_publis
         world.stores.outbox, world.bus, metrics=PublisherMetrics(registry), pace=QUICK, keep_s=3600,
         now=lambda: datetime.now(UTC) + timedelta(hours=2),
     )  # fmt: skip
-    async with running(publisher.keep()):
+    async with running(publisher.run_forever()):
         await until(lambda: registry.get_sample_value("ossa_events_given_up_total") == 4)
 
 

@@ -41,7 +41,7 @@ async def test_a_round_prunes_what_is_older_than_kept_and_counts_it() -> None:
 async def test_a_round_that_fails_is_counted_and_the_next_one_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "AGAIN_AFTER_S", 0.0)
     asked, registry = Asked(refuses=2), CollectorRegistry()
-    keeping = asyncio.create_task(HistoryKeeper(asked, HistoryMetrics(registry), keep_days=30).keep())
+    keeping = asyncio.create_task(HistoryKeeper(asked, HistoryMetrics(registry), keep_days=30).run_forever())
     async with asyncio.timeout(10):
         while not registry.get_sample_value("ossa_history_pruned_tasks_total"):  # noqa: ASYNC110
             await asyncio.sleep(0)

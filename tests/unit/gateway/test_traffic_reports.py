@@ -142,7 +142,7 @@ async def test_one_who_hangs_up_leaves_nothing_waiting_or_running(open_rig: Call
 
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), RuntimeError("broken")])
 async def test_a_report_that_fails_hurts_no_request_and_is_counted(rig: Any, error: Exception) -> None:
-    chore = asyncio.create_task(reports_of(rig, every_s=0.001).keep())
+    chore = asyncio.create_task(reports_of(rig, every_s=0.001).run_forever())
     rig.fleet.deafen(error)
     failed = rig.app.state.parts.metrics.traffic.reports.labels("failed")
     await eventually(lambda: failed._value.get() >= 2)

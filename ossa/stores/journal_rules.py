@@ -11,7 +11,7 @@ from ossa.contracts.task import NewTask, Outcome, Step, TaskStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class TaskState:
     """What the journal holds of a task when a write arrives.
 
     `written` maps seq to (fence, kind); it covers at least the seqs the write names.
@@ -57,59 +57,59 @@ def known_task(new: NewTask, *, task_id: str, tenant: str, body_sha256: str) -> 
     return task_id
 
 
-def steps_to_append(task_id: str, standing: Standing | None, *, fence: int, steps: Sequence[Step]) -> Sequence[Step]:
+def steps_to_append(task_id: str, state: TaskState | None, *, fence: int, steps: Sequence[Step]) -> Sequence[Step]:
     """The steps not yet written; empty when there is nothing to do. Raises `NotFound`, `Fenced`, `Conflict`."""
-    standing = _held(task_id, standing, fence)
-    missing = _unwritten(task_id, standing, steps)
-    if standing.status is TaskStatus.RUNNING or not missing:
+    state = _held(task_id, state, fence)
+    missing = _unwritten(task_id, state, steps)
+    if state.status is TaskStatus.RUNNING or not missing:
         return missing
-    if standing.status is TaskStatus.QUEUED:
+    if state.status is TaskStatus.QUEUED:
         raise _fenced(task_id, fence)
-    raise Conflict(f"{task_id} has ended as {standing.status}; it takes no more steps.")
+    raise Conflict(f"{task_id} has ended as {state.status}; it takes no more steps.")
 
 
 def steps_to_finish(
-    task_id: str, standing: Standing | None, *, fence: int, status: TaskStatus, steps: Sequence[Step]
+    task_id: str, state: TaskState | None, *, fence: int, status: TaskStatus, steps: Sequence[Step]
 ) -> Sequence[Step] | None:
     """The steps not yet written; None when the task ended so already. Raises `NotFound`, `Fenced`, `Conflict`."""
-    standing = _held(task_id, standing, fence)
-    if standing.status.ended:
-        if standing.status is status:
+    state = _held(task_id, state, fence)
+    if state.status.ended:
+        if state.status is status:
             return None
-        raise Conflict(f"{task_id} has ended as {standing.status}; it cannot end as {status}.")
-    if standing.status is TaskStatus.QUEUED:
+        raise Conflict(f"{task_id} has ended as {state.status}; it cannot end as {status}.")
+    if state.status is TaskStatus.QUEUED:
         raise _fenced(task_id, fence)
-    return _unwritten(task_id, standing, steps)
+    return _unwritten(task_id, state, steps)
 
 
-def may_release(task_id: str, standing: Standing | None, *, fence: int) -> bool:
+def may_release(task_id: str, state: TaskState | None, *, fence: int) -> bool:
     """False when it is queued already. Raises `NotFound`, `Fenced`."""
-    standing = _held(task_id, standing, fence)
-    if standing.status.ended:
+    state = _held(task_id, state, fence)
+    if state.status.ended:
         raise _fenced(task_id, fence)
-    return standing.status is TaskStatus.RUNNING
+    return state.status is TaskStatus.RUNNING
 
 
-def _held(task_id: str, standing: Standing | None, fence: int) -> Standing:
-    if standing is None:
+def _held(task_id: str, state: TaskState | None, fence: int) -> TaskState:
+    if state is None:
         raise NotFound(f"There is no task {task_id}.")
-    if standing.fence != fence:
+    if state.fence != fence:
         raise _fenced(task_id, fence)
-    return standing
+    return state
 
 
 def _fenced(task_id: str, fence: int) -> Fenced:
     return Fenced(f"{task_id} no longer belongs to the holder of fence {fence}; drop it.")
 
 
-def _unwritten(task_id: str, standing: Standing, steps: Sequence[Step]) -> Sequence[Step]:
+def _unwritten(task_id: str, state: TaskState, steps: Sequence[Step]) -> Sequence[Step]:
     if not steps:
         return steps
-    if steps[0].seq > standing.next_seq:
-        raise Conflict(f"{task_id} continues at step {standing.next_seq}, not {steps[0].seq}.")
-    known = [step for step in steps if step.seq < standing.next_seq]
+    if steps[0].seq > state.next_seq:
+        raise Conflict(f"{task_id} continues at step {state.next_seq}, not {steps[0].seq}.")
+    known = [step for step in steps if step.seq < state.next_seq]
     for step in known:
-        if standing.written.get(step.seq) != (standing.fence, step.kind):
+        if state.written.get(step.seq) != (state.fence, step.kind):
             raise Conflict(f"Step {step.seq} of {task_id} is already there as another one.")
     return steps[len(known) :]
 

@@ -34,7 +34,7 @@ _PRIVATE_PARENTS = (Path("/var/lib"), Path("/var/tmp"))  # the second may be swe
 _LOCK_WAIT_S = 120.0
 
 
-class Place:
+class Layout:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         self.password_file = data_dir / "password"

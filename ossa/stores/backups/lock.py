@@ -24,7 +24,7 @@ def work_folder(home: Path) -> Path:
 
 
 @contextmanager
-def alone(home: Path, what: str, *, wait_s: float = 0.0) -> Iterator[Path]:
+def exclusive_lock(home: Path, what: str, *, wait_s: float = 0.0) -> Iterator[Path]:
     """Its work folder, while nobody else is at `what` of this home. Raises `Conflict` after `wait_s`."""
     folder = work_folder(home)
     deadline = monotonic() + wait_s
