@@ -17,9 +17,7 @@ from ossa.caching.guarded import GuardedCache
 from ossa.contracts.configuration import CacheSettings
 from ossa.contracts.memory_rows import Copy
 from ossa.memory.hot import HotCopies
-from ossa.vortex.exchange.cache import TieredCache
-from ossa.vortex.exchange.held import Held
-from ossa.vortex.exchange.template import Template
+from ossa.vortex.exchange.cache import Held, TieredCache
 from scripts.services import Services
 
 TENANTS = [f"tenant-{number}" for number in range(24)]
@@ -56,16 +54,16 @@ class Users:
         began = time.time()
         owner = f"{tenant}/{key}"
         try:
-            held = await self._exchange.get(key, tenant=tenant, now=began, keep_s=60, nests=False)
+            held = await self._exchange.get(key, tenant=tenant, now=began, lifetime_s=60)
             copy = await HotCopies(self._memory).get(tenant, key)
-            await self._exchange.put(key, Held(Template((f"exchange {owner}",)), began), tenant=tenant, keep_s=60)
+            await self._exchange.put(key, Held(f"exchange {owner}", began), tenant=tenant, lifetime_s=60)
             kept = Copy(version=self._round, content=f"memory {owner}")
             await HotCopies(self._memory).put(tenant, key, kept, shared=True)
         except Exception as error:
             self.errors.append(error)
             return
         self.done += 1
-        if held is not None and held.template.parts != (f"exchange {owner}",):
+        if held is not None and held.text != f"exchange {owner}":
             self.wrong.append(held)
         if copy is not None and copy.content != f"memory {owner}":
             self.wrong.append(copy)

@@ -3,51 +3,81 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+import logging
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
-from ossa.vortex.exchange.cache import TieredCache
-from ossa.vortex.exchange.counts import Counts
-from ossa.vortex.exchange.errors import InvalidTemplate, ResolutionFailed
-from ossa.vortex.exchange.failure import Degrade, Failure, FailureMode
-from ossa.vortex.exchange.fetch import Fetcher, Origin
-from ossa.vortex.exchange.limits import ExchangeLimits
-from ossa.vortex.exchange.placeholder import Placeholder
-from ossa.vortex.exchange.plan import Plan
-from ossa.vortex.exchange.registry import ResolverRegistry
-from ossa.vortex.exchange.resolution import Resolution
-from ossa.vortex.exchange.template import Template
+import orjson
 
+from ossa.caching.flight import Flights
+from ossa.contracts.errors import FleetBusy, OssaError
+from ossa.vortex.exchange.cache import Held, TieredCache
+from ossa.vortex.exchange.registry import Registration, ResolveCall, ResolverRegistry
+from ossa.vortex.exchange.template import CURRENT, Placeholder, PlaceholderCycle, PlaceholderLimit, Template
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+UNAVAILABLE = "[unavailable]"
+"""Stands in for a value that could not be had, in the text and for whatever depends on it."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Exchanged:
-    """A placeholder and where its value is from."""
+class ExchangeLimits:
+    """Bounds of one resolution, unless said otherwise.
+
+    Args:
+        placeholders: different ones, with all that they need.
+        value_chars: of one value.
+        text_chars: of one finished text.
+        resolver_s: time of one resolver.
+        total_s: time after which what is still missing counts as failed.
+        concurrency: resolvers one resolution waits for at once.
+        open_flights: resolvers at work at once in the whole exchange.
+    """
+
+    placeholders: int = 256
+    value_chars: int = 65_536
+    text_chars: int = 8 * 2**20
+    resolver_s: float = 2.0
+    total_s: float = 10.0
+    concurrency: int = 16
+    open_flights: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A value that could not be had.
+
+    `code` is `resolver_unknown`, `resolver_timed_out`, `value_refused` or `resolution_failed`.
+    """
 
     placeholder: Placeholder
-    origin: Origin
+    code: str
+    message: str
+
+
+class _ValueMissing(Exception):
+    def __init__(self, reason: str, code: str = "resolution_failed") -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """`resolved` and `failures` name each placeholder once, each after those it depends on."""
-
-    text: str
-    resolved: tuple[Exchanged, ...] = ()
-    failures: tuple[Failure, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedTexts:
-    """The same for several templates, whose texts are in their order."""
+    """Texts in the order of their templates; each failure after those it depends on."""
 
     texts: tuple[str, ...]
-    resolved: tuple[Exchanged, ...] = ()
     failures: tuple[Failure, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The only one."""
+        (text,) = self.texts
+        return text
 
 
 class TokenExchange:
@@ -57,7 +87,6 @@ class TokenExchange:
         registry: who resolves what.
         cache: None: this process's front alone.
         clock: aware, in UTC; ages of cached values go by it.
-        unknown: what happens to a placeholder that nobody resolves.
     """
 
     def __init__(
@@ -66,92 +95,184 @@ class TokenExchange:
         *,
         cache: TieredCache | None = None,
         limits: ExchangeLimits = ExchangeLimits(),
-        clock: Callable[[], datetime] = _now,
-        unknown: FailureMode = Degrade(),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._registry = registry
         self._limits = limits
         self._clock = clock
-        self._unknown = unknown
-        cache = cache or TieredCache()
-        self._counts = cache.counts
-        self._fetcher = Fetcher(registry, cache, limits)
+        self._cache = cache or TieredCache()
+        self._flights: Flights[str] = Flights(limits.open_flights)
 
-    @property
-    def counts(self) -> Counts:
-        return self._counts
+    async def resolve(self, *templates: Template, tenant: str, bindings: Mapping[str, str] | None = None) -> Resolved:
+        """The templates' texts with every value in them, as of now. A placeholder in many of them has one value.
 
-    async def resolve(
-        self,
-        template: Template,
-        *,
-        tenant: str,
-        bindings: Mapping[str, str] | None = None,
-        on_failure: FailureMode | None = None,
-    ) -> Resolved:
-        """The template's text with every value in it, as of now.
+        A value that cannot be had is `UNAVAILABLE`, and among the failures.
 
         Args:
             tenant: whose; values are kept and looked for under it alone.
             bindings: by namespace, the scope that `current` stands for, such as `{"task": "task_0a1b"}`.
-            on_failure: in place of the resolvers' own modes.
 
-        Raises `InvalidTemplate` (an open slot), `PlaceholderCycle`, `PlaceholderLimit`, and
-        `ResolutionFailed` where the mode is `Propagate`.
+        Raises `InvalidTemplate` (a binding that is no scope), `PlaceholderCycle`, `PlaceholderLimit`.
         """
-        whole = await self.resolve_all([template], tenant=tenant, bindings=bindings, on_failure=on_failure)
-        return Resolved(whole.texts[0], whole.resolved, whole.failures)
-
-    async def resolve_all(
-        self,
-        templates: Sequence[Template],
-        *,
-        tenant: str,
-        bindings: Mapping[str, str] | None = None,
-        on_failure: FailureMode | None = None,
-    ) -> ResolvedTexts:
-        """`resolve` for several templates at once: a placeholder in many of them has one value."""
-        for template in templates:
-            if template.slots:
-                raise InvalidTemplate(f"The template's inputs {list(template.slots)} were not filled.")
-        plan = Plan(self._registry, self._limits, bindings or {})
-        bound = [plan.bound(template) for template in templates]
-        plan.add(placeholder for template in bound for placeholder in template.placeholders)
-        resolution = Resolution(
-            plan,
-            self._fetcher,
-            self._limits,
-            tenant=tenant,
-            clock=self._clock,
-            mode_of=lambda placeholder: on_failure or self._mode_of(placeholder),
-            deadline=asyncio.get_running_loop().time() + self._limits.total_s,
-        )
+        bindings = bindings or {}
+        needs = self._needs([found for template in templates for found in template.placeholders], bindings)
+        order = _ordered(needs)
+        settled: dict[Placeholder, asyncio.Task[str | Failure]] = {}
+        room = asyncio.Semaphore(self._limits.concurrency)
         try:
-            await resolution.run()
-        except ResolutionFailed:
-            self._counts.propagated += 1
-            raise
-        return self._report(resolution, tuple(resolution.text(template) for template in bound))
-
-    def unknown(self, template: Template) -> tuple[Placeholder, ...]:
-        """Placeholders of the template that nobody resolves; for checking a template before it is used."""
-        return tuple(found for found in template.placeholders if self._registry.find(found) is None)
-
-    async def forget(self, placeholder: Placeholder, *, tenant: str) -> None:
-        """Drop its value here and in the shared cache; other processes' fronts keep it until its lifetime ends."""
-        await self._fetcher.forget(placeholder, tenant=tenant)
-
-    def _mode_of(self, placeholder: Placeholder) -> FailureMode:
-        registration = self._registry.find(placeholder)
-        return self._unknown if registration is None else registration.on_failure
-
-    def _report(self, resolution: Resolution, texts: tuple[str, ...]) -> ResolvedTexts:
-        resolved: list[Exchanged] = []
+            async with asyncio.timeout(self._limits.total_s), asyncio.TaskGroup() as group:
+                for placeholder in order:
+                    inputs = {other: settled[other] for other in needs[placeholder]}
+                    settled[placeholder] = group.create_task(self._settle(placeholder, inputs, tenant, room))
+        except TimeoutError:
+            pass  # what was cancelled by it has failed
+        values: dict[Placeholder, str] = {}
         failures: list[Failure] = []
-        for placeholder, got in resolution.settled:
-            if got.failure is not None:
-                failures.append(got.failure)
-                self._counts.count(got.failure.remedy)
-            elif got.origin is not None:
-                resolved.append(Exchanged(placeholder, got.origin))
-        return ResolvedTexts(texts, tuple(resolved), tuple(failures))
+        for placeholder, task in settled.items():
+            value = _too_late(placeholder) if task.cancelled() else task.result()
+            values[placeholder] = value if isinstance(value, str) else UNAVAILABLE
+            if isinstance(value, Failure):
+                failures.append(value)
+        return Resolved(tuple(self._composed(found, values, bindings) for found in templates), tuple(failures))
+
+    def _needs(
+        self, placeholders: Iterable[Placeholder], bindings: Mapping[str, str]
+    ) -> dict[Placeholder, tuple[Placeholder, ...]]:
+        """What each of them needs, with all that those need. Raises `PlaceholderLimit`."""
+        needs: dict[Placeholder, tuple[Placeholder, ...]] = {}
+        todo = [placeholder.bound(bindings) for placeholder in placeholders]
+        while todo:
+            placeholder = todo.pop(0)
+            if placeholder in needs:
+                continue
+            if len(needs) >= self._limits.placeholders:
+                raise PlaceholderLimit.over("placeholders", self._limits.placeholders, "different placeholders")
+            registration = self._registry.find(placeholder)
+            found = () if registration is None else registration.needs(placeholder)
+            needs[placeholder] = tuple(dict.fromkeys(other.bound(bindings) for other in found))
+            todo += needs[placeholder]
+        return needs
+
+    def _composed(self, template: Template, values: Mapping[Placeholder, str], bindings: Mapping[str, str]) -> str:
+        """Measured before it is built: a value may stand many times in a text. Raises `PlaceholderLimit`."""
+        parts = [part if isinstance(part, str) else values[part.bound(bindings)] for part in template.parts]
+        if sum(map(len, parts)) > self._limits.text_chars:
+            raise PlaceholderLimit.over("text_chars", self._limits.text_chars, "characters")
+        return "".join(parts)
+
+    async def _settle(
+        self,
+        placeholder: Placeholder,
+        inputs: Mapping[Placeholder, asyncio.Task[str | Failure]],
+        tenant: str,
+        room: asyncio.Semaphore,
+    ) -> str | Failure:
+        settled = {other: await task for other, task in inputs.items()}
+        values = {other: value if isinstance(value, str) else UNAVAILABLE for other, value in settled.items()}
+        # A value that is made from a stand-in is kept for nobody.
+        keep = all(isinstance(value, str) for value in settled.values())
+        async with room:
+            try:
+                return await self._value(ResolveCall(placeholder, tenant, self._clock(), values), keep=keep)
+            except _ValueMissing as error:
+                return Failure(placeholder, error.code, f"{placeholder}: {error}")
+
+    async def _value(self, call: ResolveCall, *, keep: bool) -> str:
+        """From the front, from the store or from the resolver, which is asked once for all who wait for its value.
+
+        Raises `_ValueMissing`.
+        """
+        placeholder = call.placeholder
+        if placeholder.scope == CURRENT:
+            raise _ValueMissing(f"nobody said which {placeholder.namespace} is the current one")
+        registration = self._registry.find(placeholder)
+        if registration is None:
+            known = ", ".join(self._registry.kinds) or "no resolver at all"
+            raise _ValueMissing(f"nobody resolves it; there is {known}", "resolver_unknown")
+        if not (placeholder.type.lifetime_s and keep):
+            # A flight of its own: a value that is never cached is not another's, begun earlier, either.
+            return await self._join(object(), lambda: self._resolve(call, registration))
+        key = _key(call)
+        if held := self._cache.near(key, tenant=call.tenant, now=call.now.timestamp()):
+            return held.text
+        return await self._join((call.tenant, key), lambda: self._look_up(call, registration, key))
+
+    async def _join(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, str]]) -> str:
+        try:
+            return await self._flights.join(key, start)
+        except FleetBusy as error:
+            raise _ValueMissing(error.message) from error
+
+    async def _look_up(self, call: ResolveCall, registration: Registration, key: str) -> str:
+        """The work of one flight: the store, then the resolver."""
+        now, lifetime_s = call.now.timestamp(), call.placeholder.type.lifetime_s
+        held = await self._cache.get(key, tenant=call.tenant, now=now, lifetime_s=lifetime_s)
+        if held is None:
+            # Its age counts from before the resolver looked.
+            held = Held(await self._resolve(call, registration), now)
+            await self._cache.put(key, held, tenant=call.tenant, lifetime_s=lifetime_s)
+        return held.text
+
+    async def _resolve(self, call: ResolveCall, registration: Registration) -> str:
+        try:
+            async with asyncio.timeout(self._limits.resolver_s):
+                return self._checked(await registration.resolver(call))
+        except Exception as error:  # a resolver is anybody's code
+            missing = self._translated(error)
+            logger.warning(
+                "exchange_resolver_failed", extra={"placeholder": str(call.placeholder), "code": missing.code}
+            )
+            raise missing from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise _ValueMissing("its resolver cancelled itself") from error
+
+    def _checked(self, value: object) -> str:
+        """Raises `_ValueMissing` for what cannot go into a text."""
+        if not isinstance(value, str):
+            raise _ValueMissing(f"a {type(value).__name__} is no text", "value_refused")
+        if len(value) > self._limits.value_chars:
+            allowed = self._limits.value_chars
+            raise _ValueMissing(f"it has {len(value)} characters; {allowed} are allowed", "value_refused")
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # half of a surrogate pair cannot be sent anywhere
+            raise _ValueMissing("it is not valid Unicode text", "value_refused") from None
+        return value
+
+    def _translated(self, error: Exception) -> _ValueMissing:
+        """Texts of foreign errors may hold anything, so only their kind is told."""
+        if isinstance(error, _ValueMissing):
+            return error
+        if isinstance(error, TimeoutError):
+            return _ValueMissing(f"its resolver gave nothing in {self._limits.resolver_s:g} s", "resolver_timed_out")
+        return _ValueMissing(
+            error.message if isinstance(error, OssaError) else f"its resolver raised {type(error).__name__}"
+        )
+
+
+def _ordered(needs: Mapping[Placeholder, Sequence[Placeholder]]) -> list[Placeholder]:
+    """All placeholders, each after those it needs. Raises `PlaceholderCycle`."""
+    try:
+        return list(TopologicalSorter(needs).static_order())
+    except CycleError as error:
+        cycle = [str(placeholder) for placeholder in reversed(error.args[1])]
+        raise PlaceholderCycle(
+            f"Placeholders need one another in a circle: {' -> '.join(cycle)}. Take one of them out.",
+            details={"cycle": cycle},
+        ) from None
+
+
+def _key(call: ResolveCall) -> str:
+    """Names the value in the caches. One that is made from others is used only while those are the same."""
+    if not call.values:
+        return str(call.placeholder)
+    inputs = orjson.dumps(sorted((str(placeholder), text) for placeholder, text in call.values.items()))
+    return f"{call.placeholder}:{hashlib.sha256(inputs).hexdigest()}"
+
+
+def _too_late(placeholder: Placeholder) -> Failure:
+    message = f"{placeholder}: there was no value when the time for the whole text was over"
+    return Failure(placeholder, "resolver_timed_out", message)

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
-from ossa.vortex.exchange.call import Resolver
-from ossa.vortex.exchange.errors import ResolverUnknown
-from ossa.vortex.exchange.failure import Degrade, FailureMode
-from ossa.vortex.exchange.placeholder import Placeholder, PlaceholderType
-
-Needs = Callable[[Placeholder], Sequence[Placeholder]]
+from ossa.vortex.exchange.template import Placeholder, PlaceholderType
 
 
-_DEGRADE = Degrade()
+@dataclass(frozen=True, slots=True)
+class ResolveCall:
+    """One placeholder to resolve for one tenant.
+
+    `values` holds the texts of the placeholders that the resolver needs. `now` is aware, in UTC.
+    """
+
+    placeholder: Placeholder
+    tenant: str
+    now: datetime
+    values: Mapping[Placeholder, str] = field(default_factory=dict)
 
 
-def _nothing(_placeholder: Placeholder) -> Sequence[Placeholder]:
+Resolver = Callable[[ResolveCall], Awaitable[str]]
+"""Gives the value, or raises. A value is text, whatever it holds."""
+
+
+def _needs_nothing(_placeholder: Placeholder) -> Sequence[Placeholder]:
     return ()
 
 
@@ -28,51 +38,30 @@ class Registration:
         namespace: the one it answers for.
         types: of placeholders it answers for.
         resolver: see `Resolver`.
-        needs: placeholders whose values the resolver wants handed in. Called before any
-            resolver; no IO, and nothing raised.
-        nests: whether placeholders in a `Template` it returns are resolved too. Only for resolvers whose
-            templates are the program's or the operator's own text.
-        timeout_s: None: the exchange's `resolver_s`.
-        on_failure: what happens when it raises, takes too long or gives something unusable.
+        needs: placeholders whose values the resolver is called with. It is called before any resolver, does no IO and
+            raises nothing.
     """
 
     namespace: str
     types: Collection[PlaceholderType]
     resolver: Resolver
-    needs: Needs = _nothing
-    nests: bool = False
-    timeout_s: float | None = None
-    on_failure: FailureMode = _DEGRADE
+    needs: Callable[[Placeholder], Sequence[Placeholder]] = _needs_nothing
 
 
 class ResolverRegistry:
-    """Registrations by type and namespace. Read by every resolution; filled where the exchange is built."""
+    """Registrations by type and namespace. Raises `ValueError` when two answer for the same."""
 
     def __init__(self, registrations: Iterable[Registration] = ()) -> None:
         self._by_kind: dict[tuple[PlaceholderType, str], Registration] = {}
         for registration in registrations:
-            self.register(registration)
-
-    def register(self, registration: Registration) -> None:
-        """Raises `ValueError` when it has no types, or a type of its namespace has a resolver already."""
-        kinds = [(kind, registration.namespace) for kind in registration.types]
-        taken = [f"{kind}:{namespace}" for kind, namespace in kinds if (kind, namespace) in self._by_kind]
-        if taken or not kinds:
-            raise ValueError(
-                f"{', '.join(taken)} is resolved already." if taken else f"No types for {registration.namespace!r}."
-            )
-        self._by_kind.update(dict.fromkeys(kinds, registration))
+            for kind in registration.types:
+                if self._by_kind.setdefault((kind, registration.namespace), registration) is not registration:
+                    raise ValueError(f"{kind}:{registration.namespace} is resolved already.")
 
     def find(self, placeholder: Placeholder) -> Registration | None:
         return self._by_kind.get((placeholder.type, placeholder.namespace))
 
-    def get(self, placeholder: Placeholder) -> Registration:
-        """Raises `ResolverUnknown` saying what there is."""
-        found = self.find(placeholder)
-        if found is None:
-            known = sorted(f"{kind}:{namespace}" for kind, namespace in self._by_kind)
-            raise ResolverUnknown(
-                f"Nobody resolves {placeholder}; there is {', '.join(known) or 'no resolver at all'}.",
-                details={"placeholder": str(placeholder)},
-            )
-        return found
+    @property
+    def kinds(self) -> list[str]:
+        """What is resolved, as `TYPE:namespace`."""
+        return sorted(f"{kind}:{namespace}" for kind, namespace in self._by_kind)

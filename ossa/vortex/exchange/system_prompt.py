@@ -1,7 +1,7 @@
 """A manifest's system prompt, resolved so that prompts begin alike.
 
-Providers keep a prompt by its beginning. What changes by the minute (STATE, METRICS, TEMPORAL) would make each
-conversation's beginning another: it is named where it was written, and its value comes at the end.
+Providers cache a prompt by its beginning. Values that change by the minute (STATE, METRICS, TEMPORAL) would make each
+conversation's beginning another: they are named where they were written, and valued at the end.
 
     You watch {STATE:pool:intelligence:ready} agents for {CONTEXT:agent:current:card}
 
@@ -11,20 +11,18 @@ becomes `You watch [pool intelligence ready] agents for ...` and, after everythi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ossa.vortex.exchange.exchange import TokenExchange
-from ossa.vortex.exchange.failure import Failure
-from ossa.vortex.exchange.placeholder import CURRENT, REFERENCE, Placeholder, PlaceholderType
-from ossa.vortex.exchange.template import Template
+from ossa.vortex.exchange.exchange import Failure, TokenExchange
+from ossa.vortex.exchange.template import CURRENT, Placeholder, PlaceholderType, Template, Trusted
 
 VOLATILE = frozenset({PlaceholderType.STATE, PlaceholderType.METRICS, PlaceholderType.TEMPORAL})
 
 
 @dataclass(frozen=True, slots=True)
 class SystemPrompt:
-    """`text` begins the prompt, `values` end the system message; empty where nothing in it changes."""
+    """`text` begins the prompt; `values` end the system message, and are empty where nothing in it changes."""
 
     text: str
     values: str
@@ -34,37 +32,19 @@ class SystemPrompt:
 async def resolve_prompt(
     exchange: TokenExchange, role: str, *, tenant: str, bindings: Mapping[str, str] | None = None
 ) -> SystemPrompt:
-    """What begins like a placeholder and is none, and `{INPUT:...}`, stays text: a role may well speak of such things.
+    """Resolve the role of a manifest, which whoever may change the fleet wrote.
 
     Raises what `TokenExchange.resolve` raises.
     """
-    volatile: dict[Placeholder, None] = {}
-    pieces: list[Template] = []
-    for part in _parts(role):
-        if isinstance(part, Placeholder) and part.type in VOLATILE:
-            volatile[part] = None
-            pieces.append(Template((_label(part),)))
-        else:
-            pieces.append(Template((part,)))
-    values: list[Template] = []
-    for placeholder in volatile:
-        values += [Template((f"{', ' if values else 'Now: '}{_label(placeholder)} = ",)), Template((placeholder,))]
-    found = await exchange.resolve_all([Template.of(*pieces), Template.of(*values)], tenant=tenant, bindings=bindings)
-    return SystemPrompt(found.texts[0], found.texts[1], found.failures)
-
-
-def _parts(role: str) -> Iterator[str | Placeholder]:
-    """Text and placeholders, in order. A backslash makes a placeholder text."""
-    at = 0
-    for match in REFERENCE.finditer(role):
-        escaped = role[match.start() - 1 : match.start()] == "\\"
-        before = role[at : match.start() - escaped]
-        if before:
-            yield before
-        yield match.group() if escaped else Placeholder.of_match(match)
-        at = match.end()
-    if role[at:]:
-        yield role[at:]
+    template = Template.parse(Trusted(role))
+    volatile = [placeholder for placeholder in template.placeholders if placeholder.type in VOLATILE]
+    labels = {placeholder: _label(placeholder) for placeholder in volatile}
+    text = Template(tuple(labels.get(part, part) if isinstance(part, Placeholder) else part for part in template.parts))
+    values: list[str | Placeholder] = []
+    for placeholder, label in labels.items():
+        values += [f"{', ' if values else 'Now: '}{label} = ", placeholder]
+    resolved = await exchange.resolve(text, Template(tuple(values)), tenant=tenant, bindings=bindings)
+    return SystemPrompt(resolved.texts[0], resolved.texts[1], resolved.failures)
 
 
 def _label(placeholder: Placeholder) -> str:

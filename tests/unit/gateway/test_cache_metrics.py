@@ -5,9 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from ossa.caching.guarded import GuardedCache
 from ossa.gateway.cache_metrics import watch_cache
 from ossa.testing.stores.cache import MemoryCache
-from ossa.vortex.exchange.cache import TieredCache
-from ossa.vortex.exchange.held import Held
-from ossa.vortex.exchange.template import Template
+from ossa.vortex.exchange.cache import Held, TieredCache
 
 
 async def test_what_a_cache_did_is_on_the_replicas_metrics() -> None:
@@ -15,12 +13,12 @@ async def test_what_a_cache_did_is_on_the_replicas_metrics() -> None:
     cache = TieredCache(GuardedCache(store, failures=2, rest_s=1e6))
     watch_cache(registry, {"exchange": cache.shared})
     for key in ("k", "k", "other"):
-        await cache.get(key, tenant="t", now=1.0, keep_s=60, nests=False)
-        await cache.put("k", Held(Template(("v",)), 1.0), tenant="t", keep_s=60)
-    cache.used()
+        await cache.get(key, tenant="t", now=1.0, lifetime_s=60)
+        await cache.put("k", Held("v", 1.0), tenant="t", lifetime_s=60)
+    cache.near("k", tenant="t", now=1.0)
     store.go_down()
     for _ in range(5):
-        await cache.get("k", tenant="t", now=1.0, keep_s=60, nests=False)
+        await cache.get("k", tenant="t", now=1.0, lifetime_s=60)
     lines = generate_latest(registry).decode().splitlines()
     for line in (
         'ossa_cache_hits_total{room="exchange",where="shared"} 1.0',

@@ -12,7 +12,6 @@ import pytest
 from ossa.testing.stores.cache import MemoryCache
 from ossa.vortex.exchange import (
     ExchangeLimits,
-    Placeholder,
     PlaceholderType,
     Registration,
     ResolveCall,
@@ -22,8 +21,6 @@ from ossa.vortex.exchange import (
     TokenExchange,
     Trusted,
 )
-
-ALL = tuple(PlaceholderType)
 
 
 class Clock:
@@ -41,20 +38,20 @@ class Clock:
 
 
 class Source:
-    """A resolver: gives what it is told to, counts its calls, and fails or waits on request."""
+    """A resolver: gives what it is told to, records its calls, and fails or waits on request."""
 
     def __init__(self) -> None:
-        self.values: dict[str, str | Template] = {}
+        self.values: dict[str, str] = {}
         self.broken: dict[str, Exception] = {}
         self.calls: list[ResolveCall] = []
         self.gate: asyncio.Event | None = None
-        self.answer: Callable[[ResolveCall], str | Template] | None = None
+        self.answer: Callable[[ResolveCall], str] | None = None
 
     @property
     def asked(self) -> list[str]:
         return [call.placeholder.id for call in self.calls]
 
-    async def __call__(self, call: ResolveCall) -> str | Template:
+    async def __call__(self, call: ResolveCall) -> str:
         self.calls.append(call)
         if self.gate is not None:
             await self.gate.wait()
@@ -72,17 +69,17 @@ class Bench:
         self.clock = Clock()
         self.source = Source()
         self.store = MemoryCache(self.clock.monotonic)
-        self.registry = ResolverRegistry()
+        self._registration = Registration("src", tuple(PlaceholderType), self.source)
 
-    def register(self, *, namespace: str = "src", **more: Any) -> Bench:
+    def register(self, **more: Any) -> Bench:
         more.setdefault("resolver", self.source)
-        self.registry.register(Registration(namespace, ALL, **more))
+        self._registration = Registration("src", tuple(PlaceholderType), **more)
         return self
 
-    def exchange(self, limits: ExchangeLimits = ExchangeLimits(), **more: Any) -> TokenExchange:
+    def exchange(self, **limits: Any) -> TokenExchange:
         """Each call is another process: the store is shared, the front is not."""
-        cache = TieredCache(self.store, monotonic=self.clock.monotonic)
-        return TokenExchange(self.registry, cache=cache, limits=limits, clock=self.clock, **more)
+        registry, cache = ResolverRegistry([self._registration]), TieredCache(self.store)
+        return TokenExchange(registry, cache=cache, limits=ExchangeLimits(**limits), clock=self.clock)
 
 
 @pytest.fixture
@@ -92,12 +89,4 @@ def bench() -> Bench:
 
 @pytest.fixture
 def template() -> Callable[[str], Template]:
-    return lambda text: Template.parse(Trusted(text, "a test"))
-
-
-@pytest.fixture
-def ref() -> Callable[..., Placeholder]:
-    def make(name: str, kind: str = "CONTEXT", namespace: str = "src", scope: str = "s") -> Placeholder:
-        return Placeholder(PlaceholderType(kind), namespace, scope, name)
-
-    return make
+    return lambda text: Template.parse(Trusted(text))

@@ -10,7 +10,7 @@ from ossa.contracts.fleet import AgentInfo, AgentState, FleetSnapshot, PoolInfo
 from ossa.contracts.task import NewTask, Outcome, Step, TaskRequest, TaskStatus, Usage
 from ossa.testing.stores import MemoryStores
 from ossa.vortex.exchange import Template, TokenExchange
-from ossa.vortex.exchange.resolvers import FakeMemory, FakeMetrics, standard_registry
+from ossa.vortex.exchange.resolvers import standard_registry
 
 Make = Callable[[str], Template]
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,13 +38,22 @@ class Fleet:
         return FleetSnapshot(version=1, epoch="e", pools=(pool,), agents=agents, channel_token="secret")
 
 
+class Memory:
+    async def recall(self, key: str, *, scope: str, tenant: str) -> str | None:
+        kept = {("acme", "team", "goals"): "Ship {STATE:pool:intelligence:ready}."}
+        return kept.get((tenant, scope, key))
+
+
+class Metrics:
+    async def value(self, name: str, *, scope: str, tenant: str) -> float | None:
+        if (scope, name) != ("intelligence", "queue_depth"):
+            return None
+        return 0.123456789 if tenant == "acme" else 7
+
+
 @pytest.fixture
 def ask(bench: Any, template: Make) -> Callable[..., Any]:
-    memory, metrics = FakeMemory(), FakeMetrics()
-    memory.keep("goals", "Ship {STATE:pool:intelligence:ready}.", scope="team", tenant="acme")
-    metrics.measure("queue_depth", 7, scope="intelligence")
-    metrics.measure("queue_depth", 0.123456789, scope="intelligence", tenant="acme")
-    registry = standard_registry(fleet=Fleet(), memory=memory, metrics=metrics)
+    registry = standard_registry(fleet=Fleet(), memory=Memory(), metrics=Metrics())
     exchange = TokenExchange(registry, clock=bench.clock)
 
     async def ask(text: str, tenant: str = "acme") -> str:
@@ -73,7 +82,9 @@ async def test_another_tenants_agent_is_as_absent_as_one_that_never_was(ask: Any
 
 async def test_a_value_that_is_not_there_is_answered_with_those_that_are(ask: Any) -> None:
     assert "slots, state" in await ask("{STATE:agent:intelligence-001:address}")
-    assert "Nobody resolves {METRICS:agent:" in await ask("{METRICS:agent:intelligence-001:state}")
+    assert "{METRICS:agent:intelligence-001:state}: nobody resolves it" in await ask(
+        "{METRICS:agent:intelligence-001:state}"
+    )
 
 
 async def test_what_is_remembered_is_text_and_a_tenants_own(ask: Any) -> None:
