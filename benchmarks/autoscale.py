@@ -36,7 +36,7 @@ from benchmarks.arms import run_arm
 
 if TYPE_CHECKING:
     from ossa.nodes.local_cluster import LocalCluster
-    from ossa.nodes.standing import ClusterStanding
+    from ossa.nodes.status import ClusterStatus
     from ossa.sdk.client import Client
 
 ARMS = ("bare", "fleet")
@@ -139,13 +139,13 @@ def _followed(cluster: LocalCluster, home: str, args: argparse.Namespace) -> dic
         made.client() as client,
     ):
         made.deploy()
-        nodes_before = _standing(cluster).nodes_up
+        nodes_before = _status(cluster).nodes_up
         clock = time.perf_counter()
         reached: dict[int, float] = {}
         with _load(client, most * SLOTS * 5 // 4, args.turn_s) as load:
 
             def grown() -> bool:
-                up = _standing(cluster).nodes_up
+                up = _status(cluster).nodes_up
                 reached.setdefault(up, round(time.perf_counter() - clock, 1))
                 return up >= args.nodes
 
@@ -158,12 +158,12 @@ def _followed(cluster: LocalCluster, home: str, args: argparse.Namespace) -> dic
         back: dict[int, float] = {}
 
         def shrunk() -> bool:
-            standing = _standing(cluster)
-            back.setdefault(standing.nodes_up, round(time.perf_counter() - clock, 1))
-            return standing.nodes_up <= 1 and len(standing.nodes) <= 1
+            status = _status(cluster)
+            back.setdefault(status.nodes_up, round(time.perf_counter() - clock, 1))
+            return status.nodes_up <= 1 and len(status.nodes) <= 1
 
         _wait(shrunk, "one node again")
-        standing = _standing(cluster)
+        status = _status(cluster)
         return {
             "nodes_before": nodes_before,
             "nodes": args.nodes,
@@ -174,8 +174,8 @@ def _followed(cluster: LocalCluster, home: str, args: argparse.Namespace) -> dic
             "answered_s": answered_s,
             "down_s": back[min(back)],
             "down_by_nodes": back,
-            "nodes_after": standing.nodes_up,
-            "nodes_known_after": len(standing.nodes),
+            "nodes_after": status.nodes_up,
+            "nodes_known_after": len(status.nodes),
             **load.counts(),
         }
 
@@ -257,8 +257,8 @@ def _kill_one(cluster: LocalCluster, nodes: int) -> float:
     clock = time.perf_counter()
 
     def replaced() -> bool:
-        standing = _standing(cluster)
-        return standing.nodes_up >= nodes and victim.node_id not in {node.node_id for node in standing.nodes}
+        status = _status(cluster)
+        return status.nodes_up >= nodes and victim.node_id not in {node.node_id for node in status.nodes}
 
     _wait(replaced, "a node in place of the killed one")
     return round(time.perf_counter() - clock, 1)
@@ -272,10 +272,10 @@ def _raylet_of(leader: int) -> int:
     raise RuntimeError(f"session {leader} has no raylet")
 
 
-def _standing(cluster: LocalCluster) -> ClusterStanding:
-    standing = cluster.standing()
-    assert standing is not None
-    return standing
+def _status(cluster: LocalCluster) -> ClusterStatus:
+    status = cluster.status()
+    assert status is not None
+    return status
 
 
 def _wait(reached: Callable[[], bool], what: str) -> None:

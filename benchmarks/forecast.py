@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.forecasting import baselines, ours
-from benchmarks.forecasting.aims import OURS, aims, standings
+from benchmarks.forecasting.aims import OURS, aims, series_results
 from benchmarks.forecasting.origins import origins
 from benchmarks.forecasting.scores import Result, score
 from benchmarks.forecasting.showing import show
@@ -95,15 +95,15 @@ def main() -> None:
     results, skipped = measure(series)
     if not results:
         raise SystemExit("nothing to score: " + "; ".join(skipped or ["no series"]))
-    standing = standings(results)
-    asked = aims(standing)
+    per_series = series_results(results)
+    asked = aims(per_series)
     units = {
         one.name: {"unit": one.unit, "steps": len(one.panel), "not_known": int(np.isnan(one.panel.values[:, 0]).sum())}
         for one in series
     }
     found: dict[str, Any] = {
         "results": [one.as_json() for one in results],
-        "series": [one.as_json() for one in standing],
+        "series": [one.as_json() for one in per_series],
         "aims": [vars(one) for one in asked],
         "units": units,
         "skipped": skipped,

@@ -26,7 +26,7 @@ from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.configuration import FleetSettings, Models
 from ossa.contracts.fleet import AgentInfo, DesiredAgent, FleetSnapshot
 from ossa.contracts.task import TaskRequest, TaskStatus, Turn
-from ossa.fleet import Charter, FleetClient, start_controller, stop_fleet
+from ossa.fleet import ControllerConfig, FleetClient, start_controller, stop_fleet
 from ossa.fleet.file_store import FileStores
 from ossa.manifest import catalogue
 from ossa.testing.models.server import ScriptedModelServer
@@ -128,7 +128,7 @@ async def run_fleet(agents: int, settings: FleetSettings, samples: int, out: Pat
             runners = RunnerFactory(Models.model_validate({"tiers": {"standard": endpoint}, "embedded": False}))
             stores = partial(FileStores, Path(folder) / "fleet.json")
             began = time.perf_counter()
-            await asyncio.to_thread(start_controller, Charter(settings, runners, stores, catalogue()))
+            await asyncio.to_thread(start_controller, ControllerConfig(settings, runners, stores, catalogue()))
             client = FleetClient(NAMESPACE)
             await client.start()
             controller_s = time.perf_counter() - began

@@ -16,7 +16,7 @@ NOMINAL, MOST_OFF = 0.90, 0.02
 
 
 @dataclass(frozen=True)
-class Standing:
+class SeriesResult:
     """One series over its horizons.
 
     Attributes:
@@ -48,7 +48,7 @@ class Aim:
     met: bool
 
 
-def standings(results: list[Result]) -> list[Standing]:
+def series_results(results: list[Result]) -> list[SeriesResult]:
     found = []
     for series in dict.fromkeys(one.series for one in results):
         here = [one for one in results if one.series == series]
@@ -60,7 +60,7 @@ def standings(results: list[Result]) -> list[Standing]:
         own = mean(one.wape for one in ours)
         won = sum(all(one.wape < it.wape for it in others if it.horizon == one.horizon) for one in ours)
         found.append(
-            Standing(
+            SeriesResult(
                 series,
                 own,
                 best,
@@ -76,7 +76,7 @@ def standings(results: list[Result]) -> list[Standing]:
     return found
 
 
-def aims(found: list[Standing]) -> list[Aim]:
+def aims(found: list[SeriesResult]) -> list[Aim]:
     """By series, each over its horizons."""
     won = sum(one.gain > 0 for one in found)
     gain = median(one.gain for one in found)

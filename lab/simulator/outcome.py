@@ -14,8 +14,8 @@ SPARE_AGENTS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`scale_events`: changes of the pool's size, loans not counted. `starts`: processes started, standbys too.
-    `planned`: agents the pool was told to have, lent ones too, a minute each.
+    """`scale_events`: changes of the pool's size, without borrowed standbys. `starts`: processes started, standbys too.
+    `planned`: agents the pool was told to have, borrowed standbys too, a minute each.
     """
 
     tasks: int

@@ -25,15 +25,15 @@ def simulate(trace: Trace, policy: Policy, machine: Machine, *, agents: int) -> 
     samples: deque[PoolSample] = deque(maxlen=REMEMBERED)
     plan = Plan(agents)
     planned: list[int] = []
-    events, lent = 0, 0
+    events, borrowed = 0, 0
     per_minute = round(MINUTE_S / SAMPLE_S)
     for step in range(1, round(trace.seconds / SAMPLE_S) + 1):
         now = step * SAMPLE_S
         planned.append(pool.size)
         samples.append(_sample(pool, trace, now, machine))
         plan = policy.plan(Seen(now, samples[-1].at, samples, pool.size, pool.standby, pool.nodes.up))
-        before, lent = pool.size - lent, plan.lent
-        events += plan.agents - lent != before
+        before, borrowed = pool.size - borrowed, plan.borrowed
+        events += plan.agents - borrowed != before
         pool.resize(now, plan.agents, plan.standby, plan.nodes)
     waits = pool.waits + [pool.oldest_wait(trace.seconds)] * pool.queued
     return Outcome(

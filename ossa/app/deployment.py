@@ -20,7 +20,7 @@ from ossa.app.memory import MemoryFactory, check_memory
 from ossa.app.services import Backing
 from ossa.contracts.configuration import Models
 from ossa.contracts.errors import Conflict, NotReady
-from ossa.fleet import Charter, start_controller, stop_fleet
+from ossa.fleet import ControllerConfig, start_controller, stop_fleet
 from ossa.fleet.status_reader import FleetStatusReader
 from ossa.gateway.deployment import gateway_application
 from ossa.gateway.router_deployment import application_name, router_application
@@ -43,7 +43,7 @@ def deploy(settings: Settings, backing: Backing, *, fleet_id: str, host: str, po
     database = shared(settings, embedded="postgres" in backing.embedded)
     stores = StoresFactory(database, backing.dsn, settings.events)
     start_controller(
-        Charter(
+        ControllerConfig(
             settings=settings.fleet,
             runner_factory=RunnerFactory(
                 backing.models,

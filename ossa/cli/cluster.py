@@ -57,11 +57,11 @@ def status(as_json: options.Json = False) -> None:
     with reporting(as_json=as_json) as terminal:
         from ossa.cli.cluster_run import show
 
-        standing = local_cluster(terminal).standing()
-        show(standing, terminal)
-    if standing is None:
+        status = local_cluster(terminal).status()
+        show(status, terminal)
+    if status is None:
         raise typer.Exit(ExitCode.UNREACHABLE)
-    raise typer.Exit(ExitCode.OK if standing.well else ExitCode.FAILED)
+    raise typer.Exit(ExitCode.OK if status.well else ExitCode.FAILED)
 
 
 @app.command(epilog="Example: ossa cluster down")

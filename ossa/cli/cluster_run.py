@@ -1,4 +1,4 @@
-"""What `ossa cluster up` does until it ends, and what a cluster's standing looks like."""
+"""What `ossa cluster up` does until it ends, and what a cluster's status looks like."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ossa.cli.terminal import Terminal
 from ossa.contracts.errors import Cancelled
 from ossa.nodes.local_cluster import LocalCluster
 from ossa.nodes.plan import ClusterPlan
-from ossa.nodes.standing import ClusterStanding
+from ossa.nodes.status import ClusterStatus
 
 WATCH_S = 1.0
 
@@ -25,7 +25,7 @@ def run_up(cluster: LocalCluster, plan: ClusterPlan, terminal: Terminal, *, deta
         try:
             cluster.up(plan)
             up = True
-            show(cluster.standing(), terminal)
+            show(cluster.status(), terminal)
             if detach:
                 left = True
                 terminal.note("It runs on; `ossa cluster down` ends it.")
@@ -45,23 +45,23 @@ def run_up(cluster: LocalCluster, plan: ClusterPlan, terminal: Terminal, *, deta
     return ExitCode.OK if up and told.to_stop else ExitCode.FAILED
 
 
-def show(standing: ClusterStanding | None, terminal: Terminal) -> None:
+def show(status: ClusterStatus | None, terminal: Terminal) -> None:
     """A line a node, and where it is; with --json all of it."""
     if terminal.as_json:
-        terminal.json(standing)
+        terminal.json(status)
         return
-    if standing is None:
+    if status is None:
         terminal.note("no cluster of this home runs")
         return
     columns = ("node", "state", "cpus", "used", "GiB", "idle_s", "pid")
     rows = (
         (node.node_id, node.state, node.cpus, node.cpus_used, node.memory_bytes / 2**30, node.idle_s, node.pid)
-        for node in standing.nodes
+        for node in status.nodes
     )
     terminal.table(columns, rows)
     terminal.note(
-        f"{standing.nodes_up} nodes up, {standing.nodes_starting} starting, {standing.waiting} requests waiting"
-        f" at {standing.address} (RAY_ADDRESS), dashboard {standing.dashboard_url}"
+        f"{status.nodes_up} nodes up, {status.nodes_starting} starting, {status.waiting} requests waiting"
+        f" at {status.address} (RAY_ADDRESS), dashboard {status.dashboard_url}"
     )
-    if standing.trouble:
-        terminal.note(standing.trouble)
+    if status.trouble:
+        terminal.note(status.trouble)

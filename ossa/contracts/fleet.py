@@ -148,9 +148,11 @@ class DesiredAgent(Value):
 class DesiredFleet(Value):
     pools: tuple[DesiredPool, ...] = ()
     agents: tuple[DesiredAgent, ...] = ()
-    standby: int = Field(default=0, ge=0, description="those that are lent too")
+    standby: int = Field(default=0, ge=0, description="including the borrowed ones")
     phase: str | None = None
-    lent: dict[str, int] = Field(default_factory=dict, description="standbys that work for a pool; not written down")
+    borrowed_standbys: dict[str, int] = Field(
+        default_factory=dict, description="standbys that work for a pool, by pool; not stored"
+    )
 
 
 OperationKind = Literal["deploy-phase", "spawn-pool", "scale-to-phase4", "apply", "drain"]

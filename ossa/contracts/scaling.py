@@ -192,13 +192,13 @@ class Predicted(Value):
 class Predictor(Protocol):
     """Forecasts from samples. It may be slow, wrong or dead: rules decide without it."""
 
-    async def look(self, samples: Sequence[PoolSample]) -> Predicted:
+    async def predict(self, samples: Sequence[PoolSample]) -> Predicted:
         """Told the newest samples, in order. Raises nothing: what fails is in `trouble`."""
 
     async def close(self) -> None: ...
 
 
-class PoolStanding(Value):
+class PoolStatus(Value):
     """One pool as the scaler has it now; `sample` is None where none is fresh."""
 
     pool: str
@@ -218,7 +218,7 @@ class ScalingStatus(Value):
     mode: ScalingMode
     rules: ScaleRules
     at: datetime | None = Field(None, description="of the last look")
-    pools: tuple[PoolStanding, ...] = ()
+    pools: tuple[PoolStatus, ...] = ()
     standby: int = 0
     decision: ScaleDecision | None = Field(None, description="the last one, with the forecasts it was made from")
     errors: tuple[ForecastError, ...] = ()

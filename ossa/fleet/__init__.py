@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ossa.fleet.client import FleetClient
-    from ossa.fleet.controller_actor import Charter
+    from ossa.fleet.controller_actor import ControllerConfig
     from ossa.fleet.lifecycle import start_controller, stop_fleet
 
-__all__ = ["Charter", "FleetClient", "start_controller", "stop_fleet"]
+__all__ = ["ControllerConfig", "FleetClient", "start_controller", "stop_fleet"]
 
 _HOMES = {
-    "Charter": "ossa.fleet.controller_actor",
+    "ControllerConfig": "ossa.fleet.controller_actor",
     "FleetClient": "ossa.fleet.client",
     "start_controller": "ossa.fleet.lifecycle",
     "stop_fleet": "ossa.fleet.lifecycle",

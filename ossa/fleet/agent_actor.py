@@ -27,7 +27,7 @@ from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.contracts.task import Assignment
 from ossa.contracts.turn import TurnRunner
 from ossa.contracts.value import Value
-from ossa.fleet.cluster import AgentReport, Birth
+from ossa.fleet.cluster import AgentReport, LaunchSpec
 from ossa.fleet.memory_share import memory_share
 from ossa.fleet.meters import AgentMeters, MeteredRunner
 
@@ -56,11 +56,11 @@ class AgentActor:
     Ray would run them all on a loop beside the main thread, which then never rests.
     """
 
-    def __init__(self, birth: Birth, runner_factory: RunnerFactory) -> None:
+    def __init__(self, launch: LaunchSpec, runner_factory: RunnerFactory) -> None:
         loop = _new_loop()
         threading.Thread(target=loop.run_forever, name="ossa-agent", daemon=True).start()
         self._loop = loop
-        self._agent = _Agent(birth, runner_factory)
+        self._agent = _Agent(launch, runner_factory)
         asyncio.run_coroutine_threadsafe(self._agent.begin(), loop).result()
 
     def __repr__(self) -> str:
@@ -80,8 +80,8 @@ class AgentActor:
 class _Agent:
     """What the process does, all of it on one event loop."""
 
-    def __init__(self, birth: Birth, runner_factory: RunnerFactory) -> None:
-        self._birth = birth
+    def __init__(self, launch: LaunchSpec, runner_factory: RunnerFactory) -> None:
+        self._launch = launch
         self._runner_factory = runner_factory
         self._started_at = datetime.now(UTC)
         self._info: AgentInfo | None = None
@@ -90,15 +90,15 @@ class _Agent:
         self._secret = secrets.token_urlsafe(32)
         commands: dict[str, Command] = {"describe": self._describe, "assign": self._assign, "drain": self._drain}
         self.desk = ControlDesk(self._secret, commands)
-        self._server = ChannelServer(token=birth.token.get_secret_value(), host=_node_ip(), desk=self.desk)
+        self._server = ChannelServer(token=launch.token.get_secret_value(), host=_node_ip(), desk=self.desk)
 
     def __repr__(self) -> str:
         return self._info.agent_id if self._info else "standby"
 
     async def begin(self) -> None:
         self._address = await self._server.start()
-        if self._birth.assignment is not None:
-            self._become(self._birth.assignment)
+        if self._launch.assignment is not None:
+            self._become(self._launch.assignment)
         elif (warm := getattr(self._runner_factory, "warm", None)) is not None:
             warm()
 
@@ -112,8 +112,8 @@ class _Agent:
 
     async def _describe(self, _: Any) -> Any:
         report = AgentReport(
-            incarnation=self._birth.incarnation,
-            block=self._birth.block,
+            incarnation=self._launch.incarnation,
+            block=self._launch.block,
             pid=os.getpid(),
             node_id=self._node_id,
             address=self._address,
@@ -140,10 +140,10 @@ class _Agent:
 
     def _become(self, assignment: Assignment) -> AgentInfo:
         spec = assignment.spec
-        slots = spec.limits.max_concurrent_requests or self._birth.slots
+        slots = spec.limits.max_concurrent_requests or self._launch.slots
         info = AgentInfo.of(
             assignment,
-            incarnation=self._birth.incarnation,
+            incarnation=self._launch.incarnation,
             state=AgentState.READY,
             address=self._address,
             node_id=self._node_id,

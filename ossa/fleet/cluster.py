@@ -13,7 +13,7 @@ from ossa.contracts.task import Assignment
 from ossa.contracts.value import Value
 
 
-class Birth(Value):
+class LaunchSpec(Value):
     """What a process is started with. Without an assignment it is a standby.
 
     `slots` is how many turns it runs at once where the manifest sets none.
@@ -64,7 +64,7 @@ class ProcessGone(Exception):
     """The process is dead or out of reach. The message says how it ended."""
 
 
-class AgentProcess(Protocol):
+class ProcessHandle(Protocol):
     """A way to one process. Every call raises `ProcessGone` when it is dead, `TimeoutError` when it is too slow."""
 
     incarnation: str
@@ -95,10 +95,10 @@ class Cluster(Protocol):
 
     async def remove_block(self, name: str) -> None: ...
 
-    async def start(self, birth: Birth) -> AgentProcess:
+    async def start(self, launch: LaunchSpec) -> ProcessHandle:
         """Begin to start a process; returns before it is up."""
 
-    async def processes(self) -> Sequence[AgentProcess]:
+    async def processes(self) -> Sequence[ProcessHandle]:
         """All processes of the fleet, whoever started them."""
 
     async def capacity(self) -> Capacity: ...

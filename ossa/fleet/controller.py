@@ -22,7 +22,6 @@ from ossa.fleet.autoscaling.controlled_fleet import ControlledFleet
 from ossa.fleet.autoscaling.rules import rules_of
 from ossa.fleet.autoscaling.scaler import Scaler
 from ossa.fleet.autoscaling.scaling_meters import ScalingMeters
-from ossa.fleet.bulletin import Bulletin
 from ossa.fleet.cluster import Capacity, Cluster
 from ossa.fleet.decisions import CreateBlock, Decision, RemoveBlock
 from ossa.fleet.meters import FleetMeters
@@ -30,11 +29,12 @@ from ossa.fleet.naming import STANDBY_POOL
 from ossa.fleet.operation_log import OperationLog
 from ossa.fleet.operations import Catalogue, Plan, plan_operation, pool_name, pools_ready
 from ossa.fleet.reconcile import reconcile
-from ossa.fleet.roster import Roster
-from ossa.fleet.standing import one_per_id, pools_standing, ready_fresh
+from ossa.fleet.snapshot_feed import SnapshotFeed
+from ossa.fleet.status import one_per_id, pool_status, ready_fresh
+from ossa.fleet.supervisor import ProcessSupervisor
 from ossa.fleet.view import ActualFleet, BlockView, ProcessState
 from ossa.fleet.wanted import wanted_agents
-from ossa.scaling.decision.look import EVERY_POOL
+from ossa.scaling.decision.scaler_input import EVERY_POOL
 
 log = logging.getLogger(__name__)
 
@@ -76,29 +76,29 @@ class Controller:
         self._now = now
         self._desired = DesiredFleet()
         self._blocks: dict[str, BlockView] = {}
-        self._looked_at = 0.0
+        self._blocks_read_at = 0.0
         self._capacity: Capacity | None = None
         self._wake = asyncio.Event()
         self._follow_up = asyncio.Event()
         self._writing = asyncio.Lock()
         self._stopping = False
-        self._bulletin = Bulletin(secrets.token_hex(6), int(now() * 1000))
+        self._feed = SnapshotFeed(secrets.token_hex(6), int(now() * 1000))
         self._operations = OperationLog(stores.fleet, 2 * settings.start_timeout_s, now)
         self._token = SecretStr("")
-        self._roster: Roster | None = None
+        self._supervisor: ProcessSupervisor | None = None
         self._scaling = scaling or ScalingSettings(mode="off")
         fleet = ControlledFleet(
-            settings, cluster, lambda: self.roster, lambda: self._desired, lambda: self._bulletin.latest, self._resize
+            settings, cluster, lambda: self.supervisor, lambda: self._desired, lambda: self._feed.latest, self._resize
         )
         self.scaler = Scaler(
             fleet, stores.scaling, self._scaling, rules_of(self._scaling, settings), predictor, scaling_meters, now
         )
 
     @property
-    def roster(self) -> Roster:
-        if self._roster is None:
+    def supervisor(self) -> ProcessSupervisor:
+        if self._supervisor is None:
             raise RuntimeError("the controller is not open")
-        return self._roster
+        return self._supervisor
 
     async def open(self) -> None:
         """Load what is desired, adopt what lives, resume open operations. May be called again if it raised."""
@@ -110,14 +110,16 @@ class Controller:
         standby = max(least, self._desired.standby) if self.scaler.acts else least
         await self._save_standby(standby)
         await self.scaler.open()
-        self._desired = self._desired.model_copy(update={"lent": self.scaler.lent})
-        roster = Roster(self._cluster, self._settings, self._token, self._meters, self.wake, self._now)
-        await roster.adopt()
-        self._roster = roster
-        await self._look_at_blocks()
+        self._desired = self._desired.model_copy(update={"borrowed_standbys": self.scaler.borrowed_standbys})
+        supervisor = ProcessSupervisor(self._cluster, self._settings, self._token, self._meters, self.wake, self._now)
+        await supervisor.adopt()
+        self._supervisor = supervisor
+        await self._read_blocks()
         await self._operations.load()
         await self._resume()
-        log.info("fleet_adopted", extra={"processes": len(roster.members), "operations": len(self._operations.open)})
+        log.info(
+            "fleet_adopted", extra={"processes": len(supervisor.processes), "operations": len(self._operations.open)}
+        )
 
     async def run(self) -> None:
         """Reconcile, probe and follow operations until cancelled."""
@@ -136,15 +138,15 @@ class Controller:
             return ()
         waiting = any(not block.ready for block in self._blocks.values())
         pause = min(WAITING_POLL_S, self._settings.reconcile_interval_s) if waiting else self._interval
-        if self._now() - self._looked_at >= pause:
-            await self._look_at_blocks()
-        if self.roster.failures:
+        if self._now() - self._blocks_read_at >= pause:
+            await self._read_blocks()
+        if self.supervisor.failures:
             wanted = wanted_agents(self._desired).keys() | {STANDBY_POOL}
-            self.roster.forget_failures(keep=lambda who: who in wanted)
+            self.supervisor.forget_failures(keep=lambda who: who in wanted)
         decisions = reconcile(self._desired, self._actual(), self._settings, self._now())
         for decision in decisions:
             if not isinstance(decision, CreateBlock | RemoveBlock):
-                self.roster.carry_out(decision)
+                self.supervisor.carry_out(decision)
         self._publish()
         await self._change_blocks(decisions)
         self._follow_up.set()
@@ -153,14 +155,14 @@ class Controller:
     async def follow(self) -> None:
         """Write down how far the open operations are. What they say is in the snapshot before."""
         self._publish()
-        views = [member.view() for member in self.roster.members.values()]
-        latest = self._bulletin.latest
+        views = [process.view() for process in self.supervisor.processes.values()]
+        latest = self._feed.latest
         pending = {pool.name: pool.pending for pool in latest.pools} if latest else {}
         await self._operations.follow(self._desired, views, pending)
 
     async def snapshot(self, after_version: int, timeout_s: float) -> bytes | None:
         """A `FleetSnapshot` as JSON, once newer than `after_version`; None after `timeout_s`."""
-        return await self._bulletin.after(after_version, timeout_s)
+        return await self._feed.after(after_version, timeout_s)
 
     async def submit(self, operation_id: str, kind: OperationKind, request: dict[str, Any], tenant: str) -> Operation:
         """Write the operation down and begin it. The same id again answers the same operation."""
@@ -208,11 +210,11 @@ class Controller:
         self.wake()
 
     async def report_lost(self, agent_id: str, incarnation: str, reason: str) -> None:
-        """Look at that process now."""
-        member = self.roster.members.get(incarnation)
-        if member is not None:
+        """Probe that process now."""
+        process = self.supervisor.processes.get(incarnation)
+        if process is not None:
             log.info("agent_reported_lost", extra={"agent": agent_id, "reason": reason[:200]})
-            await self.roster.probe(member, at_once=True)
+            await self.supervisor.probe(process, at_once=True)
 
     def report_traffic(self, report: TrafficReport) -> None:
         self.scaler.report(report)
@@ -229,16 +231,16 @@ class Controller:
         """Drain every process and remove every block. What is desired stays written down for the next start."""
         self._stopping = True
         await self.scaler.close()
-        for member in tuple(self.roster.members.values()):
-            if member.state is ProcessState.READY and member.agent_id is not None:
-                self.roster.drain(member, "the fleet stops")
-            elif member.state is not ProcessState.DRAINING:
-                self.roster.kill(member, "the fleet stops")
+        for process in tuple(self.supervisor.processes.values()):
+            if process.state is ProcessState.READY and process.agent_id is not None:
+                self.supervisor.drain(process, "the fleet stops")
+            elif process.state is not ProcessState.DRAINING:
+                self.supervisor.kill(process, "the fleet stops")
         self._publish()
-        await self.roster.settle()
-        await self._look_at_blocks()
+        await self.supervisor.settle()
+        await self._read_blocks()
         await asyncio.gather(*(self._cluster.remove_block(name) for name in self._blocks), return_exceptions=True)
-        self.roster.close()
+        self.supervisor.close()
         await self._stores.close()
 
     @property
@@ -247,12 +249,12 @@ class Controller:
 
     def _actual(self) -> ActualFleet:
         return ActualFleet(
-            processes=tuple(member.view() for member in self.roster.members.values()),
+            processes=tuple(process.view() for process in self.supervisor.processes.values()),
             blocks=tuple(self._blocks.values()),
-            failures=self.roster.failures,
+            failures=self.supervisor.failures,
         )
 
-    async def _look_at_blocks(self) -> None:
+    async def _read_blocks(self) -> None:
         seen: dict[str, BlockView] = {}
         for status in await self._cluster.blocks():
             known = self._blocks.get(status.name)
@@ -261,7 +263,7 @@ class Controller:
                 name=status.name, pool=status.pool, agents=status.agents, ready=status.ready, since=since
             )
         self._blocks = seen
-        self._looked_at = self._now()
+        self._blocks_read_at = self._now()
         waiting = [block for block in seen.values() if not block.ready and self._now() - block.since > self._interval]
         self._capacity = await self._cluster.capacity() if waiting else None
 
@@ -275,25 +277,25 @@ class Controller:
         ]
         if not calls:
             return
-        self._looked_at = 0.0
+        self._blocks_read_at = 0.0
         for failure in await asyncio.gather(*calls, return_exceptions=True):
             if isinstance(failure, BaseException):
                 log.warning("block_change_failed", extra={"reason": str(failure)[:300]})
         self.wake()
 
     def _publish(self) -> None:
-        members = sorted(self.roster.members.values(), key=lambda member: member.since, reverse=True)
-        every = [info for member in members if (info := member.public()) is not None]
+        processes = sorted(self.supervisor.processes.values(), key=lambda process: process.since, reverse=True)
+        every = [info for process in processes if (info := process.public()) is not None]
         agents = one_per_id(every)
         serving = {agent.agent_id for agent in agents if agent.state == ProcessState.READY.value}
-        failures = {who: failure for who, failure in self.roster.failures.items() if who not in serving}
-        standby = sum(member.agent_id is None and member.state is ProcessState.READY for member in members)
+        failures = {who: failure for who, failure in self.supervisor.failures.items() if who not in serving}
+        standby = sum(process.agent_id is None and process.state is ProcessState.READY for process in processes)
         block_cpus = self._settings.block_agents * self._settings.cpus_per_agent
-        self._bulletin.post(
+        self._feed.publish(
             FleetSnapshot(
                 version=0,
                 epoch="",
-                pools=pools_standing(
+                pools=pool_status(
                     self._desired, agents, tuple(self._blocks.values()), failures, block_cpus, self._capacity
                 ),
                 agents=agents,
@@ -312,16 +314,16 @@ class Controller:
         if plan.phase is not None:
             await self._stores.fleet.save_phase(plan.phase)
             self._desired = self._desired.model_copy(update={"phase": plan.phase})
-        ready = ready_fresh(self._desired, [member.view() for member in self.roster.members.values()])
+        ready = ready_fresh(self._desired, [process.view() for process in self.supervisor.processes.values()])
         progress = pools_ready(ready, {pool.name: pool.size for pool in plan.pools})
         return await self._running(operation, progress)
 
     async def _begin_drain(self, operation: Operation, agent_id: str) -> Operation:
-        member = self.roster.holder(agent_id)
-        incarnation = member.incarnation if member is not None else ""
+        process = self.supervisor.holder(agent_id)
+        incarnation = process.incarnation if process is not None else ""
         running = await self._running(operation, {"agent_id": agent_id, "incarnation": incarnation})
-        if member is not None:
-            member.replace = True
+        if process is not None:
+            process.replace = True
         self.wake()
         return running
 
@@ -336,14 +338,14 @@ class Controller:
         saved = await self._stores.fleet.save_pool(pool)
         pools = {known.name: known for known in self._desired.pools} | {saved.name: saved}
         self._desired = self._desired.model_copy(update={"pools": tuple(pools.values())})
-        self.roster.forget_failures(keep=lambda who: who.rpartition("-")[0] != pool.name)
+        self.supervisor.forget_failures(keep=lambda who: who.rpartition("-")[0] != pool.name)
 
     async def _save_standby(self, count: int) -> None:
         if count != self._desired.standby:
             await self._stores.fleet.save_standby(count)
             self._desired = self._desired.model_copy(update={"standby": count})
 
-    async def _resize(self, sizes: Mapping[str, int], standby: int, lent: Mapping[str, int]) -> None:
+    async def _resize(self, sizes: Mapping[str, int], standby: int, borrowed: Mapping[str, int]) -> None:
         """What the scaler decided. Raises `StoreUnavailable`; what was saved before it stays."""
         async with self._writing:
             if self._stopping:
@@ -352,7 +354,7 @@ class Controller:
                 if sizes.get(pool.name, pool.size) != pool.size:
                     await self._save_pool(pool.model_copy(update={"size": sizes[pool.name]}))
             await self._save_standby(standby)
-            self._desired = self._desired.model_copy(update={"lent": dict(lent)})
+            self._desired = self._desired.model_copy(update={"borrowed_standbys": dict(borrowed)})
         self.wake()
 
     def _check_drain(self, plan: Plan) -> None:
@@ -370,9 +372,9 @@ class Controller:
                     continue
                 await self._begin(operation, plan)
             elif operation.kind == "drain":
-                member = self.roster.members.get(operation.progress["incarnation"])
-                if member is not None:
-                    member.replace = True
+                process = self.supervisor.processes.get(operation.progress["incarnation"])
+                if process is not None:
+                    process.replace = True
 
     async def _reconcile_loop(self) -> None:
         while True:
@@ -406,6 +408,6 @@ class Controller:
         while True:
             await asyncio.sleep(SWEEP_INTERVAL_S)
             try:
-                await self.roster.sweep()
+                await self.supervisor.sweep()
             except Exception:
                 log.exception("sweep_failed")

@@ -25,7 +25,7 @@ OPEN_RETRY_S = 1.0
 
 
 @dataclass(frozen=True)
-class Charter:
+class ControllerConfig:
     """What a fleet is founded on. Pickled into the controller, which gets it again at every restart.
 
     Attributes:
@@ -48,8 +48,8 @@ class Charter:
 class ControllerActor:
     """Calls wait until the controller is open (it has loaded and adopted)."""
 
-    async def __init__(self, charter: Charter) -> None:  # type: ignore[misc]
-        self._charter = charter
+    async def __init__(self, config: ControllerConfig) -> None:  # type: ignore[misc]
+        self._config = config
         self._controller: Controller | None = None
         self._open = asyncio.Event()
         self._trouble = "it is starting"
@@ -60,9 +60,9 @@ class ControllerActor:
 
     async def ready(self, timeout_s: float, fleet_id: str) -> None:
         """Returns once open. Raises `NotReady` with what stands in the way; `Conflict` to another fleet's founder."""
-        if fleet_id != self._charter.fleet_id:
+        if fleet_id != self._config.fleet_id:
             raise Conflict(
-                f"another fleet, with another database, runs in the namespace {self._charter.settings.namespace} of "
+                f"another fleet, with another database, runs in the namespace {self._config.settings.namespace} of "
                 "this Ray cluster: set OSSA_FLEET__NAMESPACE, or join it with its own OSSA_HOME or OSSA_DATABASE__DSN",
                 param="fleet.namespace",
             )
@@ -120,15 +120,15 @@ class ControllerActor:
         await self._controller.run()
 
     async def _found(self) -> Controller:
-        charter = self._charter
-        cluster = RayCluster(charter.settings, charter.runner_factory)
-        stores = charter.stores_factory()
+        config = self._config
+        cluster = RayCluster(config.settings, config.runner_factory)
+        stores = config.stores_factory()
         controller = Controller(
             cluster,
             stores,
-            charter.settings,
-            charter.catalogue,
-            scaling=charter.scaling,
+            config.settings,
+            config.catalogue,
+            scaling=config.scaling,
             predictor=self._predictor(),
         )
         try:
@@ -139,7 +139,7 @@ class ControllerActor:
         return controller
 
     def _predictor(self) -> RayForecaster | None:
-        charter = self._charter
-        if charter.predictor_stores is None or not charter.scaling.forecast or charter.scaling.mode == "off":
+        config = self._config
+        if config.predictor_stores is None or not config.scaling.forecast or config.scaling.mode == "off":
             return None
-        return RayForecaster(charter.settings.namespace, charter.predictor_stores)
+        return RayForecaster(config.settings.namespace, config.predictor_stores)

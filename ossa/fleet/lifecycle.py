@@ -13,7 +13,7 @@ from ray.util.placement_group import remove_placement_group
 
 from ossa.contracts.errors import NotReady, OssaError
 from ossa.fleet.autoscaling.forecaster import end_forecaster
-from ossa.fleet.controller_actor import Charter, ControllerActor
+from ossa.fleet.controller_actor import ControllerActor, ControllerConfig
 from ossa.fleet.naming import CONTROLLER
 from ossa.fleet.ray_cluster import find_groups, find_processes, last_line
 
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 POLL_S = 0.1
 
 
-def start_controller(charter: Charter, *, timeout_s: float = 60.0) -> None:
-    """Start the namespace's controller, or find the one that is there (which keeps its own charter).
+def start_controller(config: ControllerConfig, *, timeout_s: float = 60.0) -> None:
+    """Start the namespace's controller, or find the one that is there (which keeps its own config).
 
     Returns once it has adopted what lives. Raises `NotReady`; `Conflict` when it is another fleet's.
     """
@@ -31,7 +31,7 @@ def start_controller(charter: Charter, *, timeout_s: float = 60.0) -> None:
         ray.remote(ControllerActor)
         .options(
             name=CONTROLLER,
-            namespace=charter.settings.namespace,
+            namespace=config.settings.namespace,
             lifetime="detached",
             get_if_exists=True,
             num_cpus=0,
@@ -39,11 +39,11 @@ def start_controller(charter: Charter, *, timeout_s: float = 60.0) -> None:
             # Callers try again themselves, with calls that may be repeated.
             max_task_retries=0,
             max_concurrency=10_000,
-            _labels={"ossa-fleet": charter.settings.namespace},
+            _labels={"ossa-fleet": config.settings.namespace},
         )
-        .remote(charter)
+        .remote(config)
     )
-    _ask(controller.ready, timeout_s, timeout_s, charter.fleet_id)
+    _ask(controller.ready, timeout_s, timeout_s, config.fleet_id)
 
 
 def stop_fleet(namespace: str, *, timeout_s: float = 90.0) -> None:

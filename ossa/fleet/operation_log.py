@@ -12,7 +12,7 @@ from ossa.contracts.fleet import DesiredFleet, Operation
 from ossa.contracts.stores import FleetStore
 from ossa.contracts.task import ErrorInfo
 from ossa.fleet.operations import pools_ready
-from ossa.fleet.standing import leftover, ready_fresh
+from ossa.fleet.status import leftover, ready_fresh
 from ossa.fleet.view import ProcessState, ProcessView
 
 log = logging.getLogger(__name__)

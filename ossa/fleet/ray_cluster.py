@@ -24,7 +24,7 @@ from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import Assignment
 from ossa.fleet.agent_actor import Admission, AgentActor, RunnerFactory
 from ossa.fleet.bundle import block_bundle
-from ossa.fleet.cluster import AgentReport, Birth, BlockStatus, Capacity, ProcessGone
+from ossa.fleet.cluster import AgentReport, BlockStatus, Capacity, LaunchSpec, ProcessGone
 from ossa.fleet.naming import STANDBY_POOL, ActorName, block_pool, group_name, parse_actor_name, parse_group_name
 
 log = logging.getLogger(__name__)
@@ -78,13 +78,13 @@ class RayCluster:
         if group is not None:
             await _ask(lambda: remove_placement_group(group))
 
-    async def start(self, birth: Birth) -> RayProcess:
+    async def start(self, launch: LaunchSpec) -> RayProcess:
         settings = self._settings
-        place = birth.assignment.agent_id if birth.assignment else STANDBY_POOL
-        name = ActorName(place, birth.incarnation)
-        group = self._groups.get(birth.block)
+        place = launch.assignment.agent_id if launch.assignment else STANDBY_POOL
+        name = ActorName(place, launch.incarnation)
+        group = self._groups.get(launch.block)
         if group is None:
-            raise ConnectionError(f"block {birth.block} is gone")
+            raise ConnectionError(f"block {launch.block} is gone")
         options = self._actor_class.options(
             name=str(name),
             namespace=settings.namespace,
@@ -94,9 +94,9 @@ class RayCluster:
             num_cpus=settings.cpus_per_agent,
             memory=settings.memory_per_agent_mib * 2**20 or None,
             scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0),
-            _labels={"ossa-fleet": settings.namespace, "ossa-block": birth.block},
+            _labels={"ossa-fleet": settings.namespace, "ossa-block": launch.block},
         )
-        handle = await _ask(lambda: options.remote(birth, self._runner_factory))
+        handle = await _ask(lambda: options.remote(launch, self._runner_factory))
         return RayProcess(name, handle)
 
     async def processes(self) -> list[RayProcess]:
@@ -114,7 +114,7 @@ class RayCluster:
 
 
 class RayProcess:
-    """`AgentProcess` by its actor handle and, once something is asked of it, a line to the process.
+    """`ProcessHandle` by its actor handle and, once something is asked of it, a line to the process.
 
     Ray tells where the process is and when it dies; all else goes over the line, and while that is there the
     process's main thread rests. Whoever takes a process over waits until the line of the one before is gone.

@@ -26,9 +26,9 @@ from ossa.fleet.decisions import (
     StartStandby,
 )
 from ossa.fleet.naming import STANDBY_POOL
-from ossa.fleet.places import Places, blocks_wanted, doomed_blocks, missing_blocks
+from ossa.fleet.placement import BlockRoom, blocks_wanted, doomed_blocks, missing_blocks
 from ossa.fleet.view import ActualFleet, ProcessState, ProcessView
-from ossa.fleet.wanted import lent_standbys, wanted_agents
+from ossa.fleet.wanted import borrowed_standbys, wanted_agents
 
 SURGE_SHARE = 0.25
 """The part of a pool that is replaced at once, at most (never less than one agent)."""
@@ -62,19 +62,21 @@ class _Reconciliation:
                 self._holders[process.agent_id].append(process)
         starting = sum(process.state is ProcessState.STARTING for process in live)
         self._starts_left = settings.start_parallelism - starting
-        # A standby that is lent stays where it is, and counts as one when blocks are counted.
-        lent = Counter(lent_standbys(desired))
-        own = self._sizes - lent
+        # A borrowed standby stays where it is, and counts as a standby when blocks are counted.
+        borrowed = Counter(borrowed_standbys(desired))
+        own = self._sizes - borrowed
         self._home = {block.name: block.pool for block in actual.blocks}
         there = Counter(self._home.values())
-        guests = self._guests()
+        overflow = self._overflow()
         working = {process.block for process in live if process.agent_id in self._wanted}
         # Where blocks must go is known once the standbys for moving their agents are counted; those depend on the
         # blocks in turn. So: blocks for the standing number first, then the surge on top of them.
-        base = blocks_wanted(own, desired.standby, settings.block_agents, there, guests)
+        base = blocks_wanted(own, desired.standby, settings.block_agents, there, overflow)
         self._doomed = doomed_blocks(base, [block for block in actual.blocks if block.pool != STANDBY_POOL])
-        self._standby_target = max(desired.standby - lent.total(), self._surge())
-        self._needed = blocks_wanted(own, self._standby_target + lent.total(), settings.block_agents, there, guests)
+        self._standby_target = max(desired.standby - borrowed.total(), self._surge())
+        self._needed = blocks_wanted(
+            own, self._standby_target + borrowed.total(), settings.block_agents, there, overflow
+        )
         self._doomed |= doomed_blocks(
             self._needed, actual.blocks, working, {process.block for process in self._standbys}
         )
@@ -102,11 +104,11 @@ class _Reconciliation:
         self._remove_blocks()
         return tuple(self._decisions)
 
-    def _guests(self) -> Counter[str]:
+    def _overflow(self) -> Counter[str]:
         """Agents by pool that stand in standbys' blocks; also those that a standby there is going to become."""
         home = self._home
         free = Counter(home.get(process.block, "") for process in self._standbys)
-        guests: Counter[str] = Counter()
+        overflow: Counter[str] = Counter()
         for agent_id, assignment in self._wanted.items():
             holders = self._holders.get(agent_id)
             if holders:
@@ -114,8 +116,8 @@ class _Reconciliation:
             else:
                 stands = [name for name in (assignment.pool, STANDBY_POOL) if free[name]][:1]
                 free.subtract(stands)
-            guests[assignment.pool] += STANDBY_POOL in stands
-        return guests
+            overflow[assignment.pool] += STANDBY_POOL in stands
+        return overflow
 
     def _is_stale(self, process: ProcessView) -> bool:
         assignment = self._wanted.get(process.agent_id or "")
@@ -177,7 +179,7 @@ class _Reconciliation:
         return (not self._is_stale(process), process.state is ProcessState.READY, process.since, process.incarnation)
 
     def _fill(self, missing: list[Assignment]) -> None:
-        self._places = Places(self._actual.blocks, self._doomed, self._actual.processes)
+        self._room = BlockRoom(self._actual.blocks, self._doomed, self._actual.processes)
         self._short = Counter(assignment.pool for assignment in missing)
         for assignment in missing:
             if not self._must_wait(assignment.agent_id) and self._give(assignment):
@@ -192,9 +194,9 @@ class _Reconciliation:
             return True
         if self._starts_left <= 0:
             return False
-        block = self._places.take(assignment.pool)
+        block = self._room.take(assignment.pool)
         if block is None and assignment.pool not in self._coming:
-            block = self._places.take_spare(self._short)
+            block = self._room.take_spare(self._short)
         if block is None:
             return False
         self._starts_left -= 1
@@ -249,7 +251,7 @@ class _Reconciliation:
         if self._must_wait(STANDBY_POOL):
             return
         for _ in range(min(self._standby_target - len(staying), self._starts_left)):
-            block = self._places.take_spare(self._short)
+            block = self._room.take_spare(self._short)
             if block is None:
                 return
             self._decisions.append(StartStandby(block=block))

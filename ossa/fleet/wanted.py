@@ -12,10 +12,10 @@ from ossa.fleet.naming import agent_id
 def wanted_agents(desired: DesiredFleet) -> dict[str, Assignment]:
     """Every agent by id: the pools' first agents first, so that all pools come up together; tenants' own last.
 
-    A pool without manifests has no agents to start. Standbys that are lent have the ids after the pool's own.
+    A pool without manifests has no agents to start. Borrowed standbys have the ids after the pool's own.
     """
-    lent = lent_standbys(desired)
-    indexed = [(index, assignment) for pool in desired.pools for index, assignment in _pool_agents(pool, lent)]
+    borrowed = borrowed_standbys(desired)
+    indexed = [(index, assignment) for pool in desired.pools for index, assignment in _pool_agents(pool, borrowed)]
     indexed.sort(key=lambda pair: pair[0])
     wanted = {assignment.agent_id: assignment for _, assignment in indexed}
     for own in desired.agents:
@@ -25,17 +25,17 @@ def wanted_agents(desired: DesiredFleet) -> dict[str, Assignment]:
     return wanted
 
 
-def lent_standbys(desired: DesiredFleet) -> dict[str, int]:
-    """By pool. A pool that was switched off, or has no manifests, is lent nothing."""
+def borrowed_standbys(desired: DesiredFleet) -> dict[str, int]:
+    """Returns borrowed standbys by pool. A pool of size 0 or without manifests borrows none."""
     pools = {pool.name for pool in desired.pools if pool.size and pool.manifests}
-    return {pool: count for pool, count in desired.lent.items() if pool in pools and count > 0}
+    return {pool: count for pool, count in desired.borrowed_standbys.items() if pool in pools and count > 0}
 
 
-def _pool_agents(pool: DesiredPool, lent: Mapping[str, int]) -> list[tuple[int, Assignment]]:
+def _pool_agents(pool: DesiredPool, borrowed: Mapping[str, int]) -> list[tuple[int, Assignment]]:
     if not pool.manifests:
         return []
     count = len(pool.manifests)
     return [
         (index, Assignment(agent_id=agent_id(pool.name, index), pool=pool.name, spec=pool.manifests[index % count]))
-        for index in range(pool.size + lent.get(pool.name, 0))
+        for index in range(pool.size + borrowed.get(pool.name, 0))
     ]

@@ -18,7 +18,7 @@ from ossa.nodes.head import end_head, start_head
 from ossa.nodes.plan import ClusterPlan
 from ossa.nodes.raylet import end_nodes
 from ossa.nodes.run_folder import ClusterRun, RunFolder, marked
-from ossa.nodes.standing import ClusterStanding, standing_of
+from ossa.nodes.status import ClusterStatus, cluster_status
 
 NODES_TIMEOUT_S = 300.0
 END_TRIES = 3
@@ -63,10 +63,10 @@ class LocalCluster:
         run = self.folder.run()
         return run is not None and run.head.alive()
 
-    def standing(self) -> ClusterStanding | None:
+    def status(self) -> ClusterStatus | None:
         """None: nothing of this home runs. Asks Ray, for seconds at most."""
         run = self.folder.run()
-        return None if run is None else standing_of(run, self.folder.nodes())
+        return None if run is None else cluster_status(run, self.folder.nodes())
 
     def processes(self) -> list[int]:
         """Numbers of all processes that carry the run's mark."""
@@ -104,8 +104,8 @@ class LocalCluster:
         while time.monotonic() < deadline:
             if not run.head.alive():
                 raise NotReady(f"the head has ended; see {self.folder.logs}")
-            standing = standing_of(run, self.folder.nodes())
-            if standing.nodes_up >= least:
+            status = cluster_status(run, self.folder.nodes())
+            if status.nodes_up >= least:
                 return
             time.sleep(0.5)
         raise NotReady(f"{least} nodes were not up within {NODES_TIMEOUT_S:g} s; see {self.folder.logs}")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.contracts.task import Assignment
-from ossa.fleet.cluster import AgentProcess, AgentReport, Birth, BlockStatus, Capacity, ProcessGone
+from ossa.fleet.cluster import AgentReport, BlockStatus, Capacity, LaunchSpec, ProcessGone, ProcessHandle
 from ossa.fleet.naming import STANDBY_POOL, block_pool
 
 
@@ -56,21 +56,21 @@ class MemoryCluster:
     async def remove_block(self, name: str) -> None:
         self._blocks.pop(name, None)
         for process in self.alive():
-            if process.birth.block == name:
+            if process.launch.block == name:
                 self.die(process.incarnation)
 
-    async def start(self, birth: Birth) -> MemoryProcess:
-        place = birth.assignment.agent_id if birth.assignment else STANDBY_POOL
-        process = MemoryProcess(birth, place, self)
-        self._processes[birth.incarnation] = process
+    async def start(self, launch: LaunchSpec) -> MemoryProcess:
+        place = launch.assignment.agent_id if launch.assignment else STANDBY_POOL
+        process = MemoryProcess(launch, place, self)
+        self._processes[launch.incarnation] = process
         self.started.append(place)
         if place in self.failing:
-            self.die(birth.incarnation)
+            self.die(launch.incarnation)
         elif not self.hold_starts:
             process.up.set()
         return process
 
-    async def processes(self) -> list[AgentProcess]:
+    async def processes(self) -> list[ProcessHandle]:
         return list(self._processes.values())
 
     async def capacity(self) -> Capacity:
@@ -82,18 +82,18 @@ class MemoryCluster:
 
 
 class MemoryProcess:
-    """`AgentProcess`: `busy` set, it drains only when told that its turns ended; `hung` set, it does not answer."""
+    """`ProcessHandle`: `busy` set, it drains only when told that its turns ended; `hung` set, it does not answer."""
 
-    def __init__(self, birth: Birth, place: str, cluster: MemoryCluster) -> None:
-        self.birth = birth
+    def __init__(self, launch: LaunchSpec, place: str, cluster: MemoryCluster) -> None:
+        self.launch = launch
         self.place = place
-        self.incarnation = birth.incarnation
+        self.incarnation = launch.incarnation
         self.up = asyncio.Event()
         self.turns_ended = asyncio.Event()
         self.turns_ended.set()
         self.draining = False
         self.hung = False
-        self.info = _info(birth, birth.assignment) if birth.assignment else None
+        self.info = _info(launch, launch.assignment) if launch.assignment else None
         self._cluster = cluster
         self._closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -106,7 +106,7 @@ class MemoryProcess:
         await self._answering(timeout_s)
         return AgentReport(
             incarnation=self.incarnation,
-            block=self.birth.block,
+            block=self.launch.block,
             pid=1,
             node_id="node",
             address="127.0.0.1:9",
@@ -119,7 +119,7 @@ class MemoryProcess:
         await self._answering(timeout_s)
         if assignment.agent_id in self._cluster.failing:
             raise RuntimeError("bad manifest")
-        self.info = _info(self.birth, assignment)
+        self.info = _info(self.launch, assignment)
         return self.info
 
     async def drain(self, timeout_s: float) -> None:
@@ -148,13 +148,13 @@ class MemoryProcess:
             raise ProcessGone(self._closed.result())
 
 
-def _info(birth: Birth, assignment: Assignment) -> AgentInfo:
+def _info(launch: LaunchSpec, assignment: Assignment) -> AgentInfo:
     return AgentInfo.of(
         assignment,
-        incarnation=birth.incarnation,
+        incarnation=launch.incarnation,
         state=AgentState.READY,
         address="127.0.0.1:9",
         node_id="node",
         pid=1,
-        slots=birth.slots,
+        slots=launch.slots,
     )

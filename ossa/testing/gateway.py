@@ -26,7 +26,7 @@ from ossa.contracts.fleet import (
     OperationKind,
     PoolInfo,
 )
-from ossa.contracts.scaling import PoolStanding, ScaleRules, ScalingStatus, TrafficReport
+from ossa.contracts.scaling import PoolStatus, ScaleRules, ScalingStatus, TrafficReport
 from ossa.contracts.stores import FleetStore
 from ossa.contracts.task import Outcome, Step, TaskStatus, Turn, Usage
 from ossa.contracts.turn import OnDelta, OnSteps, OnTurnCall, TurnResult
@@ -186,7 +186,7 @@ class FakeFleet:
         alerts = tuple(sorted(self.alerts))
         if self.decides is not None:
             return self.decides.model_copy(update={"alerts": alerts})
-        pools = (PoolStanding(pool=pool.name, size=pool.desired, ready=pool.ready) for pool in self._snapshot.pools)
+        pools = (PoolStatus(pool=pool.name, size=pool.desired, ready=pool.ready) for pool in self._snapshot.pools)
         return ScalingStatus(mode="off", rules=ScaleRules(), pools=tuple(pools), alerts=alerts, trouble="It is off.")
 
     async def alert(self, pools: Sequence[str], *, for_s: float) -> None:

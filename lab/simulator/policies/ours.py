@@ -9,7 +9,7 @@ from lab.simulator.machine import Machine
 from lab.simulator.policies.policy import Plan, Seen
 from lab.simulator.trace import MINUTE_S, Trace
 from ossa.contracts.scaling import SAMPLE_S, Forecast, ScaleDecision, ScaleRules
-from ossa.scaling.decision import Look, ScalerState, decide
+from ossa.scaling.decision import ScalerInput, ScalerState, decide
 
 STEPS = round(MINUTE_S / SAMPLE_S)
 PEAK_STEPS = round(8 * 86_400 / SAMPLE_S)
@@ -30,7 +30,7 @@ class Ours:
         self._forecaster = forecaster
         self._forecasts: Sequence[Forecast] = ()
         self._state = ScalerState()
-        self._lent = 0
+        self._borrowed = 0
         self._peak = float(trace.past[-PEAK_STEPS:].max(initial=0.0))
         self.last: ScaleDecision | None = None
         if forecaster is not None:
@@ -44,18 +44,18 @@ class Ours:
             self._forecaster.observe(max(one.running + one.queued for one in minute))
             self._forecasts = self._forecaster.forecast(last.pool, seen.at)
         self._peak = max(self._peak, last.running + last.queued)
-        look = Look(
+        given = ScalerInput(
             now=seen.at,
-            sizes={last.pool: seen.agents - self._lent},
+            sizes={last.pool: seen.agents - self._borrowed},
             samples=tuple(seen.samples),
             forecasts=self._forecasts,
-            standby=seen.standby + self._lent,
+            standby=seen.standby + self._borrowed,
             nodes=seen.nodes,
             peaks={last.pool: self._peak},
         )
-        verdict = decide(look, self._state, self._rules, self._machine.start_up)
+        verdict = decide(given, self._state, self._rules, self._machine.start_up)
         self._state = verdict.state
         self.last = decision = verdict.decision
         pool = decision.pools[0]
-        self._lent = pool.lent
+        self._borrowed = pool.lent
         return Plan(pool.agents + pool.lent, decision.standby - pool.lent, pool.lent, decision.nodes_hint or 0)

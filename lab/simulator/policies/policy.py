@@ -24,11 +24,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Agents and standbys to have from now on; `lent` of the agents are standbys at work; `nodes` to be ready for."""
+    """Agents and standbys to have from now on; `borrowed` of the agents are standbys; `nodes` to be ready for."""
 
     agents: int
     standby: int = 0
-    lent: int = 0
+    borrowed: int = 0
     nodes: int = 0
 
 

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from ossa.contracts.configuration import FleetSettings
 from ossa.contracts.fleet import AgentState, DesiredFleet, FleetSnapshot, PoolInfo
-from ossa.fleet.autoscaling.pulse import Pulse, Vitals
+from ossa.fleet.autoscaling.usage import PoolUsage, UsageSampler
 from ossa.fleet.cluster import Cluster
-from ossa.fleet.roster import Roster
+from ossa.fleet.supervisor import ProcessSupervisor
 
 Resize = Callable[[Mapping[str, int], int, Mapping[str, int]], Awaitable[None]]
 
@@ -17,25 +17,25 @@ Resize = Callable[[Mapping[str, int], int, Mapping[str, int]], Awaitable[None]]
 class ControlledFleet:
     """Args:
     desired: as it is now. latest: the last snapshot; None before the first one.
-    resize: sizes by pool, standbys, and those of them that are lent by pool -> durable, and under way.
+    resize: sizes by pool, standbys, and those of them that each pool borrows -> durable, and under way.
     """
 
     def __init__(
         self,
         settings: FleetSettings,
         cluster: Cluster,
-        roster: Callable[[], Roster],
+        supervisor: Callable[[], ProcessSupervisor],
         desired: Callable[[], DesiredFleet],
         latest: Callable[[], FleetSnapshot | None],
         resize: Resize,
     ) -> None:
         self._settings = settings
         self._cluster = cluster
-        self._roster = roster
+        self._supervisor = supervisor
         self._desired = desired
         self._latest = latest
         self._resize = resize
-        self._pulse = Pulse(settings.cpus_per_agent)
+        self._sampler = UsageSampler(settings.cpus_per_agent)
 
     @property
     def standby(self) -> int:
@@ -43,10 +43,10 @@ class ControlledFleet:
 
     def pools(self) -> Sequence[PoolInfo]:
         latest = self._latest()
-        standing = {pool.name: pool for pool in latest.pools} if latest else {}
+        status = {pool.name: pool for pool in latest.pools} if latest else {}
         # Sizes are those desired now; the snapshot is of the last reconciling.
         return [
-            standing.get(pool.name, PoolInfo(name=pool.name, desired=0, ready=0)).model_copy(
+            status.get(pool.name, PoolInfo(name=pool.name, desired=0, ready=0)).model_copy(
                 update={"desired": pool.size}
             )
             for pool in self._desired().pools
@@ -62,15 +62,15 @@ class ControlledFleet:
         ]
         return sum(ready) / len(ready) if ready else float(self._settings.slots_per_agent)
 
-    async def vitals(self) -> Mapping[str, Vitals]:
-        return await self._pulse.take(tuple(self._roster().members.values()))
+    async def usage(self) -> Mapping[str, PoolUsage]:
+        return await self._sampler.sample(tuple(self._supervisor().processes.values()))
 
     async def nodes(self, agents_per_node: int) -> int:
         capacity = await self._cluster.capacity()
         return int(capacity.cpus / (self._settings.cpus_per_agent * agents_per_node) + 1e-6)
 
-    async def resize(self, sizes: Mapping[str, int], standby: int, lent: Mapping[str, int]) -> None:
-        await self._resize(sizes, standby, lent)
+    async def resize(self, sizes: Mapping[str, int], standby: int, borrowed: Mapping[str, int]) -> None:
+        await self._resize(sizes, standby, borrowed)
 
     async def request_nodes(self, agents: int) -> None:
         await self._cluster.request_room(math.ceil(agents / self._settings.block_agents))

@@ -31,14 +31,14 @@ class ForecasterActor:
     def __repr__(self) -> str:
         return "fleet-forecaster"
 
-    async def look(self, samples: Sequence[PoolSample]) -> Predicted:
+    async def predict(self, samples: Sequence[PoolSample]) -> Predicted:
         if self._service is None:
             from ossa.scaling.prediction.service import PredictorService
 
             stores = self._make_stores()
             await stores.open()
             self._service = PredictorService(stores)
-        predicted: Predicted = await self._service.look(samples)
+        predicted: Predicted = await self._service.predict(samples)
         return predicted
 
 
@@ -50,11 +50,11 @@ class RayForecaster:
         self._make_stores = make_stores
         self._actor: Any = None
 
-    async def look(self, samples: Sequence[PoolSample]) -> Predicted:
+    async def predict(self, samples: Sequence[PoolSample]) -> Predicted:
         try:
             if self._actor is None:
                 self._actor = await asyncio.wait_for(asyncio.to_thread(self._start), ANSWER_S)
-            predicted: Predicted = await asyncio.wait_for(self._actor.look.remote(list(samples)), ANSWER_S)
+            predicted: Predicted = await asyncio.wait_for(self._actor.predict.remote(list(samples)), ANSWER_S)
             return predicted
         except TimeoutError:
             return Predicted(trouble="the forecaster does not answer")

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ossa.contracts.fleet import PoolInfo
 from ossa.contracts.scaling import PoolSample
-from ossa.fleet.autoscaling.pulse import Vitals
+from ossa.fleet.autoscaling.usage import PoolUsage
 from ossa.scaling.sampling.traffic_book import Traffic
 
 
@@ -15,13 +15,13 @@ def samples_of(
     at: datetime,
     pools: Sequence[PoolInfo],
     traffic: Mapping[str, Traffic],
-    vitals: Mapping[str, Vitals],
+    usage: Mapping[str, PoolUsage],
     slots: Mapping[str, float],
 ) -> list[PoolSample]:
     """Of every pool, also one that nobody asked for anything. `slots`: turns at once an agent."""
     made = []
     for pool in pools:
-        seen, used = traffic.get(pool.name, Traffic()), vitals.get(pool.name, Vitals())
+        seen, used = traffic.get(pool.name, Traffic()), usage.get(pool.name, PoolUsage())
         made.append(
             PoolSample(
                 pool=pool.name,

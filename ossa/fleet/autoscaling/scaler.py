@@ -19,7 +19,7 @@ from ossa.contracts.fleet import PoolInfo
 from ossa.contracts.scaling import (
     SAMPLE_S,
     PoolSample,
-    PoolStanding,
+    PoolStatus,
     Predicted,
     Predictor,
     ScaleDecision,
@@ -29,10 +29,10 @@ from ossa.contracts.scaling import (
     TrafficReport,
     peaks_of,
 )
-from ossa.fleet.autoscaling.pulse import Vitals
 from ossa.fleet.autoscaling.samples import samples_of
 from ossa.fleet.autoscaling.scaling_meters import ScalingMeters
-from ossa.scaling.decision import Look, ScalerState, Verdict, decide
+from ossa.fleet.autoscaling.usage import PoolUsage
+from ossa.scaling.decision import ScalerInput, ScalerState, Verdict, decide
 from ossa.scaling.sampling.traffic_book import TrafficBook
 
 log = logging.getLogger(__name__)
@@ -61,20 +61,20 @@ class ScaledFleet(Protocol):
     @property
     def standby(self) -> int: ...
 
-    async def vitals(self) -> Mapping[str, Vitals]: ...
+    async def usage(self) -> Mapping[str, PoolUsage]: ...
 
     async def nodes(self, agents_per_node: int) -> int:
         """As many nodes as what is up amounts to."""
 
-    async def resize(self, sizes: Mapping[str, int], standby: int, lent: Mapping[str, int]) -> None:
-        """Make it so, durably; `lent` are standbys that work for a pool. Raises `StoreUnavailable`."""
+    async def resize(self, sizes: Mapping[str, int], standby: int, borrowed: Mapping[str, int]) -> None:
+        """Make it so, durably; `borrowed` are standbys that work for a pool. Raises `StoreUnavailable`."""
 
     async def request_nodes(self, agents: int) -> None:
         """Tell whoever adds nodes that there shall be room for so many agents."""
 
 
 class Scaler:
-    """One a fleet. `open`, then `run`; a test calls `look` itself.
+    """One a fleet. `open`, then `run`; a test calls `tick` itself.
 
     Args:
         rules: of this fleet; those of `settings` with its own blocks.
@@ -111,7 +111,7 @@ class Scaler:
         self._expected: dict[str, int] = {}
         self._decision: ScaleDecision | None = None
         self._predicted = Predicted()
-        self._looked_at: datetime | None = None
+        self._ticked_at: datetime | None = None
         self._pruned_at: datetime | None = None
         self._requested: int | None = None
         self._trouble = "it has not looked yet"
@@ -121,9 +121,13 @@ class Scaler:
         return self._settings.mode == "on"
 
     @property
-    def lent(self) -> dict[str, int]:
+    def borrowed_standbys(self) -> dict[str, int]:
         """Standbys that work for a pool since the last look, also when that was before a restart."""
-        return {pool: one.lent for pool, one in self._state.pools.items() if one.lent} if self.acts else {}
+        return {
+            name: pool.borrowed_standbys
+            for name, pool in self._state.pools.items()
+            if pool.borrowed_standbys and self.acts
+        }
 
     async def open(self) -> None:
         """What it knew before it died: how long cool-downs last, and the last minutes. Raises `StoreUnavailable`."""
@@ -139,14 +143,14 @@ class Scaler:
         self._peaks = await self._store.peaks(since=self._peaks_at - PEAKS)
 
     async def run(self) -> None:
-        """Look until cancelled, at whole multiples of `SAMPLE_S` seconds."""
+        """Tick until cancelled, at whole multiples of `SAMPLE_S` seconds."""
         while True:
             await asyncio.sleep(SAMPLE_S - self._now() % SAMPLE_S)
             try:
-                await self.look()
+                await self.tick()
             except Exception as error:  # a look's boundary: what is desired stays as it is until the next one
                 self._trouble = f"{type(error).__name__}: {error}"[:300]
-                log.exception("scaling_look_failed")
+                log.exception("scaling_tick_failed")
 
     async def close(self) -> None:
         if self._requested:
@@ -164,20 +168,20 @@ class Scaler:
             else:
                 self._alerts.pop(pool, None)
 
-    async def look(self) -> ScaleDecision | None:
+    async def tick(self) -> ScaleDecision | None:
         """One round; None while nothing is deployed."""
         now = self._time()
         samples = await self._sample(now)
         self._predicted = await self._predict(samples)
         await self._save_samples(samples)
         sizes = {pool.name: pool.desired for pool in self._fleet.pools() if pool.desired > 0}
-        self._looked_at = now
+        self._ticked_at = now
         if not sizes:
             self._trouble = "nothing is deployed yet"
             return None
         state = self._noticed(sizes)
         verdict = decide(
-            Look(
+            ScalerInput(
                 now=now,
                 sizes=sizes,
                 samples=tuple(self._samples),
@@ -197,8 +201,8 @@ class Scaler:
 
     def status(self) -> ScalingStatus:
         latest = {sample.pool: sample for sample in self._samples if sample.at == self._sampled_at()}
-        standing = tuple(
-            PoolStanding(
+        status = tuple(
+            PoolStatus(
                 pool=pool.name,
                 size=pool.desired,
                 ready=pool.ready,
@@ -211,8 +215,8 @@ class Scaler:
         return ScalingStatus(
             mode=self._settings.mode,
             rules=self._rules,
-            at=self._looked_at,
-            pools=standing,
+            at=self._ticked_at,
+            pools=status,
             standby=self._fleet.standby,
             decision=self._decision,
             errors=self._predicted.errors,
@@ -229,14 +233,14 @@ class Scaler:
 
     async def _sample(self, now: datetime) -> list[PoolSample]:
         """None where no gateway has reported: a sample of nothing would look like no load."""
-        vitals = await self._fleet.vitals()
+        usage = await self._fleet.usage()
         traffic = self._traffic.take(self._monotonic())
         pools = self._fleet.pools()
         if traffic is None:
             return []
         at = datetime.fromtimestamp(now.timestamp() // SAMPLE_S * SAMPLE_S, UTC)
         slots = {pool.name: self._fleet.slots(pool.name) for pool in pools}
-        made = samples_of(at, pools, traffic, vitals, slots)
+        made = samples_of(at, pools, traffic, usage, slots)
         self._samples.extend(made)
         while self._samples and now - self._samples[0].at > self._window:
             self._samples.popleft()
@@ -250,7 +254,7 @@ class Scaler:
         if self._predictor is None or not self._settings.forecast:
             return Predicted()
         try:
-            predicted = await asyncio.wait_for(self._predictor.look(samples), PREDICTOR_S)
+            predicted = await asyncio.wait_for(self._predictor.predict(samples), PREDICTOR_S)
         except Exception as error:  # whatever it is, rules decide without it
             log.warning("predictor_failed", exc_info=True)
             said = "it does not answer" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"

@@ -35,7 +35,7 @@ class ScalingMeters:
     def decided(self, decision: ScaleDecision) -> None:
         for pool in decision.pools:
             self._metrics["agents"].set(pool.agents, tags={"pool": pool.pool})
-            self._metrics["lent"].set(pool.lent, tags={"pool": pool.pool})
+            self._metrics["borrowed"].set(pool.lent, tags={"pool": pool.pool})
             if pool.agents != pool.before:
                 way = "out" if pool.agents > pool.before else "in"
                 self._metrics["scalings"].inc(1, tags={"pool": pool.pool, "way": way, "by": decision.by})
@@ -52,7 +52,7 @@ class ScalingMeters:
             "wape": metrics.Gauge("ossa_scaling_forecast_wape", "Rolling error of the median.", horizon),
             "trusted": metrics.Gauge("ossa_scaling_forecast_trusted", "0: switched off.", horizon),
             "agents": metrics.Gauge("ossa_scaling_agents", "Decided, by pool.", ("pool",)),
-            "lent": metrics.Gauge("ossa_scaling_lent", "Standbys that work for a pool.", ("pool",)),
+            "borrowed": metrics.Gauge("ossa_scaling_lent", "Standbys that work for a pool.", ("pool",)),
             "standby": metrics.Gauge("ossa_scaling_standby", "Standbys decided."),
             "scalings": metrics.Counter("ossa_scaling_events_total", "Changes of size.", ("pool", "way", "by")),
         }

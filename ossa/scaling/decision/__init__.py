@@ -4,8 +4,8 @@
 (docs/decisions/0013-scaling.md).
 """
 
-from ossa.scaling.decision.look import Look
 from ossa.scaling.decision.policy import Verdict, decide
+from ossa.scaling.decision.scaler_input import ScalerInput
 from ossa.scaling.decision.state import PoolState, ScalerState
 
-__all__ = ["Look", "PoolState", "ScalerState", "Verdict", "decide"]
+__all__ = ["PoolState", "ScalerInput", "ScalerState", "Verdict", "decide"]

@@ -1,8 +1,8 @@
-"""Standbys at work: lent to a pool that needs them now, given back when its own agents carry its turns.
+"""Standbys that a pool borrows while it needs them, and returns when its own agents carry its turns.
 
-A loan starts and ends no process, and changes no size: a standby is told a manifest, which takes milliseconds. So it is
-no scaling, and needs no cool-down. What rules ask for, they ask as if there were no loan (`read`): at the end of the
-cool-down the pool has it as its own.
+Borrowing starts and ends no process and changes no size: a standby is given a manifest, which takes milliseconds. So it
+needs no cool-down. The rules ask for agents as if nothing were borrowed (`read`): when the cool-down ends the pool gets
+its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from ossa.scaling.decision.fleet_bounds import share
 from ossa.scaling.decision.proposal import Proposal
 
 
-def loans(proposals: Sequence[Proposal], standby: int, rules: ScaleRules, start_up: StartUp) -> dict[str, int]:
+def borrow_standbys(
+    proposals: Sequence[Proposal], standby: int, rules: ScaleRules, start_up: StartUp
+) -> dict[str, int]:
     """Standbys a pool: what it needed in the last minute or is expected to need next, past its own agents.
 
     Those that are always held stay for agents that are lost. A pool never works with more than its ceiling, and one
@@ -29,7 +31,7 @@ def loans(proposals: Sequence[Proposal], standby: int, rules: ScaleRules, start_
 def _wish(made: Proposal, rules: ScaleRules, start_up: StartUp) -> int:
     room = max(0, bounds(made.pool, rules).ceiling - made.forecast)
     if made.reading is None:
-        return min(made.state.lent, room)
+        return min(made.state.borrowed_standbys, room)
     turns = made.reading.recent
     if made.expectation is not None:
         turns = max(turns, made.expectation.held(start_up.agent_s + SAMPLE_S, rules.standby_quantile))

@@ -12,10 +12,10 @@ from ossa.contracts.scaling import Forecast, PoolDecision, PoolSample, ScaleDeci
 from ossa.scaling.decision import emergency
 from ossa.scaling.decision.expectation import expect
 from ossa.scaling.decision.fleet_bounds import fit
-from ossa.scaling.decision.loans import loans
-from ossa.scaling.decision.look import Look
+from ossa.scaling.decision.loans import borrow_standbys
 from ossa.scaling.decision.proposal import Proposal, propose
 from ossa.scaling.decision.reading import SMOOTH_S, read
+from ossa.scaling.decision.scaler_input import ScalerInput
 from ossa.scaling.decision.standbys import nodes_hint, standbys
 from ossa.scaling.decision.state import PoolState, ScalerState
 
@@ -24,60 +24,62 @@ MOST_REASONS = 8
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`state` goes into the next look."""
+    """`state` goes into the next given."""
 
     decision: ScaleDecision
     state: ScalerState
 
 
 def decide(
-    look: Look, state: ScalerState, rules: ScaleRules, start_up: StartUp | None = None, *, dry_run: bool = False
+    given: ScalerInput, state: ScalerState, rules: ScaleRules, start_up: StartUp | None = None, *, dry_run: bool = False
 ) -> Verdict:
-    """What every pool of `look.sizes` shall have. Raises nothing: what cannot be used is left aside, with a reason.
+    """What every pool of `given.sizes` shall have. Raises nothing: what cannot be used is left aside, with a reason.
 
-    Of one pool, two changes are a cool-down apart, but for one emergency and for its floor; what is lent to it is no
+    Of one pool, two changes are a cool-down apart, but for one emergency and for its floor; borrowing a standby is no
     change. No more than `rules.fleet_ceiling` agents and standbys come of it, unless more were there: then a block goes
     at a time. With forecasts no pool has fewer agents, and the fleet no fewer agents and standbys together, than
     without. A dry run decides the same.
     """
     start_up = start_up or StartUp()
-    passed = state.passed(look.now)
-    proposals = _propose(look, state, passed, rules, start_up)
+    passed = state.passed(given.now)
+    proposals = _propose(given, state, passed, rules, start_up)
     fit(proposals, rules)
-    standby = standbys(proposals, look.standby, look.nodes, rules, start_up)
-    lent = loans(proposals, standby, rules, start_up)
+    standby = standbys(proposals, given.standby, given.nodes, rules, start_up)
+    borrowed = borrow_standbys(proposals, standby, rules, start_up)
     decision = ScaleDecision(
-        at=look.now,
-        pools=tuple(_pool_decision(one, lent[one.pool]) for one in proposals),
+        at=given.now,
+        pools=tuple(_pool_decision(one, borrowed[one.pool]) for one in proposals),
         standby=standby,
         nodes_hint=nodes_hint(proposals, standby, rules, start_up),
         by=_moved_by(proposals, standby, rules),
-        forecasts=tuple(look.forecasts),
+        forecasts=tuple(given.forecasts),
         dry_run=dry_run,
     )
-    return Verdict(decision, _remember(look.now, proposals, {} if dry_run else lent, rules))
+    return Verdict(decision, _remember(given.now, proposals, {} if dry_run else borrowed, rules))
 
 
-def _propose(look: Look, state: ScalerState, passed: float, rules: ScaleRules, start_up: StartUp) -> list[Proposal]:
+def _propose(
+    given: ScalerInput, state: ScalerState, passed: float, rules: ScaleRules, start_up: StartUp
+) -> list[Proposal]:
     samples: dict[str, list[PoolSample]] = defaultdict(list)
     forecasts: dict[str, list[Forecast]] = defaultdict(list)
-    for sample in look.samples:
+    for sample in given.samples:
         samples[sample.pool].append(sample)
     earlier: dict[str, list[Forecast]] = defaultdict(list)
-    for forecast in look.forecasts:
+    for forecast in given.forecasts:
         forecasts[forecast.pool].append(forecast)
-    for forecast in look.earlier:
+    for forecast in given.earlier:
         earlier[forecast.pool].append(forecast)
     return [
         _propose_one(
-            look, pool, samples[pool], (forecasts[pool], earlier[pool]), state.pool(pool, passed), rules, start_up
+            given, pool, samples[pool], (forecasts[pool], earlier[pool]), state.pool(pool, passed), rules, start_up
         )
-        for pool in look.sizes
+        for pool in given.sizes
     ]
 
 
 def _propose_one(
-    look: Look,
+    given: ScalerInput,
     pool: str,
     samples: Sequence[PoolSample],
     forecasts: tuple[Sequence[Forecast], Sequence[Forecast]],
@@ -85,20 +87,22 @@ def _propose_one(
     rules: ScaleRules,
     start_up: StartUp,
 ) -> Proposal:
-    reading = read(samples, look.now, max(rules.cooldown_s, SMOOTH_S), rules.calm_s, look.sizes[pool], state.lent)
-    expectation, doubt = expect(*forecasts, reading, rules, look.now, look.peaks.get(pool, 0.0))
-    made = propose(pool, look.sizes[pool], reading, expectation, state, look.alerted(pool), rules, start_up)
+    reading = read(
+        samples, given.now, max(rules.cooldown_s, SMOOTH_S), rules.calm_s, given.sizes[pool], state.borrowed_standbys
+    )
+    expectation, doubt = expect(*forecasts, reading, rules, given.now, given.peaks.get(pool, 0.0))
+    made = propose(pool, given.sizes[pool], reading, expectation, state, given.alerted(pool), rules, start_up)
     if doubt:
         made.reasons.append(doubt)
     return made
 
 
-def _pool_decision(made: Proposal, lent: int) -> PoolDecision:
+def _pool_decision(made: Proposal, borrowed: int) -> PoolDecision:
     return PoolDecision(
         pool=made.pool,
         agents=made.forecast,
         before=made.size,
-        lent=lent,
+        lent=borrowed,
         emergency=made.emergency and made.forecast > made.size,
         reasons=tuple(dict.fromkeys(made.reasons))[:MOST_REASONS],
     )
@@ -115,13 +119,17 @@ def _moved_by(
     return "forecast" if moved or standby > rules.standby else "nothing"
 
 
-def _remember(now: datetime, proposals: Sequence[Proposal], lent: Mapping[str, int], rules: ScaleRules) -> ScalerState:
+def _remember(
+    now: datetime, proposals: Sequence[Proposal], borrowed: Mapping[str, int], rules: ScaleRules
+) -> ScalerState:
     pools: dict[str, PoolState] = {}
     for one in proposals:
         changed = one.forecast != one.size
         kept = emergency.after(one.state, one.cause, one.emergency and changed, rules)
         told = {"cooldown_s": rules.cooldown_s} if changed else {}
-        pools[one.pool] = kept.model_copy(update={**told, "shrink_to": _goes_on_to(one), "lent": lent.get(one.pool, 0)})
+        pools[one.pool] = kept.model_copy(
+            update={**told, "shrink_to": _goes_on_to(one), "borrowed_standbys": borrowed.get(one.pool, 0)}
+        )
     return ScalerState(at=now, pools=pools)
 
 

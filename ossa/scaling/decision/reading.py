@@ -27,8 +27,8 @@ class Reading:
     """`cpu`, `memory`, `error_rate`: means over a minute; None: not known. `most`: turns at once, waiting ones too."""
 
     agents: int
-    """Its own; `lent` ones, which are standbys' places, come on top."""
-    lent: int
+    """Agents of the pool, without borrowed standbys."""
+    borrowed: int
     starting: int
     draining: int
     slots: float
@@ -53,15 +53,15 @@ class Reading:
 
     @property
     def places(self) -> float:
-        return (self.agents + self.lent) * self.slots
+        return (self.agents + self.borrowed) * self.slots
 
 
 def read(
-    samples: Sequence[PoolSample], now: datetime, window_s: float, calm_s: float, size: int, lent: int
+    samples: Sequence[PoolSample], now: datetime, window_s: float, calm_s: float, size: int, borrowed: int
 ) -> Reading | None:
-    """The reading of one pool of `size` agents and `lent` standbys, or None where there is no fresh sample to go by.
+    """Reads one pool of `size` agents and `borrowed` standbys; None without a fresh sample.
 
-    CPU is told as if its own agents bore it all: a loan hides no need.
+    CPU is told as if its own agents bore it all: borrowing hides no need.
     """
     aged = [(age, one) for one in samples if -AHEAD_S <= (age := (now - one.at).total_seconds()) <= window_s]
     if not aged:
@@ -73,14 +73,14 @@ def read(
     sound = [one for _, one in aged if _sound(one)]
     recent = [one for age, one in aged if age <= SMOOTH_S]
     waiting = [one.queued for one in sound[-GROWING:]]
-    agents = min(last.agents, max(size, last.agents - lent))
+    agents = min(last.agents, max(size, last.agents - borrowed))
     cpu = _mean(recent, lambda one: one.cpu)
     cpu_agents = _mean(recent, lambda one: None if one.cpu is None else one.cpu * one.agents)
-    if cpu is not None and cpu_agents is not None and agents and lent:
+    if cpu is not None and cpu_agents is not None and agents and borrowed:
         cpu = max(cpu, cpu_agents / agents)
     return Reading(
         agents=agents,
-        lent=last.agents - agents,
+        borrowed=last.agents - agents,
         starting=last.starting,
         draining=last.draining,
         slots=last.slots_per_agent,

@@ -60,8 +60,10 @@ def _later(proposals: Sequence[Proposal], now: int, rules: ScaleRules) -> list[t
 def _kept(made: Proposal) -> int:
     """Lent ones that are at work: they stay when a forecast is gone."""
     if made.reading is None:
-        return made.state.lent
-    return max(0, min(made.state.lent, math.ceil(made.reading.recent / made.reading.slots) - made.forecast))
+        return made.state.borrowed_standbys
+    return max(
+        0, min(made.state.borrowed_standbys, math.ceil(made.reading.recent / made.reading.slots) - made.forecast)
+    )
 
 
 def _held(made: Proposal, lead_s: float, quantile: float) -> float:

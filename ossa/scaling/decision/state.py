@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from ossa.contracts.value import Value
 
@@ -19,7 +19,12 @@ class PoolState(Value):
     cooldown_s: float = Field(0.0, ge=0)
     watch_s: float = Field(0.0, ge=0, description="after an emergency: no other one, and nothing is taken away")
     shrink_to: int | None = Field(None, ge=0, description="where the scale-in ends that goes on block by block")
-    lent: int = Field(0, ge=0, description="standbys that work for it, beside its own agents")
+    borrowed_standbys: int = Field(
+        0,
+        ge=0,
+        validation_alias=AliasChoices("borrowed_standbys", "lent"),
+        description="standbys that work for it, beside its own agents; `lent` in states of older versions",
+    )
     armed: bool = Field(True, description="False from an emergency until its cause was away and the watch is over")
 
     def later(self, seconds: float) -> PoolState:

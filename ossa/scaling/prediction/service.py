@@ -53,7 +53,7 @@ class PredictorService:
         self._trouble = ""
         self._one_at_a_time = asyncio.Lock()
 
-    async def look(self, samples: Sequence[PoolSample]) -> Predicted:
+    async def predict(self, samples: Sequence[PoolSample]) -> Predicted:
         async with self._one_at_a_time:
             troubles: list[str] = []
             for step in (self._ask_registry(), self._take_in(samples)):

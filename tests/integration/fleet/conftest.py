@@ -22,7 +22,7 @@ from ossa.contracts.configuration import FleetSettings
 from ossa.contracts.fleet import POOLS, AgentInfo, AgentState, FleetSnapshot, Operation
 from ossa.contracts.task import Assignment, Outcome, TaskRequest, TaskStatus, Turn
 from ossa.contracts.turn import TurnResult, TurnSink
-from ossa.fleet import Charter, FleetClient, start_controller, stop_fleet
+from ossa.fleet import ControllerConfig, FleetClient, start_controller, stop_fleet
 from ossa.fleet.file_store import FileStores
 
 NAMESPACE = "fleet-tests"
@@ -155,7 +155,7 @@ def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def fleet(cluster: Cluster, store_path: Path) -> AsyncIterator[Fleet]:
     settings = FleetSettings(namespace=NAMESPACE, standby=1, block_agents=2, reconcile_interval_s=0.5)
     catalogue = {pool: (manifest(),) for pool in POOLS}
-    start_controller(Charter(settings, build_echo, partial(FileStores, store_path), catalogue))
+    start_controller(ControllerConfig(settings, build_echo, partial(FileStores, store_path), catalogue))
     client = FleetClient(NAMESPACE)
     await client.start()
     made = Fleet(client, FileStores(store_path), cluster)

@@ -16,7 +16,7 @@ import ray
 
 from ossa.contracts.configuration import FleetSettings, ScalingSettings
 from ossa.contracts.scaling import SAMPLE_S, PoolTraffic, ScaleRules, ScalingStatus, TrafficReport
-from ossa.fleet import Charter, FleetClient, start_controller, stop_fleet
+from ossa.fleet import ControllerConfig, FleetClient, start_controller, stop_fleet
 from ossa.fleet.file_store import FileStores
 from ossa.testing.stores import MemoryStores
 
@@ -51,7 +51,7 @@ async def client(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Asyn
     path = tmp_path_factory.mktemp("fleet") / "fleet.json"
     settings = FleetSettings(namespace=NAMESPACE, standby=1, block_agents=2, reconcile_interval_s=0.5)
     tools = _tools()
-    charter = Charter(
+    config = ControllerConfig(
         settings,
         tools.build_echo,
         partial(FileStores, Path(path)),
@@ -59,7 +59,7 @@ async def client(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Asyn
         scaling=SCALING,
         predictor_stores=MemoryStores,
     )
-    start_controller(charter)
+    start_controller(config)
     made = FleetClient(NAMESPACE)
     await made.start()
     gateway = asyncio.create_task(_Gateway(made).run())

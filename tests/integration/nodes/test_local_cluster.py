@@ -50,9 +50,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
 
 
 def nodes_up(cluster: LocalCluster) -> set[str]:
-    standing = cluster.standing()
-    assert standing is not None
-    return {node.node_id for node in standing.nodes if node.state in ("idle", "running")}
+    status = cluster.status()
+    assert status is not None
+    return {node.node_id for node in status.nodes if node.state in ("idle", "running")}
 
 
 def until(reached: Callable[[], bool], what: str) -> None:

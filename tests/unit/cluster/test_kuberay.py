@@ -28,7 +28,7 @@ from ossa.cli.up import DEPLOY_TIMEOUT_S
 from ossa.contracts.configuration import FleetSettings
 from ossa.contracts.fleet import POOL_WEIGHTS, POOLS
 from ossa.fleet.bundle import MIB, block_bundle
-from ossa.fleet.places import blocks_wanted
+from ossa.fleet.placement import blocks_wanted
 from ossa.fleet.shares import ratio
 from ossa.gateway.deployment import gateway_application
 from ossa.gateway.router_deployment import router_application

@@ -67,7 +67,7 @@ class _Bench:
 
     async def restart(self) -> None:
         """As after SIGKILL: nothing is said to anybody."""
-        self.controller.roster.close()
+        self.controller.supervisor.close()
         self.controller = self._controller()
         await self.controller.open()
 
@@ -113,7 +113,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[_Bench]:
     made = _Bench(tmp_path / "fleet.json")
     await made.controller.open()
     yield made
-    made.controller.roster.close()
+    made.controller.supervisor.close()
 
 
 async def test_deploying_a_phase_fills_all_pools_in_the_ratio(bench: _Bench) -> None:
@@ -209,12 +209,12 @@ async def test_a_controller_that_comes_back_ends_an_operation_left_open(bench: _
 async def test_a_process_that_is_nobodys_is_killed(bench: _Bench) -> None:
     await bench.has("security", 1)
     (own,) = bench.cluster.alive()
-    stray = await bench.cluster.start(own.birth.model_copy(update={"incarnation": "stray"}))
+    stray = await bench.cluster.start(own.launch.model_copy(update={"incarnation": "stray"}))
     await bench.restart()
     await bench.until(lambda: len(bench.cluster.alive()) == 1)
-    stray = await bench.cluster.start(own.birth.model_copy(update={"incarnation": "stray2"}))
-    await bench.controller.roster.sweep()
-    await bench.controller.roster.sweep()
+    stray = await bench.cluster.start(own.launch.model_copy(update={"incarnation": "stray2"}))
+    await bench.controller.supervisor.sweep()
+    await bench.controller.supervisor.sweep()
     assert stray not in bench.cluster.alive()
 
 
@@ -309,10 +309,10 @@ async def test_a_standby_that_cannot_become_the_agent_is_killed_and_counts_as_a_
     bench.cluster.failing.add("security-000")
     await bench.size("security", 1)
     await bench.turn()
-    assert "security-000" in bench.controller.roster.failures
+    assert "security-000" in bench.controller.supervisor.failures
     bench.cluster.failing.clear()
     await bench.until(lambda: bench.places() == ["security-000", "standby"])
-    bench.controller.roster.close()
+    bench.controller.supervisor.close()
 
 
 async def test_a_tenants_own_agent_comes_and_goes(bench: _Bench) -> None:
@@ -387,8 +387,8 @@ async def test_a_restarted_controller_leaves_lent_standbys_at_their_work(bench: 
     await bench.restart()
     await bench.has("security", 2)
     await bench.until(lambda: bench.places() == ["security-000", "security-001", "standby", "standby"])
-    lent = ScalerState(pools={"security": PoolState(cooldown_s=200.0, lent=2)})
-    await FileStores(bench.path).scaling.save_state(lent.model_dump_json())
+    kept = ScalerState(pools={"security": PoolState(cooldown_s=200.0, borrowed_standbys=2)})
+    await FileStores(bench.path).scaling.save_state(kept.model_dump_json())
     await bench.restart()
     await bench.until(lambda: bench.places() == [f"security-00{number}" for number in range(4)])
     processes = {process.info.incarnation for process in bench.cluster.alive() if process.info}
@@ -403,7 +403,7 @@ async def test_a_pool_that_is_lent_to_reaches_its_size_all_the_same(bench: _Benc
     bench.scaling = ScalingSettings(mode="on")
     bench.settings = bench.settings.model_copy(update={"standby": 1})
     await FileStores(bench.path).scaling.save_state(
-        ScalerState(pools={"security": PoolState(lent=1)}).model_dump_json()
+        ScalerState(pools={"security": PoolState(borrowed_standbys=1)}).model_dump_json()
     )
     await bench.restart()
     await bench.has("security", 4)

@@ -348,8 +348,8 @@ def test_whatever_is_wished_and_whatever_dies_the_fleet_gets_there(
     assert room - first - second - standby < 2 * block_agents
 
 
-def lending(want: DesiredFleet, **lent: int) -> DesiredFleet:
-    return want.model_copy(update={"lent": lent})
+def lending(want: DesiredFleet, **borrowed: int) -> DesiredFleet:
+    return want.model_copy(update={"borrowed_standbys": borrowed})
 
 
 def test_a_loan_assigns_standbys_where_they_stand_and_starts_nothing() -> None:

@@ -19,9 +19,9 @@ from ossa.contracts.scaling import (
     ScaleRules,
     TrafficReport,
 )
-from ossa.fleet.autoscaling.pulse import Vitals
 from ossa.fleet.autoscaling.scaler import Scaler
 from ossa.fleet.autoscaling.scaling_meters import NoScalingMeters
+from ossa.fleet.autoscaling.usage import PoolUsage
 from ossa.testing.stores import MemoryStores
 
 START = 1_800_000_000.0
@@ -34,31 +34,32 @@ class NumbersFleet:
     def __init__(self, sizes: Mapping[str, int]) -> None:
         self.sizes = dict(sizes)
         self.standby = 0
-        self.lent: dict[str, int] = {}
+        self.borrowed: dict[str, int] = {}
         self.cpu: float | None = 0.4
         self.down = False
         self.requested: list[int] = []
 
     def pools(self) -> Sequence[PoolInfo]:
         return [
-            PoolInfo(name=name, desired=size, ready=size + self.lent.get(name, 0)) for name, size in self.sizes.items()
+            PoolInfo(name=name, desired=size, ready=size + self.borrowed.get(name, 0))
+            for name, size in self.sizes.items()
         ]
 
     def slots(self, pool: str) -> float:
         return 1.0
 
-    async def vitals(self) -> Mapping[str, Vitals]:
-        return {name: Vitals(cpu=self.cpu) for name in self.sizes}
+    async def usage(self) -> Mapping[str, PoolUsage]:
+        return {name: PoolUsage(cpu=self.cpu) for name in self.sizes}
 
     async def nodes(self, agents_per_node: int) -> int:
         return 12
 
-    async def resize(self, sizes: Mapping[str, int], standby: int, lent: Mapping[str, int]) -> None:
+    async def resize(self, sizes: Mapping[str, int], standby: int, borrowed: Mapping[str, int]) -> None:
         if self.down:
             raise StoreUnavailable("the store is away")
         self.sizes.update(sizes)
         self.standby = standby
-        self.lent = dict(lent)
+        self.borrowed = dict(borrowed)
 
     async def request_nodes(self, agents: int) -> None:
         self.requested.append(agents)
@@ -72,7 +73,7 @@ class Saying:
         self.far = far
         self.error = error
 
-    async def look(self, samples: Sequence[PoolSample]) -> Predicted:
+    async def predict(self, samples: Sequence[PoolSample]) -> Predicted:
         if self.error is not None:
             raise self.error
         far = self.median if self.far is None else self.far
@@ -127,18 +128,18 @@ class Bench:
         self.scaler = self.make()
         await self.scaler.open()
 
-    async def look(self) -> ScaleDecision:
+    async def tick(self) -> ScaleDecision:
         self.wall += SAMPLE_S
         self.ticks += SAMPLE_S
         if not self.silent:
             pool = PoolTraffic(pool="security", running_s=self.turns * SAMPLE_S, queued=self.queued)
             self.scaler.report(TrafficReport(replica="a", seconds=SAMPLE_S, pools=(pool,)))
-        decision = await self.scaler.look()
+        decision = await self.scaler.tick()
         assert decision is not None
         return decision
 
     async def looks(self, count: int) -> list[ScaleDecision]:
-        return [await self.look() for _ in range(count)]
+        return [await self.tick() for _ in range(count)]
 
     @property
     def size(self) -> int:

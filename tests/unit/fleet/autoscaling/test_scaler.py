@@ -27,7 +27,7 @@ async def just_grown() -> tuple[Bench, Saying]:
 async def test_a_busy_pool_grows_and_says_why() -> None:
     bench = Bench()
     bench.fleet.cpu = 0.9
-    await bench.look()
+    await bench.tick()
     assert bench.size == 12
     assert "CPU 90% > 70%" in bench.reasons()
 
@@ -48,7 +48,7 @@ async def test_two_scalings_are_a_cool_down_apart_also_over_a_restart() -> None:
     grown = []
     for number in range(2 * COOL_DOWN):
         before = bench.size
-        await bench.look()
+        await bench.tick()
         if bench.size > before:
             grown.append(number)
         if number == 10:
@@ -82,7 +82,7 @@ async def test_a_forecast_gone_wild_never_scales_beyond_bounds(said: float) -> N
     rules = ScaleRules(fleet_floor=0, fleet_ceiling=20, block_agents=4)
     bench = Bench(predictor=Saying(said), rules=rules)
     for _ in range(3 * COOL_DOWN):
-        await bench.look()
+        await bench.tick()
         assert 0 < bench.size + bench.fleet.standby <= 20
     calm = Bench(rules=rules)
     await calm.looks(3 * COOL_DOWN)
@@ -99,16 +99,16 @@ async def test_a_forecast_raises_before_the_load_is_there() -> None:
 
 async def test_standbys_work_for_a_pool_in_its_cool_down_and_go_back_when_it_needs_them_no_more() -> None:
     bench, saying = await just_grown()
-    assert (bench.size, bench.fleet.lent["security"]) == (12, 0)  # a cool-down has begun
+    assert (bench.size, bench.fleet.borrowed["security"]) == (12, 0)  # a cool-down has begun
     saying.median = 15.0
     bench.turns = 12.0
     await bench.looks(2)
-    assert (bench.size, bench.fleet.lent["security"], bench.fleet.standby) == (12, 3, 3)
+    assert (bench.size, bench.fleet.borrowed["security"], bench.fleet.standby) == (12, 3, 3)
     assert (await bench.stores.scaling.decisions())[0].pools[0].lent == 3
     saying.median = 3.0
     bench.turns = 3.0
     await bench.looks(MINUTE + 2)
-    assert (bench.size, bench.fleet.lent["security"], bench.fleet.standby) == (12, 0, 0)
+    assert (bench.size, bench.fleet.borrowed["security"], bench.fleet.standby) == (12, 0, 0)
 
 
 async def test_what_was_forecast_last_counts_while_the_predictor_is_late_and_no_longer() -> None:
@@ -143,10 +143,10 @@ async def test_a_restarted_scaler_knows_what_is_lent() -> None:
     bench.turns = 12.0
     await bench.looks(2)
     await bench.restart()
-    assert bench.scaler.lent == {"security": 3}
+    assert bench.scaler.borrowed_standbys == {"security": 3}
     bench.settings = ScalingSettings(mode="dry-run")
     await bench.restart()
-    assert bench.scaler.lent == {}
+    assert bench.scaler.borrowed_standbys == {}
 
 
 async def test_forecasts_can_be_switched_off() -> None:
@@ -166,7 +166,7 @@ async def test_a_critical_alert_scales_five_times_at_once_and_once() -> None:
     assert bench.size == 12  # a cool-down has begun
     bench.scaler.alert(["security"], for_s=3600)
     bench.fleet.cpu = 0.4
-    await bench.look()
+    await bench.tick()
     assert bench.size == 60
     await bench.looks(2 * COOL_DOWN)
     assert bench.size <= 60
@@ -176,11 +176,11 @@ async def test_a_critical_alert_scales_five_times_at_once_and_once() -> None:
 async def test_an_alert_ends_with_its_time() -> None:
     bench = Bench()
     bench.scaler.alert(["*"], for_s=5)
-    await bench.look()
+    await bench.tick()
     assert bench.size == 8
     bench.scaler.alert(["*"], for_s=60)
     bench.scaler.alert(["*"], for_s=0)
-    await bench.look()
+    await bench.tick()
     assert bench.size == 8
 
 
@@ -211,7 +211,7 @@ async def test_while_the_store_is_away_nothing_is_half_done_and_it_goes_on_after
     assert "not carried out" in bench.scaler.status().trouble
     bench.fleet.down = False
     bench.stores.come_back()
-    await bench.look()
+    await bench.tick()
     assert bench.size == 12
     assert bench.scaler.status().trouble == ""
     saved = await bench.stores.scaling.samples(since=bench.now - timedelta(hours=1))
@@ -266,7 +266,7 @@ async def test_decisions_that_changed_something_are_kept_and_no_others() -> None
 async def test_status_shows_pools_rules_and_the_last_decision() -> None:
     bench = Bench(predictor=Saying(3.0))
     assert bench.scaler.status().trouble == "it has not looked yet"
-    await bench.look()
+    await bench.tick()
     status = bench.scaler.status()
     assert status.at is not None and status.at.timestamp() == START + 10
     assert [(one.pool, one.size, one.sample is not None) for one in status.pools] == [("security", 8, True)]

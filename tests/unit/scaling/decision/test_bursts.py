@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ossa.contracts.scaling import QUANTILES, Forecast, StartUp
-from ossa.scaling.decision import Look, ScalerState, decide
-from tests.unit.scaling.decision.worlds import RULES, START, later, look, steady
+from ossa.scaling.decision import ScalerInput, ScalerState, decide
+from tests.unit.scaling.decision.worlds import RULES, START, inputs, later, steady
 
 BURST = 180
 START_UP = StartUp(agent_s=4.0, agents_at_once=2, node_s=150.0, agents_per_node=200)
@@ -22,15 +22,15 @@ def said(minute: int, at: int, turns: float) -> Forecast:
     )
 
 
-def before(minutes: int, **more: Any) -> Look:
+def before(minutes: int, **more: Any) -> ScalerInput:
     """20 agents that rest; the burst of 60 begins in so many minutes and is known since the horizon of 5 reached it."""
     quiet = [said(0, 0, 60.0 if minutes == 0 else 0.0), said(4, 0, 60.0 if minutes <= 4 else 0.0), said(14, 0, 60.0)]
     known = [said(minute, minute - 4, 60.0 if minute >= minutes else 0.0) for minute in (1, 2, 3)]
     told = {"samples": steady(20), "forecasts": tuple(quiet), "earlier": tuple(known), "peaks": {"security": 60.0}}
-    return look(20, **{**told, **more})
+    return inputs(20, **{**told, **more})
 
 
-def held(seen: Look, start_up: StartUp = START_UP) -> int:
+def held(seen: ScalerInput, start_up: StartUp = START_UP) -> int:
     return decide(seen, ScalerState(), RULES, start_up).decision.standby
 
 

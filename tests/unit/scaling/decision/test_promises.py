@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ossa.contracts.scaling import PoolBounds, ScaleDecision, ScaleRules
-from ossa.scaling.decision import Look, ScalerState, decide
+from ossa.scaling.decision import ScalerInput, ScalerState, decide
 from tests.unit.scaling.decision.worlds import later, worlds
 
-World = tuple[Look, ScalerState, ScaleRules]
+World = tuple[ScalerInput, ScalerState, ScaleRules]
 
 
 def sizes(decision: ScaleDecision) -> dict[str, int]:

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from ossa.contracts.scaling import HORIZONS_S, QUANTILES, SAMPLE_S, Forecast, PoolBounds, PoolSample, ScaleRules
-from ossa.scaling.decision import Look, PoolState, ScalerState
+from ossa.scaling.decision import PoolState, ScalerInput, ScalerState
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 WINDOW = 31
@@ -49,8 +49,8 @@ def forecast(turns: float, seconds: float = 0.0, *, upper: float | None = None, 
     return tuple(Forecast(**{**values, "horizon_s": horizon, **said}) for horizon in HORIZONS_S)
 
 
-def look(agents: int, samples: tuple[PoolSample, ...] = (), seconds: float = 0.0, **said: Any) -> Look:
-    return Look(now=later(seconds), sizes={"security": agents}, samples=samples, **said)
+def inputs(agents: int, samples: tuple[PoolSample, ...] = (), seconds: float = 0.0, **said: Any) -> ScalerInput:
+    return ScalerInput(now=later(seconds), sizes={"security": agents}, samples=samples, **said)
 
 
 def broken(value: PoolSample | Forecast, **said: Any) -> Any:
@@ -131,7 +131,7 @@ POOL_NAMES = ["foundation", "security", "community"]
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> tuple[Look, ScalerState, ScaleRules]:
+def worlds(draw: st.DrawFn) -> tuple[ScalerInput, ScalerState, ScaleRules]:
     """A fleet of up to three pools, in any state, with any input."""
     pools = POOL_NAMES[: draw(st.integers(1, 3))]
     sizes: Mapping[str, int] = {pool: draw(st.integers(0, 120)) for pool in pools}
@@ -142,12 +142,12 @@ def worlds(draw: st.DrawFn) -> tuple[Look, ScalerState, ScaleRules]:
                 cooldown_s=draw(st.sampled_from([0.0, 0.0, 5.0, 250.0])),
                 watch_s=draw(st.sampled_from([0.0, 0.0, 400.0])),
                 armed=draw(st.booleans()),
-                lent=draw(st.sampled_from([0, 0, 3])),
+                borrowed_standbys=draw(st.sampled_from([0, 0, 3])),
             )
             for pool in pools
         },
     )
-    seen = Look(
+    seen = ScalerInput(
         now=START,
         sizes=sizes,
         samples=[one for pool in pools for one in draw(samples_of(pool))],

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.forecasting.aims import aims, standings
+from benchmarks.forecasting.aims import aims, series_results
 from benchmarks.forecasting.baselines import METHODS
 from benchmarks.forecasting.origins import origins
 from benchmarks.forecasting.ours import Forecasts
@@ -52,7 +52,7 @@ def test_an_aim_is_missed_when_a_series_is_lost() -> None:
     def result(method: str, wape: float) -> Result:
         return Result("s", method, 1, 100, wape, 0.1, 0.1, 0.1, 0.9, 0.5)
 
-    won = aims(standings([result("ossa", 0.8), result("persistence", 1.0), result("gradient_boosting", 0.95)]))
-    lost = aims(standings([result("ossa", 0.96), result("persistence", 1.0), result("gradient_boosting", 0.95)]))
+    won = aims(series_results([result("ossa", 0.8), result("persistence", 1.0), result("gradient_boosting", 0.95)]))
+    lost = aims(series_results([result("ossa", 0.96), result("persistence", 1.0), result("gradient_boosting", 0.95)]))
     assert [one.met for one in won] == [True, True, True]
     assert [one.met for one in lost] == [False, False, True]

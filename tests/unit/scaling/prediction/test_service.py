@@ -53,7 +53,7 @@ async def bench() -> _Bench:
 
 
 async def test_the_first_look_forecasts_from_what_the_store_kept(bench: _Bench) -> None:
-    said = await bench.service.look(await bench.minute(240))
+    said = await bench.service.predict(await bench.minute(240))
     assert {(one.pool, one.horizon_s) for one in said.forecasts} == {(p, h) for p in POOLS for h in HORIZONS_S}
     for one in said.forecasts:
         levels = [one.quantiles[level] for level in sorted(one.quantiles)]
@@ -65,7 +65,7 @@ async def test_the_first_look_forecasts_from_what_the_store_kept(bench: _Bench) 
 
 async def test_errors_are_published_a_pool_and_horizon(bench: _Bench) -> None:
     for number in range(240, 262):
-        said = await bench.service.look(await bench.minute(number))
+        said = await bench.service.predict(await bench.minute(number))
     known = {(one.pool, one.horizon_s): one for one in said.errors}
     assert known.keys() == {(p, h) for p in POOLS for h in HORIZONS_S}
     assert known["security", 60].trusted
@@ -73,9 +73,9 @@ async def test_errors_are_published_a_pool_and_horizon(bench: _Bench) -> None:
 
 
 async def test_a_predictor_that_died_goes_on_from_the_store(bench: _Bench) -> None:
-    before = await bench.service.look(await bench.minute(240))
+    before = await bench.service.predict(await bench.minute(240))
     bench.service = bench.make()
-    after = await bench.service.look(await bench.minute(241))
+    after = await bench.service.predict(await bench.minute(241))
     assert after.forecasts[0].at == before.forecasts[0].at + timedelta(minutes=1)
     assert all(one.trusted for one in after.forecasts if one.horizon_s == 60)
 
@@ -83,31 +83,31 @@ async def test_a_predictor_that_died_goes_on_from_the_store(bench: _Bench) -> No
 async def test_without_its_store_it_says_so_and_forecasts_when_it_is_back(bench: _Bench) -> None:
     samples = await bench.minute(240)
     bench.stores.go_down()
-    said = await bench.service.look(samples)
+    said = await bench.service.predict(samples)
     assert said.forecasts == ()
     assert said.trouble
     bench.stores.come_back()
-    assert (await bench.service.look(await bench.minute(241))).forecasts
+    assert (await bench.service.predict(await bench.minute(241))).forecasts
 
 
 async def test_a_store_that_leaves_later_stops_no_forecast(bench: _Bench) -> None:
-    await bench.service.look(await bench.minute(240))
+    await bench.service.predict(await bench.minute(240))
     samples = await bench.minute(241)
     bench.stores.go_down()
-    said = await bench.service.look(samples)
+    said = await bench.service.predict(samples)
     assert said.forecasts and said.trouble
 
 
 async def test_a_pool_that_is_new_is_forecast_too(bench: _Bench) -> None:
-    await bench.service.look(await bench.minute(240))
+    await bench.service.predict(await bench.minute(240))
     for number in (241, 242):
-        said = await bench.service.look(await bench.minute(number, (*POOLS, "community")))
+        said = await bench.service.predict(await bench.minute(number, (*POOLS, "community")))
     assert {one.pool for one in said.forecasts} == {*POOLS, "community"}
 
 
 async def test_a_damaged_model_in_the_registry_leaves_the_one_before(bench: _Bench) -> None:
     record = await bench.stores.routing.add_model("forecast", b"no model", card={}, digest="d")
     await bench.stores.routing.promote("forecast", record.version)
-    said = await bench.service.look(await bench.minute(240))
+    said = await bench.service.predict(await bench.minute(240))
     assert said.forecasts and said.model == "simple"
     assert "forecast model 1" in said.trouble

@@ -13,7 +13,7 @@ EVERY_POOL = "*"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ScalerInput:
     """One look at the fleet. `sizes` is what pools shall have now; the decision is about exactly those pools.
 
     `samples` should reach back a cool-down; order does not matter. `alerts` names the pools with a critical alert

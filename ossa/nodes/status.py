@@ -14,7 +14,7 @@ from ossa.nodes.run_folder import ClusterRun, NodeRecord
 ASK_S = 10
 
 
-class NodeStanding(Value):
+class NodeStatus(Value):
     """`state`: idle, running or draining by Ray's word; starting; dead when its processes have ended."""
 
     node_id: str
@@ -26,7 +26,7 @@ class NodeStanding(Value):
     idle_s: float = 0.0
 
 
-class ClusterStanding(Value):
+class ClusterStatus(Value):
     """`nodes_up`: nodes that Ray can place on, without the head. `trouble`: why Ray could not be asked."""
 
     address: str
@@ -34,7 +34,7 @@ class ClusterStanding(Value):
     head_alive: bool
     nodes_up: int = 0
     nodes_starting: int = 0
-    nodes: tuple[NodeStanding, ...] = ()
+    nodes: tuple[NodeStatus, ...] = ()
     waiting: int = Field(0, description="placement groups, tasks and actors that no node has room for")
     trouble: str = ""
 
@@ -43,7 +43,7 @@ class ClusterStanding(Value):
         return self.head_alive and not self.trouble and self.nodes_up > 0
 
 
-def standing_of(run: ClusterRun, records: Sequence[NodeRecord]) -> ClusterStanding:
+def cluster_status(run: ClusterRun, records: Sequence[NodeRecord]) -> ClusterStatus:
     """Asks the head for `ASK_S` seconds at most. Never raises."""
     alive = run.head.alive()
     known: dict[str, Any] = {}
@@ -55,7 +55,7 @@ def standing_of(run: ClusterRun, records: Sequence[NodeRecord]) -> ClusterStandi
         except Exception as error:  # noqa: BLE001 - whatever Ray raises: it cannot be asked
             trouble = f"the head does not answer: {error}"
     nodes = tuple(_node(record, known.get(record.node_id)) for record in records)
-    return ClusterStanding(
+    return ClusterStatus(
         address=run.address,
         dashboard_url=run.dashboard_url,
         head_alive=alive,
@@ -79,12 +79,12 @@ def _ask(address: str) -> tuple[dict[str, Any], int]:
     return nodes, sum(bundle.count for demand in demands for bundle in demand.bundles_by_count)
 
 
-def _node(record: NodeRecord, found: Any) -> NodeStanding:
+def _node(record: NodeRecord, found: Any) -> NodeStatus:
     if found is None or not record.process.alive():
         state = "starting" if record.process.alive() else "dead"
-        return NodeStanding(node_id=record.node_id, state=state, pid=record.process.pid)
+        return NodeStatus(node_id=record.node_id, state=state, pid=record.process.pid)
     cpus = found.total_resources().get("CPU", 0.0)
-    return NodeStanding(
+    return NodeStatus(
         node_id=record.node_id,
         state=found.node_status.lower(),
         pid=record.process.pid,

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.contracts.task import Assignment
-from ossa.fleet.cluster import AgentProcess
+from ossa.fleet.cluster import ProcessHandle
 from ossa.fleet.view import ProcessState, ProcessView
 
 
 @dataclass(eq=False)
-class Member:
-    """`process` is None until Ray knows the actor, `info` until the process has said it.
+class AgentProcess:
+    """`handle` is None until Ray knows the actor, `info` until the process has said it.
 
     `assignment` is known for agents that this controller started or assigned;
     `expected_end` is set when the controller ends the process itself.
@@ -23,7 +23,7 @@ class Member:
     block: str
     state: ProcessState
     since: float
-    process: AgentProcess | None = None
+    handle: ProcessHandle | None = None
     assignment: Assignment | None = None
     info: AgentInfo | None = None
     ready_at: float | None = None

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ossa.fleet.agent_process import AgentProcess
 from ossa.fleet.cluster import AgentReport, ProcessGone
-from ossa.fleet.member import Member
 from ossa.fleet.view import ProcessState
 
 ANSWER_S = 5.0
@@ -17,14 +17,14 @@ AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
+class PoolUsage:
     """Means over a pool's agents; None: nobody could say."""
 
     cpu: float | None = None
     memory: float | None = None
 
 
-class Pulse:
+class UsageSampler:
     """Args:
     cpus_per_agent: what an agent reserved; `cpu` is a share of it and may pass 1.
     """
@@ -33,34 +33,36 @@ class Pulse:
         self._cpus = cpus_per_agent
         self._last: dict[str, tuple[float, float]] = {}
 
-    async def take(self, members: Iterable[Member]) -> dict[str, Vitals]:
-        """By pool. Who does not answer is left out: watching them is another's task."""
-        asked = [member for member in members if member.state is ProcessState.READY and member.agent_id is not None]
-        turn = asyncio.Semaphore(AT_ONCE)
-        reports = await asyncio.gather(*(_ask(member, turn) for member in asked))
+    async def sample(self, processes: Iterable[AgentProcess]) -> dict[str, PoolUsage]:
+        """Returns usage by pool. Agents that do not answer are skipped."""
+        ready = [
+            process for process in processes if process.state is ProcessState.READY and process.agent_id is not None
+        ]
+        gate = asyncio.Semaphore(AT_ONCE)
+        reports = await asyncio.gather(*(_ask(process, gate) for process in ready))
         seen: dict[str, tuple[float, float]] = {}
         used: dict[str, list[float]] = defaultdict(list)
         memory: dict[str, list[float]] = defaultdict(list)
-        for member, report in zip(asked, reports, strict=True):
+        for process, report in zip(ready, reports, strict=True):
             if report is None:
                 continue
-            pool = member.view().pool
-            seen[member.incarnation] = (report.clock_s, report.cpu_s)
-            before = self._last.get(member.incarnation)
+            pool = process.view().pool
+            seen[process.incarnation] = (report.clock_s, report.cpu_s)
+            before = self._last.get(process.incarnation)
             if before is not None and report.clock_s > before[0]:
                 used[pool].append((report.cpu_s - before[1]) / (report.clock_s - before[0]) / self._cpus)
             if report.memory is not None:
                 memory[pool].append(report.memory)
         self._last = seen
-        return {pool: Vitals(_mean(used[pool]), _mean(memory[pool])) for pool in used.keys() | memory.keys()}
+        return {pool: PoolUsage(_mean(used[pool]), _mean(memory[pool])) for pool in used.keys() | memory.keys()}
 
 
-async def _ask(member: Member, turn: asyncio.Semaphore) -> AgentReport | None:
-    async with turn:
-        if member.process is None:
+async def _ask(process: AgentProcess, gate: asyncio.Semaphore) -> AgentReport | None:
+    async with gate:
+        if process.handle is None:
             return None
         try:
-            return await member.process.describe(ANSWER_S)
+            return await process.handle.describe(ANSWER_S)
         except (ProcessGone, TimeoutError):
             return None
 

@@ -9,9 +9,9 @@ import pytest
 
 from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.task import Assignment
-from ossa.fleet.autoscaling.pulse import Pulse
+from ossa.fleet.agent_process import AgentProcess
+from ossa.fleet.autoscaling.usage import UsageSampler
 from ossa.fleet.cluster import AgentReport, ProcessGone
-from ossa.fleet.member import Member
 from ossa.fleet.view import ProcessState
 
 
@@ -36,35 +36,35 @@ class _Process:
         )
 
 
-def _member(process: Any, number: int = 0) -> Member:
+def _process(process: Any, number: int = 0) -> AgentProcess:
     spec = AgentSpec(name="m", dialect="ossa/v0.5.0", digest="d")
     who = Assignment(agent_id=f"security-{number:03d}", pool="security", spec=spec)
-    return Member(f"i{number}", "b", ProcessState.READY, 0.0, process=process, assignment=who)
+    return AgentProcess(f"i{number}", "b", ProcessState.READY, 0.0, handle=process, assignment=who)
 
 
 async def test_cpu_is_a_share_of_what_an_agent_reserved() -> None:
-    pulse, process = Pulse(cpus_per_agent=0.5), _Process()
-    members = [_member(process)]
-    first = await pulse.take(members)
+    sampler, process = UsageSampler(cpus_per_agent=0.5), _Process()
+    processes = [_process(process)]
+    first = await sampler.sample(processes)
     assert first["security"].cpu is None  # nothing to compare with yet
     process.clock_s += 10
     process.cpu_s += 2.5
-    assert (await pulse.take(members))["security"].cpu == pytest.approx(0.5)
+    assert (await sampler.sample(processes))["security"].cpu == pytest.approx(0.5)
     assert first["security"].memory == pytest.approx(0.5)
 
 
 async def test_a_dead_agent_is_left_out_of_the_mean() -> None:
-    pulse, alive, dead = Pulse(cpus_per_agent=1.0), _Process(), _Process()
-    members = [_member(alive, 1), _member(dead, 2)]
-    await pulse.take(members)
+    sampler, alive, dead = UsageSampler(cpus_per_agent=1.0), _Process(), _Process()
+    processes = [_process(alive, 1), _process(dead, 2)]
+    await sampler.sample(processes)
     alive.clock_s += 10
     alive.cpu_s += 8
     dead.gone = True
-    assert (await pulse.take(members))["security"].cpu == pytest.approx(0.8)
+    assert (await sampler.sample(processes))["security"].cpu == pytest.approx(0.8)
 
 
 async def test_standbys_and_starting_agents_are_of_no_pool() -> None:
-    standby = Member("s", "b", ProcessState.READY, 0.0, process=_Process())  # type: ignore[arg-type]
-    starting = _member(_Process())
+    standby = AgentProcess("s", "b", ProcessState.READY, 0.0, handle=_Process())  # type: ignore[arg-type]
+    starting = _process(_Process())
     starting.state = ProcessState.STARTING
-    assert await Pulse(1.0).take([standby, starting]) == {}
+    assert await UsageSampler(1.0).sample([standby, starting]) == {}

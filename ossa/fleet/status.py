@@ -26,7 +26,7 @@ def one_per_id(agents: Iterable[AgentInfo]) -> tuple[AgentInfo, ...]:
     return tuple(best[agent_id] for agent_id in sorted(best))
 
 
-def pools_standing(
+def pool_status(
     desired: DesiredFleet,
     agents: Sequence[AgentInfo],
     blocks: Sequence[BlockView],

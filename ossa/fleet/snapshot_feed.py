@@ -7,7 +7,7 @@ import asyncio
 from ossa.contracts.fleet import FleetSnapshot
 
 
-class Bulletin:
+class SnapshotFeed:
     """Versions grow with every change; they start from the clock, so that they grow over a restart too."""
 
     def __init__(self, epoch: str, first_version: int) -> None:
@@ -21,7 +21,7 @@ class Bulletin:
     def latest(self) -> FleetSnapshot | None:
         return self._latest
 
-    def post(self, snapshot: FleetSnapshot) -> None:
+    def publish(self, snapshot: FleetSnapshot) -> None:
         """Its `version` and `epoch` are set here; one that says nothing new is not posted."""
         if self._latest is not None:
             same = snapshot.model_copy(update={"version": self._latest.version, "epoch": self._epoch})

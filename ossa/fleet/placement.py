@@ -1,4 +1,4 @@
-"""Places: where in the blocks a process can run. Counting only; nothing here decides why."""
+"""Placement groups: how many blocks each pool needs, and which blocks have room for a process."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ def blocks_wanted(
     standby: int,
     block_agents: int,
     there: Mapping[str, int],
-    guests: Mapping[str, int],
+    overflow: Mapping[str, int],
 ) -> dict[str, int]:
     """Blocks a pool needs; whole ones. What they leave over holds standbys before blocks are made for those.
 
-    Who stood by for a pool's growth goes on where it stands, however many standbys are wanted beside it: guests are
-    left where they are as far as the pool's own blocks have no room for them. A pool that has some gets no block that
-    would be partly empty, but single places, so that no CPU is reserved for nobody.
+    Standbys that joined a pool stay in the standbys' blocks (`overflow`) as far as the pool's own blocks have no room
+    for them, however many standbys are wanted beside them. A pool with overflow gets no block that would be partly
+    empty, but single places, so that no CPU is reserved and unused.
 
     Args:
         there: blocks by pool as they are.
-        guests: agents by pool that stand in standbys' blocks, or are about to.
+        overflow: agents by pool that stand in standbys' blocks, or are about to.
     """
     staying = {
-        pool: _staying(count, block_agents, there.get(pool, 0), guests.get(pool, 0))
+        pool: _staying(count, block_agents, there.get(pool, 0), overflow.get(pool, 0))
         for pool, count in agents_by_pool.items()
     }
     own = {pool: count - staying[pool] for pool, count in agents_by_pool.items()}
@@ -37,12 +37,12 @@ def blocks_wanted(
     return {**needed, STANDBY_POOL: standbys + sum(staying.values())}
 
 
-def _staying(count: int, block_agents: int, blocks: int, guests: int) -> int:
-    """Places of a pool in standbys' blocks: its guests', and what is left over by whole blocks for the others.
+def _staying(count: int, block_agents: int, blocks: int, overflow: int) -> int:
+    """Agents of a pool that belong in standbys' blocks: its overflow, and the remainder that fills no whole block.
 
-    Once all that is there, the answer is the same.
+    The answer stays the same once they are there.
     """
-    most = max(0, min(guests, count - blocks * block_agents))
+    most = max(0, min(overflow, count - blocks * block_agents))
     return most + (count - most) % block_agents if most else 0
 
 
@@ -91,7 +91,7 @@ def _by_number(name: str) -> tuple[int, str]:
     return (len(name), name)
 
 
-class Places:
+class BlockRoom:
     """Free places of ready blocks that stay, taken one by one."""
 
     def __init__(self, blocks: Iterable[BlockView], doomed: Collection[str], processes: Iterable[ProcessView]) -> None:

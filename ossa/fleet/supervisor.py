@@ -1,0 +1,318 @@
+"""The fleet's processes: starts, assigns, drains, kills and watches them. Decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from pydantic import SecretStr
+
+from ossa.contracts.configuration import FleetSettings
+from ossa.contracts.task import Assignment
+from ossa.fleet.agent_process import AgentProcess
+from ossa.fleet.cluster import AgentReport, Cluster, LaunchSpec, ProcessGone, ProcessHandle
+from ossa.fleet.decisions import AssignStandby, Drain, Kill, StartAgent, StartStandby
+from ossa.fleet.meters import FleetMeters
+from ossa.fleet.naming import STANDBY_POOL, new_incarnation
+from ossa.fleet.view import Failure, ProcessState
+
+log = logging.getLogger(__name__)
+
+ADOPT_TIMEOUT_S = 20.0
+"""Longer than a process takes to notice that its controller before vanished with its host."""
+
+ASSIGN_TIMEOUT_S = 15.0
+PROBE_TIMEOUT_S = 5.0
+MISSED_PROBES = 3
+MAX_BACKOFF_S = 60.0
+"""Between tries to start an agent that does not start."""
+
+SHORT_LIFE_S = 3.0
+SHORT_LIFE_BACKOFF_S = 5.0
+"""An agent that dies so soon after it was ready waits so long at most, and not at all the first time."""
+
+ProcessDecision = StartAgent | StartStandby | AssignStandby | Drain | Kill
+
+
+class ProcessSupervisor:
+    """Every change of a process is made here, and `changed` is called after it.
+
+    Args:
+        now: wall-clock seconds; the same clock that reconciling gets.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: FleetSettings,
+        token: SecretStr,
+        meters: FleetMeters,
+        changed: Callable[[], None],
+        now: Callable[[], float],
+    ) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._token = token
+        self._meters = meters
+        self._changed = changed
+        self._now = now
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._strangers: set[str] = set()
+        self.processes: dict[str, AgentProcess] = {}
+        self.failures: dict[str, Failure] = {}
+
+    async def adopt(self) -> None:
+        """Take over what lives: processes that answer are processes, the others are killed."""
+        handles = await self._cluster.processes()
+        answers = await asyncio.gather(
+            *(handle.describe(ADOPT_TIMEOUT_S) for handle in handles), return_exceptions=True
+        )
+        for handle, answer in zip(handles, answers, strict=True):
+            if isinstance(answer, AgentReport):
+                self._adopt(handle, answer)
+            else:
+                log.warning("agent_not_adopted", extra={"place": handle.place, "reason": str(answer)[:200]})
+                await handle.kill()
+
+    def carry_out(self, decision: ProcessDecision) -> None:
+        """Begin; what is begun shows in `processes` when this returns."""
+        match decision:
+            case StartAgent(block=block, assignment=assignment):
+                self._begin_start(block, assignment)
+            case StartStandby(block=block):
+                self._begin_start(block, None)
+            case AssignStandby(incarnation=incarnation, assignment=assignment):
+                self._begin_assign(self.processes[incarnation], assignment)
+            case Drain(incarnation=incarnation, reason=reason):
+                self.drain(self.processes[incarnation], reason)
+            case Kill(incarnation=incarnation, reason=reason):
+                self.kill(self.processes[incarnation], reason)
+
+    def drain(self, process: AgentProcess, reason: str) -> None:
+        """Let its turns end, for at most the drain timeout, then end it."""
+        log.info("agent_draining", extra=_about(process, reason=reason))
+        self._leave(process)
+        self._spawn(self._drain(process))
+
+    def kill(self, process: AgentProcess, reason: str) -> None:
+        log.info("agent_killed", extra=_about(process, reason=reason))
+        self._leave(process)
+        self._spawn(self._kill(process))
+
+    def holder(self, agent_id: str) -> AgentProcess | None:
+        """The process that serves that agent, or is about to."""
+        live = [m for m in self.processes.values() if m.agent_id == agent_id and m.state is not ProcessState.DRAINING]
+        return min(live, key=lambda process: process.state is not ProcessState.READY, default=None)
+
+    async def probe(self, process: AgentProcess, *, at_once: bool = False) -> None:
+        """Ask a serving process for a sign of life; one that is silent (thrice, or `at_once`) is killed."""
+        if process.handle is None or process.state is not ProcessState.READY:
+            return
+        try:
+            report = await process.handle.describe(PROBE_TIMEOUT_S)
+            await _knock(report.address)
+        except ProcessGone as gone:
+            self._closed(process, str(gone))
+        except (TimeoutError, OSError) as error:
+            process.missed_probes += 1
+            if at_once or process.missed_probes >= MISSED_PROBES:
+                self.kill(process, f"no sign of life: {type(error).__name__}")
+                self._closed(process, "no sign of life")
+        else:
+            process.missed_probes = 0
+
+    async def sweep(self) -> None:
+        """Probe all, and kill processes of this fleet that are nobody's (seen twice: one may be starting)."""
+        handles = {handle.incarnation: handle for handle in await self._cluster.processes()}
+        strangers = {incarnation for incarnation in handles if incarnation not in self.processes}
+        for incarnation in strangers & self._strangers:
+            log.warning("orphan_killed", extra={"place": handles[incarnation].place, "incarnation": incarnation})
+            await handles[incarnation].kill()
+        self._strangers = strangers
+        for process in tuple(self.processes.values()):
+            await self.probe(process)
+
+    def forget_failures(self, keep: Callable[[str], bool]) -> None:
+        """What is not kept is started again at once, if it is wanted."""
+        self.failures = {who: failure for who, failure in self.failures.items() if keep(who)}
+
+    async def settle(self) -> None:
+        """Returns when everything that was begun has ended. For stopping, and for tests."""
+        while self._jobs:
+            await asyncio.wait(set(self._jobs))
+
+    def close(self) -> None:
+        """Stop watching. The processes live on."""
+        for process in self.processes.values():
+            if process.watch is not None:
+                process.watch.cancel()
+        for job in self._jobs:
+            job.cancel()
+
+    def _adopt(self, handle: ProcessHandle, report: AgentReport) -> None:
+        process = AgentProcess(
+            incarnation=handle.incarnation,
+            block=report.block,
+            state=ProcessState.READY,
+            since=report.started_at.timestamp(),
+            handle=handle,
+            info=report.info,
+            ready_at=report.started_at.timestamp(),
+        )
+        self.processes[process.incarnation] = process
+        self._watch(process)
+        if report.draining:
+            self.drain(process, "was draining")
+
+    def _begin_start(self, block: str, assignment: Assignment | None) -> None:
+        launch = LaunchSpec(
+            incarnation=new_incarnation(),
+            block=block,
+            token=self._token,
+            slots=self._settings.slots_per_agent,
+            assignment=assignment,
+        )
+        process = AgentProcess(
+            incarnation=launch.incarnation,
+            block=block,
+            state=ProcessState.STARTING,
+            since=self._now(),
+            assignment=assignment,
+        )
+        self.processes[process.incarnation] = process
+        self._spawn(self._start(process, launch))
+
+    async def _start(self, process: AgentProcess, launch: LaunchSpec) -> None:
+        began = time.monotonic()
+        try:
+            process.handle = await self._cluster.start(launch)
+            if process.state is ProcessState.DRAINING:  # dismissed meanwhile
+                await self._kill(process)
+                return
+            self._watch(process)
+            report = await process.handle.describe(self._settings.start_timeout_s)
+        except Exception as error:  # noqa: BLE001 - whatever a start raises counts as a failed one, and is shown
+            reason = str(error) or type(error).__name__
+            if process.state is ProcessState.DRAINING:
+                self._closed(process, reason)
+            elif self._forget(process):
+                self._failed(process, reason)
+                await self._kill(process)
+            return
+        if process.state is ProcessState.STARTING:
+            process.info = report.info
+            self._up(process)
+            self._meters.started(time.monotonic() - began)
+
+    def _begin_assign(self, process: AgentProcess, assignment: Assignment) -> None:
+        process.assignment = assignment
+        process.enter(ProcessState.STARTING, self._now())
+        self._spawn(self._assign(process, assignment))
+
+    async def _assign(self, process: AgentProcess, assignment: Assignment) -> None:
+        began = time.monotonic()
+        assert process.handle is not None
+        try:
+            process.info = await process.handle.assign(assignment, ASSIGN_TIMEOUT_S)
+        except ProcessGone as gone:
+            self._closed(process, str(gone))
+        except Exception as error:  # noqa: BLE001 - what building an agent raises is the manifest's or a tool's fault
+            if process.state is not ProcessState.DRAINING:
+                self._failed(process, str(error) or type(error).__name__)
+                self.kill(process, "could not become the agent")
+        else:
+            if process.state is ProcessState.STARTING:
+                self._up(process)
+            self._meters.assigned((time.monotonic() - began) * 1000)
+
+    def _up(self, process: AgentProcess) -> None:
+        now = self._now()
+        process.enter(ProcessState.READY, now)
+        process.ready_at = now
+        log.info("agent_ready", extra=_about(process))
+        self._changed()
+
+    def _leave(self, process: AgentProcess) -> None:
+        process.expected_end = True
+        process.enter(ProcessState.DRAINING, self._now())
+        self._changed()
+
+    async def _drain(self, process: AgentProcess) -> None:
+        try:
+            if process.handle is not None:
+                await process.handle.drain(self._settings.drain_timeout_s)
+        except ProcessGone:
+            pass
+        except TimeoutError:
+            log.warning("drain_timed_out", extra=_about(process))
+        await self._kill(process)
+
+    async def _kill(self, process: AgentProcess) -> None:
+        """The watch says when it is gone; without one there is nothing to wait for."""
+        if process.handle is not None:
+            await process.handle.kill()
+        if process.watch is None and self._forget(process):
+            self._changed()
+
+    def _watch(self, process: AgentProcess) -> None:
+        process.watch = asyncio.create_task(self._await_end(process))
+
+    async def _await_end(self, process: AgentProcess) -> None:
+        assert process.handle is not None
+        reason = await process.handle.wait_closed()
+        # A start that failed has the better reason: what its creation raised.
+        if process.state is ProcessState.STARTING and process.ready_at is None:
+            return
+        self._closed(process, reason)
+
+    def _closed(self, process: AgentProcess, reason: str) -> None:
+        if not self._forget(process):
+            return
+        if not process.expected_end:
+            log.warning("agent_lost", extra=_about(process, reason=reason))
+            self._meters.lost(process.view().pool or STANDBY_POOL)
+            if process.ready_at is not None and self._now() - process.ready_at < SHORT_LIFE_S:
+                self._failed(process, reason, started=True)
+            else:
+                self.failures.pop(_key(process), None)
+        self._changed()
+
+    def _forget(self, process: AgentProcess) -> bool:
+        return self.processes.pop(process.incarnation, None) is not None
+
+    def _failed(self, process: AgentProcess, reason: str, *, started: bool = False) -> None:
+        key = _key(process)
+        known = self.failures.get(key)
+        # An agent that was up for long between two failures starts counting anew.
+        count = 1 if known is None or self._now() - known.retry_at > MAX_BACKOFF_S else known.count + 1
+        backoff = min(MAX_BACKOFF_S, 2.0 ** (count - 1))
+        if started:
+            backoff = 0.0 if count == 1 else min(SHORT_LIFE_BACKOFF_S, backoff)
+        self.failures[key] = Failure(count=count, reason=reason[:300], retry_at=self._now() + backoff)
+        log.warning("agent_failed", extra=_about(process, reason=reason[:300], count=count, backoff_s=backoff))
+        self._meters.failed()
+        self._changed()
+
+    def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+
+
+def _key(process: AgentProcess) -> str:
+    return process.agent_id or STANDBY_POOL
+
+
+def _about(process: AgentProcess, **fields: object) -> dict[str, object]:
+    return {"agent": _key(process), "incarnation": process.incarnation, "block": process.block, **fields}
+
+
+async def _knock(address: str) -> None:
+    """The process may answer on its line while it listens to nobody new. Raises `OSError`, `TimeoutError`."""
+    host, _, port = address.rpartition(":")
+    async with asyncio.timeout(PROBE_TIMEOUT_S):
+        _, writer = await asyncio.open_connection(host, int(port))
+    writer.close()
