@@ -10,7 +10,6 @@ what stood before it alone, and so is the same in the caller's next request.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from ossa.agent.conversation import FETCH, Conversation, Entry, Shown
 from ossa.agent.fetch import fetch_tool
 from ossa.agent.results import Result, results_of
 from ossa.agent.tool_calls import calls_of
+from ossa.contracts.clock import Clock, SystemClock
 from ossa.contracts.compression import Compressed, CompressionOrder
 from ossa.contracts.configuration import Endpoint, PromptCache, VortexSettings
 from ossa.contracts.errors import OssaError
@@ -64,9 +64,16 @@ class Context:
     """
 
     def __init__(
-        self, settings: VortexSettings, endpoint: Endpoint, *, fetches: bool, again: Callable[[str], bool]
+        self,
+        settings: VortexSettings,
+        endpoint: Endpoint,
+        *,
+        fetches: bool,
+        again: Callable[[str], bool],
+        clock: Clock | None = None,
     ) -> None:
         self._settings = settings
+        self._clock = clock or SystemClock()
         self._cache = endpoint.prompt_cache or PromptCache()
         self._model = endpoint.model
         self._most_tokens = None if endpoint.context_tokens is None else _room(endpoint.context_tokens)
@@ -91,7 +98,7 @@ class Context:
         self._short.update({key: shown for key in results if (shown := talk.shown(key)) is not None})
         self._offered = talk.fetchable
         await self._shorten(list(results.values()), entries, talk, sink)
-        now = asyncio.get_running_loop().time()
+        now = self._clock.monotonic()
         kept = self._sent_at is None or now - self._sent_at < self._cache.lifetime_s
         sent = sum(entry.sent for entry in entries)
         for end in _calls(entries) if not sent else [len(entries)]:
@@ -120,7 +127,7 @@ class Context:
         seen = _seen(entries, talk)
         orders = tuple(self._order(result, seen, known) for result in wanted)
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
+            async with self._clock.timeout(self._settings.timeout_s):
                 answer = await sink.call(TurnCall(compress=orders))
         except (OssaError, TimeoutError) as error:
             log.info("context_sent_whole", extra={"reason": type(error).__name__, "contents": len(orders)})

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from functools import cache
 
 from ossa.agent.conversation import FETCH, Conversation
 from ossa.agent.tools import Tool, tool
+from ossa.contracts.clock import Clock
 from ossa.contracts.compression import CompressionOrder
 from ossa.contracts.errors import OssaError
 from ossa.contracts.turn import TurnCall, TurnSink
@@ -33,7 +33,7 @@ def fetch_tool() -> Tool:
     return fetch_original
 
 
-def bound_fetch(talk: Conversation, sink: TurnSink, *, timeout_s: float) -> Tool:
+def bound_fetch(talk: Conversation, sink: TurnSink, clock: Clock, timeout_s: float) -> Tool:
     """The tool of one turn: this conversation's own originals, else what the owner keeps for the tenant."""
 
     async def fetch(handle: str, query: str = "") -> str:
@@ -42,7 +42,7 @@ def bound_fetch(talk: Conversation, sink: TurnSink, *, timeout_s: float) -> Tool
             raise ValueError(f"{handle[:80]!r} is no handle; one looks like vx:abcdefghij")
         handle = found.group()
         try:
-            async with asyncio.timeout(timeout_s):
+            async with clock.timeout(timeout_s):
                 whole = talk.original(handle)
                 if whole is None:
                     whole = (await sink.call(TurnCall(original=handle))).original

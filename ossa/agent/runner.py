@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from ossa.agent.clock import Clock
 from ossa.agent.limits import DEFAULT_TIMEOUT_S
 from ossa.agent.tool_registry import ReadStatus, ToolRegistry
 from ossa.agent.turn import AgentTurn
 from ossa.contracts.agent_spec import Tier
+from ossa.contracts.clock import Clock
 from ossa.contracts.configuration import Endpoint, Models, VortexSettings
 from ossa.contracts.model import ModelClient
 from ossa.contracts.task import Assignment

@@ -11,6 +11,7 @@ import orjson
 
 from ossa.agent.tool_calls import ToolCall
 from ossa.agent.tools import Tool, ToolContext
+from ossa.contracts.clock import Clock, SystemClock
 
 log = logging.getLogger("ossa.agent")
 
@@ -33,7 +34,12 @@ def unknown_tool(call: ToolCall, known: list[str]) -> ToolAnswer:
 
 
 async def run_tool(
-    tool: Tool, call: ToolCall, context: ToolContext, *, max_result_bytes: int = MAX_RESULT_BYTES
+    tool: Tool,
+    call: ToolCall,
+    context: ToolContext,
+    *,
+    clock: Clock | None = None,
+    max_result_bytes: int = MAX_RESULT_BYTES,
 ) -> ToolAnswer:
     """Never raises but when cancelled: what goes wrong is an answer with `is_error`."""
     try:
@@ -43,7 +49,7 @@ async def run_tool(
     if tool.takes_context:
         arguments["context"] = context
     try:
-        async with asyncio.timeout(tool.timeout_s) as bound:
+        async with (clock or SystemClock()).timeout(tool.timeout_s) as bound:
             found = await _call(tool, arguments)
         return ToolAnswer(_bounded(_text(found), max_result_bytes))
     except TimeoutError as error:

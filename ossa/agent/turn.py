@@ -11,11 +11,11 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from ossa.agent.cascade import rejection_reason
-from ossa.agent.clock import Clock, SystemClock
 from ossa.agent.context import Context
 from ossa.agent.conversation import FETCH, Conversation
 from ossa.agent.fetch import bound_fetch, fetch_tool
@@ -27,6 +27,7 @@ from ossa.agent.tool_registry import BoundTools
 from ossa.agent.tool_run import INTERRUPTED, ToolAnswer, run_tool, unknown_tool
 from ossa.agent.tools import Tool, ToolContext
 from ossa.contracts.agent_spec import AgentSpec, Tier
+from ossa.contracts.clock import Clock, SystemClock
 from ossa.contracts.configuration import Endpoint, VortexSettings
 from ossa.contracts.errors import LimitExceeded, ModelFailed, ModelRejected, NotReady, OssaError, TimedOut
 from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
@@ -144,6 +145,7 @@ class _RunningTurn:
         self.agent = agent
         self.turn = turn
         self._sink = sink
+        self._clock = agent.clock
         self._agent_id = agent.assignment.agent_id
         spec = agent.assignment.spec
         self._talk = Conversation(spec.role, turn.request, turn.steps, agent_id=self._agent_id)
@@ -156,7 +158,7 @@ class _RunningTurn:
         self._spoken = False
         for _ in self._talk.rejected[: len(self._models) - 1]:
             self._passed.append(self._models.pop(0)[0])
-        self._ends = asyncio.get_running_loop().time() + self._budget.timeout_s
+        self._ends = self._clock.monotonic() + self._budget.timeout_s
         self._theirs = client_tools(turn.request.parameters)
         # A tool the caller brought hides the agent's own of that name.
         hidden = agent.tools.tools.keys() if wants_no_tools(turn.request.parameters) else self._theirs.keys()
@@ -220,7 +222,7 @@ class _RunningTurn:
 
     def _escalate(self) -> bool:
         """On to the next model; False when there is none."""
-        if len(self._models) < 2 or asyncio.get_running_loop().time() >= self._ends:
+        if len(self._models) < 2 or self._clock.monotonic() >= self._ends:
             return False
         self._passed.append(self._models.pop(0)[0])
         self._context = self._new_context() if self._context is not None else None
@@ -235,14 +237,14 @@ class _RunningTurn:
         said = rejected.payload["message"] if rejected is not None else {}
         if rejected is None or self._spoken or not said.get("content") or said.get("tool_calls"):
             return False
-        self._talk.restore_rejected(rejected, self.agent.clock.now())
+        self._talk.restore_rejected(rejected, self._clock.now())
         tiers = {one.endpoint.model: one.tier for one in self._passed}
         self._answered = tiers.get(rejected.payload["model"], self._answered)
         return True
 
     async def _ask_one(self) -> bool:
         """One model call. False when its answer does not hold and the next model is to be asked."""
-        talk, choice, now = self._talk, self._choice, self.agent.clock.now
+        talk, choice, now = self._talk, self._choice, self._clock.now
         await self._fit()
         prompt = talk.prompt_estimate([*self._theirs.values(), *self._functions])
         cap = completion_cap(self._budget, talk.usage, prompt, choice.endpoint, now())
@@ -301,7 +303,7 @@ class _RunningTurn:
             asked=asked_cap(self.agent.assignment.spec.model, self.turn.request.parameters),
         )
         try:
-            async with asyncio.timeout(self._left_s()):
+            async with self._clock.timeout(self._left_s()):
                 return await reserve(self._sink, price, cap=cap)
         except TimeoutError:
             raise out_of_time(self._budget) from None
@@ -312,11 +314,11 @@ class _RunningTurn:
         if self._talk.role_resolved or self._talk.last is not None or not PLACEHOLDER.search(role):
             return
         try:
-            async with asyncio.timeout(self._left_s()):
+            async with self._clock.timeout(self._left_s()):
                 found = await self._sink.call(TurnCall(role=role))
         except TimeoutError:
             raise out_of_time(self._budget) from None
-        self._talk.resolve_role(found.role, found.values, at=self.agent.clock.now())
+        self._talk.resolve_role(found.role, found.values, at=self._clock.now())
 
     def _new_context(self) -> Context | None:
         """None where what is left out could not be fetched back by a model that might want to."""
@@ -324,7 +326,7 @@ class _RunningTurn:
         fetches = endpoint.forced_tools == "native"  # a model that ignores tools would not
         if fetches and (FETCH in self._theirs or FETCH in self._ours or wants_no_tools(self.turn.request.parameters)):
             return None
-        return Context(self.agent.vortex, endpoint, fetches=fetches, again=self._may_call_again)
+        return Context(self.agent.vortex, endpoint, fetches=fetches, again=self._may_call_again, clock=self._clock)
 
     def _may_look_up(self, tools: list[dict[str, Any]]) -> bool:
         """Whether the tokens of the turn allow a second prompt with everything in it."""
@@ -353,24 +355,24 @@ class _RunningTurn:
             return
         if fitted is not None:
             self.agent.counters.contents_shortened += len(fitted.shown)
-            talk.show(fitted.shown, offered=fitted.offer, at=self.agent.clock.now())
+            talk.show(fitted.shown, offered=fitted.offer, at=self._clock.now())
             self._offer_fetch()
 
     def _offer_fetch(self) -> None:
         """Last of all tools, so that those before it stand where they stood."""
         if self._talk.fetchable and FETCH not in self._ours:
-            self._ours[FETCH] = bound_fetch(self._talk, self._sink, timeout_s=self.agent.vortex.timeout_s)
+            self._ours[FETCH] = bound_fetch(self._talk, self._sink, self._clock, self.agent.vortex.timeout_s)
             self._functions.append(fetch_tool().function)
 
     async def _reply(self, request: ModelRequest) -> ModelReply:
         try:
-            async with asyncio.timeout(request.timeout_s):
+            async with self._clock.timeout(request.timeout_s):
                 # What a later model may replace is not said piece by piece: the owner hears it with its step.
                 if self.turn.stream and len(self._models) == 1:
                     return await self._streamed(request)
                 return await self._models[0][1].complete(request)
         except (TimeoutError, OssaError) as error:
-            if asyncio.get_running_loop().time() >= self._ends:
+            if self._clock.monotonic() >= self._ends:
                 raise out_of_time(self._budget) from None
             if isinstance(error, TimeoutError):
                 raise ModelFailed("the model did not answer in its share of the time") from None
@@ -396,7 +398,7 @@ class _RunningTurn:
 
     async def _run_tools(self, calls: Sequence[ToolCall]) -> None:
         """Write down what will be run, run it, write down the results as they come."""
-        talk, now = self._talk, self.agent.clock.now
+        talk, now = self._talk, self._clock.now
         talk.add_intents(self.turn.task_id, calls, now())
         await self._commit()
         slots = asyncio.Semaphore(self.agent.tool_parallelism)
@@ -404,10 +406,12 @@ class _RunningTurn:
         try:
             waiting = set(running)
             while waiting:
-                _, waiting = await asyncio.wait(waiting, timeout=self._left_s(), return_when=asyncio.FIRST_COMPLETED)
-                await asyncio.sleep(0)  # those that end in the same breath share a commit
+                with suppress(TimeoutError):
+                    async with self._clock.timeout(self._left_s()):
+                        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(0)  # calls that end together share a commit
                 waiting = {task for task in waiting if not task.done()}
-                ended = [task for task in running if task.done() and task not in waiting]
+                ended = [task for task in running if task not in waiting]
                 if not ended:
                     raise out_of_time(self._budget)
                 for task in ended:
@@ -428,7 +432,7 @@ class _RunningTurn:
             answer = ToolAnswer(INTERRUPTED, is_error=True)
         else:
             async with slots:
-                answer = await run_tool(tool, call, self._tool_context(call))
+                answer = await run_tool(tool, call, self._tool_context(call), clock=self._clock)
         counters.tool_errors += answer.is_error
         return answer
 
@@ -443,7 +447,7 @@ class _RunningTurn:
         )
 
     def _left_s(self) -> float:
-        left = self._ends - asyncio.get_running_loop().time()
+        left = self._ends - self._clock.monotonic()
         if left <= 0:
             raise out_of_time(self._budget)
         return left

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from ossa.contracts.clock import Clock, SystemClock
 from ossa.contracts.configuration import Endpoint
 from ossa.contracts.errors import ModelFailed, ModelRejected, OssaError, TimedOut
 from ossa.contracts.model import ModelReply, ModelRequest
@@ -71,6 +71,7 @@ class OpenAIClient:
         endpoint: Endpoint,
         *,
         roll: Callable[[], float] = random.random,
+        clock: Clock | None = None,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         """Raises `ValueError` when the endpoint's URL or key cannot be used."""
@@ -80,6 +81,7 @@ class OpenAIClient:
         self._pool = HttpPool(self._origin, connect_timeout_s=endpoint.connect_timeout_s)
         self._policy = RetryPolicy(max_retries=endpoint.max_retries, backoff_s=endpoint.backoff_s)
         self._roll = roll
+        self._clock = clock or SystemClock()
         self._max_answer_bytes = max_answer_bytes
         self._head = self._build_head()
 
@@ -191,7 +193,7 @@ class OpenAIClient:
 
     async def _piece(self, read: Callable[[], Awaitable[bytes]], call: _Call) -> bytes:
         try:
-            async with asyncio.timeout(call.try_s()):
+            async with self._clock.timeout(call.try_s()):
                 return await read()
         except TimeoutError as error:
             raise call.timed_out() from error
@@ -201,7 +203,7 @@ class OpenAIClient:
     async def _open(self, payload: bytes, call: _Call, *, whole: bool) -> HttpExchange:
         """An exchange whose status is 200. Raises `_TryAgain` or the final error."""
         try:
-            async with asyncio.timeout(call.try_s()):
+            async with self._clock.timeout(call.try_s()):
                 exchange = await self._pool.open(payload, limit=self._max_answer_bytes, whole=whole)
                 if exchange.status == 200:
                     return exchange
@@ -223,7 +225,7 @@ class OpenAIClient:
         said = self._said(body)
         details = {"upstream_status": status}
         if retryable(status):
-            after = retry_after(headers, now=time.time())
+            after = retry_after(headers, now=self._clock.now().timestamp())
             error = ModelFailed(f"the model endpoint answered {status}: {said}", None, after, details)
             return _TryAgain(error, after)
         if status in _OURS or status < 400 or status >= 500:
@@ -263,13 +265,14 @@ class _Call:
 
     def __init__(self, client: OpenAIClient, request: ModelRequest) -> None:
         self._client = client
+        self._clock = client._clock
         self._billed_once = request.billed_once
         self._timeout_s = request.timeout_s
-        self._ends = time.monotonic() + request.timeout_s
+        self._ends = self._clock.monotonic() + request.timeout_s
         self._retries = 0
 
     def left_s(self) -> float:
-        return self._ends - time.monotonic()
+        return self._ends - self._clock.monotonic()
 
     def try_s(self) -> float:
         return max(0.0, min(self._client.endpoint.timeout_s, self.left_s()))
@@ -296,4 +299,4 @@ class _Call:
             "model_call_retried",
             extra={"endpoint": repr(client), "retry": self._retries, "wait_s": round(wait, 3), "why": str(failed)},
         )
-        await asyncio.sleep(wait)
+        await self._clock.sleep(wait)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 
 from ossa.contracts.errors import NotReady
 from ossa.contracts.task import Step
@@ -49,16 +48,3 @@ class RecordingSink:
         if self._answer is None:
             raise NotReady("this owner answers no questions")
         return self._answer(call)
-
-
-class SteppedClock:
-    """A `Clock` that moves when told to."""
-
-    def __init__(self, start: datetime = datetime(2026, 1, 1, 12, tzinfo=UTC)) -> None:
-        self._now = start
-
-    def now(self) -> datetime:
-        return self._now
-
-    def advance(self, seconds: float) -> None:
-        self._now += timedelta(seconds=seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -13,8 +14,9 @@ from ossa.contracts.agent_spec import AgentSpec, ToolRef
 from ossa.contracts.configuration import Endpoint, Models
 from ossa.contracts.errors import ModelFailed, ModelRejected, NotReady, OssaError, TimedOut
 from ossa.contracts.task import Assignment, TaskRequest, TaskStatus, Turn
-from ossa.testing.agent import RecordingSink, SteppedClock
+from ossa.testing.agent import RecordingSink
 from ossa.testing.models.client import ScriptedModel, tool_call
+from tests.support.clock import ManualClock
 
 MODELS = Models(
     tiers={
@@ -28,7 +30,9 @@ SCHEMA = {"type": "object", "required": ["n"], "properties": {"n": {"type": "int
 FORM = {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}
 
 
-def runner(tools: ToolRegistry | None = None, **answers: Any) -> tuple[AgentTurn, dict[str, ScriptedModel]]:
+def runner(
+    tools: ToolRegistry | None = None, clock: ManualClock | None = None, **answers: Any
+) -> tuple[AgentTurn, dict[str, ScriptedModel]]:
     scripted = {name: ScriptedModel([_message(one) for one in answers.get(name, ())]) for name in MODEL_NAMES}
     registry = tools if tools is not None else ToolRegistry([])
     refs = tuple(ToolRef(name=name) for name in registry.names)
@@ -39,7 +43,7 @@ def runner(tools: ToolRegistry | None = None, **answers: Any) -> tuple[AgentTurn
         models=MODELS,
         clients=lambda endpoint: scripted[endpoint.model],
         tools=registry,
-        clock=SteppedClock(),
+        clock=clock or ManualClock(),
     )
     return made, scripted
 
@@ -137,9 +141,13 @@ async def test_whatever_keeps_the_cheaper_one_from_answering_the_dearer_one_is_a
 
 
 async def test_a_model_that_hangs_leaves_time_for_the_next_one() -> None:
-    agent, scripted = runner()
+    clock = ManualClock()
+    agent, scripted = runner(clock=clock)
     scripted["small"].hold()
-    result = await agent.run(turn(cascade=CASCADE[:2], timeout_s=0.6), RecordingSink())
+    task = asyncio.create_task(agent.run(turn(cascade=CASCADE[:2], timeout_s=6), RecordingSink()))
+    await clock.waiting()
+    clock.advance(3)
+    result = await task
     assert (result.outcome.status, result.outcome.tier) == (TaskStatus.SUCCEEDED, "standard")
     assert result.outcome.failed_tiers == ("lightweight",)
 

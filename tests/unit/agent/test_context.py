@@ -16,10 +16,11 @@ from ossa.contracts.configuration import Endpoint, Models, VortexSettings
 from ossa.contracts.errors import NotFound, NotReady
 from ossa.contracts.task import Assignment, Step, TaskRequest, TaskStatus, Turn
 from ossa.contracts.turn import TurnCall, TurnCallResult
-from ossa.testing.agent import RecordingSink, SteppedClock
+from ossa.testing.agent import RecordingSink
 from ossa.testing.models.client import ScriptedModel, single_client, tool_call
 from ossa.vortex import compress
 from ossa.vortex.originals import handle_of
+from tests.support.clock import ManualClock
 
 PODS = "\n".join(f"pod-{number:04d} Running restarts=0 node=worker-{number % 7} age=4d" for number in range(600))
 LOG = f"{PODS}\npod-0600 CrashLoopBackOff restarts=41 node=worker-3 age=4d\n"
@@ -52,6 +53,7 @@ def runner(
     *,
     forced_tools: Any = "native",
     context_tokens: int | None = None,
+    clock: ManualClock | None = None,
     **spec: Any,
 ) -> AgentTurn:
     @tool(effects="none")
@@ -81,7 +83,7 @@ def runner(
         clients=single_client(scripted),
         tools=registry,
         vortex=vortex or VortexSettings(),
-        clock=SteppedClock(),
+        clock=clock or ManualClock(),
     )
 
 
@@ -202,14 +204,17 @@ async def test_an_owner_that_cannot_help_costs_nothing_but_tokens() -> None:
 
 @pytest.mark.parametrize("broken", ["slow", "crashing"])
 async def test_an_owner_that_does_not_answer_well_is_done_without(broken: str) -> None:
+    clock = ManualClock()
+
     class Sink(RecordingSink):
         async def call(self, call: TurnCall) -> TurnCallResult:
             if broken == "slow":
-                await asyncio.sleep(60)
+                clock.advance(5)
+                await asyncio.Event().wait()
             raise RuntimeError("no")
 
     scripted = scripted_model(tool_call("kubectl"), "done")
-    result = await runner(scripted, VortexSettings(timeout_s=0.05)).run(turn(), Sink())
+    result = await runner(scripted, VortexSettings(timeout_s=5), clock=clock).run(turn(), Sink())
     assert result.outcome.status is TaskStatus.SUCCEEDED
     assert shown(scripted, 1) == LOG
 

@@ -8,8 +8,9 @@ from ossa.contracts.configuration import Endpoint, Models
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.task import Assignment, Step, TaskRequest, TaskStatus, Turn
 from ossa.contracts.turn import TurnCall, TurnCallResult
-from ossa.testing.agent import RecordingSink, SteppedClock
+from ossa.testing.agent import RecordingSink
 from ossa.testing.models.client import ScriptedModel, single_client, tool_call
+from tests.support.clock import ManualClock
 
 ROLE = "You watch {STATE:pool:security:ready} agents."
 SAID = {"role": "assistant", "content": "done"}
@@ -33,7 +34,7 @@ def runner(scripted: ScriptedModel, role: str = ROLE) -> AgentTurn:
         models=Models(tiers={"standard": endpoint}),
         clients=single_client(scripted),
         tools=ToolRegistry([look]),
-        clock=SteppedClock(),
+        clock=ManualClock(),
     )
 
 

@@ -13,6 +13,7 @@ from ossa.agent.tool_registry import ToolRegistry
 from ossa.agent.tool_run import run_tool
 from ossa.agent.tools import Tool, ToolContext, tool
 from ossa.contracts.agent_spec import ToolRef
+from tests.support.clock import ManualClock
 
 CONTEXT = ToolContext(task_id="t", tenant="acme", agent_id="a", idempotency_key="t:c")
 
@@ -89,13 +90,16 @@ async def test_a_tool_with_a_schema_of_its_own_is_checked_by_it() -> None:
 
 
 async def test_a_slow_tool_is_given_up_and_its_doubt_is_told() -> None:
-    @tool(effects="at_most_once", timeout_s=0.01)
-    async def slow() -> None:
-        await asyncio.sleep(60)
+    clock = ManualClock()
 
-    answer = await run_tool(slow, call("slow"), CONTEXT)
+    @tool(effects="at_most_once", timeout_s=3)
+    async def slow() -> None:
+        clock.advance(3)
+        await asyncio.Event().wait()
+
+    answer = await run_tool(slow, call("slow"), CONTEXT, clock=clock)
     assert answer.is_error
-    assert "0.01 s. It may still have taken effect." in answer.content
+    assert "3 s. It may still have taken effect." in answer.content
 
 
 async def test_a_timeout_inside_a_tool_is_its_own_error() -> None:

@@ -13,8 +13,9 @@ from ossa.contracts.agent_spec import AgentSpec, ModelPreference, ToolRef
 from ossa.contracts.configuration import Endpoint, Models
 from ossa.contracts.errors import Fenced, ModelFailed, ModelRejected, NotReady
 from ossa.contracts.task import Assignment, Step, TaskRequest, TaskStatus, Turn, UsageToday
-from ossa.testing.agent import RecordingSink, SteppedClock
+from ossa.testing.agent import RecordingSink
 from ossa.testing.models.client import ScriptedModel, single_client, tool_call
+from tests.support.clock import ManualClock
 
 MODELS = Models(tiers={"standard": Endpoint(base_url="http://scripted/v1", model="scripted-1")})
 CLIENT_TOOL = {"type": "function", "function": {"name": "theirs", "parameters": {"type": "object"}}}
@@ -62,14 +63,19 @@ class Counted:
 
 
 def runner(
-    scripted: ScriptedModel, tools: ToolRegistry | None = None, *, models: Models = MODELS, **spec: Any
+    scripted: ScriptedModel,
+    tools: ToolRegistry | None = None,
+    *,
+    models: Models = MODELS,
+    clock: ManualClock | None = None,
+    **spec: Any,
 ) -> AgentTurn:
     registry = tools if tools is not None else ToolRegistry([])
     refs = tuple(ToolRef(name=name) for name in registry.names)
     manifest = AgentSpec(**{"name": "helper", "dialect": "ossa/v0.5.0", "tools": refs, **spec})
     assignment = Assignment(agent_id="foundation-001", pool="foundation", spec=manifest)
     return build_runner(
-        assignment, models=models, clients=single_client(scripted), tools=registry, clock=SteppedClock()
+        assignment, models=models, clients=single_client(scripted), tools=registry, clock=clock or ManualClock()
     )
 
 
@@ -168,7 +174,7 @@ async def test_a_turn_taken_over_after_any_commit_ends_as_if_nothing_had_happene
     assert len(whole.commits) == 4
 
     kept = tuple(step for commit in whole.commits[:commits] for step in commit)
-    takeover = Step(seq=len(kept), kind="takeover", agent_id="x", payload={}, at=SteppedClock().now())
+    takeover = Step(seq=len(kept), kind="takeover", agent_id="x", payload={}, at=ManualClock().now())
     counted, sink = Counted(), RecordingSink()
     result = await runner(ScriptedModel(), counted.tools()).run(turn(text, steps=(*kept, takeover)), sink)
 
@@ -298,15 +304,13 @@ async def test_the_answer_streams_while_it_comes() -> None:
 
 
 async def test_cancelling_a_turn_reaches_the_model_call() -> None:
-    model = ScriptedModel()
+    model, clock = ScriptedModel(), ManualClock()
     model.hold()
-    task = asyncio.create_task(runner(model).run(turn(), RecordingSink()))
-    async with asyncio.timeout(5):
-        while not model.requests:  # noqa: ASYNC110 - the model has no event
-            await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+    task = asyncio.create_task(runner(model, clock=clock).run(turn(), RecordingSink()))
+    await clock.waiting()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert model.cancelled == 1
 
 
@@ -394,29 +398,42 @@ async def test_the_cost_of_a_day_is_limited() -> None:
 
 
 async def test_the_time_of_a_turn_is_limited_while_the_model_thinks() -> None:
-    model = ScriptedModel()
+    model, clock = ScriptedModel(), ManualClock()
     model.hold()
-    result = await runner(model, limits={"timeout_s": 0.02}).run(turn(), RecordingSink())
+    agent = runner(model, clock=clock, limits={"timeout_s": 5})
+    task = asyncio.create_task(agent.run(turn(), RecordingSink()))
+    await clock.waiting()
+    clock.advance(4.9)
+    await asyncio.sleep(0)
+    assert not task.done()
+    clock.advance(0.1)
+    result = await task
     assert result.outcome.error is not None
     assert result.outcome.error.code == "limit_exceeded"
-    assert "timeout_s (0.02 s)" in result.outcome.error.message
+    assert "timeout_s (5 s)" in result.outcome.error.message
     assert model.cancelled == 1
 
 
 async def test_the_time_of_a_turn_is_limited_while_a_tool_runs() -> None:
-    counted = Counted()
-    agent = runner(ScriptedModel(), counted.tools(), limits={"timeout_s": 0.05})
-    result = await agent.run(turn("[[tool:wait]]"), RecordingSink())
+    counted, clock = Counted(), ManualClock()
+    agent = runner(ScriptedModel(), counted.tools(), clock=clock, limits={"timeout_s": 5})
+    task = asyncio.create_task(agent.run(turn("[[tool:wait]]"), RecordingSink()))
+    await counted.started.wait()
+    clock.advance(5)
+    result = await task
     assert result.outcome.error is not None
     assert "timeout_s" in result.outcome.error.message
     assert counted.cancelled == 1
 
 
 async def test_the_callers_own_timeout_is_a_timeout_and_no_limit() -> None:
-    model = ScriptedModel()
+    model, clock = ScriptedModel(), ManualClock()
     model.hold()
-    asked = turn(request={"timeout_s": 0.02})
-    result = await runner(model, limits={"timeout_s": 60}).run(asked, RecordingSink())
+    agent = runner(model, clock=clock, limits={"timeout_s": 60})
+    task = asyncio.create_task(agent.run(turn(request={"timeout_s": 5}), RecordingSink()))
+    await clock.waiting()
+    clock.advance(5)
+    result = await task
     assert result.outcome.error is not None
     assert result.outcome.error.code == "timed_out"
 

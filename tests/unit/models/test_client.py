@@ -14,6 +14,7 @@ from ossa.contracts.errors import ModelFailed, ModelRejected, TimedOut
 from ossa.contracts.model import ModelReply, ModelRequest
 from ossa.models.client import OpenAIClient
 from ossa.testing.models.server import ScriptedModelServer
+from tests.support.clock import ManualClock
 
 
 def asking(text: str, timeout_s: float = 10, **parameters: object) -> ModelRequest:
@@ -26,9 +27,11 @@ def endpoint(base_url: str, **changes: object) -> Endpoint:
 
 
 @asynccontextmanager
-async def serving(**changes: object) -> AsyncIterator[tuple[ScriptedModelServer, OpenAIClient]]:
+async def serving(
+    clock: ManualClock | None = None, **changes: object
+) -> AsyncIterator[tuple[ScriptedModelServer, OpenAIClient]]:
     async with ScriptedModelServer() as server:
-        client = OpenAIClient(endpoint(server.base_url, **changes))
+        client = OpenAIClient(endpoint(server.base_url, **changes), clock=clock)
         yield server, client
         await client.close()
 
@@ -37,7 +40,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 @asynccontextmanager
-async def rude(handler: Handler, **changes: object) -> AsyncIterator[OpenAIClient]:
+async def rude(handler: Handler, clock: ManualClock | None = None, **changes: object) -> AsyncIterator[OpenAIClient]:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await handler(reader, writer)
@@ -46,7 +49,7 @@ async def rude(handler: Handler, **changes: object) -> AsyncIterator[OpenAIClien
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    client = OpenAIClient(endpoint(f"http://127.0.0.1:{port}/v1", **{"max_retries": 0, **changes}))
+    client = OpenAIClient(endpoint(f"http://127.0.0.1:{port}/v1", **{"max_retries": 0, **changes}), clock=clock)
     yield client
     await client.close()
     server.close()
@@ -155,13 +158,18 @@ async def test_retries_end_and_the_last_error_tells_the_status() -> None:
 
 
 async def test_what_is_billed_once_is_tried_again_only_where_nothing_was_billed() -> None:
-    async with serving(max_retries=3, timeout_s=0.3) as (server, client):
+    async with serving(max_retries=3) as (server, client):
         refused = await client.complete(asking("[[fail:503:2]]").model_copy(update={"billed_once": True}))
         assert refused.message["content"]
         assert server.counters.calls == 3
+    clock = ManualClock()
+    async with serving(clock, max_retries=3, timeout_s=1) as (server, client):
+        slow = asyncio.create_task(client.complete(asking("[[delay:800]]").model_copy(update={"billed_once": True})))
+        await until(lambda: server.counters.open == 1)
+        clock.advance(1)
         with pytest.raises(TimedOut):
-            await client.complete(asking("[[delay:800]]").model_copy(update={"billed_once": True}))
-        assert server.counters.calls == 4
+            await slow
+        assert server.counters.calls == 1
 
 
 async def test_retry_after_that_does_not_fit_the_call_is_not_waited_for() -> None:
@@ -222,17 +230,36 @@ async def test_an_absent_server_is_a_model_failure() -> None:
 
 
 async def test_the_whole_call_is_bounded_in_time() -> None:
-    async with serving() as (_, client):
-        with pytest.raises(TimedOut, match=r"0\.05 s"):
-            await client.complete(asking("[[delay:30]]", timeout_s=0.05))
-        with pytest.raises(TimedOut):
-            await collect(client, asking("[[delay:30]]", timeout_s=0.05))
+    clock = ManualClock()
+    async with serving(clock) as (server, client):
+        request = asking("[[delay:800]]", timeout_s=5)
+        for call in (client.complete(request), collect(client, request)):
+            task = asyncio.create_task(call)
+            await until(lambda: server.counters.open == 1)
+            clock.advance(5)
+            with pytest.raises(TimedOut, match="5 s"):
+                await task
+            await until(lambda: server.counters.open == 0)
 
 
 async def test_a_stalled_stream_is_given_up_after_the_endpoints_silence() -> None:
-    async with serving(timeout_s=0.1) as (_, client):
+    clock, over = ManualClock(), asyncio.Event()
+
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        writer.write(b'data: {"choices":[{"delta":{"content":"one"}}]}\n\n')
+        await over.wait()
+
+    async with rude(stall, clock, timeout_s=1) as client:
+        stream = client.stream(asking("x"))
+        assert await anext(stream) == "one"
+        rest = asyncio.create_task(anext(stream))
+        await clock.waiting()
+        clock.advance(1)
         with pytest.raises(TimedOut, match="silent"):
-            await collect(client, asking("[[pace:30]] one two three"))
+            await rest
+        over.set()
 
 
 async def test_cancelling_a_call_closes_its_socket() -> None:
