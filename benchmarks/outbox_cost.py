@@ -18,8 +18,8 @@ from pathlib import Path
 
 from ossa.contracts.configuration import Database, EventSettings
 from ossa.contracts.task import NewTask, Outcome, Step, TaskRequest, TaskStatus, Usage
+from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.gateway.ids import new_task_id
-from ossa.stores.embedded_postgres import EmbeddedPostgres
 from ossa.stores.postgres import PostgresStores
 
 _USAGE = Usage(prompt_tokens=700, completion_tokens=120, cost_usd=0.002, model_calls=1)

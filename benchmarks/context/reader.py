@@ -11,7 +11,7 @@ import httpx
 
 from benchmarks.context.problem import Problem
 from ossa.contracts.configuration import Endpoint, Models
-from ossa.models.embedded import EmbeddedModel
+from ossa.embedded.model import EmbeddedModel
 
 ANSWER_TOKENS = 32
 TIMEOUT_S = 300.0

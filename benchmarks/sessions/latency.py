@@ -19,7 +19,7 @@ from rich.progress import Progress
 from benchmarks.sessions.replay import Owner, replay
 from benchmarks.sessions.session import Message, Session
 from ossa.contracts.configuration import Endpoint, Models, VortexSettings
-from ossa.models.embedded import EmbeddedModel
+from ossa.embedded.model import EmbeddedModel
 from ossa.vortex.tokens import counter_for
 
 CONTEXT = 8192

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.settings import Settings
-from ossa.stores.embedded_postgres import EmbeddedPostgres
 from ossa.stores.postgres import PostgresStores
 
 T = TypeVar("T")

@@ -94,8 +94,8 @@ def reindex_all(settings: Settings) -> int:
     Raises `StoreUnavailable` where PostgreSQL does not run.
     """
     from ossa.app.services import POSTGRES_DIR
+    from ossa.embedded.postgres import EmbeddedPostgres
     from ossa.stores.backups.restored import mark_all
-    from ossa.stores.embedded_postgres import EmbeddedPostgres
 
     dsn = settings.database.dsn.get_secret_value()
     if not dsn:

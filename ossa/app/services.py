@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from ossa.backups.unfinished import refuse_marked
 from ossa.contracts.configuration import Models
 from ossa.cost.prices import priced
-from ossa.models.embedded import EmbeddedModel
+from ossa.embedded.model import EmbeddedModel
+from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.models.tiers import needs_embedded, with_embedded
 from ossa.settings import Settings
-from ossa.stores.embedded_postgres import EmbeddedPostgres
 
 log = logging.getLogger(__name__)
 

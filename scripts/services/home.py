@@ -17,18 +17,17 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ossa.contracts.errors import StoreUnavailable
-from ossa.stores.embedded.account import Account, choose_account
-from ossa.stores.embedded.exclusive import exclusive
+from ossa.embedded.postgres_programs import Account, choose_account
+from ossa.embedded.process import file_lock, tail
 from scripts.services.failure import ServiceFailed
 
 _PRIVATE_PARENTS = (Path("/var/lib"), Path("/var/tmp"))
 _LOCK_WAIT_S = 300.0
-_LOG_TAIL_BYTES = 4000
 _LOG_TAIL_LINES = 12
 
 
@@ -116,13 +115,8 @@ class ServiceHome:
 
     def log_tail(self, member: str) -> str:
         """The last lines, to be shown below an error."""
-        try:
-            with self.log(member).open("rb") as log:
-                log.seek(max(0, self.log(member).stat().st_size - _LOG_TAIL_BYTES))
-                lines = log.read().decode("utf-8", "replace").splitlines()
-        except FileNotFoundError:
-            lines = []
-        return "\n".join(f"  {line}" for line in lines[-_LOG_TAIL_LINES:]) or "  (it wrote nothing)"
+        said = tail(self.log(member), lines=_LOG_TAIL_LINES, between="\n  ")
+        return f"  {said or '(it wrote nothing)'}"
 
 
 def write_private(path: Path, text: str, account: Account) -> None:
@@ -150,11 +144,12 @@ def servers_account(data: Path) -> Account:
 
 @contextmanager
 def _exclusive(folder: Path, what: str) -> Iterator[None]:
-    try:
-        with exclusive(folder, what, wait_s=_LOCK_WAIT_S):
-            yield
-    except StoreUnavailable as error:
-        raise ServiceFailed(error.message) from error
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(folder / "lock", wait_s=_LOCK_WAIT_S))
+        except TimeoutError:
+            raise ServiceFailed(f"Another process has been starting {what} in {folder} for too long.") from None
+        yield
 
 
 def _private_folder() -> Path:

@@ -23,8 +23,8 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 _CREATE_CLUSTER = Path("/etc/postgresql-common/createcluster.conf")
 
 
-def install(names: Sequence[str], tell: Callable[[str], None]) -> list[str]:
-    """Install what these services need; `tell` hears of each step before it is taken.
+def install(names: Sequence[str], progress: Callable[[str], None]) -> list[str]:
+    """Install what these services need; `progress` hears of each step before it is taken.
 
     What cannot be had is returned, a sentence each; nothing is raised for it.
     """
@@ -36,7 +36,7 @@ def install(names: Sequence[str], tell: Callable[[str], None]) -> list[str]:
     if JARS in lacking(names):
         steps.append((f"Fetching {JARS.what} ...", fetch_kafka))
     for saying, step in steps:
-        tell(saying)
+        progress(saying)
         try:
             step()
         except ServiceFailed as error:

@@ -12,9 +12,9 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from ossa.stores.embedded.account import Account
-from ossa.stores.embedded.living import works_in
-from ossa.stores.embedded.postmaster import find_postmaster
+from ossa.embedded.postgres import find_postmaster
+from ossa.embedded.postgres_programs import Account
+from ossa.embedded.process import works_in
 from scripts.services.failure import NotInstalled, ServiceFailed
 from scripts.services.home import write_private
 from scripts.services.needs import POSTGRES, postgres_programs

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import psycopg
 import yaml
 
-from ossa.stores.embedded.postmaster import find_postmaster
+from ossa.embedded.postgres import find_postmaster
 from scripts.services import http
 from scripts.services.etcd import NEED as ETCD
 from scripts.services.etcd import PORTS as ETCD_PORTS

@@ -10,15 +10,15 @@ import json
 import os
 import select
 import signal
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ossa.stores.embedded.account import Account
+from ossa.embedded.postgres_programs import Account
+from ossa.embedded.process import Launch
+from ossa.embedded.process import spawn as launched
 from scripts.services.failure import ServiceFailed
 
-_LOG_MAX_BYTES = 10 * 2**20
 _KILL_WAIT_S = 10.0
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _START_FIELD = 21 - 2  # `starttime`, counted after "pid (name)"; see proc(5)
@@ -107,20 +107,9 @@ def spawn(
     command: Sequence[str], *, account: Account, environment: Mapping[str, str], ports: Mapping[str, int], log: Path
 ) -> ProcessRecord:
     """Start it in a session of its own, so that Ctrl-C in our terminal is not for it. Raises `ServiceFailed`."""
-    if log.exists() and log.stat().st_size > _LOG_MAX_BYTES:
-        log.rename(log.with_suffix(".log.1"))
-    with log.open("ab") as file:
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                cwd="/",
-                env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", **environment},
-                start_new_session=True,
-                **account.popen_options(),
-            )
-        except OSError as error:
-            raise ServiceFailed(f"{command[0]} cannot be run: {error}") from error
+    env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", **environment}
+    try:
+        process = launched(Launch(command, env=env, options=account.popen_options()), log)
+    except OSError as error:
+        raise ServiceFailed(f"{command[0]} cannot be run: {error}") from error
     return record_of(process.pid, command, ports)

@@ -9,7 +9,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ossa.stores.embedded.account import Account
+from ossa.embedded.postgres_programs import Account
 from scripts.services.home import write_private
 from scripts.services.needs import program
 from scripts.services.service import HOST, Address, Member, Service

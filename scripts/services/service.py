@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ossa.stores.embedded.account import Account
+from ossa.embedded.postgres_programs import Account
 from scripts.services.home import ServiceHome
 from scripts.services.needs import Need
 from scripts.services.process import ProcessRecord

@@ -24,8 +24,8 @@ import pytest
 from ossa.contracts.configuration import Database
 from ossa.contracts.stores import Stores
 from ossa.contracts.task import NewTask, Outcome, Step, TaskRequest, TaskStatus, Usage
-from ossa.stores.embedded.account import choose_account
-from ossa.stores.embedded_postgres import EmbeddedPostgres
+from ossa.embedded.postgres import EmbeddedPostgres
+from ossa.embedded.postgres_programs import choose_account
 from ossa.stores.postgres import PostgresStores
 from ossa.testing.stores import MemoryStores
 

@@ -36,13 +36,13 @@ from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnava
 from ossa.contracts.memory import NewMemory, Recall
 from ossa.contracts.memory_policy import KindRules, PlacementPolicy
 from ossa.contracts.task import TaskStatus
+from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.memory.hot import HotCopies
 from ossa.memory.service import MemoryService
 from ossa.memory.warm import WarmVectors, memory_schema
 from ossa.settings import Settings
 from ossa.stores.backups import wal
 from ossa.stores.backups.tried import programs, recovered
-from ossa.stores.embedded_postgres import EmbeddedPostgres
 from ossa.stores.objects.memory import ObjectMemory
 from ossa.stores.postgres import PostgresStores
 from ossa.testing.stores.vectors import MemoryVectors

@@ -17,7 +17,7 @@ from ossa.contracts.budgets import Budget, Reservation, period_key, subjects_of
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import BudgetExceeded
 from ossa.contracts.task import Task
-from ossa.stores.embedded_postgres import EmbeddedPostgres
+from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.stores.money import nanos
 from ossa.stores.postgres import PostgresStores
 from ossa.stores.postgres.budgets import PostgresBudgets

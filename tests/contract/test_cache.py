@@ -25,7 +25,7 @@ from ossa.contracts.cache import (
     CacheStore,
 )
 from ossa.contracts.errors import InvalidRequest, PayloadTooLarge, StoreUnavailable
-from ossa.stores.embedded_redis import EmbeddedRedis
+from ossa.embedded.redis import EmbeddedRedis
 from ossa.stores.redis.cache import RedisCache
 from ossa.stores.redis.cluster import RedisClusterCache
 from ossa.testing.stores.cache import MemoryCache

@@ -15,7 +15,7 @@ import pytest
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.task import TaskStatus
-from ossa.stores.embedded_postgres import EmbeddedPostgres
+from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.stores.postgres import PostgresStores
 
 pytestmark = pytest.mark.asyncio

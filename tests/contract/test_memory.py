@@ -18,12 +18,12 @@ from ossa.contracts.memory import NewMemory, Recall, Scope
 from ossa.contracts.memory_policy import KindRules, PlacementPolicy
 from ossa.contracts.memory_tiers import ColdTier, MemoryCatalogue
 from ossa.contracts.vectors import VectorIndex
+from ossa.embedded.postgres import EmbeddedPostgres
+from ossa.embedded.redis import EmbeddedRedis
 from ossa.memory.forgetting import GRACE_S
 from ossa.memory.hot import HotCopies
 from ossa.memory.service import MemoryService
 from ossa.memory.warm import WarmVectors, memory_schema
-from ossa.stores.embedded_postgres import EmbeddedPostgres
-from ossa.stores.embedded_redis import EmbeddedRedis
 from ossa.stores.objects.memory import ObjectMemory
 from ossa.stores.postgres import PostgresStores
 from ossa.stores.qdrant.embedded import EmbeddedQdrant

@@ -9,8 +9,8 @@ from collections import Counter
 from itertools import count
 from pathlib import Path
 
-from ossa.stores.embedded_postgres import EmbeddedPostgres
-from ossa.stores.embedded_redis import EmbeddedRedis
+from ossa.embedded.postgres import EmbeddedPostgres
+from ossa.embedded.redis import EmbeddedRedis
 from tests.contract.conftest import empty
 
 ROOT = Path(__file__).parents[2]

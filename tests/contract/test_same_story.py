@@ -16,7 +16,7 @@ from ossa.contracts.configuration import Database
 from ossa.contracts.errors import OssaError
 from ossa.contracts.stores import Accepted
 from ossa.contracts.task import Task, TaskStatus
-from ossa.stores.embedded_postgres import EmbeddedPostgres
+from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.stores.postgres import PostgresStores
 from ossa.testing.stores import MemoryStores
 

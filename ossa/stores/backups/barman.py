@@ -28,12 +28,12 @@ from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Reach, Until
 from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
 from ossa.contracts.progress import Progress
 from ossa.contracts.sealed import sealed, unsealed
+from ossa.embedded.postgres import find_postmaster
 from ossa.stores.backups import recovery, wal
 from ossa.stores.backups.command import run
 from ossa.stores.backups.facts import finish_segment, server_facts, slot_is_active, write_wal
 from ossa.stores.backups.lock import exclusive_lock
 from ossa.stores.backups.tried import RecoveryFailed, programs, recovered
-from ossa.stores.embedded.postmaster import find_postmaster
 from ossa.stores.objects.blobs import ObjectBlobs
 
 NAME = "ossa"

@@ -32,14 +32,14 @@ from ossa.contracts.errors import Conflict, NotFound, StoreUnavailable
 from ossa.contracts.progress import Progress
 from ossa.contracts.sealed import sealed, unsealed
 from ossa.contracts.value import Value
+from ossa.embedded.postgres import EmbeddedPostgres
+from ossa.embedded.postgres_layout import Layout
+from ossa.embedded.postgres_programs import find_binaries
 from ossa.stores.backups import recovery, wal
 from ossa.stores.backups.command import run
 from ossa.stores.backups.copied import MANIFEST, PARTS, unpack, wal_range
 from ossa.stores.backups.facts import finish_segment, is_handed_over, server_facts, write_wal
 from ossa.stores.backups.lock import exclusive_lock, work_folder
-from ossa.stores.embedded.binaries import find_binaries
-from ossa.stores.embedded.layout import Layout
-from ossa.stores.embedded_postgres import EmbeddedPostgres
 
 log = logging.getLogger(__name__)
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 
 from ossa.contracts.errors import Conflict
+from ossa.embedded.process import file_lock
 
 WORK = ".backup"
-_POLL_S = 0.05
 
 
 def work_folder(home: Path) -> Path:
@@ -25,16 +23,11 @@ def work_folder(home: Path) -> Path:
 
 @contextmanager
 def exclusive_lock(home: Path, what: str, *, wait_s: float = 0.0) -> Iterator[Path]:
-    """Its work folder, while nobody else is at `what` of this home. Raises `Conflict` after `wait_s`."""
+    """Yields the home's work folder while no other process is at `what` of it. Raises `Conflict` after `wait_s`."""
     folder = work_folder(home)
-    deadline = monotonic() + wait_s
-    with (folder / f"{what}.lock").open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if monotonic() >= deadline:
-                    raise Conflict(f"Another process is at the {what} of {home}: wait until it has ended.") from None
-                sleep(_POLL_S)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(folder / f"{what}.lock", wait_s=wait_s))
+        except TimeoutError:
+            raise Conflict(f"Another process is at the {what} of {home}: wait until it has ended.") from None
         yield folder

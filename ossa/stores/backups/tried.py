@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +11,10 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from ossa.contracts.errors import StoreUnavailable
+from ossa.embedded.postgres import find_postmaster
+from ossa.embedded.postgres_programs import choose_account
+from ossa.embedded.process import Launch, bindable, kill, spawn
 from ossa.stores.backups.command import last_words
-from ossa.stores.embedded.account import choose_account
-from ossa.stores.embedded.postmaster import find_postmaster
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _POLL_S = 0.05
@@ -58,9 +58,9 @@ def recovered(cluster: Path, bin_dir: Path, log: Path, *, limit_s: float) -> Ite
             "user, or into a folder whose parents others may pass through.",
             param="into",
         )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = bindable(0)
+    if port is None:
+        raise StoreUnavailable("There is no free port on 127.0.0.1.")
     settings = {
         "port": str(port),
         "listen_addresses": "127.0.0.1",
@@ -74,17 +74,9 @@ def recovered(cluster: Path, bin_dir: Path, log: Path, *, limit_s: float) -> Ite
         "hot_standby": "off",
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [str(bin_dir / "postgres"), "-D", str(cluster), *options],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            cwd="/",
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
-            start_new_session=True,
-            **account.popen_options(),
-        )
+    command = [str(bin_dir / "postgres"), "-D", str(cluster), *options]
+    log.unlink(missing_ok=True)
+    process = spawn(Launch(command, options=account.popen_options()), log)
     try:
         _wait(process, cluster, log, limit_s)
         yield port
@@ -93,8 +85,7 @@ def recovered(cluster: Path, bin_dir: Path, log: Path, *, limit_s: float) -> Ite
         try:
             process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            kill(process)
         access.unlink(missing_ok=True)
 
 

@@ -17,8 +17,8 @@ from pydantic import SecretStr
 from ossa.app.backup_actor import NAME, start_backups, stop_backups
 from ossa.app.backups import make_backups
 from ossa.app.services import Backing
+from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.settings import Settings
-from ossa.stores.embedded_postgres import EmbeddedPostgres
 from tests.integration.fleet.conftest import start_head
 
 NAMESPACE = "backup-tests"

@@ -15,7 +15,7 @@ import pytest
 
 from ossa.contracts.configuration import Database
 from ossa.contracts.scaling import PoolSample
-from ossa.stores.embedded_postgres import EmbeddedPostgres
+from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.stores.postgres import PostgresStores
 
 ROOT = Path(__file__).parents[3]

@@ -19,9 +19,9 @@ import pytest
 from ossa.contracts.configuration import Database
 from ossa.contracts.routing import Feedback, Route
 from ossa.contracts.task import NewTask, Outcome, Step, TaskRequest, TaskStatus, Usage
+from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.routing import RequestFeatures
 from ossa.routing.registry import LiveRouter
-from ossa.stores.embedded_postgres import EmbeddedPostgres
 from ossa.stores.postgres import PostgresStores
 
 ROOT = Path(__file__).parents[3]

@@ -16,8 +16,8 @@ from typing import Any
 
 from ossa.contracts.configuration import Database
 from ossa.contracts.scaling import PoolSample
+from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.scaling.forecast.model import load
-from ossa.stores.embedded_postgres import EmbeddedPostgres
 from ossa.stores.postgres import PostgresStores
 
 ROOT = Path(__file__).parents[3]

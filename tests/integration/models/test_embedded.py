@@ -20,11 +20,11 @@ from ossa.contracts.configuration import Models
 from ossa.contracts.errors import ModelFailed, NotReady
 from ossa.contracts.model import ModelReply, ModelRequest
 from ossa.contracts.task import Assignment, TaskRequest, Turn
-from ossa.models import embedded
+from ossa.embedded import model as module
+from ossa.embedded.model import MODEL_NAME, EmbeddedModel, ServerRecord
+from ossa.embedded.process import lives
 from ossa.models.client import OpenAIClient
-from ossa.models.embedded import MODEL_NAME, EmbeddedModel, ServerRecord
 from ossa.models.tiers import with_embedded
-from ossa.stores.embedded.living import lives
 from ossa.testing.agent import RecordingSink
 
 MODELS = Models(embedded_threads=2, embedded_context=2048, embedded_slots=2)
@@ -129,7 +129,7 @@ def test_a_living_server_is_adopted(model: EmbeddedModel, home: Path) -> None:
     assert model.start() == first
     assert EmbeddedModel(home, MODELS).start() == first
     assert record(home).pid == pid
-    assert model.alive()
+    assert model.running
 
 
 def test_it_outlives_the_session_of_who_started_it(model: EmbeddedModel, home: Path) -> None:
@@ -142,10 +142,10 @@ def test_a_killed_server_comes_back_at_its_address(model: EmbeddedModel, home: P
     pid = record(home).pid
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not lives(pid))  # its port is closed a little before the process has ended
-    assert not model.alive()
+    assert not model.running
     assert model.ensure() == before
     assert record(home).pid != pid
-    assert model.alive()
+    assert model.running
 
 
 def test_a_server_whose_port_was_taken_comes_back_at_another(model: EmbeddedModel, home: Path) -> None:
@@ -159,15 +159,15 @@ def test_a_server_whose_port_was_taken_comes_back_at_another(model: EmbeddedMode
         taken.listen()
         after = model.ensure()
     assert after.base_url != before.base_url
-    assert model.alive()
+    assert model.running
 
 
 def test_a_server_that_hangs_is_replaced_after_some_patience(
     model: EmbeddedModel, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model.start()
-    monkeypatch.setattr(embedded, "HEALTH_TIMEOUT_S", 0.5)
-    monkeypatch.setattr(embedded, "STOP_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(module, "HEALTH_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(EmbeddedModel, "stop_signals", ((signal.SIGTERM, 0.5), (signal.SIGKILL, 10.0)))
     pid = record(home).pid
     os.kill(pid, signal.SIGSTOP)
     model.ensure()
@@ -175,7 +175,7 @@ def test_a_server_that_hangs_is_replaced_after_some_patience(
     model.ensure()
     model.ensure()
     assert record(home).pid != pid
-    assert model.alive()
+    assert model.running
 
 
 def test_other_settings_mean_another_server(model: EmbeddedModel, home: Path) -> None:
@@ -191,14 +191,14 @@ def test_stopping_ends_the_process_and_stopping_again_does_nothing(model: Embedd
     pid = record(home).pid
     EmbeddedModel(home, MODELS).stop()
     wait_for(lambda: not lives(pid))
-    assert not model.alive()
+    assert not model.running
     model.stop()
 
 
 def test_a_server_that_cannot_start_shows_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = tmp_path / "bad.gguf"
     bad.write_bytes(b"not a model")
-    monkeypatch.setattr(embedded, "model_file", lambda: bad)
+    monkeypatch.setattr(module, "model_file", lambda: bad)
     with pytest.raises(NotReady, match="did not start"):
         EmbeddedModel(tmp_path, MODELS).start()
 

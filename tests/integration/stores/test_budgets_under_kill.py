@@ -18,7 +18,7 @@ import pytest
 from ossa.contracts.budgets import Budget, Reservation, subjects_of
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import BudgetExceeded
-from ossa.stores.embedded_postgres import EmbeddedPostgres
+from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.stores.money import nanos
 from ossa.stores.postgres import PostgresStores
 

@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 import stat
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +16,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ossa.stores.embedded.layout import Layout
-from ossa.stores.embedded_postgres import EmbeddedPostgres
+from ossa.app.ports import free_port
+from ossa.embedded.postgres import EmbeddedPostgres
+from ossa.embedded.postgres_layout import Layout
+from ossa.embedded.postgres_programs import choose_account, find_binaries
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="left out: needs root")
 
@@ -144,6 +148,49 @@ def test_the_password_is_readable_by_its_owner_alone_and_is_asked_for(home: Path
     assert shown == [("on",), ("on",), ("127.0.0.1",)]
 
 
+@pytest.mark.parametrize("left", ["stopped", "running", "killed"])
+def test_a_home_of_version_0_1_goes_on_with_its_address_password_and_data(home: Path, left: str) -> None:
+    port = free_port()
+    (home / "port").parent.mkdir(mode=0o711)
+    home.chmod(0o711)
+    (home / "password").write_text("of-version-0.1")
+    (home / "password").chmod(0o600)
+    (home / "port").write_text(f"{port}\n")
+    account, programs, root = choose_account(home / "cluster"), find_binaries(), home
+    if not account.can_enter(home):
+        root = Path(tempfile.mkdtemp(prefix="ossa-postgres-", dir="/var/tmp"))
+        root.chmod(0o711)
+        (home / "location").write_text(f"{root}\n")
+    if not programs.runnable_by(account):
+        programs = programs.copied_to(root)
+    (root / "cluster").mkdir(mode=0o700)
+    account.give(root / "cluster")
+    secret = root / "cluster.pw"
+    secret.write_text("of-version-0.1")
+    account.give(secret)
+    how = ["--username", "ossa", "--pwfile", secret, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
+    assert account.run([programs.initdb, "--pgdata", root / "cluster", *how]).returncode == 0
+    secret.unlink()
+    options = ["-c", f"port={port}", "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+    former = subprocess.Popen(
+        [str(programs.postgres), "-D", str(root / "cluster"), *options],
+        cwd="/",
+        start_new_session=True,
+        **account.popen_options(),
+    )
+    server, dsn = EmbeddedPostgres(home), f"postgresql://ossa:of-version-0.1@127.0.0.1:{port}/ossa"
+    wait_for(lambda: server.running)
+    with psycopg.connect(dsn.removesuffix("ossa") + "postgres", autocommit=True) as conn:
+        conn.execute("CREATE DATABASE ossa")
+    write(dsn, 1)
+    if left != "running":
+        former.send_signal(signal.SIGINT if left == "stopped" else signal.SIGKILL)
+        former.wait()
+    assert server.start() == dsn
+    assert kept(dsn) == [1]
+    assert (server.pid == former.pid) == (left == "running")
+
+
 @AS_ROOT
 def test_root_runs_it_as_somebody_else(home: Path) -> None:
     server = EmbeddedPostgres(home)
@@ -170,8 +217,8 @@ def test_a_closed_folder_stays_closed_and_the_cluster_goes_elsewhere(home: Path)
 def test_programs_the_servers_user_cannot_reach_are_copied(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ossa.stores.embedded import server as module
-    from ossa.stores.embedded.binaries import Binaries, find_binaries
+    from ossa.embedded import postgres as module
+    from ossa.embedded.postgres_programs import Binaries
 
     tmp_path.chmod(0o700)
     found = find_binaries()

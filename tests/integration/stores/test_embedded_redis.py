@@ -19,9 +19,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from ossa.app.ports import free_port
 from ossa.contracts.errors import StoreUnavailable
-from ossa.stores import embedded_redis
-from ossa.stores.embedded_redis import EmbeddedRedis
+from ossa.embedded import redis as embedded_redis
+from ossa.embedded.redis import EmbeddedRedis
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_many_starting_at_once_share_one_server(home: Path) -> None:
 
 
 def test_it_outlives_the_process_that_started_it(home: Path) -> None:
-    code = "import sys, pathlib, ossa.stores.embedded_redis as e; e.EmbeddedRedis(pathlib.Path(sys.argv[1])).start()"
+    code = "import sys, pathlib, ossa.embedded.redis as e; e.EmbeddedRedis(pathlib.Path(sys.argv[1])).start()"
     subprocess.run([sys.executable, "-c", code, str(home)], check=True, timeout=60)
     server = EmbeddedRedis(home)
     assert server.running
@@ -137,6 +138,26 @@ def test_a_stale_pid_file_whose_pid_is_another_program_is_left_alone(home: Path)
     assert server.pid is None
     server.start()
     assert server.pid != os.getpid()
+
+
+def test_a_server_of_version_0_1_is_adopted(home: Path) -> None:
+    home.mkdir(mode=0o700)
+    port = free_port()
+    (home / "password").write_text("of-version-0.1")
+    (home / "port").write_text(f"{port}\n")
+    settings = f'bind 127.0.0.1\nport {port}\nrequirepass of-version-0.1\ndir ./\npidfile ./pid\nsave ""\n'
+    former = subprocess.Popen(
+        [str(embedded_redis.find_program()), "-"], stdin=subprocess.PIPE, cwd=home, start_new_session=True
+    )
+    assert former.stdin is not None
+    with former.stdin as stdin:
+        stdin.write(settings.encode())
+    server = EmbeddedRedis(home)
+    wait_for(lambda: server.running)
+    assert server.start() == f"redis://:of-version-0.1@127.0.0.1:{port}/0"
+    assert server.pid == former.pid
+    server.stop()
+    assert server.start() == f"redis://:of-version-0.1@127.0.0.1:{port}/0"
 
 
 def test_erase_leaves_the_files_of_others(home: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import NotFound, StoreUnavailable
 from ossa.contracts.task import NewTask, TaskRequest
-from ossa.stores.embedded.account import choose_account
+from ossa.embedded.postgres_programs import choose_account
 from ossa.stores.postgres import PostgresStores
 from scripts.services import Address
 

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.task import NewTask, TaskRequest
-from ossa.stores.embedded.account import choose_account
-from ossa.stores.embedded.postmaster import find_postmaster
+from ossa.embedded.postgres import find_postmaster
+from ossa.embedded.postgres_programs import choose_account
 from ossa.stores.postgres import PostgresStores
 from ossa.stores.postgres.connection import Reader, Server
 from scripts.services import Address, Services

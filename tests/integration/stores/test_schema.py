@@ -11,7 +11,7 @@ import pytest
 
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import StoreUnavailable
-from ossa.stores.embedded_postgres import EmbeddedPostgres
+from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.stores.postgres import PostgresStores
 from ossa.stores.postgres.connection import Server
 from ossa.stores.postgres.migrations import Migration, load_migrations

@@ -10,7 +10,7 @@ import pytest
 
 from ossa.contracts.configuration import Models
 from ossa.contracts.errors import NotReady
-from ossa.models.embedded import EmbeddedModel, ServerRecord, model_file
+from ossa.embedded.model import EmbeddedModel, ServerRecord, model_file
 
 
 def without(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
@@ -30,7 +30,7 @@ def test_an_absent_server_is_named_with_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     without(monkeypatch, "xllamacpp")
-    monkeypatch.setattr("ossa.models.embedded.model_file", lambda: tmp_path / "x.gguf")
+    monkeypatch.setattr("ossa.embedded.model.model_file", lambda: tmp_path / "x.gguf")
     with pytest.raises(NotReady, match=r"pip install 'ossa-on-ray\[embedded\]'"):
         EmbeddedModel(tmp_path, Models()).start()
 
@@ -52,7 +52,7 @@ def test_without_a_readable_record_nothing_is_alive_and_stopping_does_nothing(
     if content is not None:
         (tmp_path / "run/model.json").write_text(content)
     model = EmbeddedModel(tmp_path, Models())
-    assert not model.alive()
+    assert not model.running
     model.stop()
 
 
@@ -62,5 +62,5 @@ def test_another_process_with_the_servers_old_id_is_left_alone(tmp_path: Path) -
     (tmp_path / "run").mkdir()
     (tmp_path / "run/model.json").write_text(ServerRecord(pid=os.getpid(), born=born, **fields).model_dump_json())
     model = EmbeddedModel(tmp_path, Models())
-    assert not model.alive()
+    assert not model.running
     model.stop()

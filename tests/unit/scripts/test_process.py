@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ossa.stores.embedded.account import Account
+from ossa.embedded.postgres_programs import Account
 from scripts.services.failure import ServiceFailed
 from scripts.services.process import ProcessRecord, identity, spawn
 

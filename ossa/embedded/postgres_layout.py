@@ -1,4 +1,4 @@
-"""Where the embedded server keeps its things.
+"""The files of the embedded PostgreSQL.
 
     data_dir/            ours if it was absent; otherwise its permissions are left as they are
     ├── password         0600
@@ -19,19 +19,18 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import shlex
 import shutil
 import tempfile
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ossa.contracts.errors import StoreUnavailable
-from ossa.stores.embedded.account import Account
-from ossa.stores.embedded.exclusive import exclusive
+from ossa.embedded.postgres_programs import Account
+from ossa.embedded.process import made_once, number_in
 
 logger = logging.getLogger(__name__)
 
 _PRIVATE_PARENTS = (Path("/var/lib"), Path("/var/tmp"))  # the second may be swept by age
-_LOCK_WAIT_S = 120.0
 
 
 class Layout:
@@ -39,6 +38,7 @@ class Layout:
         self.data_dir = data_dir
         self.password_file = data_dir / "password"
         self.log = data_dir / "postgres.log"
+        self.lock = data_dir / "lock"
         self._port = data_dir / "port"
         self._location = data_dir / "location"
         self._programs = data_dir / "programs"
@@ -63,6 +63,18 @@ class Layout:
     def exists(self) -> bool:
         return (self.cluster / "PG_VERSION").exists()
 
+    def archive_command(self) -> str:
+        """Copies a WAL segment to `kept_wal`, whole or not at all and synced; does nothing without that folder.
+
+        So archiving begins when the folder is made and ends when it is removed. A segment that is there already is
+        not written again: it is the same, from before a crash.
+        """
+        there = shlex.quote(str(self.kept_wal)).replace("%", "%%")
+        return (
+            f'if test -d {there}; then test -f {there}/"%f" || {{ cp "%p" {there}/"%f.part" && '
+            f'sync {there}/"%f.part" && mv {there}/"%f.part" {there}/"%f" && sync {there}; }}; fi'
+        )
+
     def create(self) -> None:
         try:
             self.data_dir.mkdir(parents=True)
@@ -72,62 +84,51 @@ class Layout:
         self.data_dir.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
     def settle(self, account: Account) -> None:
-        """See that the account can reach `root`. An existing cluster stays where it is."""
+        """Sees that the account can reach `root`. An existing cluster stays where it is."""
         if self.exists or account.can_enter(self.root):
             return
-        private = self._private_folder()
+        private = _private_folder()
         self._location.write_text(f"{private}\n")
         logger.info("embedded_postgres_elsewhere", extra={"data_dir": str(self.data_dir), "cluster": str(private)})
 
     def private_folder(self) -> Path:
-        """Of the machine, for what `data_dir` cannot hold; made once."""
+        """A folder of the machine for what `data_dir` cannot hold; made once."""
         if self.root == self.data_dir:
             if not self._programs.exists():
-                self._programs.write_text(f"{self._private_folder()}\n")
+                self._programs.write_text(f"{_private_folder()}\n")
             return Path(self._programs.read_text().strip())
         return self.root
 
     def password(self, given: str | None = None) -> str:
-        """Made once, or the one that is given; readable by its owner alone."""
-        if not self.password_file.exists():
-            fresh = os.open(self.password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(fresh, "w") as file:
-                file.write(given or secrets.token_urlsafe(32))
-        return self.password_file.read_text().strip()
+        """The password, which is `given` or made at the first call."""
+        return made_once(self.password_file, lambda: given or secrets.token_urlsafe(32))
 
     def last_port(self) -> int | None:
-        try:
-            return int(self._port.read_text())
-        except (FileNotFoundError, ValueError):
-            return None
+        return number_in(self._port)
 
     def remember_port(self, port: int) -> None:
         self._port.write_text(f"{port}\n")
 
-    def locked(self) -> AbstractContextManager[None]:
-        """One process at a time starts or stops the server. Raises `StoreUnavailable`."""
-        return exclusive(self.data_dir, "PostgreSQL", wait_s=_LOCK_WAIT_S)
-
     def erase(self) -> None:
-        """Delete what this class made; other files in `data_dir` stay, and so does the folder then."""
+        """Deletes what this class made; other files in `data_dir` stay, and so does the folder then."""
         for note in (self._location, self._programs):
             if note.exists():
                 shutil.rmtree(Path(note.read_text().strip()), ignore_errors=True)
-        shutil.rmtree(self.data_dir / "cluster", ignore_errors=True)
-        for leftover in ("cluster.new", "wal", "wal.new"):
-            shutil.rmtree(self.data_dir / leftover, ignore_errors=True)
+        for folder in ("cluster", "cluster.new", "wal", "wal.new"):
+            shutil.rmtree(self.data_dir / folder, ignore_errors=True)
         own = (self._location, self._programs, self.password_file, self._port, self.log, self.log.with_suffix(".log.1"))
-        for file in (*own, self.data_dir / "lock"):
+        for file in (*own, self.lock):
             file.unlink(missing_ok=True)
         if self.data_dir.exists() and not any(self.data_dir.iterdir()):
             self.data_dir.rmdir()
 
-    def _private_folder(self) -> Path:
-        for parent in _PRIVATE_PARENTS:
-            try:
-                private = Path(tempfile.mkdtemp(prefix="ossa-postgres-", dir=parent))
-            except OSError:
-                continue
-            private.chmod(0o711)
-            return private
-        raise StoreUnavailable("There is no folder the embedded PostgreSQL could use: set OSSA_DATABASE__DSN.")
+
+def _private_folder() -> Path:
+    for parent in _PRIVATE_PARENTS:
+        try:
+            private = Path(tempfile.mkdtemp(prefix="ossa-postgres-", dir=parent))
+        except OSError:
+            continue
+        private.chmod(0o711)
+        return private
+    raise StoreUnavailable("There is no folder the embedded PostgreSQL could use: set OSSA_DATABASE__DSN.")
