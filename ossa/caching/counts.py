@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass
 
-
-class BreakerState(IntEnum):
-    CLOSED = 0
-    HALF_OPEN = 1
-    OPEN = 2
+from ossa.resilience.breaker import Breakers, BreakerState
 
 
 @dataclass(slots=True)
 class CacheCounts:
-    """Totals since it was made; they only grow.
+    """Totals since the cache was made; they only grow.
 
     `front_hits` were answered in the process, `shared_hits` by the store. `coalesced` gets waited for the same get of
-    somebody else. `failed` were asked for in vain or not answered in time; `rested` were not asked for, as others had
-    failed before. `breakers` is by place, and holds those alone that are not closed.
+    somebody else. `failed` calls raised or were not answered in time; `rested` calls were not made, because others had
+    failed before. `breakers` are those of a guarded cache, by place.
     """
 
     front_hits: int = 0
@@ -27,9 +22,9 @@ class CacheCounts:
     coalesced: int = 0
     failed: int = 0
     rested: int = 0
-    breakers: dict[str, BreakerState] = field(default_factory=dict)
+    breakers: Breakers | None = None
 
     @property
     def breaker(self) -> BreakerState:
-        """Of the place that is worst."""
-        return max(self.breakers.values(), default=BreakerState.CLOSED)
+        """The state of the place that is worst."""
+        return self.breakers.worst() if self.breakers is not None else BreakerState.CLOSED

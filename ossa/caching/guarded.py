@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TypeVar
 
-from ossa.caching.breaker import Breaker
-from ossa.caching.counts import BreakerState, CacheCounts
+from ossa.caching.counts import CacheCounts
 from ossa.contracts.cache import CacheStore
 from ossa.contracts.errors import InvalidRequest, OssaError, StoreUnavailable
+from ossa.resilience.breaker import Breakers
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 PLACES_MAX = 256
+ABANDONED_S = 30.0
+"""A place that nobody asked for so long after its rest has another address by now."""
+
 FAILURES = 3
 
 
@@ -50,11 +52,11 @@ class GuardedCache:
         self.counts = counts or CacheCounts()
         self._room = room
         self._answer_s = answer_s
-        self._failures = failures
         self._rest_s = rest_s
         self.place = place
-        self._clock = clock
-        self._breakers: OrderedDict[str, Breaker] = OrderedDict()
+        self._breakers = self.counts.breakers = Breakers(
+            clock, failures=failures, rest_s=rest_s, abandoned_s=ABANDONED_S, most=PLACES_MAX
+        )
 
     async def get(self, key: str, *, tenant: str) -> bytes | None:
         found = await self._ask(tenant, lambda: self.store.get(key, tenant=tenant))
@@ -79,18 +81,17 @@ class GuardedCache:
 
     async def _ask(self, tenant: str, question: Callable[[], Awaitable[T]]) -> T:
         place = self.place(tenant)
-        breaker = self._breakers.get(place)
-        if breaker is not None:
-            self._admit(place, breaker)
+        if not self._breakers.admit(place):
+            self.counts.rested += 1
+            raise StoreUnavailable("The shared cache is left alone for a moment.", retry_after_s=self._rest_s)
         try:
             if self._answer_s is None:
-                found = await question()
+                answer = await question()
             else:
                 async with asyncio.timeout(self._answer_s):
-                    found = await question()
+                    answer = await question()
         except InvalidRequest:  # the caller's fault: it tells nothing of the store
-            if breaker is not None:
-                breaker.gave_up()
+            self._breakers.gave_up(place)
             raise
         except OssaError as error:
             self._failed(place, error.message)
@@ -99,42 +100,14 @@ class GuardedCache:
             self._failed(place, "it did not answer in time")
             raise StoreUnavailable("The shared cache did not answer in time.", retry_after_s=self._rest_s) from None
         except BaseException:
-            if breaker is not None:
-                breaker.gave_up()
+            self._breakers.gave_up(place)
             raise
-        if self._breakers:
-            self._answered(place)
-        return found
-
-    def _admit(self, place: str, breaker: Breaker) -> None:
-        """Raises `StoreUnavailable` while the place rests."""
-        now = self._clock()
-        if not breaker.admits(now):
-            self.counts.rested += 1
-            raise StoreUnavailable("The shared cache is left alone for a moment.", retry_after_s=self._rest_s)
-        if (state := breaker.state(now)) is not BreakerState.CLOSED:
-            self.counts.breakers[place] = state
-
-    def _answered(self, place: str) -> None:
-        self._breakers.pop(place, None)
-        if self.counts.breakers.pop(place, None) is not None:
+        if self._breakers.succeeded(place):
             log.info("cache_back", extra={"room": self._room, "place": place})
-        now = self._clock()
-        for other in [other for other, breaker in self._breakers.items() if breaker.abandoned(now)]:
-            del self._breakers[other]
-            self.counts.breakers.pop(other, None)
+        return answer
 
     def _failed(self, place: str, reason: str) -> None:
         self.counts.failed += 1
-        breaker = self._breakers.get(place)
-        if breaker is None:
-            breaker = self._breakers[place] = Breaker(failures=self._failures, rest_s=self._rest_s)
-            if len(self._breakers) > PLACES_MAX:
-                gone, _ = self._breakers.popitem(last=False)
-                self.counts.breakers.pop(gone, None)
-        breaker.failed(self._clock())
-        if not breaker.closed:
-            if place not in self.counts.breakers:
-                fields = {"room": self._room, "place": place, "reason": reason[:300], "rest_s": self._rest_s}
-                log.warning("cache_away", extra=fields)
-            self.counts.breakers[place] = BreakerState.OPEN
+        if self._breakers.failed(place):
+            fields = {"room": self._room, "place": place, "reason": reason[:300], "rest_s": self._rest_s}
+            log.warning("cache_away", extra=fields)

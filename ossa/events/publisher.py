@@ -18,6 +18,7 @@ from ossa.contracts.errors import BusUnavailable, InvalidRequest, OssaError, Top
 from ossa.contracts.events import EventBus, EventOutbox, OutboxEntry, OutboxLead
 from ossa.events.messages import message_of
 from ossa.events.metrics import PublisherMetrics
+from ossa.resilience.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class Publisher:
         self._keep_s = keep_s
         self._pace = pace or Pace()
         self._now = now
-        self._pause_s = self._pace.pause_first_s
+        self._backoff = Backoff(self._pace.pause_first_s, self._pace.pause_longest_s, jitter=0.5)
         self._prune_at = 0.0
         self.leading = False
         self.trouble = ""
@@ -83,8 +84,7 @@ class Publisher:
             except Exception as error:
                 logger.exception("events_publisher_failed")
                 self._failed("internal", f"{type(error).__name__}: see the log")
-            await asyncio.sleep(self._pause_s)
-            self._pause_s = min(self._pause_s * 2, self._pace.pause_longest_s)
+            await self._backoff.pause()
 
     async def _lead(self, lead: OutboxLead) -> None:
         """Until something fails. Whoever cannot publish lets another one try."""
@@ -120,7 +120,7 @@ class Publisher:
     def _done(self, entries: list[OutboxEntry], events: int) -> None:
         self.published += events
         self.trouble = ""
-        self._pause_s = self._pace.pause_first_s
+        self._backoff.reset()
         self._metrics.published.inc(events)
         first = next((entry.events[0] for entry in entries if entry.events), None)
         if first is not None:

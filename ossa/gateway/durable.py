@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -12,6 +10,7 @@ from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.stores import Journal
 from ossa.contracts.task import Outcome, Step, UsageToday
 from ossa.gateway.metrics import GatewayMetrics
+from ossa.resilience.backoff import Backoff
 
 T = TypeVar("T")
 FIRST_WAIT_S = 0.05
@@ -52,7 +51,7 @@ class DurableJournal:
         return await self._until_answered("usage_today", lambda: self._journal.usage_today(subject))
 
     async def _until_answered(self, call: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        wait_s = FIRST_WAIT_S
+        backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S, jitter=0.5)
         while True:
             began = time.perf_counter()
             try:
@@ -62,5 +61,4 @@ class DurableJournal:
             else:
                 self._metrics.journal.labels(call).observe(time.perf_counter() - began)
                 return answer
-            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
-            wait_s = min(LONGEST_WAIT_S, wait_s * 2)
+            await backoff.pause()

@@ -86,7 +86,7 @@ class Routes:
     def began(self, tenant: str, agent: AgentInfo, tier: Tier | None) -> None:
         if tenant in self._breakers:  # nothing of the others can be half open
             for subject in _subjects(agent, tier):
-                self._breakers[tenant].began(subject)
+                self._breakers[tenant].admit(subject)
 
     def ended(self, task: Task, agent: AgentInfo, tier: Tier | None, outcome: Outcome, seconds: float) -> None:
         """What the next decisions learn from it at once. `tier`: that the turn began with."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from ossa.contracts.task import Step, Task
 from ossa.contracts.turn import CostRange, TurnCallResult
 from ossa.gateway.budget_book import BudgetBook
 from ossa.gateway.budget_metrics import BudgetMetrics
+from ossa.resilience.backoff import Backoff, until_answered
 
 logger = logging.getLogger(__name__)
 
@@ -236,10 +236,4 @@ class TaskSpending:
 
 
 async def _until_answered(attempt: Callable[[], Awaitable[T]]) -> T:
-    wait_s = FIRST_WAIT_S
-    while True:
-        try:
-            return await attempt()
-        except StoreUnavailable:
-            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
-            wait_s = min(LONGEST_WAIT_S, wait_s * 2)
+    return await until_answered(attempt, StoreUnavailable, Backoff(FIRST_WAIT_S, LONGEST_WAIT_S, jitter=0.5))

@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from ossa.resilience.server_sent import encode_event
+
 
 def json_answer(
     value: BaseModel | Mapping[str, Any] | list[Any],
@@ -80,9 +82,4 @@ async def hung_up(receive: Receive) -> None:
 
 def event(data: Mapping[str, Any], *, name: str | None = None, id: int | None = None) -> bytes:
     """One server-sent event."""
-    head = b""
-    if id is not None:
-        head += b"id: %d\n" % id
-    if name is not None:
-        head += b"event: " + name.encode() + b"\n"
-    return head + b"data: " + orjson.dumps(data, default=str) + b"\n\n"
+    return encode_event(orjson.dumps(data, default=str), type=name or "", id="" if id is None else str(id))

@@ -9,6 +9,7 @@ import orjson
 
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import Earlier, Outcome, Usage
+from ossa.resilience.server_sent import encode_event
 
 
 def completion_id(task_id: str) -> str:
@@ -140,4 +141,4 @@ def stream_error(message: str, code: str, task_id: str) -> bytes:
 
 
 def _data(value: dict[str, Any]) -> bytes:
-    return b"data: " + orjson.dumps(value) + b"\n\n"
+    return encode_event(orjson.dumps(value))

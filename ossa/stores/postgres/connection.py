@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import InvalidRequest, StoreUnavailable
+from ossa.resilience.backoff import Backoff
 from ossa.stores.postgres.dsn import Dsn, read_dsn
 from ossa.stores.postgres.failure import DRIVER_ERRORS, Remedy, reason, remedy, translate
 from ossa.stores.postgres.pool import Pool
@@ -128,7 +129,7 @@ class Reader:
     async def run(self, action: Callable[[Session], Awaitable[T]]) -> T:
         """Raises `StoreUnavailable`, or `InvalidRequest` for a value that cannot be kept."""
         deadline = monotonic() + self._server.timeout_s
-        pause = _FIRST_PAUSE_S
+        backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S, jitter=0.5)
         while True:
             try:
                 async with asyncio.timeout(deadline - monotonic()), self._pool.connection() as session:
@@ -138,11 +139,11 @@ class Reader:
                 if found is Remedy.RECONNECT:
                     await self._pool.forget(used=isinstance(error, psycopg.errors.ReadOnlySqlTransaction))
                 again = self._patient and found in (Remedy.RECONNECT, Remedy.REPEAT)
+                pause = backoff.next_s()
                 if not again or monotonic() + pause >= deadline:
                     raise translate(error) from error
                 logger.warning("store_tried_again", extra={"reason": reason(error)})
             await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     async def rows(self, query: LiteralString, params: Params | None = None, *, tenant: str | None = None) -> list[Row]:
         """All rows; raises as `run`.

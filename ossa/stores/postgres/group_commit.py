@@ -18,6 +18,7 @@ from typing import Any, LiteralString
 from psycopg.rows import DictRow
 
 from ossa.contracts.errors import OssaError, StoreUnavailable
+from ossa.resilience.backoff import Backoff
 from ossa.stores.postgres.arrays import register_arrays
 from ossa.stores.postgres.batch import Accept, Batch, Write
 from ossa.stores.postgres.connection import Server
@@ -166,7 +167,7 @@ class _Lane:
 
     async def run(self, batch: Batch) -> Sequence[Write]:
         """Every write's `done` is resolved, but for those returned: they were not applied."""
-        pause = _FIRST_PAUSE_S
+        backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S, jitter=0.5)
         while True:
             try:
                 row = await self._commit(batch)
@@ -179,13 +180,13 @@ class _Lane:
                 if found not in (Remedy.RECONNECT, Remedy.REPEAT):
                     return await self._split(batch, translate(error))
                 await self._after_failure(batch, lost=found is Remedy.RECONNECT)
+                pause = backoff.next_s()
                 _fail_overdue(batch, translate(error), after=pause)
                 if not batch:
                     return ()
             else:
                 return _resolve(batch, row)
             await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     async def close(self) -> None:
         conn, self._conn = self._conn, None

@@ -6,10 +6,10 @@ import random
 import pytest
 
 from ossa.caching.absence import Absences
-from ossa.caching.counts import BreakerState
 from ossa.caching.guarded import GuardedCache
 from ossa.caching.jittered import JitteredCache
 from ossa.contracts.errors import PayloadTooLarge, StoreUnavailable
+from ossa.resilience.breaker import BreakerState
 from ossa.testing.stores.cache import MemoryCache
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from ray.util import metrics
 
-from ossa.caching.counts import BreakerState, CacheCounts
+from ossa.caching.counts import CacheCounts
 from ossa.gateway.cache_meters import meter_cache
+from ossa.resilience.breaker import Breakers
 
 
 async def test_what_grew_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +36,8 @@ async def test_what_grew_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.sleep(0)
     counts.front_hits += 2
     counts.rested += 1
-    counts.breakers["server"] = BreakerState.OPEN
+    counts.breakers = Breakers(lambda: 0.0, failures=1, rest_s=1.0)
+    counts.breakers.failed("server")
     seen = rounds
     while rounds < seen + 2:  # noqa: ASYNC110 - it tells nobody
         await asyncio.sleep(0)

@@ -191,7 +191,7 @@ def test_a_breaker_opens_after_failures_in_a_row_and_closes_after_one_good_try()
     assert breakers.open() == {"reviewer"}
     clock.now += OPEN_S
     assert not breakers.open()
-    breakers.began("reviewer")
+    breakers.admit("reviewer")
     assert breakers.open() == {"reviewer"}  # one try at a time
     breakers.ended("reviewer", failed=False)
     assert not breakers.open()
@@ -203,12 +203,12 @@ def test_a_failed_try_keeps_it_open_longer_and_a_cancelled_one_lets_another_try(
     for _ in range(FAILURES):
         breakers.ended("tier:premium", failed=True)
     clock.now += OPEN_S
-    breakers.began("tier:premium")
+    breakers.admit("tier:premium")
     breakers.gave_up("tier:premium")
     assert not breakers.open()
     wait = OPEN_S
     for _ in range(12):
-        breakers.began("tier:premium")
+        breakers.admit("tier:premium")
         breakers.ended("tier:premium", failed=True)
         wait = min(LONGEST_S, wait * 2)
         clock.now += wait - 0.01
