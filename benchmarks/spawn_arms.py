@@ -23,12 +23,13 @@ from ray.cluster_utils import Cluster
 from ossa.agent import RunnerFactory
 from ossa.channel import ChannelLink
 from ossa.contracts.agent_spec import AgentSpec
-from ossa.contracts.configuration import FleetSettings, Models
+from ossa.contracts.configuration import Database, FleetSettings, Models
 from ossa.contracts.fleet import AgentInfo, DesiredAgent, FleetSnapshot
 from ossa.contracts.task import TaskRequest, TaskStatus, Turn
 from ossa.fleet import ControllerConfig, FleetClient, start_controller, stop_fleet
-from ossa.fleet.file_store import FileStores
 from ossa.manifest import catalogue
+from ossa.stores.embedded_postgres import EmbeddedPostgres
+from ossa.stores.postgres import PostgresStores
 from ossa.testing.models.server import ScriptedModelServer
 
 NAMESPACE = "spawn-benchmark"
@@ -117,18 +118,29 @@ def run_bare(agents: int, cpus_per_agent: float, at_once: int, *, rest: bool = F
     return {**found, "rest_ms_per_s": at_rest(pids)} if rest else found
 
 
+@contextmanager
+def database() -> Iterator[str]:
+    """Yields the DSN of a PostgreSQL server of this arm's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = EmbeddedPostgres(Path(folder) / "postgres")
+        try:
+            yield server.start()
+        finally:
+            server.erase()
+
+
 async def run_fleet(agents: int, settings: FleetSettings, samples: int, out: Path) -> dict[str, Any]:
     """From the submitted operation until every agent has answered a turn over its channel.
 
     What is known by then is written to `out` before standbys are sampled, which takes as long again.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        async with ScriptedModelServer() as model:
-            endpoint = {"base_url": model.base_url, "model": "scripted"}
-            runners = RunnerFactory(Models.model_validate({"tiers": {"standard": endpoint}, "embedded": False}))
-            stores = partial(FileStores, Path(folder) / "fleet.json")
+    async with ScriptedModelServer() as model:
+        endpoint = {"base_url": model.base_url, "model": "scripted"}
+        runners = RunnerFactory(Models.model_validate({"tiers": {"standard": endpoint}, "embedded": False}))
+        with database() as dsn:
             began = time.perf_counter()
-            await asyncio.to_thread(start_controller, ControllerConfig(settings, runners, stores, catalogue()))
+            config = ControllerConfig(settings, runners, partial(PostgresStores, Database(), dsn), catalogue())
+            await asyncio.to_thread(start_controller, config)
             client = FleetClient(NAMESPACE)
             await client.start()
             controller_s = time.perf_counter() - began

@@ -1,10 +1,9 @@
-"""What `ossa.contracts.scaling.ScalingStore` promises, of every store and of the controller's fake in a file."""
+"""What `ossa.contracts.scaling.ScalingStore` promises, of every store."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -13,7 +12,7 @@ import pytest
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.scaling import QUANTILES, Forecast, PoolDecision, PoolSample, ScaleDecision, ScalingStore
-from ossa.fleet.file_store import FileStores
+from ossa.contracts.stores import Stores
 from ossa.stores.postgres import PostgresStores
 from ossa.stores.postgres.scaling import READ_AT_ONCE, WRITTEN_AT_ONCE
 from ossa.testing.stores import MemoryStores
@@ -40,25 +39,14 @@ EVERY_FIELD = PoolSample(
 )
 
 
-@pytest.fixture(params=("memory", "embedded", "debian", "file"))
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture
+def scaling(stores: Stores) -> ScalingStore:
+    return stores.scaling
 
 
 @pytest.fixture
-def scaling(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> ScalingStore:
-    if kind == "file":
-        return FileStores(tmp_path / "fleet.json").scaling
-    store: ScalingStore = request.getfixturevalue("stores").scaling
-    return store
-
-
-@pytest.fixture
-def away(kind: str, tmp_path: Path) -> ScalingStore:
+def away(kind: str) -> ScalingStore:
     """One whose store does not answer."""
-    if kind == "file":
-        (tmp_path / "fleet.json.down").touch()
-        return FileStores(tmp_path / "fleet.json").scaling
     if kind == "memory":
         stores = MemoryStores()
         stores.go_down()
@@ -147,9 +135,7 @@ async def test_only_the_pools_that_are_asked_for(scaling: ScalingStore) -> None:
     assert await scaling.samples(since=NOW, pools=[]) == []
 
 
-async def test_more_than_a_statement_takes_is_written_and_read_whole(scaling: ScalingStore, kind: str) -> None:
-    if kind == "file":
-        pytest.skip("the fake in a file keeps the latest few hundred")
+async def test_more_than_a_statement_takes_is_written_and_read_whole(scaling: ScalingStore) -> None:
     count = max(WRITTEN_AT_ONCE, 2 * READ_AT_ONCE) + 1
     given = [sample(10 * (n // 3), f"pool-{n % 3}", arrivals=n) for n in range(count)]
     await scaling.add_samples(given)
@@ -247,7 +233,7 @@ async def test_while_the_store_is_away_every_call_says_so(away: ScalingStore) ->
 async def test_a_decision_that_this_version_cannot_read_hides_no_other(
     scaling: ScalingStore, kind: str, dsn: Any
 ) -> None:
-    if kind in ("memory", "file"):
+    if kind == "memory":
         pytest.skip("there are no rows of another version")
     for seconds in (0, 10):
         await scaling.add_decision(decision(seconds))

@@ -17,7 +17,8 @@ class MemoryFleet:
         self._standby = 0
         self._phase: str | None = None
         self._secrets: dict[str, str] = {}
-        self._operations: dict[str, Operation] = {}
+        self.saved_operations: dict[str, Operation] = {}
+        """For tests: readable without waiting, and while the store is down."""
 
     async def load(self) -> DesiredFleet:
         self._gate.check()
@@ -57,11 +58,11 @@ class MemoryFleet:
 
     async def save_operation(self, operation: Operation) -> None:
         self._gate.check()
-        self._operations[operation.id] = operation.model_copy(deep=True)
+        self.saved_operations[operation.id] = operation.model_copy(deep=True)
 
     async def operation(self, operation_id: str, *, tenant: str | None = None) -> Operation:
         self._gate.check()
-        found = self._operations.get(operation_id)
+        found = self.saved_operations.get(operation_id)
         if found is None or (tenant is not None and found.tenant != tenant):
             raise NotFound(f"There is no operation {operation_id}.")
         return found
@@ -72,7 +73,7 @@ class MemoryFleet:
         self._gate.check()
         found = [
             operation
-            for operation in self._operations.values()
+            for operation in self.saved_operations.values()
             if (tenant is None or operation.tenant == tenant)
             and (not open_only or operation.status in ("pending", "running"))
         ]

@@ -18,12 +18,13 @@ from ray.cluster_utils import Cluster
 
 from ossa.channel import ChannelLink
 from ossa.contracts.agent_spec import AgentSpec
-from ossa.contracts.configuration import FleetSettings
+from ossa.contracts.configuration import Database, FleetSettings
 from ossa.contracts.fleet import POOLS, AgentInfo, AgentState, FleetSnapshot, Operation
 from ossa.contracts.task import Assignment, Outcome, TaskRequest, TaskStatus, Turn
 from ossa.contracts.turn import TurnResult, TurnSink
 from ossa.fleet import ControllerConfig, FleetClient, start_controller, stop_fleet
-from ossa.fleet.file_store import FileStores
+from ossa.stores.embedded_postgres import EmbeddedPostgres
+from ossa.stores.postgres import PostgresStores
 
 NAMESPACE = "fleet-tests"
 GET_THERE_S = 90.0
@@ -62,7 +63,7 @@ class Fleet:
     """The fleet under test, with what a test does to it."""
 
     client: FleetClient
-    store: FileStores
+    stores: PostgresStores
     cluster: Cluster
     link: ChannelLink = field(init=False)
 
@@ -78,7 +79,7 @@ class Fleet:
         async with asyncio.timeout(GET_THERE_S):
             while operation.status in ("pending", "running"):
                 await asyncio.sleep(0.05)
-                operation = await self.store.fleet.operation(operation.id)
+                operation = await self.stores.fleet.operation(operation.id)
         return operation
 
     async def has(self, count: int, pool: str = "security") -> FleetSnapshot:
@@ -147,19 +148,25 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("fleet") / "fleet.json"
+def make_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], PostgresStores]]:
+    """Builds stores over a database of this module's own, also in the controller's process."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("fleet") / "postgres")
+    yield partial(PostgresStores, Database(), server.start())
+    server.erase()
 
 
 @pytest.fixture(scope="module")
-async def fleet(cluster: Cluster, store_path: Path) -> AsyncIterator[Fleet]:
+async def fleet(cluster: Cluster, make_stores: Callable[[], PostgresStores]) -> AsyncIterator[Fleet]:
     settings = FleetSettings(namespace=NAMESPACE, standby=1, block_agents=2, reconcile_interval_s=0.5)
     catalogue = {pool: (manifest(),) for pool in POOLS}
-    start_controller(ControllerConfig(settings, build_echo, partial(FileStores, store_path), catalogue))
+    start_controller(ControllerConfig(settings, build_echo, make_stores, catalogue))
     client = FleetClient(NAMESPACE)
     await client.start()
-    made = Fleet(client, FileStores(store_path), cluster)
+    stores = make_stores()
+    await stores.open()
+    made = Fleet(client, stores, cluster)
     yield made
     await made.link.close()
+    await stores.close()
     await client.close()
     stop_fleet(NAMESPACE)

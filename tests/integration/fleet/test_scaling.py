@@ -7,8 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +15,7 @@ import ray
 from ossa.contracts.configuration import FleetSettings, ScalingSettings
 from ossa.contracts.scaling import SAMPLE_S, PoolTraffic, ScaleRules, ScalingStatus, TrafficReport
 from ossa.fleet import ControllerConfig, FleetClient, start_controller, stop_fleet
-from ossa.fleet.file_store import FileStores
+from ossa.stores.postgres import PostgresStores
 from ossa.testing.stores import MemoryStores
 
 NAMESPACE = "scaling-tests"
@@ -47,14 +45,13 @@ class _Gateway:
 
 
 @pytest.fixture(scope="module")
-async def client(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[FleetClient]:
-    path = tmp_path_factory.mktemp("fleet") / "fleet.json"
+async def client(cluster: Any, make_stores: Callable[[], PostgresStores]) -> AsyncIterator[FleetClient]:
     settings = FleetSettings(namespace=NAMESPACE, standby=1, block_agents=2, reconcile_interval_s=0.5)
     tools = _tools()
     config = ControllerConfig(
         settings,
         tools.build_echo,
-        partial(FileStores, Path(path)),
+        make_stores,
         {"security": (tools.manifest(),)},
         scaling=SCALING,
         predictor_stores=MemoryStores,

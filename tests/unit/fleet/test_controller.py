@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +14,10 @@ from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnava
 from ossa.contracts.fleet import POOLS, AgentState, DesiredAgent, FleetSnapshot, Operation, PoolInfo
 from ossa.fleet.autoscaling.scaling_meters import NoScalingMeters
 from ossa.fleet.controller import Controller
-from ossa.fleet.file_store import FileStores
 from ossa.fleet.meters import FleetMeters
 from ossa.scaling.decision import PoolState, ScalerState
 from ossa.testing.cluster import MemoryCluster
+from ossa.testing.stores import MemoryStores
 
 
 class _NoMeters(FleetMeters):
@@ -44,8 +42,8 @@ class _Clock:
 class _Bench:
     """One fleet on one cluster; controllers come and go."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self) -> None:
+        self.stores = MemoryStores()
         self.clock = _Clock()
         self.cluster = MemoryCluster()
         self.settings = FleetSettings(standby=0, block_agents=2, drain_timeout_s=60)
@@ -56,7 +54,7 @@ class _Bench:
         catalogue = {pool: (AgentSpec(name=f"{pool}-agent", dialect="ossa/v0.5.0", digest="d1"),) for pool in POOLS}
         return Controller(
             self.cluster,
-            FileStores(self.path),
+            self.stores,
             self.settings,
             catalogue,
             _NoMeters(),
@@ -102,15 +100,15 @@ class _Bench:
         await self.until(lambda: self.operation(f"op_{pool}_{count}").status == "succeeded")
 
     def operation(self, operation_id: str) -> Operation:
-        return Operation.model_validate(json.loads(self.path.read_text())["operations"][operation_id])
+        return self.stores.fleet.saved_operations[operation_id]
 
     def places(self) -> list[str]:
         return sorted(process.info.agent_id if process.info else "standby" for process in self.cluster.alive())
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[_Bench]:
-    made = _Bench(tmp_path / "fleet.json")
+async def bench() -> AsyncIterator[_Bench]:
+    made = _Bench()
     await made.controller.open()
     yield made
     made.controller.supervisor.close()
@@ -156,7 +154,7 @@ async def test_a_wrong_request_names_the_field(bench: _Bench, kind: Any, wrong: 
     with pytest.raises(InvalidRequest) as caught:
         await bench.controller.submit("op_1", kind, wrong, "acme")
     assert caught.value.param == field
-    assert not bench.path.exists() or "op_1" not in bench.path.read_text()
+    assert "op_1" not in bench.stores.fleet.saved_operations
 
 
 async def test_the_same_operation_submitted_again_is_the_same(bench: _Bench) -> None:
@@ -300,8 +298,8 @@ async def test_draining_an_unknown_agent_is_not_found(bench: _Bench) -> None:
         await bench.controller.submit("op_drain", "drain", {"agent_id": "security-099"}, "acme")
 
 
-async def test_a_standby_that_cannot_become_the_agent_is_killed_and_counts_as_a_failure(tmp_path: Path) -> None:
-    bench = _Bench(tmp_path / "fleet.json")
+async def test_a_standby_that_cannot_become_the_agent_is_killed_and_counts_as_a_failure() -> None:
+    bench = _Bench()
     bench.settings = FleetSettings(standby=1, block_agents=1)
     bench.controller = bench._controller()
     await bench.controller.open()
@@ -345,8 +343,7 @@ async def test_an_agent_reported_lost_that_is_hung_is_replaced(bench: _Bench) ->
 
 async def test_a_store_that_is_away_refuses_operations_and_leaves_the_fleet_alone(bench: _Bench) -> None:
     await bench.has("security", 2)
-    down = bench.path.with_name(bench.path.name + ".down")
-    down.touch()
+    bench.stores.go_down()
     with pytest.raises(StoreUnavailable):
         await bench.size("security", 5)
     bench.clock.time += 60
@@ -388,7 +385,7 @@ async def test_a_restarted_controller_leaves_lent_standbys_at_their_work(bench: 
     await bench.has("security", 2)
     await bench.until(lambda: bench.places() == ["security-000", "security-001", "standby", "standby"])
     kept = ScalerState(pools={"security": PoolState(cooldown_s=200.0, borrowed_standbys=2)})
-    await FileStores(bench.path).scaling.save_state(kept.model_dump_json())
+    await bench.stores.scaling.save_state(kept.model_dump_json())
     await bench.restart()
     await bench.until(lambda: bench.places() == [f"security-00{number}" for number in range(4)])
     processes = {process.info.incarnation for process in bench.cluster.alive() if process.info}
@@ -402,7 +399,7 @@ async def test_a_restarted_controller_leaves_lent_standbys_at_their_work(bench: 
 async def test_a_pool_that_is_lent_to_reaches_its_size_all_the_same(bench: _Bench) -> None:
     bench.scaling = ScalingSettings(mode="on")
     bench.settings = bench.settings.model_copy(update={"standby": 1})
-    await FileStores(bench.path).scaling.save_state(
+    await bench.stores.scaling.save_state(
         ScalerState(pools={"security": PoolState(borrowed_standbys=1)}).model_dump_json()
     )
     await bench.restart()
