@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ossa.contracts.agent_spec import AgentSpec
@@ -328,7 +328,6 @@ def test_a_pool_without_manifests_is_left_alone() -> None:
     st.integers(1, 5),
     st.integers(0, 12),
 )
-@settings(max_examples=150, deadline=None)
 def test_whatever_is_wished_and_whatever_dies_the_fleet_gets_there(
     wishes: list[tuple[int, int, int, str, list[int]]], block_agents: int, interrupt: int
 ) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.simulator.machine import Machine
@@ -92,7 +92,6 @@ tasks = st.lists(st.tuples(st.floats(0, 500), st.floats(0.1, 60)), min_size=1, m
 plans = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 4)), min_size=60, max_size=60)
 
 
-@settings(max_examples=60, deadline=None)
 @given(tasks, plans)
 def test_no_task_and_no_agent_is_lost_whatever_the_plan(
     made: list[tuple[float, float]], plan: list[tuple[int, int]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from ossa.contracts.scaling import PoolBounds, PoolDecision, ScaleRules
 from ossa.scaling.decision import PoolState, ScalerInput, ScalerState, Verdict, decide
@@ -108,7 +108,6 @@ def test_a_dry_run_says_what_would_be_lent_and_lends_nothing() -> None:
     assert dry.state.pools["security"].borrowed_standbys == 0
 
 
-@settings(max_examples=150, deadline=None)
 @given(worlds())
 def test_no_more_is_lent_than_there_is_and_no_pool_passes_its_ceiling(world: World) -> None:
     seen, state, rules = world

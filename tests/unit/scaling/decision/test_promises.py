@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ossa.contracts.scaling import PoolBounds, ScaleDecision, ScaleRules
@@ -22,7 +22,6 @@ def own(rules: ScaleRules, pool: str) -> PoolBounds:
     return rules.pools.get(pool, PoolBounds())
 
 
-@settings(max_examples=150, deadline=None)
 @given(worlds())
 def test_the_fleet_never_grows_past_its_ceiling(world: World) -> None:
     look, state, rules = world
@@ -34,7 +33,6 @@ def test_the_fleet_never_grows_past_its_ceiling(world: World) -> None:
         assert agents <= max(own(rules, pool).ceiling, look.sizes[pool])
 
 
-@settings(max_examples=150, deadline=None)
 @given(worlds())
 def test_the_fleet_has_its_floor_where_its_pools_may_hold_it(world: World) -> None:
     look, state, rules = world
@@ -43,7 +41,6 @@ def test_the_fleet_has_its_floor_where_its_pools_may_hold_it(world: World) -> No
     assert sum(sizes(decision).values()) >= min(rules.fleet_floor, rules.fleet_ceiling, held)
 
 
-@settings(max_examples=150, deadline=None)
 @given(worlds())
 def test_a_pool_has_its_floor_where_the_fleet_has_room(world: World) -> None:
     look, state, rules = world
@@ -52,7 +49,6 @@ def test_a_pool_has_its_floor_where_the_fleet_has_room(world: World) -> None:
         assert agents >= min(own(rules, pool).floor, own(rules, pool).ceiling)
 
 
-@settings(max_examples=150, deadline=None)
 @given(worlds())
 def test_forecasts_alone_never_lower_anything(world: World) -> None:
     look, state, rules = world
@@ -63,7 +59,6 @@ def test_forecasts_alone_never_lower_anything(world: World) -> None:
     assert told.standby + sum(sizes(told).values()) >= alone.standby + sum(sizes(alone).values())
 
 
-@settings(max_examples=150, deadline=None)
 @given(worlds())
 def test_a_pool_gives_up_one_block_at_most_and_keeps_its_floor(world: World) -> None:
     look, state, rules = world
@@ -73,7 +68,6 @@ def test_a_pool_gives_up_one_block_at_most_and_keeps_its_floor(world: World) -> 
             assert one.agents >= min(own(rules, one.pool).floor, own(rules, one.pool).ceiling)
 
 
-@settings(max_examples=150, deadline=None)
 @given(worlds())
 def test_in_a_cool_down_only_an_emergency_or_a_floor_changes_a_pool(world: World) -> None:
     look, state, rules = world
@@ -84,7 +78,6 @@ def test_in_a_cool_down_only_an_emergency_or_a_floor_changes_a_pool(world: World
             assert one.agents == one.before
 
 
-@settings(max_examples=150, deadline=None)
 @given(worlds())
 def test_no_step_is_larger_than_its_bound(world: World) -> None:
     look, state, rules = world
@@ -96,7 +89,6 @@ def test_no_step_is_larger_than_its_bound(world: World) -> None:
             assert one.agents <= max(one.before * rules.step_up, one.before + rules.block_agents)
 
 
-@settings(max_examples=60, deadline=None)
 @given(worlds(), st.integers(2, 12))
 def test_an_emergency_happens_once_and_is_then_watched(world: World, looks: int) -> None:
     look, state, rules = world
@@ -113,7 +105,6 @@ def test_an_emergency_happens_once_and_is_then_watched(world: World, looks: int)
     assert max(emergencies.values()) <= 1
 
 
-@settings(max_examples=60, deadline=None)
 @given(worlds())
 def test_a_dry_run_decides_the_same_and_says_so(world: World) -> None:
     look, state, rules = world
@@ -122,7 +113,6 @@ def test_a_dry_run_decides_the_same_and_says_so(world: World) -> None:
     assert dry.pools == real.pools and dry.standby == real.standby
 
 
-@settings(max_examples=60, deadline=None)
 @given(worlds())
 def test_every_change_has_a_reason(world: World) -> None:
     look, state, rules = world

@@ -13,6 +13,8 @@ from ossa.testing.stores import MemoryStores
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 POOLS = ("foundation", "security")
+KEPT = 45
+"""Minutes in the store before the predictor starts: three times the longest horizon."""
 
 
 def _samples(minutes: range, *, pools: tuple[str, ...] = POOLS) -> list[PoolSample]:
@@ -48,12 +50,12 @@ class _Bench:
 @pytest.fixture
 async def bench() -> _Bench:
     made = _Bench()
-    await made.stores.scaling.add_samples(_samples(range(240)))
+    await made.stores.scaling.add_samples(_samples(range(KEPT)))
     return made
 
 
 async def test_the_first_look_forecasts_from_what_the_store_kept(bench: _Bench) -> None:
-    said = await bench.service.predict(await bench.minute(240))
+    said = await bench.service.predict(await bench.minute(KEPT))
     assert {(one.pool, one.horizon_s) for one in said.forecasts} == {(p, h) for p in POOLS for h in HORIZONS_S}
     for one in said.forecasts:
         levels = [one.quantiles[level] for level in sorted(one.quantiles)]
@@ -64,7 +66,7 @@ async def test_the_first_look_forecasts_from_what_the_store_kept(bench: _Bench) 
 
 
 async def test_errors_are_published_a_pool_and_horizon(bench: _Bench) -> None:
-    for number in range(240, 262):
+    for number in range(KEPT, KEPT + 22):
         said = await bench.service.predict(await bench.minute(number))
     known = {(one.pool, one.horizon_s): one for one in said.errors}
     assert known.keys() == {(p, h) for p in POOLS for h in HORIZONS_S}
@@ -73,34 +75,34 @@ async def test_errors_are_published_a_pool_and_horizon(bench: _Bench) -> None:
 
 
 async def test_a_predictor_that_died_goes_on_from_the_store(bench: _Bench) -> None:
-    before = await bench.service.predict(await bench.minute(240))
+    before = await bench.service.predict(await bench.minute(KEPT))
     bench.service = bench.make()
-    after = await bench.service.predict(await bench.minute(241))
+    after = await bench.service.predict(await bench.minute(KEPT + 1))
     assert after.forecasts[0].at == before.forecasts[0].at + timedelta(minutes=1)
     assert all(one.trusted for one in after.forecasts if one.horizon_s == 60)
 
 
 async def test_without_its_store_it_says_so_and_forecasts_when_it_is_back(bench: _Bench) -> None:
-    samples = await bench.minute(240)
+    samples = await bench.minute(KEPT)
     bench.stores.go_down()
     said = await bench.service.predict(samples)
     assert said.forecasts == ()
     assert said.trouble
     bench.stores.come_back()
-    assert (await bench.service.predict(await bench.minute(241))).forecasts
+    assert (await bench.service.predict(await bench.minute(KEPT + 1))).forecasts
 
 
 async def test_a_store_that_leaves_later_stops_no_forecast(bench: _Bench) -> None:
-    await bench.service.predict(await bench.minute(240))
-    samples = await bench.minute(241)
+    await bench.service.predict(await bench.minute(KEPT))
+    samples = await bench.minute(KEPT + 1)
     bench.stores.go_down()
     said = await bench.service.predict(samples)
     assert said.forecasts and said.trouble
 
 
 async def test_a_pool_that_is_new_is_forecast_too(bench: _Bench) -> None:
-    await bench.service.predict(await bench.minute(240))
-    for number in (241, 242):
+    await bench.service.predict(await bench.minute(KEPT))
+    for number in (KEPT + 1, KEPT + 2):
         said = await bench.service.predict(await bench.minute(number, (*POOLS, "community")))
     assert {one.pool for one in said.forecasts} == {*POOLS, "community"}
 
@@ -108,6 +110,6 @@ async def test_a_pool_that_is_new_is_forecast_too(bench: _Bench) -> None:
 async def test_a_damaged_model_in_the_registry_leaves_the_one_before(bench: _Bench) -> None:
     record = await bench.stores.routing.add_model("forecast", b"no model", card={}, digest="d")
     await bench.stores.routing.promote("forecast", record.version)
-    said = await bench.service.predict(await bench.minute(240))
+    said = await bench.service.predict(await bench.minute(KEPT))
     assert said.forecasts and said.model == "simple"
     assert "forecast model 1" in said.trouble
