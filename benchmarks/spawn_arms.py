@@ -26,9 +26,9 @@ from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.configuration import Database, FleetSettings, Models
 from ossa.contracts.fleet import AgentInfo, DesiredAgent, FleetSnapshot
 from ossa.contracts.task import TaskRequest, TaskStatus, Turn
+from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.fleet import ControllerConfig, FleetClient, start_controller, stop_fleet
 from ossa.manifest import catalogue
-from ossa.stores.embedded_postgres import EmbeddedPostgres
 from ossa.stores.postgres import PostgresStores
 from ossa.testing.models.server import ScriptedModelServer
 

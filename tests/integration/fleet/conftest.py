@@ -22,8 +22,8 @@ from ossa.contracts.configuration import Database, FleetSettings
 from ossa.contracts.fleet import POOLS, AgentInfo, AgentState, FleetSnapshot, Operation
 from ossa.contracts.task import Assignment, Outcome, TaskRequest, TaskStatus, Turn
 from ossa.contracts.turn import TurnResult, TurnSink
+from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.fleet import ControllerConfig, FleetClient, start_controller, stop_fleet
-from ossa.stores.embedded_postgres import EmbeddedPostgres
 from ossa.stores.postgres import PostgresStores
 
 NAMESPACE = "fleet-tests"
