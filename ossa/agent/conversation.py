@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from ossa.agent.tool_calls import ToolCall, calls_of, idempotency_key, with_unique_ids
+from ossa.agent.tool_calls import calls_of, idempotency_key, with_unique_ids
+from ossa.contracts.agent_hooks import ToolCall
 from ossa.contracts.configuration import Endpoint
 from ossa.contracts.model import ModelReply
 from ossa.contracts.task import Message, Step, StepKind, TaskRequest, Usage

@@ -84,7 +84,9 @@ def model_parameters(
         body.setdefault("temperature", preference.temperature)
     if preference.top_p is not None:
         body.setdefault("top_p", preference.top_p)
-    _cap_answer(body, preference.max_tokens, cap)
+    if preference.max_tokens is not None and not any(isinstance(body.get(key), int) for key in _CAPS):
+        body["max_tokens"] = preference.max_tokens
+    body = cap_answer(body, cap)
     tools = [*(body.get("tools") or ()), *functions]
     if not tools:
         for key in ("tools", "tool_choice", "parallel_tool_calls"):
@@ -96,12 +98,9 @@ def model_parameters(
     return body
 
 
-def _cap_answer(body: dict[str, Any], preferred: int | None, cap: int | None) -> None:
-    asked = [key for key in _CAPS if isinstance(body.get(key), int)]
-    if not asked and preferred is not None:
-        body["max_tokens"] = preferred
-        asked = ["max_tokens"]
+def cap_answer(parameters: dict[str, Any], cap: int | None) -> dict[str, Any]:
+    """The parameters, asking for at most `cap` completion tokens."""
     if cap is None:
-        return
-    for key in asked or ["max_tokens"]:
-        body[key] = min(body.get(key, cap), cap)
+        return parameters
+    asked = [key for key in _CAPS if isinstance(parameters.get(key), int)]
+    return {**parameters, **{key: min(parameters.get(key, cap), cap) for key in asked or ["max_tokens"]}}

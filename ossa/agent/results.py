@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ossa.agent.conversation import Entry
-from ossa.agent.tool_calls import ToolCall, calls_of
+from ossa.agent.tool_calls import calls_of
+from ossa.contracts.agent_hooks import ToolCall
 from ossa.contracts.task import Message
 
 QUESTION_CHARS = 2000

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from ossa.agent.hooks import load_hooks
 from ossa.agent.limits import DEFAULT_TIMEOUT_S
 from ossa.agent.tool_registry import ReadStatus, ToolRegistry
 from ossa.agent.turn import AgentTurn
+from ossa.contracts.agent_hooks import AgentHook
 from ossa.contracts.agent_spec import Tier
 from ossa.contracts.clock import Clock
 from ossa.contracts.configuration import Endpoint, Models, VortexSettings
@@ -28,6 +30,7 @@ def build_runner(
     vortex: VortexSettings | None = None,
     clock: Clock | None = None,
     default_timeout_s: float = DEFAULT_TIMEOUT_S,
+    hooks: Sequence[AgentHook] = (),
 ) -> AgentTurn:
     """The runner of this agent's turns.
 
@@ -49,21 +52,22 @@ def build_runner(
 
     return AgentTurn(
         assignment,
-        choice=choice,
-        client=clients(choice.endpoint),
+        own=(choice, clients(choice.endpoint)),
         of_tier=of_tier,
         tools=bound,
         vortex=vortex,
         clock=clock,
         default_timeout_s=default_timeout_s,
+        hooks=hooks,
     )
 
 
 class RunnerFactory:
-    """Assignment -> runner, in any process: it pickles, and loads tools and clients where it is first called.
+    """Assignment -> runner, in any process: it pickles, and loads tools, hooks and clients where it is first called.
 
     `fleet_status` (picklable) is what the tool of that name reads; without it there is no such tool.
-    Calling the factory raises what `build_runner` and `ToolRegistry.load` raise.
+    `agent_hooks` are import paths (`ossa.contracts.agent_hooks`), outermost first.
+    Calling the factory raises what `build_runner`, `ToolRegistry.load` and `load_hooks` raise.
     """
 
     def __init__(
@@ -74,51 +78,35 @@ class RunnerFactory:
         default_timeout_s: float = DEFAULT_TIMEOUT_S,
         fleet_status: ReadStatus | None = None,
         vortex: VortexSettings | None = None,
+        agent_hooks: Sequence[str] = (),
     ) -> None:
         self._models = models
         self._vortex = vortex
         self._tool_modules = tuple(tool_modules)
+        self._agent_hooks = tuple(agent_hooks)
         self._default_timeout_s = default_timeout_s
         self._fleet_status = fleet_status
-        self._tools: ToolRegistry | None = None
-        self._clients: ModelClients | None = None
+        self._loaded: tuple[ToolRegistry, tuple[AgentHook, ...], ModelClients] | None = None
 
-    def __reduce__(self) -> tuple[object, ...]:
-        given = (self._models, self._tool_modules, self._default_timeout_s, self._fleet_status, self._vortex)
-        return (_factory, given)
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_loaded": None}
 
     def warm(self) -> None:
-        """Load the tools now, so that a standby's assignment is quick."""
-        if self._tools is None:
-            self._tools = ToolRegistry.load(self._tool_modules, fleet_status=self._fleet_status)
-        if self._clients is None:
-            self._clients = ModelClients()
+        """Load tools and hooks now, so that a standby's assignment is quick."""
+        if self._loaded is None:
+            tools = ToolRegistry.load(self._tool_modules, fleet_status=self._fleet_status)
+            self._loaded = tools, load_hooks(self._agent_hooks), ModelClients()
 
     def __call__(self, assignment: Assignment) -> AgentTurn:
         self.warm()
-        assert self._tools is not None
-        assert self._clients is not None
+        assert self._loaded is not None
+        tools, hooks, clients = self._loaded
         return build_runner(
             assignment,
             models=self._models,
-            clients=self._clients,
-            tools=self._tools,
+            clients=clients,
+            tools=tools,
             vortex=self._vortex,
             default_timeout_s=self._default_timeout_s,
+            hooks=hooks,
         )
-
-
-def _factory(
-    models: Models,
-    tool_modules: Sequence[str],
-    default_timeout_s: float,
-    fleet_status: ReadStatus | None,
-    vortex: VortexSettings | None,
-) -> RunnerFactory:
-    return RunnerFactory(
-        models,
-        tool_modules=tool_modules,
-        default_timeout_s=default_timeout_s,
-        fleet_status=fleet_status,
-        vortex=vortex,
-    )

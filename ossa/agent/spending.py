@@ -10,7 +10,6 @@ from ossa.contracts.configuration import Endpoint
 from ossa.contracts.errors import OssaError
 from ossa.contracts.turn import CostRange, TurnCall, TurnSink
 from ossa.contracts.value import Value
-from ossa.models.client import surely_unbilled
 
 USUAL_ANSWER_TOKENS = 8192
 """The most an answer may have where neither the caller nor the manifest nor a limit says."""
@@ -98,8 +97,8 @@ async def reserve(sink: TurnSink, price: CallPrice | None, *, cap: int | None) -
     return CallReservation(cap=price.tokens_for(answer.granted_usd), reservation=answer.reservation)
 
 
-async def refund(sink: TurnSink, reserved: CallReservation, error: OssaError) -> None:
+async def refund(sink: TurnSink, reserved: CallReservation) -> None:
     """Release the reservation of a failed call that surely cost nothing. The owner settles any other as in doubt."""
-    if reserved.reservation and surely_unbilled(error):
+    if reserved.reservation:
         with suppress(OssaError):  # the owner then treats this one as in doubt too
             await sink.call(TurnCall(unused=reserved.reservation))

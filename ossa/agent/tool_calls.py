@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
+from ossa.contracts.agent_hooks import ToolCall
 from ossa.contracts.task import Message
 
 _ID_MAX = 64
 
 
-class ToolCall(NamedTuple):
-    """One call as the model wrote it; `arguments` is raw text."""
-
-    call_id: str
-    name: str
-    arguments: str
-
-    def parsed(self) -> dict[str, Any]:
-        """The arguments. Raises `ValueError`, with a message for the model."""
-        if not self.arguments.strip():
-            return {}
-        try:
-            found = orjson.loads(self.arguments)
-        except orjson.JSONDecodeError as error:
-            raise ValueError(f"the arguments are not JSON: {error}") from None
-        if not isinstance(found, dict):
-            raise ValueError("the arguments must be a JSON object")
-        return found
+def parsed_arguments(call: ToolCall) -> dict[str, Any]:
+    """Raises `ValueError`, with a message for the model."""
+    if not call.arguments.strip():
+        return {}
+    try:
+        arguments = orjson.loads(call.arguments)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"the arguments are not JSON: {error}") from None
+    if not isinstance(arguments, dict):
+        raise ValueError("the arguments must be a JSON object")
+    return arguments
 
 
 def idempotency_key(task_id: str, call_id: str) -> str:

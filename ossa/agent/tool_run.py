@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
-from ossa.agent.tool_calls import ToolCall
+from ossa.agent.tool_calls import parsed_arguments
 from ossa.agent.tools import Tool, ToolContext
+from ossa.contracts.agent_hooks import ToolCall, ToolResult
 from ossa.contracts.clock import Clock, SystemClock
 
 log = logging.getLogger("ossa.agent")
@@ -24,13 +25,8 @@ INTERRUPTED = (
 )
 
 
-class ToolAnswer(NamedTuple):
-    content: str
-    is_error: bool = False
-
-
-def unknown_tool(call: ToolCall, known: list[str]) -> ToolAnswer:
-    return ToolAnswer(f"There is no tool {call.name!r}. There are: {', '.join(known) or 'none'}.", is_error=True)
+def unknown_tool(call: ToolCall, known: list[str]) -> ToolResult:
+    return ToolResult(f"There is no tool {call.name!r}. There are: {', '.join(known) or 'none'}.", is_error=True)
 
 
 async def run_tool(
@@ -40,35 +36,35 @@ async def run_tool(
     *,
     clock: Clock | None = None,
     max_result_bytes: int = MAX_RESULT_BYTES,
-) -> ToolAnswer:
+) -> ToolResult:
     """Never raises but when cancelled: what goes wrong is an answer with `is_error`."""
     try:
-        arguments = tool.check(call.parsed())
+        arguments = tool.check(parsed_arguments(call))
     except ValueError as error:
-        return ToolAnswer(str(error)[:_ERROR_MAX], is_error=True)
+        return ToolResult(str(error)[:_ERROR_MAX], is_error=True)
     if tool.takes_context:
         arguments["context"] = context
     try:
         async with (clock or SystemClock()).timeout(tool.timeout_s) as bound:
             found = await _call(tool, arguments)
-        return ToolAnswer(_bounded(_text(found), max_result_bytes))
+        return ToolResult(_bounded(_text(found), max_result_bytes))
     except TimeoutError as error:
         if not bound.expired():
             return _failed(tool, context, error)
         log.warning("tool_timed_out", extra={"tool": tool.name, "task_id": context.task_id})
         rest = "" if tool.effects == "none" else " It may still have taken effect."
-        return ToolAnswer(f"The tool did not answer within {tool.timeout_s:g} s.{rest}", is_error=True)
+        return ToolResult(f"The tool did not answer within {tool.timeout_s:g} s.{rest}", is_error=True)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a tool is foreign code; its failure is an answer
         return _failed(tool, context, error)
 
 
-def _failed(tool: Tool, context: ToolContext, error: BaseException) -> ToolAnswer:
+def _failed(tool: Tool, context: ToolContext, error: BaseException) -> ToolResult:
     log.warning(
         "tool_failed",
         extra={"tool": tool.name, "task_id": context.task_id, "error": type(error).__name__},
         exc_info=error if not isinstance(error, ValueError) else None,
     )
-    return ToolAnswer(f"{type(error).__name__}: {error}"[:_ERROR_MAX], is_error=True)
+    return ToolResult(f"{type(error).__name__}: {error}"[:_ERROR_MAX], is_error=True)
 
 
 async def _call(tool: Tool, arguments: dict[str, Any]) -> Any:

@@ -19,13 +19,15 @@ from ossa.agent.cascade import rejection_reason
 from ossa.agent.context import Context
 from ossa.agent.conversation import FETCH, Conversation
 from ossa.agent.fetch import bound_fetch, fetch_tool
+from ossa.agent.hooks import HookChain
 from ossa.agent.limits import DEFAULT_TIMEOUT_S, Budget, budget_of, check_steps, completion_cap, out_of_time
-from ossa.agent.parameters import client_tools, model_parameters, wants_no_tools
+from ossa.agent.parameters import cap_answer, client_tools, model_parameters, wants_no_tools
 from ossa.agent.spending import CallReservation, asked_cap, call_price, refund, reserve
-from ossa.agent.tool_calls import ToolCall, calls_of, idempotency_key, only
+from ossa.agent.tool_calls import calls_of, idempotency_key, only
 from ossa.agent.tool_registry import BoundTools
-from ossa.agent.tool_run import INTERRUPTED, ToolAnswer, run_tool, unknown_tool
+from ossa.agent.tool_run import INTERRUPTED, run_tool, unknown_tool
 from ossa.agent.tools import Tool, ToolContext
+from ossa.contracts.agent_hooks import AgentHook, HookContext, ProceedModel, ToolCall, ToolResult
 from ossa.contracts.agent_spec import AgentSpec, Tier
 from ossa.contracts.clock import Clock, SystemClock
 from ossa.contracts.configuration import Endpoint, VortexSettings
@@ -33,6 +35,7 @@ from ossa.contracts.errors import LimitExceeded, ModelFailed, ModelRejected, Not
 from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
 from ossa.contracts.task import Assignment, ErrorInfo, Message, Outcome, TaskRequest, TaskStatus, Turn
 from ossa.contracts.turn import TurnCall, TurnResult, TurnSink
+from ossa.models.client import surely_unbilled
 from ossa.models.estimate import prompt_tokens
 from ossa.models.tiers import Choice
 
@@ -59,7 +62,10 @@ OfTier = Callable[[Tier], tuple[Choice, ModelClient] | None]
 
 @dataclass
 class TurnCounters:
-    """What an agent has done since it was assigned. `failed` counts turns by error code."""
+    """What an agent has done since it was assigned.
+
+    `failed` counts turns by error code, `hook_failures` unexpected exceptions by hook.
+    """
 
     turns: int = 0
     contents_shortened: int = 0
@@ -68,6 +74,7 @@ class TurnCounters:
     tool_calls: int = 0
     tool_errors: int = 0
     failed: Counter[str] = field(default_factory=Counter)
+    hook_failures: Counter[str] = field(default_factory=Counter)
 
 
 class AgentTurn:
@@ -81,25 +88,23 @@ class AgentTurn:
         self,
         assignment: Assignment,
         *,
-        choice: Choice,
-        client: ModelClient,
+        own: tuple[Choice, ModelClient],
         tools: BoundTools,
         vortex: VortexSettings | None = None,
         clock: Clock | None = None,
         default_timeout_s: float = DEFAULT_TIMEOUT_S,
-        tool_parallelism: int = TOOL_PARALLELISM,
         of_tier: OfTier | None = None,
+        hooks: Sequence[AgentHook] = (),
     ) -> None:
         self.assignment = assignment
-        self.choice = choice
-        self.client = client
+        self.own = own
         self.of_tier = of_tier
         self.tools = tools
         self.vortex = vortex or VortexSettings(enabled=False)
         self.clock = clock or SystemClock()
         self.default_timeout_s = default_timeout_s
-        self.tool_parallelism = tool_parallelism
-        self.counters = TurnCounters()
+        self.hooks = HookChain(hooks)
+        self.counters = TurnCounters(hook_failures=self.hooks.failures)
 
     async def run(self, turn: Turn, sink: TurnSink) -> TurnResult:
         self.counters.turns += 1
@@ -127,11 +132,11 @@ class AgentTurn:
         """What the turn may ask, one after the other: its owner's choice where it is there, else the agent's own."""
         wanted = turn.cascade or ((turn.tier,) if turn.tier is not None else ())
         known = [] if self.of_tier is None else [self.of_tier(tier) for tier in wanted]
-        return [one for one in known if one is not None] or [(self.choice, self.client)]
+        return [one for one in known if one is not None] or [self.own]
 
 
-class _OwnerFailed(Exception):
-    """The sink raised; that is not the task's fault."""
+class _OwnerFailed(BaseException):
+    """The sink raised; that is not the task's fault. No hook or check may catch it."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))
@@ -264,11 +269,7 @@ class _RunningTurn:
             billed_once=bool(paid.reservation),
         )
         self.agent.counters.model_calls += 1
-        try:
-            reply = await self._reply(request)
-        except OssaError as error:
-            await refund(self._sink, paid, error)
-            raise
+        reply = await self._hooked_reply(request, paid)
         message = talk.named(reply.message)
         if any(call.name in self._theirs for call in calls_of(message)):
             # The caller answers its own calls and knows no others; the model may ask for ours again.
@@ -364,19 +365,55 @@ class _RunningTurn:
             self._ours[FETCH] = bound_fetch(self._talk, self._sink, self._clock, self.agent.vortex.timeout_s)
             self._functions.append(fetch_tool().function)
 
-    async def _reply(self, request: ModelRequest) -> ModelReply:
+    async def _hooked_reply(self, request: ModelRequest, paid: CallReservation) -> ModelReply:
+        """The model's reply, through the agent's hooks. A failed call that cost nothing gets its reservation back."""
+        sent = False
+
+        async def send(hooked: ModelRequest) -> ModelReply:
+            nonlocal sent
+            sent = True
+            if hooked is not request:
+                parameters = cap_answer(hooked.parameters, paid.cap)
+                update = {"parameters": parameters, "billed_once": request.billed_once}
+                hooked = hooked.model_copy(update=update)
+            return await self._complete(hooked)
+
+        try:
+            return await self._timed(self.agent.hooks.model_call(self._model_call_context, send), request)
+        except OssaError as error:
+            if not sent or surely_unbilled(error):
+                await refund(self._sink, paid)
+            raise
+
+    async def _timed(self, call: ProceedModel, request: ModelRequest) -> ModelReply:
         try:
             async with self._clock.timeout(request.timeout_s):
-                # What a later model may replace is not said piece by piece: the owner hears it with its step.
-                if self.turn.stream and len(self._models) == 1:
-                    return await self._streamed(request)
-                return await self._models[0][1].complete(request)
+                return await call(request)
         except (TimeoutError, OssaError) as error:
             if self._clock.monotonic() >= self._ends:
                 raise out_of_time(self._budget) from None
             if isinstance(error, TimeoutError):
                 raise ModelFailed("the model did not answer in its share of the time") from None
             raise
+
+    def _model_call_context(self) -> HookContext:
+        return self._hook_context(f"{self.turn.task_id}:model/{self._talk.usage.model_calls}")
+
+    def _hook_context(self, idempotency_key: str) -> HookContext:
+        return HookContext(
+            task_id=self.turn.task_id,
+            tenant=self.turn.tenant,
+            agent_id=self._agent_id,
+            manifest=self.agent.assignment.spec.name,
+            step=self._talk.next_seq,
+            idempotency_key=idempotency_key,
+        )
+
+    async def _complete(self, request: ModelRequest) -> ModelReply:
+        # Text that a later model or a hook may replace is not streamed: the owner gets it with its step.
+        if self.turn.stream and len(self._models) == 1 and not self.agent.hooks.holds_stream:
+            return await self._streamed(request)
+        return await self._models[0][1].complete(request)
 
     async def _streamed(self, request: ModelRequest) -> ModelReply:
         stream = self._models[0][1].stream(request)
@@ -401,7 +438,7 @@ class _RunningTurn:
         talk, now = self._talk, self._clock.now
         talk.add_intents(self.turn.task_id, calls, now())
         await self._commit()
-        slots = asyncio.Semaphore(self.agent.tool_parallelism)
+        slots = asyncio.Semaphore(TOOL_PARALLELISM)
         running = {asyncio.create_task(self._answer(call, slots)): call for call in calls}
         try:
             waiting = set(running)
@@ -421,7 +458,7 @@ class _RunningTurn:
         finally:
             await _cancelled(running)
 
-    async def _answer(self, call: ToolCall, slots: asyncio.Semaphore) -> ToolAnswer:
+    async def _answer(self, call: ToolCall, slots: asyncio.Semaphore) -> ToolResult:
         counters = self.agent.counters
         counters.tool_calls += 1
         counters.originals_fetched += call.name == FETCH
@@ -429,12 +466,25 @@ class _RunningTurn:
         if tool is None:
             answer = unknown_tool(call, sorted(self._ours))
         elif tool.effects == "at_most_once" and call.call_id in self._talk.interrupted:
-            answer = ToolAnswer(INTERRUPTED, is_error=True)
+            answer = ToolResult(INTERRUPTED, is_error=True)
         else:
             async with slots:
-                answer = await run_tool(tool, call, self._tool_context(call), clock=self._clock)
+                answer = await self._hooked_result(tool, call)
         counters.tool_errors += answer.is_error
         return answer
+
+    async def _hooked_result(self, tool: Tool, call: ToolCall) -> ToolResult:
+        """The tool's result, through the agent's hooks. The model is told what a hook raises."""
+
+        async def run(hooked: ToolCall) -> ToolResult:
+            hooked = call._replace(arguments=hooked.arguments)
+            return await run_tool(tool, hooked, self._tool_context(call), clock=self._clock)
+
+        key = idempotency_key(self.turn.task_id, call.call_id)
+        try:
+            return await self.agent.hooks.tool_call(lambda: self._hook_context(key), run)(call)
+        except OssaError as error:
+            return ToolResult(error.message, is_error=True)
 
     def _tool_context(self, call: ToolCall) -> ToolContext:
         return ToolContext(
@@ -478,7 +528,7 @@ def _shortens(settings: VortexSettings, spec: AgentSpec, request: TaskRequest) -
     return settings.enabled if said not in ("on", "off", "true", "false") else said in ("on", "true")
 
 
-async def _cancelled(tasks: dict[asyncio.Task[ToolAnswer], Any]) -> None:
+async def _cancelled(tasks: dict[asyncio.Task[ToolResult], Any]) -> None:
     """Cancel what still runs. A tool that will not stop is left behind after a second."""
     if not tasks:
         return

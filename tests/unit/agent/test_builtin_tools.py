@@ -5,16 +5,16 @@ from typing import Any
 import orjson
 import pytest
 
-from ossa.agent.tool_calls import ToolCall
 from ossa.agent.tool_registry import ToolRegistry
-from ossa.agent.tool_run import ToolAnswer, run_tool
+from ossa.agent.tool_run import run_tool
 from ossa.agent.tools import ToolContext
+from ossa.contracts.agent_hooks import ToolCall, ToolResult
 from ossa.contracts.agent_spec import ToolRef
 
 CONTEXT = ToolContext(task_id="t", tenant="acme", agent_id="a", idempotency_key="t:c")
 
 
-async def answer(name: str, **arguments: Any) -> ToolAnswer:
+async def answer(name: str, **arguments: Any) -> ToolResult:
     found = ToolRegistry.load().bind([ToolRef(name=name)]).tools[name]
     return await run_tool(found, ToolCall("c", name, orjson.dumps(arguments).decode()), CONTEXT)
 
@@ -33,7 +33,7 @@ async def answer(name: str, **arguments: Any) -> ToolAnswer:
     ],
 )
 async def test_the_calculator_does_arithmetic(expression: str, value: str) -> None:
-    assert await answer("calculator", expression=expression) == ToolAnswer(value)
+    assert await answer("calculator", expression=expression) == ToolResult(value)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ async def test_text_is_counted() -> None:
 )
 async def test_json_is_read_by_a_path(path: str, value: str) -> None:
     document = '{"a": [{"b": 1}, {"b": 2}], "c d": {"e": null}}'
-    assert await answer("json_query", document=document, path=path) == ToolAnswer(value)
+    assert await answer("json_query", document=document, path=path) == ToolResult(value)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import cache
 from typing import Any
 
 import pytest
@@ -35,7 +36,9 @@ def owner(ask: TurnCall) -> TurnCallResult:
     return TurnCallResult(compressed=tuple(compressed(**order.model_dump()) for order in ask.compress))
 
 
+@cache
 def compressed(content: str, question: str, **options: Any) -> Compressed:
+    """Cached: a conversation that is sent again asks for the same again."""
     return compress(content, question, **options)
 
 

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import pytest
 
-from ossa.agent.tool_calls import ToolCall, calls_of, with_unique_ids
+from ossa.agent.tool_calls import calls_of, parsed_arguments, with_unique_ids
 from ossa.agent.tool_registry import ToolRegistry
 from ossa.agent.tool_run import run_tool
 from ossa.agent.tools import Tool, ToolContext, tool
+from ossa.contracts.agent_hooks import ToolCall
 from ossa.contracts.agent_spec import ToolRef
 from tests.support.clock import ManualClock
 
@@ -210,4 +211,4 @@ def test_malformed_calls_do_not_crash_the_reading(raw: Any) -> None:
 
 def test_arguments_sent_as_an_object_are_read() -> None:
     raw = [{"id": "a", "function": {"name": "n", "arguments": {"x": 1}}}]
-    assert calls_of({"tool_calls": raw})[0].parsed() == {"x": 1}
+    assert parsed_arguments(calls_of({"tool_calls": raw})[0]) == {"x": 1}
