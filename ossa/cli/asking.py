@@ -10,8 +10,8 @@ import typer
 from ossa.cli import options
 from ossa.cli.session import connected
 from ossa.cli.terminal import Terminal
+from ossa.sdk.chat import Answer
 from ossa.sdk.client import Client
-from ossa.sdk.values.answer import Answer
 
 
 def ask(

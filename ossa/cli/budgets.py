@@ -9,7 +9,7 @@ import typer
 
 from ossa.cli import options
 from ossa.cli.session import connected
-from ossa.sdk.values.cost import Budget, Budgets
+from ossa.sdk.cost import Budget, Budgets
 
 app = typer.Typer(
     help="Set, list and remove budgets of model calls. Needs a key with the scope `admin`.",

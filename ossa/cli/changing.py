@@ -14,7 +14,7 @@ from ossa.cli.session import connected
 from ossa.cli.terminal import Terminal
 from ossa.manifest import read_agent
 from ossa.sdk.client import Client
-from ossa.sdk.values.operation import Operation
+from ossa.sdk.fleet import Operation
 
 
 def scale(

@@ -11,7 +11,7 @@ import typer
 from ossa.cli import options
 from ossa.cli.session import connected
 from ossa.cli.terminal import Terminal
-from ossa.sdk.values.cost import CostLine, CostLines, CostReport, MeasuredRows, ProposalRows
+from ossa.sdk.cost import CostLine, CostLines, CostReport, MeasuredRows, ProposalRows
 
 app = typer.Typer(
     help="What tasks cost. Needs a key with the scope `admin`.", no_args_is_help=True, rich_markup_mode=None

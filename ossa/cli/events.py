@@ -14,8 +14,8 @@ from ossa.cli.exit_code import ExitCode
 from ossa.cli.session import connected, reporting, wiring
 from ossa.cli.terminal import Terminal
 from ossa.contracts.errors import InvalidRequest
+from ossa.contracts.event_status import EventStatus
 from ossa.contracts.events import EventBus, PartitionLag, Received
-from ossa.sdk.values.events import EventStatus
 
 if TYPE_CHECKING:
     from ossa.events.dead_letters import DeadLetter

@@ -9,7 +9,7 @@ import typer
 from ossa.cli import options
 from ossa.cli.session import connected
 from ossa.contracts.access import Scope
-from ossa.sdk.values.key import Keys
+from ossa.sdk.keys import Keys
 
 app = typer.Typer(
     help="Make, list and revoke API keys. Needs a key with the scope `admin`.",

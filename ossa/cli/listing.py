@@ -13,8 +13,8 @@ from ossa.cli.session import connected
 from ossa.cli.terminal import Terminal
 from ossa.contracts.errors import NotFound
 from ossa.sdk.client import Client
-from ossa.sdk.values.fleet import Agents
-from ossa.sdk.values.task import Task, Tasks
+from ossa.sdk.fleet import Agents
+from ossa.sdk.tasks import Task, Tasks
 
 
 class Status(StrEnum):

@@ -11,7 +11,8 @@ import typer
 from ossa.cli import options
 from ossa.cli.session import connected, reporting
 from ossa.cli.terminal import Terminal
-from ossa.sdk.values.memory import ForgetProof, MemoryGrants, PlaceProofs, Recollections
+from ossa.contracts.memory import ForgetProof
+from ossa.sdk.memory import MemoryGrants, PlaceProofs, Recollections
 
 app = typer.Typer(help="Remember, recall and forget.", no_args_is_help=True, rich_markup_mode=None)
 

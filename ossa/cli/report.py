@@ -11,11 +11,11 @@ from rich.text import Text
 
 from ossa.cli.example import Example, ExampleReport, ExampleResult, bundled_examples
 from ossa.contracts.errors import OssaError
+from ossa.sdk.chat import Answer
 from ossa.sdk.client import Client
 from ossa.sdk.connection import resolve
 from ossa.sdk.errors import UnexpectedAnswer
-from ossa.sdk.values.answer import Answer
-from ossa.sdk.values.task import Task
+from ossa.sdk.tasks import Task
 
 COLUMNS = ("request", "ok", "pool", "agent", "model", "tokens", "cost $", "seconds", "task")
 NUMBERS = frozenset({"tokens", "cost $", "seconds"})

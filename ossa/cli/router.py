@@ -11,7 +11,7 @@ from ossa.cli import options
 from ossa.cli.session import connected
 from ossa.contracts.routing import ModelKind
 from ossa.sdk.client import Client
-from ossa.sdk.values.routing import Policy, RouterModels, ServingList
+from ossa.sdk.routing import Policy, RouterModels, ServingList
 
 app = typer.Typer(
     help="What decides where requests go: its models, their registry, and tenants' policies.",

@@ -10,7 +10,8 @@ from ossa.cli import options
 from ossa.cli.asking import target_of
 from ossa.cli.session import connected
 from ossa.cli.terminal import Terminal
-from ossa.sdk.values.route import AgentScores, Route, Routes, TierScores
+from ossa.contracts.routing import Route
+from ossa.sdk.routing import AgentScores, Routes, TierScores
 
 CAPABILITIES = "ossa.capabilities"
 

@@ -10,7 +10,7 @@ from ossa.cli import options
 from ossa.cli.exit_code import ExitCode
 from ossa.cli.session import connected, reporting, wiring
 from ossa.contracts.fleet import POOLS
-from ossa.sdk.values.fleet import Pool, Pools
+from ossa.sdk.fleet import Pool, Pools
 
 
 def up(

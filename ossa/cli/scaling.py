@@ -13,9 +13,9 @@ from ossa.cli.exit_code import ExitCode
 from ossa.cli.session import connected
 from ossa.cli.terminal import Terminal
 from ossa.contracts.errors import NotFound
-from ossa.contracts.scaling import HORIZONS_S
+from ossa.contracts.scaling import HORIZONS_S, Forecast, PoolDecision, PoolStanding, ScaleDecision
 from ossa.sdk.client import Client
-from ossa.sdk.values.scaling import Forecast, ForecastErrors, PoolDecision, PoolStanding, ScaleDecision, Scaling
+from ossa.sdk.scaling import ForecastErrors, Scaling
 
 COLUMNS = ("pool", "agents", "ready", "running", "queued", "cpu", "memory")
 LOW, MIDDLE, HIGH = 0.05, 0.5, 0.95

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ossa.contracts.agent_spec import AgentSpec, Tier
+from ossa.contracts.errors import OssaError, error_types
 from ossa.contracts.value import Value
 
 Message = dict[str, Any]
@@ -67,6 +68,10 @@ class ErrorInfo(Value):
     message: str
     param: str | None = None
     retry_after_s: float | None = None
+
+    def to_error(self) -> OssaError:
+        """Returns the exception that this stands for; an `OssaError` for a code that is not known here."""
+        return error_types().get(self.code, OssaError)(self.message, self.param, self.retry_after_s)
 
 
 class Target(Value):

@@ -1,7 +1,8 @@
 """The client of a fleet, for notebooks, jobs and other programs. `ossa.connect()` is the way in.
 
-values/       what comes back: frozen, and open to fields of a newer server
-calls/        one function a request: builds it and says how to read the answer; no IO
-exchange.py   what sync and async share about one exchange: retry or not, which error
-client.py     the calls behind a blocking client, async_client.py behind an asyncio one
+fleet_calls.py  the calls that both clients have; the groups (`client.tasks`, ...) lie in files of their own
+client.py       the blocking client, async_client.py the one for asyncio
+blocking.py     how one coroutine serves both
+exchange.py     requests, retries and errors of one client
+received.py     how values are read from what a fleet sends, also a newer one
 """

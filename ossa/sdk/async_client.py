@@ -2,54 +2,22 @@
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import httpx
 
-from ossa.contracts.errors import OssaError
-from ossa.sdk.async_sender import AsyncSender
-from ossa.sdk.calls import chat as chat_calls
-from ossa.sdk.calls import compression as compression_calls
-from ossa.sdk.calls import events as event_calls
-from ossa.sdk.calls import fleet as fleet_calls
-from ossa.sdk.calls import keys as key_calls
-from ossa.sdk.calls import route as route_calls
-from ossa.sdk.calls import routing as routing_calls
-from ossa.sdk.calls import scaling as scaling_calls
-from ossa.sdk.calls import status as status_calls
-from ossa.sdk.calls import tasks as task_calls
-from ossa.sdk.calls.chat import ChatAssembly, Prompt
-from ossa.sdk.calls.fleet import Manifest
+from ossa.sdk.blocking import AsyncIO
+from ossa.sdk.chat import Answer, AsyncChatStream, Prompt, chat_request, whole_answer
 from ossa.sdk.connection import Connection
-from ossa.sdk.cost import AsyncBudgetCalls, AsyncCostCalls
-from ossa.sdk.exchange import Exchange
-from ossa.sdk.memory import AsyncMemoryCalls
-from ossa.sdk.openai_client import openai_module
-from ossa.sdk.retry import RetryPolicy
-from ossa.sdk.routing import AsyncRoutingCalls
-from ossa.sdk.values.answer import Answer
-from ossa.sdk.values.compression import Compression
-from ossa.sdk.values.events import EventStatus
-from ossa.sdk.values.fleet import Agent, Agents, Pool, Pools
-from ossa.sdk.values.health import Health, Version
-from ossa.sdk.values.key import Key, Keys, NewKey
-from ossa.sdk.values.operation import Operation, Operations
-from ossa.sdk.values.route import Route, Routes
-from ossa.sdk.values.routing import Feedback
-from ossa.sdk.values.scaling import Alerts, Scaling
-from ossa.sdk.values.task import Task, TaskEvent, Tasks
+from ossa.sdk.exchange import Exchange, http_options
+from ossa.sdk.fleet_calls import FleetCalls, openai_module
 
 if TYPE_CHECKING:
     import openai
 
-PHASE = "phase4-enterprise-analytics"
 
-
-class AsyncClient:
+class AsyncClient(FleetCalls[AsyncIO]):
     """`ossa.Client` for asyncio: same calls, same errors. Belongs to one event loop; use it in an `async with`."""
 
     def __init__(
@@ -60,19 +28,8 @@ class AsyncClient:
         max_retries: int = 2,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        exchange = Exchange(connection, timeout_s=timeout_s, retry=RetryPolicy(max_retries=max_retries))
-        self._sender = AsyncSender(exchange, transport)
-        self._connection = connection
-        self._timeout_s = timeout_s
-        self.tasks = AsyncTaskCalls(self._sender)
-        self.agents = AsyncAgentCalls(self._sender)
-        self.pools = AsyncPoolCalls(self._sender)
-        self.operations = AsyncOperationCalls(self._sender)
-        self.keys = AsyncKeyCalls(self._sender)
-        self.routing = AsyncRoutingCalls(self._sender)
-        self.budgets = AsyncBudgetCalls(self._sender)
-        self.cost = AsyncCostCalls(self._sender)
-        self.memory = AsyncMemoryCalls(self._sender)
+        io = AsyncIO(httpx.AsyncClient(**http_options(connection, timeout_s), transport=transport))
+        super().__init__(Exchange(connection, io, max_retries=max_retries))
 
     @overload
     async def chat(
@@ -105,96 +62,23 @@ class AsyncClient:
         idempotency_key: str | None = None,
         **parameters: Any,
     ) -> Answer | AsyncChatStream:
-        """Ask and get the answer; with `stream`, an iterator of its pieces.
+        """Asks, and returns the answer; with `stream`, an iterator of its pieces.
 
         `prompt` is a text or a list of chat messages, `model` is `auto`, `pool/NAME` or `agent/NAME`;
         `parameters` (temperature, max_tokens, ...) go into the OpenAI body as they are. Leaving early cancels the task,
         unless it has an `idempotency_key`: then it goes on, and asking again under that key gives its answer.
         """
-        if not stream:
-            return await self._sender.send(
-                chat_calls.chat(prompt, model=model, idempotency_key=idempotency_key, parameters=parameters)
-            )
-        request = chat_calls.chat_request(
-            prompt, model=model, stream=True, idempotency_key=idempotency_key, parameters=parameters
+        request = chat_request(
+            prompt, model=model, stream=stream, idempotency_key=idempotency_key, parameters=parameters
         )
-        return AsyncChatStream(self._sender, await self._sender.start(request))
-
-    async def deploy_phase(self, target_agents: int, phase: str = PHASE) -> Operation:
-        """Size the five pools of a phase to `target_agents` in all. Follow it with `operations.wait`."""
-        return await self._sender.send(fleet_calls.deploy_phase(phase, target_agents))
-
-    async def spawn_pool(self, pool_type: str, agent_count: int) -> Operation:
-        """Give one pool the size `agent_count`; `enterprise-analytics` is the intelligence pool."""
-        return await self._sender.send(fleet_calls.spawn_pool(pool_type, agent_count))
-
-    async def scale_to_phase4(self, target: str, kubernetes_nodes: int) -> Operation:
-        """Scale fleet and nodes; `target` looks like `200-agent-enterprise`."""
-        return await self._sender.send(fleet_calls.scale_to_phase4(target, kubernetes_nodes))
-
-    async def compress(
-        self,
-        content: str,
-        question: str = "",
-        *,
-        reduction: float | None = None,
-        budget_tokens: int | None = None,
-        kind: str | None = None,
-        floor: bool = True,
-        model: str = "",
-    ) -> Compression:
-        """Make a context shorter for a model; the fleet keeps the original for a week. See `ossa.vortex.compress`."""
-        call = compression_calls.compress(content, question, reduction, budget_tokens, kind, floor, model)
-        return await self._sender.send(call)
-
-    async def decompress(self, text: str) -> str:
-        """The original of a compressed text, or of a handle. Raises `NotFound`."""
-        return await self._sender.send(compression_calls.decompress(text))
-
-    async def route(
-        self,
-        prompt: Prompt,
-        *,
-        model: str = "auto",
-        metadata: Mapping[str, Any] | None = None,
-        **parameters: Any,
-    ) -> Route:
-        """Where a request would go now, and why. Nothing is run. Raises what would be answered instead of a turn."""
-        return await self._sender.send(route_calls.route(prompt, model=model, metadata=metadata, parameters=parameters))
-
-    async def scaling(self, *, limit: int = 20) -> Scaling:
-        """What the scaler sees, expects and decided, with its last `limit` changes."""
-        return await self._sender.send(scaling_calls.scaling(limit))
-
-    async def alert(self, *pools: str, for_s: float = 300.0) -> Alerts:
-        """Say that these pools, or all where none is named, need more agents for `for_s` seconds; 0 ends it."""
-        return await self._sender.send(scaling_calls.alert(pools, for_s))
-
-    async def events(self) -> EventStatus:
-        """What waits to be published, and the bus."""
-        return await self._sender.send(event_calls.status())
-
-    async def models(self) -> tuple[str, ...]:
-        """What `model` may be in a chat."""
-        return await self._sender.send(status_calls.models())
-
-    async def health(self) -> Health:
-        return await self._sender.send(status_calls.health())
-
-    async def version(self) -> Version:
-        return await self._sender.send(status_calls.version())
+        if stream:
+            return AsyncChatStream(self._exchange, await self._exchange.start(request))
+        return await self._exchange.send_and_parse(request, whole_answer)
 
     def openai(self) -> openai.AsyncOpenAI:
-        """The official client, set up for this fleet. Needs the `openai` package."""
-        client: openai.AsyncOpenAI = openai_module().AsyncOpenAI(
-            base_url=f"{self._connection.url}/v1",
-            api_key=self._connection.api_key.get_secret_value() or "none",
-            timeout=self._timeout_s,
-        )
+        """Returns the official client, set up for this fleet. Needs the `openai` package."""
+        client: openai.AsyncOpenAI = openai_module().AsyncOpenAI(**self._openai_options())
         return client
-
-    async def close(self) -> None:
-        await self._sender.close()
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -203,217 +87,3 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    def __repr__(self) -> str:
-        return f"AsyncClient(url={self._connection.url!r}, api_key={self._connection.api_key!r})"
-
-
-class AsyncChatStream:
-    """The pieces of an answer as they come; `answer()` is the whole. Closing it early cancels the task."""
-
-    def __init__(self, sender: AsyncSender, response: httpx.Response) -> None:
-        self._response = response
-        self._assembly = ChatAssembly(response.headers)
-        self._events = sender.events(response)
-
-    async def answer(self) -> Answer:
-        """Reads what is left of the stream first."""
-        async for _ in self:
-            pass
-        return self._assembly.answer()
-
-    async def __aiter__(self) -> AsyncIterator[str]:
-        async for event in self._events:
-            if piece := self._assembly.take(event):
-                yield piece
-
-    async def close(self) -> None:
-        await self._response.aclose()
-
-    async def __aenter__(self) -> AsyncChatStream:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-
-class AsyncTaskCalls:
-    """`client.tasks`."""
-
-    def __init__(self, sender: AsyncSender) -> None:
-        self._sender = sender
-
-    async def create(
-        self,
-        prompt: Prompt,
-        *,
-        model: str = "auto",
-        metadata: Mapping[str, Any] | None = None,
-        timeout_s: float | None = None,
-        idempotency_key: str | None = None,
-        **parameters: Any,
-    ) -> Task:
-        """Hand work over and return: once this returns, the fleet will not lose it."""
-        return await self._sender.send(
-            task_calls.create(
-                prompt,
-                model=model,
-                metadata=metadata,
-                timeout_s=timeout_s,
-                idempotency_key=idempotency_key,
-                parameters=parameters,
-            )
-        )
-
-    async def get(self, task_id: str) -> Task:
-        return await self._sender.send(task_calls.get(task_id))
-
-    async def list(self, *, status: str | None = None, limit: int = 50, before: str | None = None) -> Tasks:
-        """Newest first; `before` is the id of the last one of the page before."""
-        return await self._sender.send(task_calls.listed(status=status, limit=limit, before=before))
-
-    async def wait(self, task_id: str, *, timeout_s: float = 600.0, poll_s: float = 0.1) -> Task:
-        """The task once it has ended, well or not (`raise_for_failure`). Raises `TimedOut`; the task then goes on."""
-
-        async def look() -> Task | None:
-            task = await self.get(task_id)
-            return task if task.ended else None
-
-        ended = await self._sender.poll(look, timeout_s=timeout_s, every_s=poll_s)
-        if ended is None:
-            raise task_calls.not_ended(task_id, timeout_s)
-        return ended
-
-    async def events(self, task_id: str, *, after: str | None = None) -> AsyncIterator[TaskEvent]:
-        """All events of the task from the first (or the one after `after`), until it ends.
-
-        A broken connection is taken up again where it broke: no event is missed or seen twice.
-        """
-        trail = task_calls.EventTrail(after)
-        attempt = 0
-        while not trail.ended:
-            try:
-                response = await self._sender.start(task_calls.events(task_id, after=trail.after))
-                async with aclosing(self._sender.events(response)) as events:
-                    async for event in events:
-                        attempt = 0
-                        yield trail.take(event)
-                if trail.ended or (await self.get(task_id)).ended:
-                    return
-                raise task_calls.broken_off(task_id)
-            except OssaError as error:
-                await self._sender.rest(attempt, error)
-                attempt += 1
-
-    async def route(self, task_id: str) -> Routes:
-        """Where the task went, and why: one decision each turn."""
-        return await self._sender.send(route_calls.of_task(task_id))
-
-    async def cancel(self, task_id: str) -> Task:
-        """Ask for the end of a task; one that has ended stays as it is."""
-        return await self._sender.send(task_calls.cancel(task_id))
-
-    async def rate(self, task_id: str, rating: float | str, *, comment: str = "", expected: str = "") -> Feedback:
-        """Say how good the answer of an ended task was: `up`, `down`, or 0 to 1. A second rating replaces the first.
-
-        `expected` names the pool, manifest or agent that should have answered.
-        """
-        return await self._sender.send(routing_calls.rate(task_id, rating, comment=comment, expected=expected))
-
-
-class AsyncAgentCalls:
-    """`client.agents`."""
-
-    def __init__(self, sender: AsyncSender) -> None:
-        self._sender = sender
-
-    async def list(self, *, pool: str | None = None, state: str | None = None) -> Agents:
-        """All of them, by id; `state` is `starting`, `ready` or `draining`."""
-        found: builtins.list[Agent] = []
-        after: str | None = None
-        while True:
-            page = await self._sender.send(fleet_calls.agents(pool=pool, state=state, after=after))
-            found.extend(page.data)
-            after = page.next
-            if after is None:
-                return Agents(found)
-
-    async def get(self, agent_id: str) -> Agent:
-        return await self._sender.send(fleet_calls.agent(agent_id))
-
-    async def create(self, manifest: Manifest, *, pool: str | None = None) -> Agent:
-        """A tenant's own agent: `manifest` is OSSA text, a `Path`, a mapping or an `AgentSpec`."""
-        return await self._sender.send(fleet_calls.create_agent(manifest, pool=pool))
-
-    async def delete(self, agent_id: str) -> Agent:
-        """Remove a tenant's own agent; its running turns finish first."""
-        return await self._sender.send(fleet_calls.delete_agent(agent_id))
-
-    async def drain(self, agent_id: str) -> Operation:
-        """Replace the agent's process once its running turns have finished."""
-        return await self._sender.send(fleet_calls.drain_agent(agent_id))
-
-
-class AsyncPoolCalls:
-    """`client.pools`."""
-
-    def __init__(self, sender: AsyncSender) -> None:
-        self._sender = sender
-
-    async def list(self) -> Pools:
-        return await self._sender.send(fleet_calls.pools())
-
-    async def get(self, name: str) -> Pool:
-        return await self._sender.send(fleet_calls.pool(name))
-
-    async def scale(self, name: str, size: int) -> Operation:
-        return await self._sender.send(fleet_calls.scale_pool(name, size))
-
-    async def apply(self, name: str, manifest: Manifest) -> Operation:
-        """Roll a manifest's new version out over a pool, agent by agent."""
-        return await self._sender.send(fleet_calls.apply_manifest(name, manifest))
-
-
-class AsyncOperationCalls:
-    """`client.operations`."""
-
-    def __init__(self, sender: AsyncSender) -> None:
-        self._sender = sender
-
-    async def get(self, operation_id: str) -> Operation:
-        return await self._sender.send(fleet_calls.operation(operation_id))
-
-    async def list(self, *, open_only: bool = False, limit: int = 50) -> Operations:
-        """Newest first."""
-        return await self._sender.send(fleet_calls.operations(open_only=open_only, limit=limit))
-
-    async def wait(self, operation_id: str, *, timeout_s: float = 600.0, poll_s: float = 0.25) -> Operation:
-        """The operation once it has ended, well or not. Raises `TimedOut`; the operation then goes on."""
-
-        async def look() -> Operation | None:
-            operation = await self.get(operation_id)
-            return operation if operation.ended else None
-
-        ended = await self._sender.poll(look, timeout_s=timeout_s, every_s=poll_s)
-        if ended is None:
-            raise task_calls.not_ended(operation_id, timeout_s)
-        return ended
-
-
-class AsyncKeyCalls:
-    """`client.keys`; needs a key with the scope `admin`."""
-
-    def __init__(self, sender: AsyncSender) -> None:
-        self._sender = sender
-
-    async def list(self) -> Keys:
-        return await self._sender.send(key_calls.keys())
-
-    async def create(self, name: str, *, scopes: Sequence[str] | None = None, tenant: str | None = None) -> NewKey:
-        """The secret is in this answer and nowhere else. Scopes left out: chat, tasks and agents:read."""
-        return await self._sender.send(key_calls.create_key(name, scopes=scopes, tenant=tenant))
-
-    async def revoke(self, key_id: str) -> Key:
-        return await self._sender.send(key_calls.revoke_key(key_id))

@@ -1,52 +1,187 @@
-"""What a blocking and an asyncio exchange share: headers, timeouts, whether to try again, how long to wait."""
+"""The one place where a client does IO."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from random import Random
+from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import quote
 
 import httpx
 
-from ossa.contracts.errors import OssaError
+from ossa.contracts.errors import OssaError, TimedOut
+from ossa.sdk.blocking import IO, BlockingIO
 from ossa.sdk.connection import Connection
+from ossa.sdk.errors import UnexpectedAnswer, error_of, error_of_transport
+from ossa.sdk.received import read
 from ossa.sdk.retry import RetryPolicy
+from ossa.sdk.server_sent import EventDecoder, ServerEvent
 
 CONNECT_TIMEOUT_S = 5.0
+LONGEST_POLL_S = 2.0
+
+T = TypeVar("T")
 
 
-class Exchange:
-    """One client's way of talking to one fleet."""
+class Lasting(Protocol):
+    """Something that ends: a task, an operation."""
 
-    def __init__(self, connection: Connection, *, timeout_s: float, retry: RetryPolicy) -> None:
+    @property
+    def ended(self) -> bool: ...
+
+
+L = TypeVar("L", bound=Lasting)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What goes out.
+
+    `repeatable`: sending it twice has the effect of once. `also_ok` names statuses from 400 on whose body is an answer
+    all the same.
+    """
+
+    method: str
+    path: str
+    params: Mapping[str, str | int] = field(default_factory=dict)
+    json: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    repeatable: bool = True
+    also_ok: tuple[int, ...] = ()
+
+    def build(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
+        return http.build_request(
+            self.method, self.path, params=self.params or None, json=self.json, headers=dict(self.headers)
+        )
+
+    def read(self, response: httpx.Response, parse: Callable[[httpx.Response], T]) -> T:
+        """Returns the value of a whole answer.
+
+        Raises the error that the answer stands for, `UnexpectedAnswer` when it cannot be read.
+        """
+        if response.status_code not in self.also_ok and not response.is_success:
+            raise error_of(response)
+        try:
+            return parse(response)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            first_line = " ".join(str(error).split())[:200]
+            raise UnexpectedAnswer(
+                f"{self.method} {self.path} answered {response.status_code} with a body that cannot be read: "
+                f"{first_line}"
+            ) from error
+
+
+class Exchange(Generic[IO]):
+    """Sends requests to one fleet, repeats what may be repeated, and turns what goes wrong into `ossa` errors."""
+
+    def __init__(self, connection: Connection, io: IO, *, max_retries: int) -> None:
         self.connection = connection
-        self.timeout_s = timeout_s
-        self.timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
-        self._retry = retry
+        self.io: IO = io
+        self.blocking = isinstance(io, BlockingIO)
+        self._retry = RetryPolicy(max_retries=max_retries)
         self._rng = Random()
 
-    def headers(self) -> dict[str, str]:
-        return {"User-Agent": f"ossa-python/{package_version()}", **self.connection.headers()}
+    async def send(self, kind: type[T], request: Request) -> T:
+        """Sends a request and reads the whole answer as a `kind`."""
+        return await self.send_and_parse(request, lambda response: read(kind, response.json()))
 
-    def pause_or_raise(self, attempt: int, error: OssaError, *, repeatable: bool) -> float:
-        """Seconds until the next attempt; raises `error` when there is to be none."""
-        pause = self._retry.wait_s(attempt, error, repeatable=repeatable, rng=self._rng)
-        if pause is None:
+    async def send_and_parse(self, request: Request, parse: Callable[[httpx.Response], T]) -> T:
+        """`send` for answers that are more than their JSON."""
+
+        async def attempt() -> T:
+            return request.read(await self._send_once(request), parse)
+
+        return await self._persist(attempt, repeatable=request.repeatable)
+
+    async def start(self, request: Request) -> httpx.Response:
+        """Returns an answer whose body is still to be read, with `events`. The caller closes it."""
+        return await self._persist(lambda: self._start_once(request), repeatable=request.repeatable)
+
+    async def events(self, response: httpx.Response) -> AsyncGenerator[ServerEvent, None]:
+        """Yields the server-sent events of a started answer until its end, and closes it."""
+        decoder = EventDecoder()
+        try:
+            async for chunk in self.io.chunks(response):
+                for event in decoder.feed(chunk):
+                    yield event
+        except httpx.HTTPError as error:
+            raise error_of_transport(error, self.connection.url) from error
+        finally:
+            await self.io.close_response(response)
+
+    async def wait(self, kind: type[L], path: str, name: str, *, timeout_s: float, poll_s: float) -> L:
+        """Asks again, at growing intervals, until the thing has ended. Raises `TimedOut`; the thing then goes on."""
+        deadline = time.monotonic() + timeout_s
+        pause_s = poll_s
+        while not (state := await self.send(kind, Request("GET", path))).ended:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise TimedOut(f"{name} did not end within {timeout_s:g} s; it goes on, ask for it later.")
+            await self.io.sleep(min(pause_s, LONGEST_POLL_S, left_s))
+            pause_s *= 1.5
+        return state
+
+    async def pause_or_raise(self, attempt: int, error: OssaError, *, repeatable: bool = True) -> None:
+        """Waits before the next attempt; raises `error` when there is to be none."""
+        pause_s = self._retry.wait_s(attempt, error, repeatable=repeatable, rng=self._rng)
+        if pause_s is None:
             raise error
-        return pause
+        await self.io.sleep(pause_s)
+
+    async def _persist(self, act: Callable[[], Awaitable[T]], *, repeatable: bool) -> T:
+        for attempt in count():
+            try:
+                return await act()
+            except OssaError as error:
+                await self.pause_or_raise(attempt, error, repeatable=repeatable)
+        raise AssertionError("count() does not end")
+
+    async def _send_once(self, request: Request, *, stream: bool = False) -> httpx.Response:
+        try:
+            response = await self.io.send(request.build(self.io.http), stream=stream)
+            if stream and not response.is_success:
+                await self.io.read(response)
+        except httpx.HTTPError as error:
+            raise error_of_transport(error, self.connection.url) from error
+        return response
+
+    async def _start_once(self, request: Request) -> httpx.Response:
+        response = await self._send_once(request, stream=True)
+        if not response.is_success:
+            raise error_of(response)
+        if "text/event-stream" not in response.headers.get("content-type", ""):
+            await self.io.close_response(response)
+            raise UnexpectedAnswer(f"{request.method} {request.path} did not answer with a stream of events.")
+        return response
+
+
+def http_options(connection: Connection, timeout_s: float) -> dict[str, Any]:
+    """Returns what both of httpx's clients are made with."""
+    return {
+        "base_url": connection.url,
+        "headers": {"User-Agent": f"ossa-python/{package_version()}", **connection.headers()},
+        "timeout": httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
+    }
 
 
 def package_version() -> str:
-    """The installed version; `0` in a checkout that is not installed (`ray job submit --working-dir .`)."""
+    """Returns the installed version; `0` in a checkout that is not installed (`ray job submit --working-dir .`)."""
     try:
         return version("ossa-on-ray")
     except PackageNotFoundError:
         return "0"
 
 
-def polling_pauses(first_s: float, longest_s: float = 2.0) -> Iterator[float]:
-    """Seconds between two looks at something that takes time; grows by half each time."""
-    pause = first_s
-    while True:
-        yield min(pause, longest_s)
-        pause *= 1.5
+def path_of(*parts: str | int) -> str:
+    """Joins a path; what names a thing cannot leave its place in it."""
+    first, *names = parts
+    return "/".join((str(first), *(quote(str(name), safe="") for name in names)))
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """Returns the fields that are not None."""
+    return {name: value for name, value in fields.items() if value is not None}

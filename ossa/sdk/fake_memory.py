@@ -80,7 +80,15 @@ class FakeMemories:
         for id in ids:
             del self.items[id]
         places = [{"tier": tier, "removed": len(ids), "left": 0} for tier in ("catalogue", "hot", "warm", "cold")]
-        proof = {"id": "erasure_fake", "at": self._now, "items": len(ids), "places": places, "complete": True}
+        proof = {
+            "id": "erasure_fake",
+            "at": self._now,
+            "items": len(ids),
+            "fence": 1,
+            "scope": {"tenant": "default"},
+            "places": places,
+            "complete": True,
+        }
         return httpx.Response(200, json=proof)
 
     def _grant(self, request: httpx.Request, tenant: str) -> httpx.Response:

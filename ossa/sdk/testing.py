@@ -323,7 +323,7 @@ class FakeGateway(httpx.BaseTransport, httpx.AsyncBaseTransport):
     def _scale(self, request: httpx.Request, pool: str) -> httpx.Response:
         self._pool(pool)
         self.pools[pool] = json.loads(request.content)["agents"]
-        return self._operation("scale", {"pool": pool})
+        return self._operation("spawn-pool", {"pool": pool})
 
     def _apply(self, request: httpx.Request, pool: str) -> httpx.Response:
         self._pool(pool)
@@ -335,6 +335,7 @@ class FakeGateway(httpx.BaseTransport, httpx.AsyncBaseTransport):
     def _operation(self, kind: str, request: dict[str, Any]) -> httpx.Response:
         operation = {
             "id": f"op_{len(self.operations):032x}",
+            "tenant": "default",
             "kind": kind,
             "status": "failed" if self._operation_fault else "succeeded",
             "request": request,

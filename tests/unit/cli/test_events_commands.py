@@ -51,7 +51,13 @@ def test_status_without_events_says_how_to_have_them(run: Any) -> None:
 def test_status_shows_the_outbox_and_the_bus_and_fails_when_nothing_is_published(
     run: Any, run_json: Any, fleet: FakeGateway
 ) -> None:
-    bus = {"kind": "mock", "address": "127.0.0.1:9", "topic": "ossa.events", "remarks": ["a mock: it keeps nothing"]}
+    bus = {
+        "kind": "mock",
+        "address": "127.0.0.1:9",
+        "topic": "ossa.events",
+        "dead_topic": "ossa.dead",
+        "remarks": ["a mock: it keeps nothing"],
+    }
     fleet.events = {"telling": True, "outbox": {"rows": 7, "oldest_s": 1.5}, "bus": bus, "groups": {"audit": 3}}
     shown = run("events", "status")
     assert "mock" in shown.stdout and "7" in shown.stdout and "audit" in shown.stdout

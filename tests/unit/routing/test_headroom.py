@@ -7,11 +7,11 @@ import warnings
 from typing import Any
 
 import pytest
+from ossa.sdk.values.route import AgentScores
+from ossa.sdk.values.route import Route as ReceivedRoute
 
 from ossa.contracts.routing import AgentScore, Route
 from ossa.gateway.api.document import REF
-from ossa.sdk.values.route import AgentScores
-from ossa.sdk.values.route import Route as ReceivedRoute
 
 SCORE: dict[str, Any] = {"agent_id": "a", "manifest": "m", "pool": "p", "fit": 0.5, "affinity": 0.0, "score": 0.6}
 ROUTE: dict[str, Any] = {"agent_id": "a", "manifest": "m", "pool": "p"}

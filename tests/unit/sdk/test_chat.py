@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from ossa.contracts.errors import AgentLost
-from ossa.sdk.calls.chat import ChatAssembly
+from ossa.sdk.chat import ChatAssembly
 from ossa.sdk.errors import UnexpectedAnswer
 from ossa.sdk.server_sent import ServerEvent
 

@@ -14,6 +14,7 @@ import pytest
 import ossa
 from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.errors import FleetBusy, InvalidRequest, NotFound, NotReady, TimedOut, Unauthenticated
+from ossa.sdk.blocking import Calls
 from ossa.sdk.errors import UnexpectedAnswer, Unreachable
 from ossa.sdk.testing import FakeGateway
 
@@ -336,12 +337,21 @@ async def test_the_official_client_is_set_up_for_the_fleet(either: Either) -> No
 
 
 def test_both_clients_have_the_same_calls_with_the_same_arguments() -> None:
-    def calls(cls: type) -> Iterator[tuple[str, list[str]]]:
-        for name, function in inspect.getmembers(cls, inspect.isfunction):
-            if not name.startswith("_"):
-                yield name, list(inspect.signature(function).parameters)
+    def calls(thing: object, prefix: str = "") -> Iterator[tuple[str, str]]:
+        for name in dir(thing):
+            value = getattr(thing, name)
+            if name.startswith("_"):
+                continue
+            if isinstance(value, Calls):
+                yield from calls(value, f"{name}.")
+            elif callable(value) and prefix + name != "openai":
+                yield prefix + name, str(inspect.signature(value)).replace("AsyncChatStream", "ChatStream")
 
-    from ossa.sdk import async_client, client
-
-    for name in ("Client", "ChatStream", "TaskCalls", "AgentCalls", "PoolCalls", "OperationCalls", "KeyCalls"):
-        assert dict(calls(getattr(client, name))) == dict(calls(getattr(async_client, f"Async{name}")))
+    blocking, asyncio_ = ossa.connect("http://x"), ossa.connect_async("http://x")
+    assert dict(calls(blocking)) == dict(calls(asyncio_))
+    assert len(dict(calls(blocking))) > 45
+    assert not inspect.iscoroutinefunction(blocking.tasks.get)
+    assert inspect.iscoroutinefunction(asyncio_.tasks.get)
+    assert blocking.tasks.get.__doc__ == asyncio_.tasks.get.__doc__
+    for client in (ossa.Client, ossa.AsyncClient):
+        assert inspect.iscoroutinefunction(client.deploy_phase) is (client is ossa.AsyncClient)

@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Generic
 
 import httpx
 
-from ossa.sdk.call import Call, Request
+from ossa.contracts.task import Usage
+from ossa.sdk.blocking import IO, AsyncIO, BlockingIO, iterate, run
 from ossa.sdk.errors import UnexpectedAnswer, error_of_body
+from ossa.sdk.exchange import Exchange, Request
+from ossa.sdk.received import Received, read
 from ossa.sdk.server_sent import ServerEvent
-from ossa.sdk.values.answer import Answer
-from ossa.sdk.values.usage import Usage
 
-PATH = "/v1/chat/completions"
 Prompt = str | Sequence[Mapping[str, Any]]
+
+
+class Answer(Received):
+    """What came back, who gave it and what it cost. `str(answer)` is the text."""
+
+    text: str
+    message: dict[str, Any] = {}
+    finish_reason: str = ""
+    model: str = ""
+    agent: str = ""
+    pool: str = ""
+    task_id: str = ""
+    request_id: str = ""
+    usage: Usage = Usage()
+
+    @property
+    def cost_usd(self) -> float:
+        return self.usage.cost_usd
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_markdown_(self) -> str:
+        return self.text
 
 
 def messages_of(prompt: Prompt) -> list[dict[str, Any]]:
@@ -34,13 +59,22 @@ def chat_request(
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-    return Request("POST", PATH, json=body, headers=headers, repeatable=bool(idempotency_key))
+    return Request("POST", "/v1/chat/completions", json=body, headers=headers, repeatable=bool(idempotency_key))
 
 
-def chat(prompt: Prompt, *, model: str, idempotency_key: str | None, parameters: Mapping[str, Any]) -> Call[Answer]:
-    return Call(
-        chat_request(prompt, model=model, stream=False, idempotency_key=idempotency_key, parameters=parameters),
-        _whole_answer,
+def whole_answer(response: httpx.Response) -> Answer:
+    """Reads the answer to a chat that was not streamed."""
+    body = response.json()
+    choice = body["choices"][0]
+    message = choice["message"]
+    content = message.get("content")
+    return _answer(
+        content if isinstance(content, str) else "",
+        message,
+        choice.get("finish_reason") or "",
+        body.get("model") or "",
+        body.get("usage") or {},
+        response.headers,
     )
 
 
@@ -57,7 +91,7 @@ class ChatAssembly:
         self._done = False
 
     def take(self, event: ServerEvent) -> str:
-        """The event's piece of text, often empty. Raises the error an error event stands for."""
+        """Returns the event's piece of text, often empty. Raises the error that an error event stands for."""
         if event.data == "[DONE]":
             self._done = True
             return ""
@@ -77,7 +111,7 @@ class ChatAssembly:
         return piece
 
     def _take_tool_call(self, part: dict[str, Any]) -> None:
-        """A call's first part names it; later ones add to its arguments."""
+        """Adds a part of a tool call: the first one names it, later ones add to its arguments."""
         part = dict(part)
         index = part.pop("index", len(self._tool_calls))
         call = self._tool_calls.setdefault(index, {**part, "function": {"name": "", "arguments": ""}})
@@ -85,7 +119,7 @@ class ChatAssembly:
             call["function"][field] = call["function"].get(field, "") + (text or "")
 
     def answer(self) -> Answer:
-        """The whole answer. Raises `UnexpectedAnswer` when the stream broke off before its end."""
+        """Returns the whole answer. Raises `UnexpectedAnswer` when the stream broke off before its end."""
         if not self._done and not self._finish_reason:
             raise UnexpectedAnswer("The stream ended before the answer did; its task goes on in the fleet.")
         text = "".join(self._pieces)
@@ -95,29 +129,80 @@ class ChatAssembly:
         return _answer(text, message, self._finish_reason, self._model, self._usage, self._headers)
 
 
+class _Stream(Generic[IO]):
+    """A streamed answer as it is read, whichever client reads it."""
+
+    def __init__(self, exchange: Exchange[IO], response: httpx.Response) -> None:
+        self._io = exchange.io
+        self._response = response
+        self._assembly = ChatAssembly(response.headers)
+        self._events = exchange.events(response)
+
+    async def _read(self) -> AsyncGenerator[str, None]:
+        async for event in self._events:
+            if piece := self._assembly.take(event):
+                yield piece
+
+    async def _close(self) -> None:
+        await self._io.close_response(self._response)
+
+
+class AsyncChatStream(_Stream[AsyncIO]):
+    """Iterates over the pieces of an answer as they come; `answer()` is the whole. Closing early cancels the task."""
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        return self._read()
+
+    async def answer(self) -> Answer:
+        """Reads what is left of the stream, and returns the whole answer."""
+        async for _ in self:
+            pass
+        return self._assembly.answer()
+
+    async def close(self) -> None:
+        await self._close()
+
+    async def __aenter__(self) -> AsyncChatStream:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class ChatStream(_Stream[BlockingIO]):
+    """Iterates over the pieces of an answer as they come; `answer()` is the whole. Closing early cancels the task."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iterate(self._read())
+
+    def answer(self) -> Answer:
+        """Reads what is left of the stream, and returns the whole answer."""
+        for _ in self:
+            pass
+        return self._assembly.answer()
+
+    def close(self) -> None:
+        run(self._close)
+
+    def __enter__(self) -> ChatStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 def _object(data: str) -> dict[str, Any]:
     try:
         value = json.loads(data)
     except ValueError as error:
         raise UnexpectedAnswer(f"An event of the stream is not JSON: {data[:120]}") from error
     if not isinstance(value, dict):
-        raise UnexpectedAnswer(f"An event of the stream is no object: {data[:120]}")
+        raise UnexpectedAnswer(f"An event of the stream is not an object: {data[:120]}")
     return value
-
-
-def _whole_answer(response: httpx.Response) -> Answer:
-    body = response.json()
-    choice = body["choices"][0]
-    message = choice["message"]
-    content = message.get("content")
-    return _answer(
-        content if isinstance(content, str) else "",
-        message,
-        choice.get("finish_reason") or "",
-        body.get("model") or "",
-        body.get("usage") or {},
-        response.headers,
-    )
 
 
 def _answer(
@@ -138,5 +223,5 @@ def _answer(
         pool=headers.get("x-ossa-pool", ""),
         task_id=headers.get("x-ossa-task-id", ""),
         request_id=headers.get("x-request-id", ""),
-        usage=Usage.model_validate({**usage, "cost_usd": float(cost)}),
+        usage=read(Usage, {**usage, "cost_usd": float(cost)}),
     )

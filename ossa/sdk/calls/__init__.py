@@ -1,1 +1,0 @@
-"""One function a request of the HTTP API. Each returns a `Call`; nothing here does IO."""

@@ -1,1 +1,0 @@
-"""What comes back from the fleet: frozen values that leave a newer server's extra fields aside."""
