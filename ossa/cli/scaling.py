@@ -13,7 +13,7 @@ from ossa.cli.exit_code import ExitCode
 from ossa.cli.session import connected
 from ossa.cli.terminal import Terminal
 from ossa.contracts.errors import NotFound
-from ossa.contracts.scaling import HORIZONS_S, Forecast, PoolDecision, PoolStanding, ScaleDecision
+from ossa.contracts.scaling import HORIZONS_S, Forecast, PoolDecision, PoolStatus, ScaleDecision
 from ossa.sdk.client import Client
 from ossa.sdk.scaling import ForecastErrors, Scaling
 
@@ -100,7 +100,7 @@ def _of_pool(decision: ScaleDecision, pool: str) -> ScaleDecision:
     return decision.model_copy(update={"pools": pools, "forecasts": forecasts})
 
 
-def _row(found: Scaling, standing: PoolStanding) -> Sequence[object]:
+def _row(found: Scaling, standing: PoolStatus) -> Sequence[object]:
     sample, decided = standing.sample, found.decided(standing.pool)
     seen: tuple[object, ...] = ("", "", "", "")
     if sample is not None:
