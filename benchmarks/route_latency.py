@@ -102,7 +102,7 @@ class InProcess:
         self._index = FleetIndex.of(snapshot(told))
         matcher = AgentMatcher.of(packaged("agents"))
         began = time.perf_counter()
-        self.table = AgentTable.of([group.told for group in self._index.groups], matcher)
+        self.table = AgentTable.of([group.description_text for group in self._index.groups], matcher)
         self.build_s = time.perf_counter() - began
         self._quality = QualityModel.of(packaged("quality"))
         self._rng = random.Random(7)

@@ -19,8 +19,7 @@ from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.routing import Example, ModelKind, RoutingStore
 from ossa.routing.drift import REFERENCE, shares_of
 from ossa.routing.learned.archive import ModelFile, ModelFileError, dump, load, packaged
-from ossa.routing.live_quality import look_at
-from ossa.routing.model_reading import build
+from ossa.routing.loaded_model import build, look_at
 
 REFERENCE_TEXTS = 5_000
 TRAINER = "trainer.pickle"

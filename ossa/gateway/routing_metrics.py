@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from ossa.contracts.routing import ModelKind
+from ossa.routing.registry import RouterMeter
 
 SOURCES = ("registry", "packaged", "rules")
 
 
-class RoutingMetrics:
-    """`ossa.routing.router_meter.RouterMeter`, on a replica's registry."""
+class RoutingMetrics(RouterMeter):
+    """Counts decisions and the models behind them on a replica's registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         r = registry

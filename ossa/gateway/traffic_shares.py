@@ -26,7 +26,7 @@ def places_of(index: FleetIndex) -> dict[str, int]:
     found = dict.fromkeys(index.by_pool, 0)
     for group in index.groups:
         if group.tenant is None:
-            found[group.pool] += sum(slots for *_, slots in group.seats)
+            found[group.pool] += sum(slots for *_, slots in group.ready)
     return found if any(found.values()) else dict.fromkeys(found, 1)
 
 

@@ -1,27 +1,26 @@
-"""Which agent does a request, and with which model tier: filter -> score -> pick, pure, in the caller's process.
+"""Chooses an agent and a model tier for a request: filter, score, pick. Pure, and runs in the caller's process.
 
     index = FleetIndex.of(snapshot)            # once a snapshot
     decision = route(index, target=..., features=..., inflight=..., tenant=..., rng=..., conditions=...)
-    decision.record()                          # what the journal keeps: scores, and what was filtered and why
+    decision.record()                          # for the journal: scores, and what was filtered and why
 
 Scores of agents lie in [0, 1]:
 
-    fit      = how likely it is the one meant, of those that may do it, by what a `Scorer` learned;
+    fit      = likelihood that the agent is meant, among those that may do it, as a `Scorer` estimates it;
                by rules s / (s + 2), s = sum of the idf of the words it shares with the manifest
     headroom = (1 - turns in flight / slots) * pace; 1 for an idle agent
     score    = fit_weight * fit + load_weight * headroom + affinity of the agent that had the conversation before
 
-Of the agents within 0.05 of the best, two are drawn at random and the less loaded one is taken. Then the tier: those
-that cannot or may not take the request are filtered out, and the policy weighs expected quality and cost (`tiers`).
+Among the agents within 0.05 of the best score, the one with most headroom is taken, and a random one of equals. Then
+the tier: tiers that cannot or may not take the request are filtered, and the policy weighs expected quality and cost.
 """
 
 from ossa.routing.breaker import Breakers
-from ossa.routing.conditions import Conditions, Scorer, agent_subject, tier_subject
-from ossa.routing.decision import Decision
+from ossa.routing.decision import Conditions, Decision, Scorer, TierChoice, agent_subject, tier_subject
 from ossa.routing.features import RequestFeatures, conversation_of
 from ossa.routing.index import FleetIndex
 from ossa.routing.route import route
-from ossa.routing.tiers import TierChoice, choose_tier, own_tier
+from ossa.routing.tiers import choose_tier, own_tier
 
 __all__ = [
     "Breakers",

@@ -1,4 +1,4 @@
-"""What the agents of a fleet say of themselves, arranged for scoring beside the decisions that use it."""
+"""Tables of agents' descriptions, built in the background so that no decision waits for them."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ossa.routing.index import AgentGroup, FleetIndex
-from ossa.routing.learned.agents import AgentMatcher, AgentTable, Told
+from ossa.routing.index import AgentGroup, FleetIndex, plain_words
+from ossa.routing.learned.agents import AgentMatcher, AgentTable, AgentText
 from ossa.routing.learned.reading import Reading
 
 logger = logging.getLogger(__name__)
 
-Key = tuple[str, str, str | None]
+GroupKey = tuple[str, str, str | None]
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Arranged:
-    """One fleet's. `texts`: by group, in the order of the table's rows."""
+class DescribedFleet:
+    """`texts`: descriptions by group, in the order of the table's rows."""
 
     index: FleetIndex
-    texts: dict[Key, str]
+    texts: dict[GroupKey, str]
     table: AgentTable
 
     def rows(self, index: FleetIndex) -> NDArray[np.int64]:
-        """The row of each group of another index; -1: not in the table."""
+        """Returns the row of each group of another index; -1 for a group that is not in the table."""
         row_of = {key: row for row, key in enumerate(self.texts)}
         return np.asarray([row_of.get(_key(group), -1) for group in index.groups], dtype=np.int64)
 
@@ -39,101 +39,101 @@ def in_a_thread(work: Callable[[], None]) -> None:
 
 
 class Descriptions:
-    """The latest fleet's, for any number of threads.
+    """The table of the latest fleet. Thread-safe.
 
-    To arrange a fleet takes tens of milliseconds for hundreds of manifests, and an index is made anew whenever an
-    agent comes or goes. So it is done by `run`, what was read of a description is kept, and no decision waits: until
-    the new table is there, the one before it scores the groups that it has.
+    Building a table takes tens of milliseconds for hundreds of manifests, and a new index comes whenever an agent
+    comes or goes. So `run` builds it, descriptions that were read before are reused, and no decision waits: until the
+    new table is there, the previous one scores the groups it has.
 
     Args:
-        run: calls what it is given, once, at any time.
+        run: calls its argument once, at any time.
     """
 
     def __init__(self, run: Callable[[Callable[[], None]], None] = in_a_thread) -> None:
         self._run = run
-        self._latest: Arranged | None = None
-        self._stand_in: tuple[FleetIndex, Arranged, NDArray[np.int64]] | None = None
-        self._told: dict[str, Told] = {}
-        self._wanted: tuple[FleetIndex, AgentMatcher] | None = None
+        self._latest: DescribedFleet | None = None
+        self._rows: tuple[FleetIndex, DescribedFleet, NDArray[np.int64]] | None = None
+        self._read: dict[str, AgentText] = {}
+        self._requested: tuple[FleetIndex, AgentMatcher] | None = None
         self._busy = False
-        self._hand_over = threading.Lock()
-        self._one_at_a_time = threading.Lock()
+        self._request_lock = threading.Lock()
+        self._build_lock = threading.Lock()
 
     def likely(self, index: FleetIndex, matcher: AgentMatcher, reading: Reading) -> Floats | None:
-        """How likely each group is the one meant; shape (groups,), sums to 1. Returns at once.
+        """Returns at once how likely each group is meant; shape (groups,), sums to 1.
 
-        0 for a group that is not in the table yet; None where none is.
+        0 for a group that is not in the table yet; None if no group is.
         """
         latest = self._latest
         if latest is not None and latest.index is index and latest.table.matcher is matcher:
             return latest.table.likely(reading)
-        self._want(index, matcher)
+        self._request(index, matcher)
         if latest is None or latest.table.matcher is not matcher:
             return None
-        rows = self._rows(latest, index)
-        known = rows >= 0
-        if not known.any():
+        rows = self._rows_of(latest, index)
+        has_row = rows >= 0
+        if not has_row.any():
             return None
-        found: Floats = np.where(known, latest.table.likely(reading)[rows], np.float32(0))
-        return found / max(float(found.sum()), 1e-9)
+        likely: Floats = np.where(has_row, latest.table.likely(reading)[rows], np.float32(0))
+        return likely / max(float(likely.sum()), 1e-9)
 
     def arrange(self, index: FleetIndex, matcher: AgentMatcher) -> None:
-        """Now, in the caller's thread. Equal descriptions keep their table."""
-        with self._one_at_a_time:
+        """Builds the table in the caller's thread. Equal descriptions keep their table."""
+        with self._build_lock:
             latest = self._latest
             before = {} if latest is None else latest.texts
             texts = {_key(group): _text(group, before) for group in index.groups}
-            if latest is None or latest.table.matcher is not matcher or latest.texts != texts or [*before] != [*texts]:
-                self._told = {text: self._told.get(text) or Told.of(text) for text in texts.values()}
-                table = AgentTable.of_told([self._told[text] for text in texts.values()], matcher)
+            if latest is None or latest.table.matcher is not matcher or [*before.items()] != [*texts.items()]:
+                self._read = {text: self._read.get(text) or AgentText.of(text) for text in texts.values()}
+                table = AgentTable.of_texts([self._read[text] for text in texts.values()], matcher)
             else:
                 table = latest.table
-            self._latest = Arranged(index, texts, table)
+            self._latest = DescribedFleet(index, texts, table)
 
-    def _rows(self, latest: Arranged, index: FleetIndex) -> NDArray[np.int64]:
-        known = self._stand_in
-        if known is None or known[0] is not index or known[1] is not latest:
-            known = self._stand_in = (index, latest, latest.rows(index))
-        return known[2]
+    def _rows_of(self, latest: DescribedFleet, index: FleetIndex) -> NDArray[np.int64]:
+        cached = self._rows
+        if cached is None or cached[0] is not index or cached[1] is not latest:
+            cached = self._rows = (index, latest, latest.rows(index))
+        return cached[2]
 
-    def _want(self, index: FleetIndex, matcher: AgentMatcher) -> None:
-        wanted = self._wanted
-        if wanted is not None and wanted[0] is index and wanted[1] is matcher:
+    def _request(self, index: FleetIndex, matcher: AgentMatcher) -> None:
+        requested = self._requested
+        if requested is not None and requested[0] is index and requested[1] is matcher:
             return
-        with self._hand_over:
-            self._wanted = (index, matcher)
+        with self._request_lock:
+            self._requested = (index, matcher)
             if self._busy:
                 return
             self._busy = True
-        self._run(self._work)
+        self._run(self._build_requested)
 
-    def _work(self) -> None:
-        """Until nothing newer is wanted. What failed stays wanted, so that it is not tried at every decision."""
+    def _build_requested(self) -> None:
+        """Builds until the latest request is served. A request that failed stays, so that it is not retried at every
+        decision."""
         done: tuple[FleetIndex, AgentMatcher] | None = None
         while True:
-            with self._hand_over:
-                if self._wanted is None or self._wanted is done:
+            with self._request_lock:
+                if self._requested is None or self._requested is done:
                     self._busy = False
                     return
-                done = self._wanted
+                done = self._requested
             try:
                 self.arrange(*done)
-            except Exception:  # the thread's boundary: the table before goes on
+            except Exception:  # the thread's boundary: the previous table stays in use
                 logger.exception("agent_descriptions_not_arranged", extra={"groups": len(done[0].groups)})
                 continue
-            with self._hand_over:
-                if self._wanted is done:
-                    self._wanted = None
+            with self._request_lock:
+                if self._requested is done:
+                    self._requested = None
 
 
-def _text(group: AgentGroup, before: dict[Key, str]) -> str:
-    """While none of the group is ready, what was known of it: none is then asked."""
-    if not group.seats:
+def _text(group: AgentGroup, before: dict[GroupKey, str]) -> str:
+    """Keeps the earlier text while no agent of the group is ready: none is asked then."""
+    if not group.ready:
         return before.get(_key(group), "")
-    agent = group.seats[0][0]
-    words = (group.pool, group.manifest, agent.description, *agent.capabilities, *agent.tools)
-    return " ".join(words).replace("_", " ").replace("-", " ").replace(".", " ")
+    agent = group.ready[0][0]
+    return plain_words(group.pool, group.manifest, agent.description, *agent.capabilities, *agent.tools)
 
 
-def _key(group: AgentGroup) -> Key:
+def _key(group: AgentGroup) -> GroupKey:
     return group.pool, group.manifest, group.tenant

@@ -1,4 +1,4 @@
-"""What routing knows of a request."""
+"""The features of a request that routing uses."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from ossa.contracts.task import TaskRequest
 
 READ_CHARACTERS = 4_000
-"""Of a long message only its beginning is read: routing has a time bound."""
+"""Characters read of a message: routing has a time bound."""
 
 CAPABILITIES_KEY = "ossa.capabilities"
-"""In a request's metadata: what the agent must be able to do, or tools it must have; commas between them."""
+"""Metadata key for the capabilities or tools that the agent must have, separated by commas."""
 
 CHARACTERS_PER_TOKEN = 4
 USUAL_ANSWER_TOKENS = 256
-"""Where the request does not bound the answer."""
+"""Estimate for requests that do not bound the answer."""
 
 _WORD = re.compile(r"[^\W_]{2,32}")
 _STOP_WORDS_TEXT = """
@@ -33,11 +33,11 @@ _STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
 class RequestFeatures:
     """
     Attributes:
-        words: of the last user message.
-        text: that message, no longer than it is read.
+        words: the words of the last user message.
+        text: that message, cut to `READ_CHARACTERS`.
         prompt_tokens, completion_tokens: estimates of one model call.
         needs: capabilities or tools that the request asks for.
-        conversation: names the conversation the request goes on with; empty where it begins one.
+        conversation: identifies the conversation that the request continues; empty if it begins one.
     """
 
     words: frozenset[str] = frozenset()
@@ -60,14 +60,14 @@ class RequestFeatures:
             words=words_of(text),
             text=text,
             prompt_tokens=characters // CHARACTERS_PER_TOKEN,
-            completion_tokens=_asked_tokens(request.parameters),
+            completion_tokens=_completion_tokens(request.parameters),
             needs=_needs(request.metadata),
             conversation=conversation_of(request.messages),
         )
 
 
 def last_user_text(messages: Iterable[Mapping[str, Any]]) -> str:
-    """The text of the last message of role `user`; of content parts, the text ones."""
+    """Returns the text of the last message with the role `user`, or its text parts."""
     text = ""
     for message in reversed(list(messages)):
         if message.get("role") == "user":
@@ -76,30 +76,30 @@ def last_user_text(messages: Iterable[Mapping[str, Any]]) -> str:
 
 
 def words_of(text: str) -> frozenset[str]:
-    """Lower-case words without the most frequent ones; a plural `s` is cut off."""
-    found = _WORD.findall(text[:READ_CHARACTERS].lower())
-    return frozenset(_stem(word) for word in found if word not in _STOP_WORDS)
+    """Returns lower-case words without the most frequent ones; a plural `s` is cut off."""
+    words = _WORD.findall(text[:READ_CHARACTERS].lower())
+    return frozenset(_stem(word) for word in words if word not in _STOP_WORDS)
 
 
 def conversation_of(messages: Sequence[Mapping[str, Any]]) -> str:
-    """A digest of the first user message and of the first answer, which do not change while a conversation grows."""
+    """Returns a digest of the first user message and the first answer, which stay while a conversation grows."""
     first = next((n for n, message in enumerate(messages) if message.get("role") == "user"), None)
     answer = next((message for message in messages[(first or 0) + 1 :] if message.get("role") == "assistant"), None)
     if first is None or answer is None:
         return ""
-    begun = [_text(message.get("content"))[:READ_CHARACTERS] for message in (messages[first], answer)]
-    return hashlib.blake2b("\0".join(begun).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    beginning = [_text(message.get("content"))[:READ_CHARACTERS] for message in (messages[first], answer)]
+    return hashlib.blake2b("\0".join(beginning).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
-def _asked_tokens(parameters: Mapping[str, Any]) -> int:
-    asked = parameters.get("max_completion_tokens") or parameters.get("max_tokens")
-    return min(USUAL_ANSWER_TOKENS, asked) if isinstance(asked, int) and asked > 0 else USUAL_ANSWER_TOKENS
+def _completion_tokens(parameters: Mapping[str, Any]) -> int:
+    limit = parameters.get("max_completion_tokens") or parameters.get("max_tokens")
+    return min(USUAL_ANSWER_TOKENS, limit) if isinstance(limit, int) and limit > 0 else USUAL_ANSWER_TOKENS
 
 
 def _needs(metadata: Mapping[str, Any]) -> frozenset[str]:
-    said = metadata.get(CAPABILITIES_KEY)
-    named = said.split(",") if isinstance(said, str) else said if isinstance(said, list) else ()
-    return frozenset(name.strip() for name in named if isinstance(name, str) and name.strip())
+    value = metadata.get(CAPABILITIES_KEY)
+    names = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else ()
+    return frozenset(name.strip() for name in names if isinstance(name, str) and name.strip())
 
 
 def _stem(word: str) -> str:

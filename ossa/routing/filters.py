@@ -1,4 +1,4 @@
-"""Who may and can do a request."""
+"""Filters: which groups a request names, and which of them may and can do it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ossa.contracts.errors import NotFound
 from ossa.contracts.fleet import POOL_ALIASES
 from ossa.contracts.task import Target
-from ossa.routing.conditions import Conditions, agent_subject
+from ossa.routing.decision import Conditions, agent_subject
 from ossa.routing.features import CAPABILITIES_KEY, RequestFeatures
 from ossa.routing.index import AgentGroup, FleetIndex, SlotRow
 
@@ -15,9 +15,9 @@ NAMED_IN_ERRORS = 20
 
 
 def named_groups(index: FleetIndex, target: Target, tenant: str) -> list[int]:
-    """Positions of the groups that the target names and the tenant may see.
+    """Returns the positions of the groups that the target names and the tenant may see.
 
-    Raises `NotFound`, listing what is known, when it names nothing (or nothing of this tenant's).
+    Raises `NotFound` with the known names if there is none.
     """
     if target.kind == "pool":
         pool = index.pool_named(target.name)
@@ -32,25 +32,27 @@ def named_groups(index: FleetIndex, target: Target, tenant: str) -> list[int]:
     hidden = index.hidden_from(tenant)
     visible = [position for position in positions if position not in hidden] if hidden else list(positions)
     if not visible and target.kind == "agent":
-        raise NotFound(f"No agent named {target.name!r}. Known agents: {_known_agents(index, tenant)}.", param="model")
+        names = sorted({group.manifest for group in index.groups if group.visible_to(tenant)})
+        raise NotFound(f"No agent named {target.name!r}. Known agents: {_listed(names)}.", param="model")
     return visible
 
 
 def able_groups(
     index: FleetIndex, positions: list[int], features: RequestFeatures, conditions: Conditions
 ) -> tuple[list[int], dict[str, int]]:
-    """Those of the groups that can and may do it, and how many agents each filter took out.
+    """Returns the groups that can and may do the request, and how many agents each filter removed.
 
-    A breaker takes out nothing where it would leave nobody. Raises `NotFound` when nobody can do it.
+    Open breakers remove nothing if no group would be left. Raises `NotFound` if no group can do it.
     """
     floor, filtered = conditions.policy.trust_floor, dict[str, int]()
     able = positions
     if features.needs:
         able = _kept(index, able, filtered, "capabilities", lambda group: features.needs <= group.skills)
         if positions and not able:
-            asked = ", ".join(sorted(features.needs))
+            skills = sorted(set().union(*(index.groups[position].skills for position in positions)))
             raise NotFound(
-                f"No agent has all of {asked}. Capabilities and tools there are: {_known_skills(index, positions)}.",
+                f"No agent has all of {', '.join(sorted(features.needs))}. "
+                f"Capabilities and tools there are: {_listed(skills)}.",
                 param=f"metadata.{CAPABILITIES_KEY}",
             )
     if floor:
@@ -58,43 +60,32 @@ def able_groups(
         if able and not trusted:
             raise NotFound(f"No agent that could do it claims the trust of {floor:g} that the policy asks for.")
         able = trusted
-    if conditions.open_breakers:
-        well = _kept(index, able, filtered, "breaker", lambda group: not _is_open(group, conditions))
-        if well:
-            able = well
+    if broken := conditions.open_breakers:
+        working = _kept(
+            index, able, filtered, "breaker", lambda group: agent_subject(group.tenant, group.manifest) not in broken
+        )
+        if working:
+            able = working
         else:
             filtered.pop("breaker", None)
     return able, filtered
 
 
-def _is_open(group: AgentGroup, conditions: Conditions) -> bool:
-    return agent_subject(group.tenant, group.manifest) in conditions.open_breakers
+def ready_rows(group: AgentGroup, target: Target) -> tuple[SlotRow, ...]:
+    """Returns the group's ready agents, or the one that the target names by its id."""
+    if target.kind == "agent" and target.name != group.manifest:
+        return tuple(row for row in group.ready if row[1] == target.name)
+    return group.ready
 
 
 def _kept(
     index: FleetIndex, positions: list[int], filtered: dict[str, int], name: str, keep: Callable[[AgentGroup], bool]
 ) -> list[int]:
-    found = [position for position in positions if keep(index.groups[position])]
-    if len(found) < len(positions):
-        left = set(found)
+    kept = [position for position in positions if keep(index.groups[position])]
+    if len(kept) < len(positions):
+        left = set(kept)
         filtered[name] = sum(index.groups[position].members for position in positions if position not in left)
-    return found
-
-
-def wanted_seats(group: AgentGroup, target: Target) -> tuple[SlotRow, ...]:
-    """The group's ready agents; one only where the target names one by its id."""
-    if target.kind == "agent" and target.name != group.manifest:
-        return tuple(seat for seat in group.seats if seat[1] == target.name)
-    return group.seats
-
-
-def _known_skills(index: FleetIndex, positions: list[int]) -> str:
-    return _listed(sorted(set().union(*(index.groups[position].skills for position in positions))))
-
-
-def _known_agents(index: FleetIndex, tenant: str) -> str:
-    names = sorted({group.manifest for group in index.groups if group.visible_to(tenant)})
-    return _listed(names)
+    return kept
 
 
 def _listed(names: list[str]) -> str:

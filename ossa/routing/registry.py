@@ -1,8 +1,8 @@
-"""The models in use by one process: taken from the registry, tried, swapped in, watched.
+"""The models in use by one process: read from the registry, tried out, swapped in, and watched.
 
-A decision asks for `scorer()` once and gets one immutable value. A new model is read and tried in a thread and then
-swapped in by one assignment, so that no decision waits or sees half of a change. What cannot be used is never swapped
-in: the one before goes on, else the packaged one serves, else rules do.
+A decision asks for `scorer()` once and gets one immutable value. A new model is read and tried out in a thread and
+then swapped in by one assignment, so that no decision waits or sees half of a change. An unusable model is never
+swapped in: the previous one stays, else the packaged one serves, else rules decide.
 """
 
 from __future__ import annotations
@@ -29,33 +29,44 @@ from ossa.routing.descriptions import Descriptions
 from ossa.routing.drift import Bounds
 from ossa.routing.index import FleetIndex
 from ossa.routing.learned.archive import ModelFileError
-from ossa.routing.model_reading import read_model, read_packaged
-from ossa.routing.model_scorer import LoadedModel, ModelScorer
-from ossa.routing.router_meter import NoMeter, RouterMeter
-from ossa.routing.watching import Watching
+from ossa.routing.loaded_model import LoadedModel, read_model, read_packaged
+from ossa.routing.model_scorer import ModelScorer
+from ossa.routing.model_watch import ModelWatch
 
 logger = logging.getLogger(__name__)
 
 KINDS: Final[tuple[ModelKind, ...]] = ("labels", "agents", "quality")
 POLL_S = 2.0
 LEARN_EVERY = 30
-"""Rounds between two looks at what became of tasks."""
+"""Rounds between two readings of finished and rated tasks."""
 
 MOST_TEXTS = 64
 MOST_EXAMPLES = 200
 MAX_AGE = timedelta(days=180)
-"""A model of the registry that was promoted longer ago is stale: what it learned from is no more."""
+"""A model of the registry that was promoted longer ago is stale: its training data no longer hold."""
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+class RouterMeter:
+    """Hears what a live router does; a subclass counts it."""
+
+    def serves(self, kind: ModelKind, source: str, *, aside: bool) -> None: ...
+
+    def swapped(self, kind: ModelKind) -> None: ...
+
+    def refused(self, kind: ModelKind) -> None:
+        """A promoted model could not be used."""
+
+    def drifted(self, kind: ModelKind, drift: Mapping[str, float], alarm: float) -> None: ...
+
+    def failed(self) -> None:
+        """A round did not reach the registry."""
 
 
 class LiveRouter:
-    """For one event loop; `scorer` and `policies` may be read from any thread.
+    """Belongs to one event loop; `scorer` and `policies` may be read from any thread.
 
     Args:
-        packaged: reads the model that comes with the package. Raises `ModelFileError` when there is none.
+        packaged: reads the model that comes with the package. Raises `ModelFileError` if there is none.
         clock: UTC.
     """
 
@@ -68,19 +79,19 @@ class LiveRouter:
         bounds: Bounds | None = None,
         max_age: timedelta = MAX_AGE,
         poll_s: float = POLL_S,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
         self._packaged = packaged
-        self._meter: RouterMeter = meter or NoMeter()
+        self._meter = meter or RouterMeter()
         self._bounds = bounds or Bounds()
         self._max_age = max_age
         self._poll_s = poll_s
         self._clock = clock
         self._sleep = sleep
         self._texts: deque[str] = deque(maxlen=MOST_TEXTS)
-        self._watching: dict[ModelKind, Watching] = {}
+        self._watches: dict[ModelKind, ModelWatch] = {}
         self._fallbacks: dict[ModelKind, str] = {}
         self._refused: dict[ModelKind, tuple[int, str]] = {}
         self._since: dict[ModelKind, datetime] = {kind: clock() for kind in KINDS}
@@ -91,16 +102,16 @@ class LiveRouter:
         self._checked_at: datetime | None = None
         self._learned_at = clock()
         self._fault = ""
-        self._one_at_a_time = asyncio.Lock()
+        self._round_lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     def scorer(self) -> ModelScorer:
-        """For one decision. Without a model in use it says nothing, and rules decide."""
+        """Returns the scorer for one decision. Without a model in use it scores nothing, and rules decide."""
         return self._scorer
 
     @property
     def policies(self) -> Mapping[str, RoutingPolicy]:
-        """By tenant; never changed, but replaced as a whole."""
+        """Policies by tenant; replaced as a whole, never changed."""
         return self._policies
 
     def status(self) -> RouterStatus:
@@ -112,15 +123,12 @@ class LiveRouter:
         )
 
     async def start(self) -> None:
-        """The registry's models, or the packaged ones, are in use when it returns.
-
-        A store that is away is no error, and neither is anything that it holds.
-        """
+        """Returns when the registry's models, or the packaged ones, are in use. Faults of the store are no error."""
         await self.refresh()
-        self._task = asyncio.create_task(self._run(), name="live-router")
+        self._task = asyncio.create_task(self.run_forever(), name="live-router")
 
     async def prepare(self, index: FleetIndex) -> None:
-        """Before serving: the first decision about these agents is then as learned as the later ones. Never raises."""
+        """Arranges descriptions before serving, so that the first decision uses them too. Never raises."""
         try:
             await asyncio.to_thread(self._scorer.prepare, index)
         except Exception:  # decisions go by rules until it succeeds
@@ -134,31 +142,31 @@ class LiveRouter:
             self._task = None
 
     async def refresh(self) -> None:
-        """One round: models, policies, what models see and how they do. Never raises; `status` tells what failed.
+        """Runs one round: policies, models, their inputs and their quality. Never raises; `status` reports faults.
 
-        A caller that changed something waits for the round that sees it.
+        After a change, await it: the round that ends then has seen the change.
         """
-        async with self._one_at_a_time:
+        async with self._round_lock:
             await self._refresh()
 
     async def _refresh(self) -> None:
         faults: list[str] = []
         try:
             for part in (self._read_policies, self._settle_all, self._learn):
-                await self._part(part, faults)
+                await self._run_part(part, faults)
         except OssaError as error:
             faults.append(error.message)
             logger.warning("router_registry_unreachable", extra={"reason": error.message})
         if faults:
             self._meter.failed()
-            await self._part(self._fill, faults)
+            await self._run_part(self._fill, faults)
         else:
             self._checked_at = self._clock()
-        await self._part(self._judge, faults)
+        await self._run_part(self._judge, faults)
         self._fault = "; ".join(faults)
 
-    async def _part(self, part: Callable[[], Awaitable[None]], faults: list[str]) -> None:
-        """What fails in one part of a round keeps no other from being done. Raises `OssaError` alone."""
+    async def _run_part(self, part: Callable[[], Awaitable[None]], faults: list[str]) -> None:
+        """Runs a part of a round; its failure keeps no other part from running. Raises `OssaError` alone."""
         try:
             await part()
         except OssaError:
@@ -167,7 +175,7 @@ class LiveRouter:
             faults.append(f"{type(error).__name__}: {error}")
             logger.exception("router_round_failed")
 
-    async def _run(self) -> None:
+    async def run_forever(self) -> None:
         while True:
             await self._sleep(self._poll_s)
             await self.refresh()
@@ -181,9 +189,9 @@ class LiveRouter:
             await self._settle(kind, live.get(kind))
 
     async def _fill(self) -> None:
-        """Kinds without a model, while the store does not answer."""
+        """Gives kinds without a model the packaged one, while the store does not answer."""
         for kind in KINDS:
-            if kind not in self._watching:
+            if kind not in self._watches:
                 await self._fall_back(kind, self._fallbacks.get(kind, ""))
 
     async def _settle(self, kind: ModelKind, record: ModelRecord | None) -> None:
@@ -197,8 +205,8 @@ class LiveRouter:
             await self._take(kind, record)
 
     def _serves(self, kind: ModelKind, record: ModelRecord) -> bool:
-        watching = self._watching.get(kind)
-        if watching is not None and (watching.loaded.version, watching.loaded.digest) == (
+        watch = self._watches.get(kind)
+        if watch is not None and (watch.loaded.version, watch.loaded.digest) == (
             record.version,
             record.digest,
         ):
@@ -210,7 +218,7 @@ class LiveRouter:
         try:
             content = await self._store.model_file(kind, record.version)
             loaded = await asyncio.to_thread(read_model, kind, content, record, since=self._clock())
-            watching = Watching(loaded, self._bounds)
+            watch = ModelWatch(loaded, self._bounds)
         except (ModelFileError, NotFound) as error:
             await self._refuse(kind, record, error.message)
         except OssaError:
@@ -220,37 +228,37 @@ class LiveRouter:
             await self._refuse(kind, record, f"{type(error).__name__}: {error}")
         else:
             self._fallbacks.pop(kind, None)
-            self._swap(watching)
+            self._swap(watch)
 
     async def _refuse(self, kind: ModelKind, record: ModelRecord, reason: str) -> None:
         self._refused[kind] = (record.version, record.digest)
         self._meter.refused(kind)
         logger.error("router_model_refused", extra={"kind": kind, "version": record.version, "reason": reason})
-        if kind in self._watching:
+        if kind in self._watches:
             self._fallbacks[kind] = reason
         else:
             await self._fall_back(kind, reason)
 
     async def _fall_back(self, kind: ModelKind, reason: str) -> None:
-        """To the packaged model, or without one to rules."""
+        """Falls back to the packaged model, or without one to rules."""
         self._fallbacks[kind] = reason
-        watching = self._watching.get(kind)
-        if watching is not None and watching.loaded.version is None:
+        watch = self._watches.get(kind)
+        if watch is not None and watch.loaded.version is None:
             return
         try:
             loaded = await asyncio.to_thread(self._packaged, kind, since=self._clock())
         except ModelFileError as error:
             self._fallbacks[kind] = "; ".join(filter(None, (reason, error.message)))
-            if self._watching.pop(kind, None) is not None:
+            if self._watches.pop(kind, None) is not None:
                 self._since[kind] = self._clock()
                 self._publish()
         else:
-            self._swap(Watching(loaded, self._bounds))
+            self._swap(ModelWatch(loaded, self._bounds))
 
-    def _swap(self, watching: Watching) -> None:
-        loaded = watching.loaded
-        before = self._watching.get(loaded.kind)
-        self._watching[loaded.kind] = watching
+    def _swap(self, watch: ModelWatch) -> None:
+        loaded = watch.loaded
+        before = self._watches.get(loaded.kind)
+        self._watches[loaded.kind] = watch
         self._since[loaded.kind] = loaded.since
         self._publish()
         if before is not None:
@@ -261,46 +269,46 @@ class LiveRouter:
 
     async def _learn(self) -> None:
         self._rounds += 1
-        if self._rounds % LEARN_EVERY or not self._watching:
+        if self._rounds % LEARN_EVERY or not self._watches:
             return
         since, self._learned_at = self._learned_at, self._clock()
         ended = await self._store.examples(since=since, limit=MOST_EXAMPLES)
         rated = await self._store.rated(since=since, limit=MOST_EXAMPLES)
-        examples = [one for one in ended if one.rating is None] + rated
+        examples = [example for example in ended if example.rating is None] + rated
         examples.sort(key=lambda example: (example.at, example.task_id))
         await asyncio.to_thread(self._show, examples)
 
     def _show(self, examples: list[Example]) -> None:
-        for watching in list(self._watching.values()):
-            watching.learn(examples)
+        for watch in list(self._watches.values()):
+            watch.learn(examples)
 
     async def _judge(self) -> None:
         texts = [self._texts.popleft() for _ in range(len(self._texts))]
         if texts:
             await asyncio.to_thread(self._look, texts)
-        for kind, watching in self._watching.items():
-            before, after = watching.aside, watching.judge()
+        for kind, watch in self._watches.items():
+            before, after = watch.aside, watch.judge()
             if bool(before) != bool(after):
                 event = "router_model_set_aside" if after else "router_model_back"
                 logger.warning(event, extra={"kind": kind, "reason": after})
-            self._meter.drifted(kind, watching.drift, watching.alarm)
+            self._meter.drifted(kind, watch.drift, watch.alarm)
         self._publish()
         for kind in KINDS:
             status = self._model_status(kind)
             self._meter.serves(kind, status.source, aside=bool(status.aside))
 
     def _look(self, texts: list[str]) -> None:
-        for watching in list(self._watching.values()):
-            watching.look(texts)
+        for watch in list(self._watches.values()):
+            watch.look(texts)
 
     def _publish(self) -> None:
-        """The swap: one assignment."""
-        used = {kind: one.loaded for kind, one in self._watching.items() if not one.aside}
+        """Swaps by one assignment."""
+        used = {kind: watch.loaded for kind, watch in self._watches.items() if not watch.aside}
         if used != self._scorer.models:
             self._scorer = ModelScorer(used, self._texts.append, self._descriptions)
 
     def _model_status(self, kind: ModelKind) -> ModelStatus:
-        watching, fallback = self._watching.get(kind), self._fallbacks.get(kind, "")
-        if watching is None:
+        watch, fallback = self._watches.get(kind), self._fallbacks.get(kind, "")
+        if watch is None:
             return ModelStatus(kind=kind, source="rules", since=self._since[kind], fallback=fallback)
-        return watching.status(fallback)
+        return watch.status(fallback)

@@ -1,4 +1,4 @@
-"""What became of the tasks of one model, so counted that no tenant can set it aside for the others. Pure."""
+"""Counts what became of one model's tasks so that no tenant alone can set the model aside for the others. Pure."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Literal
 from ossa.routing.drift import Bounds, QualityWatch
 
 Stream = Literal["rating", "outcome"]
-"""Watched apart: many unrated successes must not hide a few bad ratings."""
+"""Watched separately: many unrated successes must not hide a few bad ratings."""
 
 MOST_TASKS = 2000
-"""The latest ones; older evidence no longer counts."""
+"""Tasks that count; older evidence is dropped."""
 
 WITHOUT_ANY_ONE = 0.5
-"""Without any one tenant the evidence must still reach this share of the bound."""
+"""Share of the bound that the evidence must reach without any one tenant."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """One task's. `expected`, `actual` in [0, 1]."""
+    """One task. `expected` and `actual` lie in [0, 1]."""
 
     tenant: str
     stream: Stream
@@ -29,32 +29,32 @@ class Count:
 
 
 class Tally:
-    """A task counts once: what is said of it later replaces what was counted."""
+    """Counts each task once: later evidence replaces earlier evidence of the same task."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self._counts: dict[str, Count] = {}
         self._tenants: set[str] = set()
 
-    def count(self, task_id: str, tenant: str, found: Count | None) -> None:
-        """None: the model says nothing of the task, but the tenant is one of those that agree or do not."""
+    def count(self, task_id: str, tenant: str, evidence: Count | None) -> None:
+        """Counts a task. Without evidence only its tenant counts, as one that does not complain."""
         self._tenants.add(tenant)
-        if found is None:
+        if evidence is None:
             self._counts.pop(task_id, None)
             return
-        self._counts[task_id] = found
+        self._counts[task_id] = evidence
         if len(self._counts) > MOST_TASKS:
             del self._counts[next(iter(self._counts))]
 
     def alarm(self) -> float:
-        """Of the worst stream; 1 at the bound. Milliseconds for each tenant: call it in a thread."""
+        """Returns the alarm of the worst stream; 1 is the bound. Takes milliseconds a tenant: call it in a thread."""
         streams: dict[Stream, list[Count]] = {}
         for count in self._counts.values():
             streams.setdefault(count.stream, []).append(count)
-        return max((self._of(counts) for counts in streams.values()), default=0.0)
+        return max((self._alarm(counts) for counts in streams.values()), default=0.0)
 
-    def _of(self, counts: list[Count]) -> float:
-        """A tenant alone is believed where it is the only one; else the evidence must stand without any one of them."""
+    def _alarm(self, counts: list[Count]) -> float:
+        """Believes a tenant alone if it is the only one; else the evidence must stand without any one of them."""
         alarm = self._watched(counts)
         if not alarm or len(self._tenants) < 2:
             return alarm

@@ -1,10 +1,10 @@
-"""Routing that learned: labels, agents by their descriptions, and models by expected quality and cost.
+"""Learned routing: labels, agents by their descriptions, and models by expected quality and cost.
 
-    features = read(text)                             # once a request, bounded time
-    LabelModel.predict(features)                      # which of the labels it was trained on, or none of them
-    AgentTable.of(told, matcher).fits(features)       # every agent by what it says of itself; one table a snapshot
-    QualityModel.predict(features)                    # expected quality of each model, calibrated; `choose` weighs cost
+    reading = read(text)                              # once a request, in bounded time
+    LabelModel.predict(reading)                       # likelihoods of the labels it was trained on, or of none
+    AgentTable.of(texts, matcher).likely(reading)     # every agent by its description; one table a snapshot
+    QualityModel.predict(reading)                     # expected quality and cost of each model
 
-To decide needs numpy and the static word vectors of `ossa.vortex.vectors`; to train, `lab.routing`.
-Models are files of arrays with a card beside them (`archive`).
+Decisions need numpy and the static word vectors of `ossa.vortex.vectors`; `lab.routing` trains the models. A model file
+holds arrays and a card (`archive`).
 """

@@ -1,7 +1,7 @@
 """A model file: arrays and a card in one `.npz`, read without unpickling anything.
 
 The card says what the model is: `format`, `kind`, `name`, `data`, `split`, `metrics`, `calibration`, `importance`, and
-what its kind needs to run. `digest` is of the arrays, so that a decision can name the model that made it.
+what its kind needs to run. `digest` covers the arrays, so that a decision can name the model that made it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,8 @@ from ossa.contracts.errors import OssaError
 FORMAT = 1
 REQUIRED = ("format", "kind", "name", "data", "split", "metrics", "calibration", "importance")
 _CARD = "card"
+MOST = 127
+"""Largest entry of a quantised row."""
 
 
 class ModelFileError(OssaError):
@@ -47,30 +48,30 @@ class ModelFile:
         return sha.hexdigest()[:12]
 
     def of_kind(self, kind: str) -> ModelFile:
-        """Itself. Raises `ModelFileError` when it is of another kind."""
+        """Returns the file itself. Raises `ModelFileError` if it is of another kind."""
         if self.card["kind"] != kind:
             raise ModelFileError(f"A routing model of kind {self.card['kind']!r} where {kind!r} is needed.")
         return self
 
 
 def dump(model: ModelFile) -> bytes:
-    """The same model gives the same bytes."""
+    """Returns the bytes of a model file; the same for the same model."""
     card = {"format": FORMAT, **model.card, "digest": model.digest}
     missing = [name for name in REQUIRED if name not in card]
     if missing:
         raise ModelFileError(f"The model's card lacks {', '.join(missing)}.")
-    content = {**model.arrays, _CARD: np.frombuffer(json.dumps(card, indent=1).encode(), dtype=np.uint8)}
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name in sorted(content):
+    entries = {**model.arrays, _CARD: np.frombuffer(json.dumps(card, indent=1).encode(), dtype=np.uint8)}
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name in sorted(entries):
             array = io.BytesIO()
-            np.lib.format.write_array(array, np.ascontiguousarray(content[name]), allow_pickle=False)
+            np.lib.format.write_array(array, np.ascontiguousarray(entries[name]), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), array.getvalue(), zipfile.ZIP_DEFLATED)
-    return made.getvalue()
+    return out.getvalue()
 
 
 def load(content: bytes, *, source: str = "model") -> ModelFile:
-    """Raises `ModelFileError` naming `source` and what is wrong."""
+    """Reads a model file. Raises `ModelFileError`, which names `source` and what is wrong."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -79,11 +80,10 @@ def load(content: bytes, *, source: str = "model") -> ModelFile:
         raise ModelFileError(f"{source} is not a routing model: {type(error).__name__}: {error}") from error
     if not isinstance(card, dict):
         raise ModelFileError(f"{source} is not a routing model: its card is no JSON object.")
-    found = card.get("format")
-    if found != FORMAT:
+    if (model_format := card.get("format")) != FORMAT:
         raise ModelFileError(
-            f"{source} has model format {found!r}; this version of ossa reads {FORMAT}. Train it again, or take the "
-            "ossa version that made it."
+            f"{source} has model format {model_format!r}; this version of ossa reads {FORMAT}. Train it again, or take "
+            "the ossa version that made it."
         )
     missing = [name for name in REQUIRED if name not in card]
     if missing:
@@ -94,16 +94,24 @@ def load(content: bytes, *, source: str = "model") -> ModelFile:
     return model
 
 
-def load_file(path: Path) -> ModelFile:
-    return load(path.read_bytes(), source=str(path))
-
-
 @lru_cache(maxsize=8)
 def packaged(name: str) -> ModelFile:
-    """A model that comes with the package, read when first asked for."""
+    """Returns a model that comes with the package, read at the first call."""
     file = files("ossa.routing.learned").joinpath("models", f"{name}.npz")
     try:
         content = file.read_bytes()
     except FileNotFoundError as error:
         raise ModelFileError(f"No routing model named {name!r} is packaged.") from error
     return load(content, source=f"the packaged model {name!r}")
+
+
+def quantise(table: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
+    """Scales each row by its largest entry and stores a byte a number. Returns the table and a scale a row."""
+    scale = np.maximum(np.abs(table).max(axis=1, initial=0.0) / MOST, 1e-7).astype(np.float16)
+    rounded = np.clip(np.round(table / np.maximum(scale.astype(np.float32), 1e-7)[:, None]), -MOST, MOST)
+    return rounded.astype(np.int8), scale
+
+
+def restore(table: NDArray[np.int8], scale: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Returns the table that `quantise` stored."""
+    return np.asarray(table.astype(np.float32) * scale.astype(np.float32)[:, None], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""A reading as numbers: rows of a table of hashed words and letters, and a dense vector of what the words mean."""
+"""A text as numbers: rows of a table of hashed words and letters, and a dense vector of the words' meanings."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ossa.routing.learned.reading import BUCKETS, Buckets, Reading
+from ossa.routing.learned.reading import BUCKETS, Buckets, Floats, Reading
 from ossa.vortex.vectors import DIMENSIONS
 
-Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
 
 DENSE = 3 * DIMENSIONS
 FIRST_WORDS = 2
-"""They often say what is wanted ("how much", "please cancel"), and weigh half."""
+"""First words ("how much", "please cancel") get a part of the dense vector, at half weight."""
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """Which buckets count, and how rare each is.
+    """The buckets that count, and how rare each is.
 
     Attributes:
-        row_of: bucket -> row, -1 for one that was not met in training; shape (BUCKETS,).
-        rarity: of each row, its idf; shape (rows,).
-        unmet: the rarity of a word that was not met.
+        row_of: row of each bucket, -1 if training did not meet it; shape (BUCKETS,).
+        rarity: idf of each row; shape (rows,).
+        unmet: rarity of a word that training did not meet.
     """
 
     row_of: Rows
@@ -39,11 +38,11 @@ class Encoder:
         return cls(row_of, rarity.astype(np.float32), unmet)
 
     def sparse(self, reading: Reading) -> tuple[Rows, Floats]:
-        """Rows and their weights, of length 1 together: (1 + ln(times)) * idf, as TF-IDF has it."""
+        """Returns rows and their TF-IDF weights (1 + ln(count)) * idf, scaled to length 1."""
         return self._weighed(np.concatenate((reading.word_buckets, reading.pair_buckets, reading.gram_buckets)))
 
     def sparse_phrases(self, reading: Reading) -> tuple[Rows, Floats]:
-        """The same of the words and pairs of words alone."""
+        """Returns the same for words and pairs of words alone."""
         return self._weighed(np.concatenate((reading.word_buckets, reading.pair_buckets)))
 
     def _weighed(self, buckets: Buckets) -> tuple[Rows, Floats]:
@@ -53,7 +52,7 @@ class Encoder:
         return rows, (weights / max(float(np.sqrt(weights @ weights)), 1e-6)).astype(np.float32)
 
     def dense(self, reading: Reading) -> Floats:
-        """Shape (DENSE,): unit vectors of the rarity-weighted mean, of the largest entries, of the first words."""
+        """Returns unit vectors of the rarity-weighted mean, the largest entries and the first words; shape (DENSE,)."""
         words = reading.words
         if not words:
             return np.zeros(DENSE, dtype=np.float32)

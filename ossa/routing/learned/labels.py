@@ -1,4 +1,4 @@
-"""Which label a text has: one hidden layer over hashed words, letters and word vectors; numpy alone."""
+"""Predicts the label of a text: one hidden layer over hashed words, letters and word vectors, in numpy."""
 
 from __future__ import annotations
 
@@ -10,27 +10,24 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ossa.routing.learned.archive import ModelFile
+from ossa.routing.learned.archive import ModelFile, restore
 from ossa.routing.learned.encoder import Encoder
-from ossa.routing.learned.quantised import restore
-from ossa.routing.learned.reading import Reading
+from ossa.routing.learned.reading import Floats, Reading
 from ossa.routing.learned.spelling import Spelling
 
-Floats = NDArray[np.float32]
 KIND = "labels"
 SCALE = np.float32(4.0)
-"""Of the inputs: unit vectors are small beside the biases."""
+"""Scales the inputs: unit vectors are small beside the biases."""
 
 LEAST_LIKELY = 1e-5
-"""The best label is neither impossible nor certain."""
+"""Keeps the best label from being impossible or certain."""
 
 
 @dataclass(frozen=True)
 class LabelScores:
-    """How likely each label is, in the order of `LabelModel.labels`; what is left to 1 is "none of them".
+    """Likelihoods in the order of `LabelModel.labels`; the rest to 1 is "none of them".
 
-    Attributes:
-        in_scope: whether the best label is likely enough to be acted on.
+    `in_scope`: the best label is likely enough to be acted on.
     """
 
     likely: Floats
@@ -45,15 +42,14 @@ class LabelScores:
 class LabelModel:
     """
     Attributes:
-        labels: their names; the last output of the network, if there is one more, is "out of scope".
-        groups: the group (pool) of each label, as positions in `group_names`.
-        inner: of the hashed rows, shape (rows, hidden), in float32.
-        inner_dense: of the word vectors, shape (DENSE, hidden).
-        outer: shape (hidden, outputs).
-        temperature: the logits are divided by it: Guo et al. 2017, eq. 9.
-        floor: the least likelihood of a label that counts as in scope.
-        slope, bias: of the best label's log-odds, so that it is right as often as it says: Platt 1999.
-        spelling: of the words that it was fitted to; knows none in a file without them.
+        labels: names; one more output of the network is "out of scope".
+        groups: position in `group_names` of the group (pool) of each label.
+        inner, inner_dense, outer: weights of hashed rows (rows, hidden), of word vectors (DENSE, hidden), and of the
+            hidden layer (hidden, outputs).
+        temperature: divides the logits (Guo et al. 2017, eq. 9).
+        floor: least likelihood of a label that is in scope.
+        slope, bias: calibrate the best label's log-odds (Platt 1999).
+        spelling: corrects words of the texts it was fitted to; none in a file without them.
     """
 
     labels: tuple[str, ...]
@@ -99,16 +95,15 @@ class LabelModel:
         return LabelScores(likely, bool(likely.max(initial=0.0) >= self.floor))
 
     def logits(self, reading: Reading) -> Floats:
-        """Shape (outputs,)."""
+        """Returns logits; shape (outputs,)."""
         reading = self.spelling.read(reading)
         rows, weights = self.encoder.sparse(reading)
         inside = weights @ self.inner[rows] + self.encoder.dense(reading) @ self.inner_dense
         hidden = np.maximum(SCALE * inside + self.inner_bias, 0.0)
-        found: Floats = hidden @ self.outer + self.outer_bias
-        return found
+        return np.asarray(hidden @ self.outer + self.outer_bias, dtype=np.float32)
 
     def of_groups(self, likely: Floats) -> Floats:
-        """A group's likelihood is the sum of its labels'; shape (groups,)."""
+        """Sums the likelihoods of each group's labels; shape (groups,)."""
         return np.bincount(self.groups, weights=likely, minlength=len(self.group_names)).astype(np.float32)
 
     @cached_property
@@ -117,9 +112,9 @@ class LabelModel:
 
 
 def confident(likely: Floats, slope: float, bias: float) -> Floats:
-    """With the largest likelihood p at 1 / (1 + exp(-(slope * log(p / (1 - p)) + bias))).
+    """Sets the largest likelihood p to 1 / (1 + exp(-(slope * log(p / (1 - p)) + bias))).
 
-    The rest keep their proportions and what is left to 1, and none becomes likelier than the largest.
+    The others share the rest to 1 in their proportions, and none becomes likelier than the largest.
     """
     if (slope, bias) == (1.0, 0.0):
         return likely
@@ -131,6 +126,6 @@ def confident(likely: Floats, slope: float, bias: float) -> Floats:
     second = float(others.max(initial=0.0))
     at_least = second / (left + second)
     sure = max(sure, at_least + LEAST_LIKELY * (1.0 - at_least))
-    found: Floats = likely * np.float32((1.0 - sure) / left)
-    found[best] = sure
-    return found
+    calibrated: Floats = likely * np.float32((1.0 - sure) / left)
+    calibrated[best] = sure
+    return calibrated

@@ -1,4 +1,4 @@
-"""How well each model would answer and what that would cost: linear over words, meaning and signals, and by topic.
+"""Estimates each model's quality and cost: linear over words, meaning and signals, and by topic.
 
     quality = a * (linear estimate) + b * (sum over topics of their likelihood * mean quality there) + c
     cost    = the same, and no less than a fifth of the mean cost by topic
@@ -8,35 +8,31 @@ with a, b, c of each model fitted on estimates for texts that were not trained o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ossa.routing.learned.archive import ModelFile
+from ossa.routing.learned.archive import ModelFile, restore
 from ossa.routing.learned.encoder import Encoder
-from ossa.routing.learned.quantised import restore
-from ossa.routing.learned.reading import Reading
+from ossa.routing.learned.reading import Floats, Reading
 from ossa.routing.learned.signals import NAMES, signals
 from ossa.vortex.vectors import DIMENSIONS
 from ossa.vortex.words import STOP
 
-Floats = NDArray[np.float32]
 KIND = "quality"
 STOP_WEIGHT = 0.1
 MEANING_WEIGHT = 0.25
 SIGNAL_WEIGHT = 1 / 30
-"""Of unit vectors of meaning and of standardised signals, beside the unit vector of words."""
+"""Weights of the meaning's unit vector and of standardised signals, beside the unit vector of words."""
 
 LEAST_COST = 0.2
 FARTHEST = 4.0
-"""Signals are cut off at so many standard deviations: nothing strange can carry the estimate away."""
+"""Standard deviations at which signals are cut off, so that a strange text cannot dominate the estimate."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of each model, in the order of `QualityModel.models`: quality in [0, 1], and cost in USD."""
+    """Quality in [0, 1] and cost in USD of each model, in the order of `QualityModel.models`."""
 
     quality: Floats
     cost_usd: Floats
@@ -47,10 +43,10 @@ class QualityModel:
     """
     Attributes:
         mean, scale: of the signals, shape (signals,).
-        of_words: hashed words and pairs -> linear estimates of qualities, costs (in `usual_cost`) and topics; shape
+        of_words: linear weights of hashed words and pairs for qualities, costs (in `usual_cost`) and topics; shape
             (rows, 2 * models + topics).
-        of_meaning: dense features -> the same; the last row is the bias; shape (features + 1, 2 * models + topics).
-        sharpness: of the topics' softmax.
+        of_meaning: the same for dense features; the last row is the bias; shape (features + 1, 2 * models + topics).
+        sharpness: factor in the topics' softmax.
         usual_cost: mean cost of each model in USD, shape (models,).
         quality_of_topic, cost_of_topic: shape (topics, models).
         blend, cost_blend: a, b, c of each model, shape (3, models).
@@ -72,17 +68,8 @@ class QualityModel:
     @classmethod
     def of(cls, file: ModelFile) -> QualityModel:
         card, arrays = file.of_kind(KIND).card, file.arrays
-        plain = (
-            "mean",
-            "scale",
-            "of_meaning",
-            "usual_cost",
-            "quality_of_topic",
-            "cost_of_topic",
-            "blend",
-            "cost_blend",
-        )
-        tables = {name: arrays[name].astype(np.float32) for name in plain}
+        names = "mean scale of_meaning usual_cost quality_of_topic cost_of_topic blend cost_blend"
+        tables = {name: arrays[name].astype(np.float32) for name in names.split()}
         return cls(
             models=tuple(card["models"]),
             encoder=Encoder.of(arrays["buckets"], arrays["rarity"], float(card["unmet"])),
@@ -97,7 +84,7 @@ class QualityModel:
         return self.estimate(weights @ self.of_words[rows] + dense @ self.of_meaning[:-1] + self.of_meaning[-1])
 
     def estimate(self, straight: Floats) -> Estimate:
-        """From the linear estimates; shape (..., 2 * models + topics)."""
+        """Blends the linear estimates; shape (..., 2 * models + topics)."""
         count = len(self.models)
         topics = self.sharpness * straight[..., 2 * count :]
         likely = np.exp(topics - topics.max(axis=-1, keepdims=True))
@@ -109,50 +96,33 @@ class QualityModel:
 
 
 def mixed(straight: Floats, of_topic: Floats, blend: Floats) -> Floats:
-    """a * straight + b * of_topic + c, of each model."""
-    found: Floats = blend[0] * straight + blend[1] * of_topic + blend[2]
-    return found
+    """Returns a * straight + b * of_topic + c for each model."""
+    return np.asarray(blend[0] * straight + blend[1] * of_topic + blend[2])
 
 
 def dense_features(reading: Reading, mean: Floats, scale: Floats) -> Floats:
-    """The meaning of all and of the end, and signals; shape (2 * DIMENSIONS + signals,)."""
-    away = (signals(reading) - mean) / scale
-    looks = np.minimum(np.maximum(away, -FARTHEST), FARTHEST) * SIGNAL_WEIGHT
+    """Returns the meaning of the whole and of the tail, and signals; shape (2 * DIMENSIONS + signals,)."""
+    looks = np.clip((signals(reading) - mean) / scale, -FARTHEST, FARTHEST) * SIGNAL_WEIGHT
     whole = MEANING_WEIGHT * meaning(reading.words, reading.vectors)
     tail = MEANING_WEIGHT * meaning(reading.tail_words, reading.tail_vectors) if reading.tail else whole
     return np.concatenate((whole, tail, looks))
 
 
 def meaning(words: list[str], vectors: Floats) -> Floats:
-    """Unit vector of the words, stop words at a tenth; shape (DIMENSIONS,)."""
+    """Returns the unit vector of the words, stop words at a tenth; shape (DIMENSIONS,)."""
     if not words:
         return np.zeros(DIMENSIONS, dtype=np.float32)
     weights = np.asarray([STOP_WEIGHT if word in STOP else 1.0 for word in words], dtype=np.float32)
-    found = weights @ vectors
-    unit: Floats = found / max(float(np.sqrt(found @ found)), 1e-6)
-    return unit
+    total = weights @ vectors
+    return np.asarray(total / max(float(np.sqrt(total @ total)), 1e-6), dtype=np.float32)
 
 
 def feature_names() -> list[str]:
-    """Of `dense_features`."""
+    """Returns the names of `dense_features`."""
     return [*(f"{part} {at}" for part in ("meaning", "meaning of the end") for at in range(DIMENSIONS)), *NAMES]
 
 
-def choose(estimate: Estimate, *, worth_usd: float, prices: Mapping[int, float] | None = None) -> int:
-    """The model of the largest expected gain: quality * `worth_usd` - cost.
-
-    Args:
-        worth_usd: what a right answer is worth; 0 takes the cheapest.
-        prices: costs in USD known better than the estimate's, by position.
-    """
-    cost = estimate.cost_usd
-    if prices:
-        cost = cost.copy()
-        cost[list(prices)] = list(prices.values())
-    return int(np.argmax(estimate.quality * worth_usd - cost))
-
-
 def cheapest_within(estimate: Estimate, share: float) -> int:
-    """The cheapest model whose expected quality is at least `share` of the best one's."""
+    """Returns the cheapest model whose expected quality is at least `share` of the best one's."""
     enough = estimate.quality >= share * estimate.quality.max()
     return int(np.argmin(np.where(enough, estimate.cost_usd, np.inf)))

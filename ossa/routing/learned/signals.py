@@ -1,4 +1,4 @@
-"""What a text looks like, besides its words: lengths, shares of kinds of characters, and marks of a kind of task."""
+"""Signals of a text besides its words: lengths, shares of kinds of characters, and marks of kinds of tasks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ossa.routing.learned.reading import Reading
-
-Floats = NDArray[np.float32]
+from ossa.routing.learned.reading import Floats, Reading
 
 _MARKS: Final = {
     "choices": re.compile(r"(?m)^\s*\(?[A-Da-d1-4][.)] "),
@@ -47,7 +45,7 @@ NAMES: Final = (
 
 
 def signals(reading: Reading) -> Floats:
-    """Shape (len(NAMES),); of the text's end (all of a short text), but for its length. Counts as ln(1 + n)."""
+    """Returns the signals of the text's tail (the whole of a short text); shape (len(NAMES),). Counts are ln(1 + n)."""
     text = reading.tail or reading.head
     words = reading.tail_words
     length = max(1, len(text))
@@ -66,9 +64,9 @@ def signals(reading: Reading) -> Floats:
 
 
 def _may(name: str, text: str) -> bool:
-    """Whether a mark can be there at all: a look for a character costs a tenth of a pattern."""
+    """Tells whether a mark can occur: looking for a character costs a tenth of a pattern."""
     needed = _NEEDED.get(name)
-    return needed is None or any(one in text for one in needed)
+    return needed is None or any(character in text for character in needed)
 
 
 def _counts(text: str) -> list[int]:
@@ -76,13 +74,13 @@ def _counts(text: str) -> list[int]:
 
 
 def _ascii_counts(text: str) -> list[int]:
-    """The same of a text that is ASCII alone, by a table of its characters."""
-    found = np.bincount(_KIND_OF[np.frombuffer(text.encode(), dtype=np.uint8)], minlength=len(_SHARES) + 1)
-    return [int(count) for count in found[: len(_SHARES)]]
+    """Counts an ASCII text by a table of its characters."""
+    counts = np.bincount(_KIND_OF[np.frombuffer(text.encode(), dtype=np.uint8)], minlength=len(_SHARES) + 1)
+    return [int(count) for count in counts[: len(_SHARES)]]
 
 
 def _kinds_of_ascii() -> NDArray[np.uint8]:
-    """Of each character the first share that counts it; no character is counted by two."""
+    """Returns for each ASCII character the share that counts it; no character is counted by two."""
     kinds = np.full(128, len(_SHARES), dtype=np.uint8)
     for at, pattern in reversed(list(enumerate(_SHARES.values()))):
         kinds[[code for code in range(128) if pattern.match(chr(code))]] = at

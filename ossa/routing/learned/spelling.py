@@ -1,6 +1,6 @@
-"""Words that a model never met, read as the word of its vocabulary that is one typing error away.
+"""Reads unknown words as the word of a model's vocabulary that is one typing error away.
 
-By symmetric deletes (Garbe 2012, SymSpell): two words one insertion, deletion, substitution or swap of neighbours apart
+Uses symmetric deletes (Garbe 2012, SymSpell): two words one insertion, deletion, substitution or swap of letters apart
 (Damerau 1964) share what is left of each when at most one letter is taken out. So a word is found by looking up its own
 deletions: as many look-ups as it has letters, whatever the vocabulary's size.
 """
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from ossa.routing.learned.reading import Reading
 
 MOST_KNOWN = 20_000
-"""Words of a vocabulary; the most frequent ones are taken."""
+"""Words of a vocabulary, the most frequent ones."""
 
 LEAST_LETTERS = 4
 """Shorter words have too many neighbours to tell which one was meant."""
 
 MOST_LETTERS = 24
 MOST_LOOKED_UP = 16
-"""Different unknown words of a text, the first ones; the rest stay as they are."""
+"""Unknown words of a text that are looked up; the rest stay as they are."""
 
 _REMEMBERED = 4_096
 
@@ -33,8 +33,8 @@ _REMEMBERED = 4_096
 class Spelling:
     """
     Attributes:
-        frequency: word -> its place among the known ones, 0 for the most frequent.
-        deletions: what is left of known words without one letter, and the words themselves -> those words.
+        frequency: rank of each known word, 0 for the most frequent.
+        deletions: known words by themselves and by what is left of them without one letter.
     """
 
     frequency: dict[str, int]
@@ -43,7 +43,7 @@ class Spelling:
 
     @classmethod
     def of(cls, words: Iterable[str]) -> Spelling:
-        """Of known words, the most frequent first."""
+        """Builds the index of known words, given the most frequent first."""
         frequency = {word: at for at, word in enumerate(islice(words, MOST_KNOWN))}
         deletions: dict[str, list[str]] = {}
         for word in frequency:
@@ -54,21 +54,21 @@ class Spelling:
 
     @classmethod
     def of_array(cls, array: NDArray[np.uint8] | None) -> Spelling:
-        """Of a model file's array, as `as_array` makes it; one that knows no word, and so changes none, of no array.
+        """Reads the array that `as_array` makes; None gives a spelling that knows, and changes, no word.
 
-        Raises `UnicodeDecodeError` where it is not UTF-8.
+        Raises `UnicodeDecodeError` if it is not UTF-8.
         """
         return cls.of([] if array is None else array.tobytes().decode().split())
 
     def as_array(self) -> NDArray[np.uint8]:
-        """The known words, the most frequent first, with a space between each two; as UTF-8."""
+        """Returns the known words as UTF-8, the most frequent first, separated by spaces."""
         return np.frombuffer(" ".join(self.frequency).encode(), dtype=np.uint8)
 
     def read(self, reading: Reading) -> Reading:
-        """The same with unknown words as the known ones they are likely to be; itself where there are none."""
+        """Returns the reading with unknown words replaced by the known ones they probably are."""
         meant: dict[str, str] = {}
         for word in self._unknown(reading.words):
-            if (other := self._of(word)) != word:
+            if (other := self._cached(word)) != word:
                 meant[word] = other
         return reading.with_words(meant) if meant else reading
 
@@ -76,16 +76,16 @@ class Spelling:
         unknown = [word for word in words if word not in self.frequency and LEAST_LETTERS <= len(word) <= MOST_LETTERS]
         return islice(dict.fromkeys(unknown), MOST_LOOKED_UP)
 
-    def _of(self, word: str) -> str:
-        found = self._found.get(word)
-        if found is None:
+    def _cached(self, word: str) -> str:
+        known = self._found.get(word)
+        if known is None:
             if len(self._found) >= _REMEMBERED:
                 self._found.clear()
-            found = self._found[word] = self.meant(word)
-        return found
+            known = self._found[word] = self.meant(word)
+        return known
 
     def meant(self, word: str) -> str:
-        """The most frequent known word one typing error away; the word itself where there is none."""
+        """Returns the most frequent known word one typing error away, or the word itself."""
         near = {known for left in (word, *_without_one(word)) for known in self.deletions.get(left, ())}
         return min(
             (known for known in near if one_error_apart(word, known)), key=self.frequency.__getitem__, default=word
@@ -93,7 +93,7 @@ class Spelling:
 
 
 def one_error_apart(one: str, other: str) -> bool:
-    """Whether a letter too many, too few or another, or a swap of two neighbours, makes one of the other."""
+    """Tells whether one insertion, deletion, substitution or swap of neighbours turns one word into the other."""
     start = _common(one, other)
     one, other = one[start:], other[start:]
     end = _common(one[::-1], other[::-1])
@@ -104,7 +104,7 @@ def one_error_apart(one: str, other: str) -> bool:
 
 
 def _common(one: str, other: str) -> int:
-    """How many letters both begin with."""
+    """Returns the length of the common prefix."""
     return next(
         (at for at, (mine, theirs) in enumerate(zip(one, other, strict=False)) if mine != theirs),
         min(len(one), len(other)),

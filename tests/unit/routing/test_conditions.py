@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from ossa.contracts.errors import NotFound
-from ossa.contracts.fleet import AgentInfo, AgentState, FleetSnapshot, PoolInfo
 from ossa.contracts.routing import RoutingPolicy
 from ossa.contracts.task import Target, TaskRequest
 from ossa.routing import (
@@ -24,26 +23,7 @@ from ossa.routing import (
     route,
 )
 from ossa.routing.breaker import FAILURES, LONGEST_S, OPEN_S
-
-
-def agent(agent_id: str, **fields: Any) -> AgentInfo:
-    pool = agent_id.rpartition("-")[0]
-    known: dict[str, Any] = {
-        "agent_id": agent_id,
-        "incarnation": f"{agent_id}#1",
-        "pool": pool,
-        "manifest": f"{pool}-agent",
-        "version": "1",
-        "digest": "d",
-        "state": AgentState.READY,
-    }
-    return AgentInfo(**{**known, **fields})
-
-
-def index(*agents: AgentInfo) -> FleetIndex:
-    pools = tuple(PoolInfo(name=name, desired=1, ready=1) for name in dict.fromkeys(one.pool for one in agents))
-    return FleetIndex.of(FleetSnapshot(version=1, epoch="e", pools=pools, agents=agents))
-
+from tests.support.fleet import agent, index
 
 FLEET = index(
     agent("security-000", manifest="reviewer", capabilities=("code_review",), tools=("scan",)),

@@ -12,7 +12,7 @@ import pytest
 from ossa.contracts.fleet import AgentInfo, AgentState, FleetSnapshot
 from ossa.routing import FleetIndex
 from ossa.routing.descriptions import Descriptions
-from ossa.routing.learned.agents import AgentMatcher, AgentTable, Told
+from ossa.routing.learned.agents import AgentMatcher, AgentTable, AgentText
 from ossa.routing.learned.reading import BUCKETS, read
 from ossa.testing.gateway import eventually
 
@@ -84,13 +84,13 @@ def test_until_a_new_agent_is_arranged_the_others_are_scored_as_before() -> None
 
 def test_only_new_descriptions_are_read_and_the_table_is_that_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    real = Told.of
+    real = AgentText.of
 
-    def of(description: str) -> Told:
+    def of(description: str) -> AgentText:
         seen.append(description)
         return real(description)
 
-    monkeypatch.setattr(Told, "of", of)
+    monkeypatch.setattr(AgentText, "of", of)
     kept, later = Descriptions(), agent("cook", "cooks soup for people")
     kept.arrange(fleet(REVIEWER, GREETER), MATCHER)
     seen.clear()
@@ -111,7 +111,7 @@ def test_equal_descriptions_keep_their_table(monkeypatch: pytest.MonkeyPatch) ->
     def never(*_: Any) -> AgentTable:
         raise AssertionError("arranged anew")
 
-    monkeypatch.setattr(AgentTable, "of_told", never)
+    monkeypatch.setattr(AgentTable, "of_texts", never)
     starting = agent("greeter", "", AgentState.STARTING)
     for index in (fleet(REVIEWER, GREETER), fleet(REVIEWER, starting)):
         kept.arrange(index, MATCHER)
@@ -135,11 +135,11 @@ def test_what_cannot_be_arranged_is_not_tried_at_every_decision(monkeypatch: pyt
     later = Later()
     kept, index = Descriptions(later), fleet(REVIEWER)
 
-    def broken(_: str) -> Told:
+    def broken(_: str) -> AgentText:
         raise ZeroDivisionError("a bug")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Told, "of", broken)
+        patch.setattr(AgentText, "of", broken)
         assert kept.likely(index, MATCHER, ASKED) is None
         later.work()
         assert kept.likely(index, MATCHER, ASKED) is None

@@ -1,37 +1,18 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from ossa.contracts.errors import FleetBusy, NotFound
-from ossa.contracts.fleet import AgentInfo, AgentState, FleetSnapshot, PoolInfo
+from ossa.contracts.fleet import AgentState
 from ossa.contracts.task import Target
-from ossa.routing import Decision, FleetIndex, RequestFeatures, route
+from ossa.routing import Conditions, Decision, FleetIndex, RequestFeatures, route
 from ossa.routing.features import last_user_text, words_of
-
-
-def agent(agent_id: str, **fields: Any) -> AgentInfo:
-    pool = agent_id.rpartition("-")[0]
-    known: dict[str, Any] = {
-        "agent_id": agent_id,
-        "incarnation": f"{agent_id}#1",
-        "pool": pool,
-        "manifest": f"{pool}-agent",
-        "version": "1",
-        "digest": "d",
-        "state": AgentState.READY,
-    }
-    return AgentInfo(**{**known, **fields})
-
-
-def index(*agents: AgentInfo) -> FleetIndex:
-    names = dict.fromkeys(one.pool for one in agents)
-    pools = tuple(PoolInfo(name=name, desired=1, ready=1) for name in names)
-    return FleetIndex.of(FleetSnapshot(version=1, epoch="e", pools=pools, agents=agents))
-
+from tests.support.fleet import agent, index
 
 FLEET = index(
     agent("security-000", manifest="reviewer", capabilities=("code_review", "vulnerability-scan")),
@@ -42,6 +23,21 @@ FLEET = index(
 )
 
 
+class Scorer:
+    """Gives each manifest a fixed fit."""
+
+    name = "labels:test"
+
+    def __init__(self, fits: Mapping[str, float]) -> None:
+        self._fits = fits
+
+    def fits(self, index: FleetIndex, features: RequestFeatures) -> Sequence[float]:
+        return [self._fits[group.manifest] for group in index.groups]
+
+    def qualities(self, features: RequestFeatures) -> None:
+        return None
+
+
 def choose(
     fleet: FleetIndex = FLEET,
     target: str = "auto",
@@ -50,6 +46,7 @@ def choose(
     inflight: dict[str, int] | None = None,
     tenant: str = "acme",
     exclude: frozenset[str] = frozenset(),
+    scorer: Scorer | None = None,
     seed: int = 1,
 ) -> Decision:
     kind, _, name = target.partition("/")
@@ -61,6 +58,7 @@ def choose(
         tenant=tenant,
         rng=random.Random(seed),
         exclude=exclude,
+        conditions=Conditions(scorer=scorer),
     )
 
 
@@ -141,7 +139,7 @@ def test_ones_own_agent_is_seen() -> None:
     assert choose(fleet, "agent/mine").agent.agent_id == "private-1"
 
 
-def test_load_is_spread_over_equals() -> None:
+def test_turns_are_spread_over_equals() -> None:
     fleet = index(*(agent(f"foundation-{i:03d}") for i in range(20)))
     inflight: Counter[str] = Counter()
     rng = random.Random(7)
@@ -155,6 +153,76 @@ def test_load_is_spread_over_equals() -> None:
 def test_the_emptier_of_two_is_taken() -> None:
     decision = choose(target="pool/security", inflight={"security-000": 3})
     assert decision.agent.agent_id == "security-001"
+
+
+@pytest.mark.parametrize("slots", [4, 8, 16, 64])
+def test_of_near_equals_one_with_most_headroom_is_taken(slots: int) -> None:
+    fleet = index(*(agent(f"foundation-{i:03d}", slots=slots) for i in range(5)))
+    inflight = {"foundation-000": 1, "foundation-001": 1, "foundation-003": 2}
+    taken = {choose(fleet, inflight=inflight, seed=seed).agent.agent_id for seed in range(50)}
+    assert taken == {"foundation-002", "foundation-004"}
+
+
+def test_a_little_more_fit_does_not_outweigh_a_turn() -> None:
+    """Both are near equals at the usual weights and slots: 0.7 * 0.10 of fit against 0.3 / 4 of headroom."""
+    fleet = index(agent("security-000", manifest="better"), agent("security-001", manifest="idle"))
+    scorer = Scorer({"better": 0.55, "idle": 0.45})
+    taken = {choose(fleet, inflight={"security-000": 1}, scorer=scorer, seed=n).agent.manifest for n in range(20)}
+    assert taken == {"idle"}
+
+
+class Replica:
+    """A caller that knows its own turns alone."""
+
+    def __init__(self, fleet: FleetIndex, seed: int) -> None:
+        self.own: Counter[str] = Counter()
+        self._fleet, self._rng = fleet, random.Random(seed)
+
+    def routed(self) -> str:
+        decision = route(
+            self._fleet,
+            target=Target(),
+            features=RequestFeatures(),
+            inflight=self.own,
+            tenant="acme",
+            rng=self._rng,
+        )
+        return decision.agent.agent_id
+
+    def best_score(self) -> str:
+        return min((one.ready[0][1] for one in self._fleet.groups), key=lambda agent_id: self.own[agent_id])
+
+
+def busiest(replicas: int, choice: Callable[[Replica], str], *, seed: int, turns: int = 2_000) -> float:
+    """Mean turns of the busiest of 20 agents at 8 turns of each 20 slots: each turn lasts until 160 others came."""
+    fleet = index(*(agent(f"p{i}-000", slots=20) for i in range(20)))
+    rng = random.Random(seed)
+    callers = [Replica(fleet, seed + n) for n in range(replicas)]
+    running: deque[tuple[Replica, str]] = deque()
+    total: Counter[str] = Counter()
+    peaks = []
+    for _ in range(turns):
+        if len(running) == 160:
+            caller, agent_id = running.popleft()
+            caller.own[agent_id] -= 1
+            total[agent_id] -= 1
+        caller = rng.choice(callers)
+        agent_id = choice(caller)
+        caller.own[agent_id] += 1
+        total[agent_id] += 1
+        running.append((caller, agent_id))
+        peaks.append(max(total.values()))
+    return sum(peaks) / len(peaks)
+
+
+@pytest.mark.parametrize(("replicas", "most"), [(1, 1.05), (4, 1.0), (16, 0.75)])
+def test_replicas_that_do_not_see_each_other_load_no_agent_more_than_the_best_score_would(
+    replicas: int, most: float
+) -> None:
+    routed, best = (
+        sum(busiest(replicas, choice, seed=seed) for seed in (1, 2)) for choice in (Replica.routed, Replica.best_score)
+    )
+    assert routed / best <= most
 
 
 def test_a_decision_says_why() -> None:

@@ -8,7 +8,7 @@ import pytest
 from ossa.routing.learned.agents import AgentMatcher, AgentTable
 from ossa.routing.learned.archive import dump, load
 from ossa.routing.learned.labels import LabelModel
-from ossa.routing.learned.quality import Estimate, QualityModel, cheapest_within, choose
+from ossa.routing.learned.quality import Estimate, QualityModel, cheapest_within
 from ossa.routing.learned.reading import END_CHARACTERS, MOST_WORDS, read
 from tests.unit.routing.learned.fitted import CARDS, SUBJECTS, agents_file, labels_file, quality_file
 
@@ -119,11 +119,8 @@ def test_quality_is_expected_where_it_was_seen() -> None:
     assert (known[model.models.index("large")], unknown[model.models.index("large")]) == pytest.approx((1, 1), abs=0.1)
 
 
-def test_the_worth_of_an_answer_decides_between_cheap_and_good() -> None:
+def test_the_cheapest_model_that_is_good_enough_is_found() -> None:
     estimate = Estimate(np.asarray([0.6, 0.9], dtype=np.float32), np.asarray([0.001, 0.1], dtype=np.float32))
-    assert choose(estimate, worth_usd=0) == 0
-    assert choose(estimate, worth_usd=1) == 1
-    assert choose(estimate, worth_usd=1, prices={1: 0.5}) == 0
     assert cheapest_within(estimate, 0.5) == 0
     assert cheapest_within(estimate, 0.95) == 1
 
