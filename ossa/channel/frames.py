@@ -4,15 +4,19 @@ Every frame has `t`, its type; those that belong to a turn or a call have `id`, 
 number the dispatcher chose, unique on its connection.
 
     dispatcher -> agent                     agent -> dispatcher
-    hello   v, token                        ready    agent_id
+    hello   v, token, takes                 ready    agent_id
                                             refused  reason (then the agent hangs up)
     turn    id, turn (`Turn`)               busy     id, reason
     cancel  id                              delta    id, text
-    ack     id, seq                         steps    id, seq, steps: wants an ack (or nack) of seq
+    ack     id, seq                         steps    id, seq, sizes, steps: wants an ack (or nack) of seq
     nack    id, seq, code, message, ...     ask      id, seq, ask (`TurnCall`): wants an answer (or nack) to seq
     answer  id, seq, answer                 done     id, result (`TurnResult`)
-            (`TurnCallResult`)
+            (`TurnCallResult`)                       with its steps' sizes
     ping                                    pong
+
+Steps are the last thing in their frame and `sizes` are the bytes of each, so that the dispatcher can store a step as
+the agent encoded it. A dispatcher that `takes` ANSWER_IN_OUTCOME gets the final message once: the last step of a result
+lacks it (`ossa.contracts.task.without_answer`). A peer that knows neither field loses nothing.
 
 A connection greeted with the process's own secret instead of the fleet's token
 is its supervisor's (`ossa.channel.control`), and may call it:
@@ -24,12 +28,16 @@ is its supervisor's (`ossa.channel.control`), and may call it:
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
 
+from ossa.contracts.task import Step
+from ossa.contracts.value import Value
+
 PROTOCOL_VERSION = 1
+ANSWER_IN_OUTCOME = "answer_in_outcome"
 MAX_FRAME_BYTES = 64 * 2**20
 _LENGTH = struct.Struct("!I")
 
@@ -41,9 +49,28 @@ class FrameError(Exception):
 
 
 def encode(frame: Frame) -> bytes:
-    """One frame as bytes. Values may be `orjson.Fragment`s of JSON that is ready."""
-    body = orjson.dumps(frame)
+    """One frame as bytes. A `Value` goes in by its `json_bytes`, which may be ready."""
+    body = orjson.dumps(frame, default=_fragment)
     return _LENGTH.pack(len(body)) + body
+
+
+def _fragment(value: object) -> orjson.Fragment:
+    if isinstance(value, Value):
+        return orjson.Fragment(value.json_bytes())
+    raise TypeError(f"a frame holds a {type(value).__name__}")
+
+
+def sizes(steps: Sequence[Step]) -> list[int]:
+    """The `sizes` of a frame that ends with these steps."""
+    return [len(step.json_bytes()) for step in steps]
+
+
+def read_steps(documents: list[Any], encoded: Sequence[bytes] | None) -> list[Step]:
+    """Steps from their decoded JSON and, where the agent said where it lies, its bytes. Raises `ValidationError`."""
+    steps = [Step.model_validate(document) for document in documents]
+    for step, body in zip(steps, encoded or (), strict=False):
+        step.keep_encoded(body)
+    return steps
 
 
 class FrameParser:
@@ -76,4 +103,19 @@ def _decode(body: bytes) -> Frame:
         raise FrameError("a frame is not JSON") from error
     if not isinstance(frame, dict) or not isinstance(frame.get("t"), str):
         raise FrameError("a frame is not an object with a type")
+    if "sizes" in frame:
+        frame["encoded"] = _last_items(body, frame["sizes"])
     return frame
+
+
+def _last_items(body: bytes, sizes: Sequence[int]) -> list[bytes]:
+    """The bytes of the objects in the array that ends the frame."""
+    end = body.rindex(b"]")
+    items = []
+    for size in reversed(sizes):
+        item = body[end - size : end]
+        if not (item.startswith(b"{") and item.endswith(b"}")):
+            raise FrameError("a frame's sizes do not fit its steps")
+        items.append(item)
+        end -= size + 1
+    return items[::-1]

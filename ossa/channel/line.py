@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
-from ossa.channel.frames import PROTOCOL_VERSION, Frame, FrameError, FrameParser, encode
+from ossa.channel.frames import ANSWER_IN_OUTCOME, PROTOCOL_VERSION, Frame, FrameError, FrameParser, encode
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ async def dial(
     try:
         async with asyncio.timeout(connect_timeout_s):
             await asyncio.get_running_loop().create_connection(lambda: line, host, int(port))
-            line.send({"t": "hello", "v": PROTOCOL_VERSION, "token": token})
+            line.send({"t": "hello", "v": PROTOCOL_VERSION, "token": token, "takes": [ANSWER_IN_OUTCOME]})
             await line.greeted
     except BaseException:
         line.hang_up()

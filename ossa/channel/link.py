@@ -6,13 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-import orjson
-
-from ossa.channel.frames import Frame
+from ossa.channel.frames import Frame, read_steps
 from ossa.channel.line import CONNECT_TIMEOUT_S, SILENCE_S, Line, dial
 from ossa.contracts.errors import AgentLost, Fenced, FleetBusy, NotReady, OssaError
 from ossa.contracts.fleet import AgentInfo
-from ossa.contracts.task import Step, Turn
+from ossa.contracts.task import Outcome, Turn, with_answer
 from ossa.contracts.turn import OnDelta, OnSteps, OnTurnCall, TurnCall, TurnResult
 
 log = logging.getLogger(__name__)
@@ -48,7 +46,10 @@ class ChannelLink:
         line = self._open.get(agent.incarnation)
         if line is None or line.lost:
             line = await self._connect(agent)
-        number, inbox = line.begin({"t": "turn", "turn": orjson.Fragment(turn.model_dump_json().encode())})
+        shell = turn.model_dump(mode="json", exclude={"request", "steps"})
+        # Request and steps have been encoded for the journal: their bytes go out as they are.
+        frame = {"t": "turn", "turn": {**shell, "request": turn.request, "steps": turn.steps}}
+        number, inbox = line.begin(frame)
         try:
             return await _converse(line, number, inbox, agent, on_delta, on_steps, on_call)
         except (AgentLost, FleetBusy, Fenced):
@@ -127,7 +128,7 @@ async def _listen(
             raise AgentLost(f"the connection to agent {agent.agent_id} broke")
         kind = frame["t"]
         if kind == "done":
-            return TurnResult.model_validate(frame["result"])
+            return _result(frame)
         if kind == "delta":
             await on_delta(frame["text"])
         elif kind == "steps":
@@ -140,9 +141,15 @@ async def _listen(
             raise FleetBusy(f"agent {agent.agent_id} is {frame['reason']}", retry_after_s=1.0)
 
 
+def _result(frame: Frame) -> TurnResult:
+    outcome = Outcome.model_validate(frame["result"]["outcome"])
+    steps = with_answer(read_steps(frame["result"]["steps"], frame.get("encoded")), outcome)
+    return TurnResult(outcome=outcome, steps=tuple(steps))
+
+
 async def _commit(line: Line, number: int, frame: Frame, on_steps: OnSteps) -> None:
     try:
-        await on_steps([Step.model_validate(step) for step in frame["steps"]])
+        await on_steps(read_steps(frame["steps"], frame.get("encoded")))
     except OssaError as error:
         line.send({"t": "nack", "id": number, "seq": frame["seq"], "code": error.code, "message": error.message})
         raise
@@ -163,5 +170,4 @@ async def _answer(line: Line, number: int, frame: Frame, on_call: OnTurnCall | N
         log.exception("channel_ask_failed")
         line.send({"t": "nack", "id": number, "seq": seq, "code": "internal", "message": "the owner failed"})
     else:
-        fragment = orjson.Fragment(answer.model_dump_json().encode())
-        line.send({"t": "answer", "id": number, "seq": seq, "answer": fragment})
+        line.send({"t": "answer", "id": number, "seq": seq, "answer": answer})

@@ -9,13 +9,12 @@ import logging
 from collections.abc import Sequence
 from typing import cast
 
-import orjson
 from pydantic import ValidationError
 
 from ossa.channel.control import ControlDesk
-from ossa.channel.frames import PROTOCOL_VERSION, Frame, FrameError, FrameParser, encode
+from ossa.channel.frames import ANSWER_IN_OUTCOME, PROTOCOL_VERSION, Frame, FrameError, FrameParser, encode, sizes
 from ossa.contracts.errors import OssaError, error_types
-from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn
+from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn, without_answer
 from ossa.contracts.turn import TurnCall, TurnCallResult, TurnResult, TurnRunner
 
 log = logging.getLogger(__name__)
@@ -115,7 +114,7 @@ class _Connection(asyncio.Protocol):
         self._calls: set[asyncio.Task[None]] = set()
         self._parser = FrameParser()
         self._transport: asyncio.Transport | None = None
-        self._greeted = self._in_charge = False
+        self._greeted = self._in_charge = self._answer_in_outcome = False
         self._turns: dict[int, asyncio.Task[None]] = {}
         self._sinks: dict[int, _Sink] = {}
         self._writable = asyncio.Event()
@@ -201,6 +200,7 @@ class _Connection(asyncio.Protocol):
             self.hang_up()
         else:
             self._greeted = True
+            self._answer_in_outcome = ANSWER_IN_OUTCOME in frame.get("takes", ())
             self.send({"t": "ready", "agent_id": self._server.agent_id})
 
     def _take(self, number: int, turn: Turn) -> None:
@@ -237,7 +237,9 @@ class _Connection(asyncio.Protocol):
         except Exception as error:
             log.exception("turn_crashed", extra={"agent": self._server.agent_id, "task_id": turn.task_id})
             result = _crashed(error)
-        self.send({"t": "done", "id": number, "result": orjson.Fragment(result.model_dump_json().encode())})
+        steps = without_answer(result.steps, result.outcome) if self._answer_in_outcome else result.steps
+        done = {"outcome": result.outcome, "steps": steps}
+        self.send({"t": "done", "id": number, "sizes": sizes(steps), "result": done})
 
 
 class _Sink:
@@ -254,19 +256,17 @@ class _Sink:
         await self._connection.writable()
 
     async def commit(self, steps: Sequence[Step]) -> None:
-        fragments = [orjson.Fragment(step.model_dump_json().encode()) for step in steps]
-        await self._said({"t": "steps", "steps": fragments})
+        await self._said({"t": "steps", "sizes": sizes(steps), "steps": steps})
 
     async def call(self, call: TurnCall) -> TurnCallResult:
-        frame = {"t": "ask", "ask": orjson.Fragment(call.model_dump_json().encode())}
-        return await self._said(frame) or TurnCallResult()
+        return await self._said({"t": "ask", "ask": call}) or TurnCallResult()
 
     async def _said(self, frame: Frame) -> TurnCallResult | None:
         """Send what wants an answer, and wait for it."""
         seq = next(self._seq)
         answer: asyncio.Future[TurnCallResult | None] = asyncio.get_running_loop().create_future()
         self._waiting[seq] = answer
-        self._connection.send({**frame, "id": self._number, "seq": seq})
+        self._connection.send({"id": self._number, "seq": seq, **frame})  # steps stay last
         try:
             return await answer
         finally:

@@ -5,6 +5,7 @@ Messages are OpenAI chat messages as plain dicts, validated at the gateway.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from pydantic import Field
 
 from ossa.contracts.agent_spec import AgentSpec, Tier
 from ossa.contracts.errors import OssaError, error_types
-from ossa.contracts.value import Value
+from ossa.contracts.value import EncodedValue, Value
 
 Message = dict[str, Any]
 
@@ -87,7 +88,7 @@ class Target(Value):
         return self.kind if self.kind == "auto" else f"{self.kind}/{self.name}"
 
 
-class TaskRequest(Value):
+class TaskRequest(EncodedValue):
     """What was asked, in full: enough to do the task again in another process.
 
     `parameters` holds the OpenAI body's other fields that go to the model
@@ -120,7 +121,7 @@ class NewTask(Value):
 StepKind = Literal["route", "context", "model", "tool_call", "tool_result", "takeover"]
 
 
-class Step(Value):
+class Step(EncodedValue):
     """One delta in a task's life. `seq` counts from 0 without holes; with `task_id` it is the event id.
 
     payload by kind:
@@ -172,6 +173,29 @@ class Outcome(Value):
     over_soft: dict[str, float] = Field(
         default_factory=dict, description="budgets above their soft limit: label -> share of the hard limit"
     )
+
+
+def without_answer(steps: Sequence[Step], outcome: Outcome) -> Sequence[Step]:
+    """The steps that end a task as they are sent and stored: an answer is the outcome's, and left out of its step."""
+    last = steps[-1] if steps and outcome.message is not None else None
+    if last is None or last.kind != "model" or last.payload.get("message") != outcome.message:
+        return steps
+    payload = {name: value for name, value in last.payload.items() if name != "message"}
+    return (*steps[:-1], last.model_copy(update={"payload": payload}))
+
+
+def with_answer(steps: Sequence[Step], outcome: Outcome) -> Sequence[Step]:
+    """The inverse of `without_answer`."""
+    if not lacks_answer(steps) or outcome.message is None:
+        return steps
+    last = steps[-1]
+    payload = {"message": outcome.message, **last.payload}
+    return (*steps[:-1], last.model_copy(update={"payload": payload}))
+
+
+def lacks_answer(steps: Sequence[Step]) -> bool:
+    """Whether the last step's message is in the task's outcome alone."""
+    return bool(steps) and steps[-1].kind == "model" and "message" not in steps[-1].payload
 
 
 class Task(Value):

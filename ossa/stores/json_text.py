@@ -9,8 +9,8 @@ from ossa.contracts.value import Value
 
 
 def as_json(value: Value) -> bytes:
-    """As `model_dump_json`, without the detour over str. Raises `InvalidRequest` for what JSON cannot hold."""
+    """`value.json_bytes()`. Raises `InvalidRequest` for what JSON cannot hold."""
     try:
-        return value.__pydantic_serializer__.to_json(value)
+        return value.json_bytes()
     except PydanticSerializationError as error:
         raise InvalidRequest(f"A {type(value).__name__} holds a value that is not JSON.") from error

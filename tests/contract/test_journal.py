@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+import psycopg
 import pytest
 
 from ossa.contracts.errors import Conflict, Fenced, IdempotencyConflict, InvalidRequest, NotFound
@@ -233,6 +234,40 @@ async def test_finish_writes_steps_outcome_and_usage_together(journal: Journal, 
     for subject in subjects:
         assert await journal.usage_today(subject) == UsageToday(tokens=100, cost_usd=0.125)
     assert await journal.usage_today("tenant:other") == UsageToday()
+
+
+async def test_an_answer_is_kept_once_and_its_step_comes_back_whole(
+    journal: Journal, dsn: str | None, made: Any
+) -> None:
+    task = (await journal.accept(made.task(), owner="a")).task
+    outcome = made.outcome()
+    payload = {"message": outcome.message, "finish_reason": "stop", "model": "m"}
+    steps = [made.step(0), made.step(1, **payload)]
+    await journal.finish(task.id, fence=1, outcome=outcome, steps=steps)
+    assert await journal.steps(task.id) == await journal.steps(task.id, tenant="acme") == steps
+    assert await journal.steps(task.id, after=0) == steps[1:]
+    assert await journal.steps(task.id, tenant="other") == []
+    assert list((await journal.steps(task.id))[1].payload) == list(payload)
+    if dsn is not None:
+        with psycopg.connect(dsn) as conn:
+            bodies = conn.execute("SELECT body FROM ossa.steps ORDER BY seq").fetchall()
+        assert ["message" in body for (body,) in bodies] == [True, False]
+
+
+async def test_a_failed_tasks_last_step_keeps_its_message(journal: Journal, made: Any) -> None:
+    task = (await journal.accept(made.task(), owner="a")).task
+    outcome = made.outcome(TaskStatus.FAILED).model_copy(update={"message": None})
+    await journal.finish(task.id, fence=1, outcome=outcome, steps=[made.step(0)])
+    assert await journal.steps(task.id) == [made.step(0)]
+
+
+async def test_a_step_written_whole_by_an_earlier_version_is_read_as_it_is(journal: Journal, made: Any) -> None:
+    task = (await journal.accept(made.task(), owner="a")).task
+    outcome = made.outcome()
+    step = made.step(0, message=outcome.message, finish_reason="stop", model="m")
+    await journal.append(task.id, fence=1, steps=[step])
+    await journal.finish(task.id, fence=1, outcome=outcome, steps=[step])
+    assert await journal.steps(task.id) == [step]
 
 
 async def test_finishing_again_is_a_no_op_and_counts_usage_once(journal: Journal, made: Any) -> None:

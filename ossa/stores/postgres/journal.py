@@ -15,7 +15,18 @@ from psycopg.rows import DictRow
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import Conflict, NotFound
 from ossa.contracts.stores import Accepted, Backlog
-from ossa.contracts.task import ErrorInfo, NewTask, Outcome, Step, Task, TaskStatus, UsageToday
+from ossa.contracts.task import (
+    ErrorInfo,
+    NewTask,
+    Outcome,
+    Step,
+    Task,
+    TaskStatus,
+    UsageToday,
+    lacks_answer,
+    with_answer,
+    without_answer,
+)
 from ossa.stores import event_bodies, journal_rules
 from ossa.stores.json_text import as_json
 from ossa.stores.postgres.batch import Accept, Append, Finish, Release, Write
@@ -106,6 +117,7 @@ class PostgresJournal:
     ) -> None:
         journal_rules.check_outcome(outcome)
         journal_rules.check_steps(task_id, steps)
+        steps = without_answer(steps, outcome)
         write = Finish(
             task_id=task_id,
             done=asyncio.get_running_loop().create_future(),
@@ -169,7 +181,12 @@ class PostgresJournal:
     async def steps(self, task_id: str, *, tenant: str | None = None, after: int = -1) -> list[Step]:
         params = {"task_id": task_id, "tenant": tenant, "after": after}
         rows = await self._reader.rows(self._sql["steps"], params, tenant=tenant)
-        return [Step.model_validate_json(row["body"]) for row in rows]
+        steps = [Step.model_validate_json(row["body"]) for row in rows]
+        if lacks_answer(steps):
+            row = await self._reader.row(self._sql["outcome"], params, tenant=tenant)
+            if row is not None:
+                return list(with_answer(steps, Outcome.model_validate_json(row["outcome"])))
+        return steps
 
     async def request_cancel(self, task_id: str, *, tenant: str) -> Task:
         await self._reader.run(partial(self._cancel, task_id, tenant))

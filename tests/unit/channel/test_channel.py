@@ -10,17 +10,19 @@ from datetime import UTC, datetime
 import pytest
 
 from ossa.channel import ChannelLink, ChannelServer
-from ossa.channel.frames import FrameError, FrameParser, encode
+from ossa.channel.frames import ANSWER_IN_OUTCOME, PROTOCOL_VERSION, FrameError, FrameParser, encode
 from ossa.contracts.errors import AgentLost, Fenced, FleetBusy, NotFound, OssaError
 from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.contracts.task import Outcome, Step, TaskRequest, TaskStatus, Turn, Usage
 from ossa.contracts.turn import TurnCall, TurnCallResult, TurnResult, TurnSink
+from ossa.contracts.value import Value
+from ossa.testing.agent import RecordingSink
 
 DEADLINE_S = 5
 
 
 def step(seq: int) -> Step:
-    return Step(seq=seq, kind="model", agent_id="a-000", payload={"n": seq}, at=datetime.now(UTC))
+    return Step(seq=seq, kind="tool_result", agent_id="a-000", payload={"n": seq}, at=datetime.now(UTC))
 
 
 def turn(text: str = "hello", *, stream: bool = False) -> Turn:
@@ -55,9 +57,9 @@ class Agent:
                 raise
         if text == "crash":
             raise RuntimeError("secret detail")
-        if text == "steps":
+        if text.startswith("steps"):
             try:
-                await sink.commit([step(0), step(1)])
+                await sink.commit([step(0), step(1).model_copy(update={"payload": {"text": text}})])
             except Fenced:
                 self.fenced.set()
                 raise
@@ -140,6 +142,89 @@ async def test_a_commit_returns_after_the_owner_has_written_it(link: ChannelLink
     owner = Owner()
     await run(link, address, turn("steps"), owner)
     assert [s.seq for s in owner.steps] == [0, 1]
+
+
+async def test_the_owner_can_store_a_step_as_the_agent_encoded_it(
+    link: ChannelLink, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = Owner()
+    result = await run(link, address, turn('steps and "]}" {"n":1},{"n":2} 世界'), owner)
+    steps = [*owner.steps, *result.steps]
+    written = [Step.model_validate(one.model_dump()).json_bytes() for one in steps]
+    monkeypatch.setattr(Value, "json_bytes", None)  # from here on nothing can be encoded
+    assert [one.json_bytes() for one in steps] == written
+
+
+async def test_a_request_goes_out_as_it_was_encoded_for_the_journal(link: ChannelLink, address: str) -> None:
+    asked = turn("hello")
+    asked.request.keep_encoded(asked.request.json_bytes().replace(b"hello", b"olleh"))
+    result = await run(link, address, asked)
+    assert result.outcome.message is not None
+    assert result.outcome.message["content"] == "olleh"
+
+
+ANSWER = {"role": "assistant", "content": "the answer"}
+
+
+class Answering:
+    """Its last step holds its answer, as a model's does."""
+
+    async def run(self, turn: Turn, sink: TurnSink) -> TurnResult:
+        outcome = Outcome(status=TaskStatus.SUCCEEDED, message=ANSWER)
+        payload = {"message": ANSWER, "finish_reason": "stop"}
+        last = step(3).model_copy(update={"kind": "model", "payload": payload})
+        return TurnResult(outcome=outcome, steps=(step(2), last))
+
+
+@pytest.mark.parametrize(("takes", "times"), [([ANSWER_IN_OUTCOME], 1), ([], 2), (None, 2)])
+async def test_an_answer_is_sent_once_to_whoever_takes_that(
+    server: ChannelServer, address: str, takes: list[str] | None, times: int
+) -> None:
+    server.set_runner(Answering(), slots=1, agent_id="a-000")
+    reader, writer = await asyncio.open_connection(*address.split(":"))
+    hello = {"t": "hello", "v": PROTOCOL_VERSION, "token": "token"}
+    writer.write(encode(hello if takes is None else {**hello, "takes": takes}))
+    writer.write(encode({"t": "turn", "id": 1, "turn": turn()}))
+    data, parser, frames = b"", FrameParser(), []
+    async with asyncio.timeout(DEADLINE_S):
+        while not any(frame["t"] == "done" for frame in frames):
+            data += (chunk := await reader.read(1 << 16))
+            frames += parser.feed(chunk)
+    writer.close()
+    assert data.count(b"the answer") == times
+
+
+async def test_a_result_is_whole_whichever_way_it_was_sent(
+    link: ChannelLink, server: ChannelServer, address: str
+) -> None:
+    server.set_runner(Answering(), slots=1, agent_id="a-000")
+    result = await run(link, address, turn())
+    assert result.outcome.message == ANSWER
+    assert [one.payload for one in result.steps] == [{"n": 2}, {"message": ANSWER, "finish_reason": "stop"}]
+    assert [b"the answer" in one.json_bytes() for one in result.steps] == [False, True]
+
+
+async def test_an_agent_of_an_earlier_version_is_understood() -> None:
+    """It sends whole results, and no sizes."""
+
+    async def earlier(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(encode({"t": "ready", "agent_id": "a-000"}))
+        parser, frames = FrameParser(), []
+        while not any(frame["t"] == "turn" for frame in frames):
+            frames += parser.feed(await reader.read(1 << 16))
+        Turn.model_validate(frames[-1]["turn"])
+        result = await Answering().run(turn(), RecordingSink())
+        writer.write(encode({"t": "steps", "steps": [step(0)], "id": frames[-1]["id"], "seq": 1}))
+        writer.write(encode({"t": "done", "id": frames[-1]["id"], "result": result}))
+        await reader.read()
+
+    agent = await asyncio.start_server(earlier, "127.0.0.1", 0)
+    link, owner = ChannelLink(lambda: "token"), Owner()
+    result = await run(link, f"127.0.0.1:{agent.sockets[0].getsockname()[1]}", turn(), owner)
+    assert [one.seq for one in (*owner.steps, *result.steps)] == [0, 2, 3]
+    assert result.steps[-1].payload["message"] == ANSWER
+    await link.close()
+    agent.close()
 
 
 async def test_a_turn_asks_its_owner_and_is_answered(link: ChannelLink, address: str) -> None:
@@ -337,6 +422,12 @@ def test_frames_survive_any_cut() -> None:
         parser = FrameParser()
         frames = [*parser.feed(data[:cut]), *parser.feed(data[cut:])]
         assert [f["t"] for f in frames] == ["a", "b"]
+
+
+def test_sizes_that_do_not_fit_the_steps_are_an_error() -> None:
+    for sizes in ([9], [7, 7], [-1], ["7"]):
+        with pytest.raises((FrameError, TypeError)):
+            list(FrameParser().feed(encode({"t": "steps", "sizes": sizes, "steps": [{"n": 1}]})))
 
 
 def test_a_frame_over_the_bound_is_an_error() -> None:

@@ -140,6 +140,9 @@ WHERE s.task_id = %(task_id)s AND s.seq > %(after)s
   AND (%(tenant)s::text IS NULL OR EXISTS (SELECT FROM ossa.tasks t WHERE t.id = %(task_id)s AND t.tenant = %(tenant)s))
 ORDER BY s.seq
 
+-- name: outcome
+SELECT e.outcome FROM ossa.outcomes e WHERE e.task_id = %(task_id)s
+
 -- name: lock_open
 SELECT o.owner FROM ossa.open_tasks o WHERE o.task_id = %(task_id)s AND o.tenant = %(tenant)s FOR UPDATE
 
