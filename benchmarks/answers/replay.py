@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from benchmarks.answers.utterances import Utterance
 from ossa.contracts.answers import Answered, Asked, KeptAnswer
-from ossa.vortex.answers.agreement import disagreement
+from ossa.vortex.answers.agreement import disagreement, likelihood
 from ossa.vortex.answers.cache import CANDIDATES, AnswerCache
 from ossa.vortex.answers.reading import read
-from ossa.vortex.answers.second_check import likelihood
 from ossa.vortex.vectors import word_vectors
 
 Vectors = NDArray[np.float32]

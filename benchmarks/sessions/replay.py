@@ -19,8 +19,8 @@ from ossa.contracts.configuration import Endpoint, PromptCache, VortexSettings
 from ossa.contracts.task import Step, TaskRequest
 from ossa.contracts.turn import TurnCall, TurnCallResult
 from ossa.models.estimate import prompt_tokens
-from ossa.vortex.billing import prompt_cost
 from ossa.vortex.compression import compress
+from ossa.vortex.planning import prompt_cost
 from ossa.vortex.tokens import TokenCounter, counter_for
 
 PER_MESSAGE = 4

@@ -23,9 +23,8 @@ from numpy.typing import NDArray
 
 from benchmarks.answers.utterances import Utterance, clinc150, held_out
 from ossa.vortex.answers.agreement import disagreement
-from ossa.vortex.answers.lexicon import FRAMING, base
 from ossa.vortex.answers.pair_model import MEASURES, PairModel, from_json
-from ossa.vortex.answers.reading import read
+from ossa.vortex.answers.reading import FRAMING, base, read
 from ossa.vortex.vectors import word_vectors
 
 Array = NDArray[np.float64]

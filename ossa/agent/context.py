@@ -24,9 +24,8 @@ from ossa.contracts.configuration import Endpoint, PromptCache, VortexSettings
 from ossa.contracts.errors import OssaError
 from ossa.contracts.turn import TurnCall, TurnSink
 from ossa.models.estimate import CHARS_PER_TOKEN, message_tokens, prompt_tokens, text_tokens
-from ossa.vortex.billing import Bill
 from ossa.vortex.originals import handle_in, handle_of
-from ossa.vortex.planning import Part, plan
+from ossa.vortex.planning import Bill, Part, plan
 
 log = logging.getLogger("ossa.agent")
 

@@ -11,7 +11,7 @@ from ossa.contracts.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from ossa.contracts.vectors import VectorIndex
-    from ossa.vortex.answers.service import AnswerService
+    from ossa.vortex.answers.cache import AnswerCache
 
 FOLDER = "answers"
 OWNER_WAIT_S = 30.0
@@ -28,11 +28,11 @@ class AnswersFactory:
     settings: AnswerSettings
     home_dir: Path
 
-    async def __call__(self) -> AnswerService:
-        from ossa.vortex.answers.service import AnswerService
+    async def __call__(self) -> AnswerCache:
+        from ossa.vortex.answers.cache import AnswerCache
         from ossa.vortex.vectors import word_vectors
 
-        return AnswerService(
+        return AnswerCache(
             self._index(), self.settings, vectorise=lambda text: word_vectors().of_question(text).tolist()
         )
 

@@ -19,7 +19,7 @@ def shared_cache(settings: CacheSettings, *, room: str, rng: random.Random | Non
     Raises `InvalidRequest` that names the setting.
     """
     from ossa.caching.coalescing import CoalescingCache
-    from ossa.caching.jittered import JitteredCache
+    from ossa.caching.guarded import JitteredCache
 
     dsn = settings.dsn.get_secret_value()
     if not dsn:

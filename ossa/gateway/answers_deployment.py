@@ -21,7 +21,7 @@ from ossa.contracts.configuration import AnswerSettings
 from ossa.contracts.errors import NotReady, OssaError
 
 if TYPE_CHECKING:
-    from ossa.vortex.answers.service import AnswerService
+    from ossa.vortex.answers.cache import AnswerCache
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ FAILURES_IN_A_ROW = 3
 REST_S = 5.0
 """After so many failures nobody is asked for so long: a service that is away costs requests no deadline."""
 
-MakeAnswers = Callable[[], Awaitable["AnswerService"]]
+MakeAnswers = Callable[[], Awaitable["AnswerCache"]]
 
 
 class AnswersReplica:
@@ -54,7 +54,7 @@ class AnswersReplica:
         return await self._service.forget(tenant, agent=agent, document=document)
 
     async def counters(self) -> AnswerCounters:
-        return self._service.counters()
+        return self._service.counters
 
 
 def answers_application(make_service: MakeAnswers) -> serve.Application:

@@ -6,12 +6,9 @@
 agent back. `catalogue` is the set that comes with the package.
 """
 
-from ossa.manifest.compose import compose
-from ossa.manifest.digest import digest
-from ossa.manifest.dump import dump
-from ossa.manifest.load import SUFFIXES, from_mapping, load, loads, read_agent, scan
+from ossa.manifest.dump import compose, digest, dump
+from ossa.manifest.load import SUFFIXES, catalogue, from_mapping, load, loads, read_agent, scan
 from ossa.manifest.reading import Loaded, OtherKind, Reading, Rejected
-from ossa.manifest.shelf import catalogue
 
 __all__ = [
     "SUFFIXES",

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 
 from ossa.contracts.agent_spec import AgentSpec
 from ossa.manifest.bounds import MAX_NAME
-from ossa.manifest.digest import digest
-from ossa.manifest.fields.autonomy import read_autonomy
-from ossa.manifest.fields.capabilities import read_capabilities
-from ossa.manifest.fields.labels import read_labels
-from ossa.manifest.fields.limits import read_limits
-from ossa.manifest.fields.model import read_model
-from ossa.manifest.fields.pool import read_pool
-from ossa.manifest.fields.role import read_role
-from ossa.manifest.fields.tools import read_tools
-from ossa.manifest.layout import Keys, Layout
+from ossa.manifest.dialects import Keys, Layout
+from ossa.manifest.dump import digest
+from ossa.manifest.fields import (
+    read_autonomy,
+    read_capabilities,
+    read_labels,
+    read_limits,
+    read_model,
+    read_pool,
+    read_role,
+    read_tools,
+)
 from ossa.manifest.place import Place
 
 

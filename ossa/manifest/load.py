@@ -1,22 +1,27 @@
-"""Files, texts and folders to readings, one a document."""
+"""Files, texts and folders to readings, one a document; and the catalogue that comes with the package."""
 
 from __future__ import annotations
 
+import codecs
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.errors import ManifestError
+from ossa.contracts.fleet import POOLS
+from ossa.manifest.bounds import MAX_BYTES
 from ossa.manifest.convert import convert
-from ossa.manifest.dialect import detect
+from ossa.manifest.dialects import detect
 from ossa.manifest.fault import fault
+from ossa.manifest.json_reader import NotJson, not_json, read_json
 from ossa.manifest.place import Place
-from ossa.manifest.plain_reader import read_plain
 from ossa.manifest.reading import Loaded, OtherKind, Reading, Rejected
-from ossa.manifest.source import decode, read_file, read_trees
-from ossa.manifest.tree import Tree
+from ossa.manifest.tree import Tree, read_plain
+from ossa.manifest.yaml_reader import read_yaml
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -119,3 +124,76 @@ def _only(readings: list[Reading]) -> AgentSpec:
     (only,) = readings
     assert isinstance(only, Loaded)
     return only.spec
+
+
+_OTHER_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+_UTF8 = "text in UTF-8"
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file; never more than one over the bound. Raises `ManifestError`."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise fault("is not a regular file", source=str(path), expected="a YAML or JSON file")
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise fault(f"cannot be read: {reason}", source=str(path), expected="a readable file") from None
+
+
+def decode(content: bytes | str, source: str) -> str:
+    """Text within bounds, without its byte order mark. Raises `ManifestError`."""
+    encoded = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
+    if len(encoded) > MAX_BYTES:
+        raise fault(f"is larger than {MAX_BYTES} bytes", source=source, expected="one manifest, or several files")
+    for mark, name in _OTHER_MARKS:
+        if encoded.startswith(mark):
+            raise fault(f"is encoded as {name}", source=source, expected=_UTF8)
+    try:
+        text = encoded.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = encoded.count(b"\n", 0, error.start) + 1
+        problem = f"byte 0x{encoded[error.start]:02x} is not UTF-8"
+        raise fault(problem, source=source, line=line, expected=_UTF8) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise fault("a NUL character", source=source, line=line, expected=_UTF8)
+    return text
+
+
+def read_trees(text: str, source: str) -> Iterator[Tree]:
+    """JSON by its suffix or its looks, YAML otherwise. Raises `ManifestError` at the document at fault."""
+    if source.lower().endswith(".json"):
+        try:
+            yield read_json(text, source)
+        except NotJson as error:
+            raise not_json(error, source) from None
+        return
+    if text.lstrip().startswith("{"):
+        try:
+            tree = read_json(text, source)
+        except NotJson:
+            pass  # YAML has mappings in braces too
+        else:
+            yield tree
+            return
+    yield from read_yaml(text, source)
+
+
+def catalogue() -> dict[str, tuple[AgentSpec, ...]]:
+    """Our own agents by pool, every pool among them, the most general first. Their tools are all built in.
+
+    Reading them takes some 20 ms; the environment has no say in it.
+    """
+    shelves: dict[str, list[AgentSpec]] = {pool: [] for pool in POOLS}
+    for file in sorted(files("ossa.manifest").joinpath("catalogue").iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".yaml"):
+            spec = read_agent(file.read_bytes(), env={}).model_copy(update={"source": f"catalogue/{file.name}"})
+            shelves[spec.pool or POOLS[0]].append(spec)
+    return {pool: tuple(specs) for pool, specs in shelves.items()}

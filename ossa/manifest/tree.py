@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ossa.contracts.errors import ManifestError
 from ossa.manifest.bounds import MAX_ALIASES, MAX_CHARS, MAX_DEPTH, MAX_NODES
 from ossa.manifest.fault import Path, fault, shown
-from ossa.manifest.scalars import BadScalar, Scalar, checked
+from ossa.manifest.scalars import BadScalar, Scalar, checked, real, whole
 
 _TOO_MUCH = "a smaller file, or several"
 TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
@@ -196,3 +197,46 @@ class TreeBuilder:
 
     def _note(self, line: int) -> None:
         self._lines[self._path()] = line
+
+
+_LINE = 0
+
+
+def read_plain(document: Mapping[str, Any], source: str) -> Tree:
+    """A copy of `document`. Raises `ManifestError` for what JSON cannot hold or what is out of bounds."""
+    builder = TreeBuilder(source)
+    _feed_plain(builder, document)
+    return builder.finish()
+
+
+def _feed_plain(builder: TreeBuilder, value: Any) -> None:
+    """Recursive; the builder's depth limit ends it."""
+    match value:
+        case Mapping():
+            builder.open_mapping(_LINE)
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    raise builder.refuse(f"key {shown(key)}", _LINE, "a text key")
+                builder.scalar(key, key, _LINE)
+                _feed_plain(builder, item)
+            builder.close(_LINE)
+        case list() | tuple():
+            builder.open_list(_LINE)
+            for item in value:
+                _feed_plain(builder, item)
+            builder.close(_LINE)
+        case None | bool() | int() | float() | str():
+            _feed_scalar(builder, value)
+        case _:
+            raise builder.refuse(f"a {type(value).__name__}", _LINE, "a value JSON can hold")
+
+
+def _feed_scalar(builder: TreeBuilder, value: str | float | None) -> None:
+    try:
+        if isinstance(value, int) and not isinstance(value, bool):
+            whole(f"{value:d}" if value.bit_length() <= 128 else "9" * 99)
+        elif isinstance(value, float):
+            real(repr(value))
+    except BadScalar as bad:
+        raise builder.refuse(str(bad), _LINE, "a value JSON can hold") from None
+    builder.scalar(value if isinstance(value, str) else repr(value), value, _LINE)

@@ -12,9 +12,8 @@ from sys import getsizeof
 from time import monotonic
 from typing import TypeVar
 
-from ossa.caching.absence import Absences
 from ossa.caching.counts import CacheCounts
-from ossa.caching.front import Front
+from ossa.caching.front import Absences, Front
 from ossa.caching.guarded import GuardedCache
 from ossa.contracts.cache import CacheStore
 from ossa.contracts.errors import OssaError, StoreUnavailable

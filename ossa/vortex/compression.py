@@ -6,7 +6,7 @@ from ossa.contracts.compression import KINDS, Compressed, Kind
 from ossa.contracts.errors import InvalidRequest
 from ossa.vortex.fidelity import fidelity
 from ossa.vortex.originals import Originals, handle_in, handle_of
-from ossa.vortex.render import FEW_TOKENS, note_of
+from ossa.vortex.piece import FEW_TOKENS, note_of
 from ossa.vortex.selection import TERSE_TOKENS, Selection
 from ossa.vortex.tokens import counter_for
 from ossa.vortex.vectors import Encoder

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from ossa.contracts.compression import Kind
 from ossa.vortex import marks
+from ossa.vortex.marks import titles
 from ossa.vortex.piece import Block, Piece
 from ossa.vortex.ranking import dialogue, prose
 from ossa.vortex.ranking.network import Rank, ranked
 from ossa.vortex.ranking.values import chances
-from ossa.vortex.titles import titles
 from ossa.vortex.vectors import TextVectors, rarity_weights, unit
 from ossa.vortex.weights import WEIGHTS, Weights
 from ossa.vortex.words import Floats, Words, bm25, question_words, read_words

@@ -11,11 +11,10 @@ import numpy as np
 from ossa.contracts.compression import Kind, LeftOut
 from ossa.vortex.choosing import Kept, Offer, choose
 from ossa.vortex.fidelity import FLOORS, MIXED, Floor, fidelity
-from ossa.vortex.piece import Block, Piece
-from ossa.vortex.ranking.names import brief_of, directories
-from ossa.vortex.render import render
+from ossa.vortex.marks import SAME, newness
+from ossa.vortex.piece import Block, Piece, render
 from ossa.vortex.scoring import Scored, score
-from ossa.vortex.seen import SAME, newness
+from ossa.vortex.signals import brief_of, directories
 from ossa.vortex.splitting import split
 from ossa.vortex.tokens import TokenCounter
 from ossa.vortex.vectors import EncodedTexts, Encoder, word_vectors

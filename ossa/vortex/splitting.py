@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ossa.contracts.compression import Kind
-from ossa.vortex.kinds import dialogue, json_text, lines, prose
+from ossa.vortex.kinds import json_text, lines, prose
 from ossa.vortex.kinds.detect import split_blocks
 from ossa.vortex.kinds.lines import Shapes
 from ossa.vortex.piece import Block, Piece
@@ -59,5 +59,5 @@ def _pieces(text: str, block: Block, shapes: Shapes, terse: bool) -> list[Piece]
     if block.kind == "prose":
         return prose.split(text)
     if block.kind == "dialogue":
-        return dialogue.split(text)
+        return prose.split_dialogue(text)
     return lines.split(text, block.kind, shapes)

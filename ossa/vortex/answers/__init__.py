@@ -1,11 +1,9 @@
 """The answer cache: the same question, or one that asks the same, answered without a model.
 
 scope       what shapes an answer beside the question, as one digest
-admission   which answers may be kept
+entry       which answers may be kept, and how they are stored in the index
 reading     what a question says, by rules and word lists
-agreement   the second check's rules
+agreement   the second check: its rules, and the trained model after them
 pair_model  the second check's trained part
-second_check both
-entry       how an answer lies in the index
 cache       looking up, keeping, forgetting, sweeping
 """

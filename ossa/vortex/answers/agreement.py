@@ -1,8 +1,11 @@
-"""The second check's rules: may the answer to one question be an answer to another at all?"""
+"""The second check, before another question's answer is served: rules first, then the trained pair model."""
 
 from __future__ import annotations
 
-from ossa.vortex.answers.reading import Reading
+import re
+
+from ossa.vortex.answers.pair_model import pair_model
+from ossa.vortex.answers.reading import Reading, read
 
 EQUAL = ("numbers", "quoted", "identifiers", "symbols", "names", "sequence", "asks", "act")
 """Of a reading, in the order in which they stand in the question and with repeats."""
@@ -49,3 +52,24 @@ def _crossed(one: Reading, other: Reading) -> bool:
         if ours != theirs and (preposition in ALWAYS_SAID or not (ours <= theirs or theirs <= ours)):
             return True
     return False
+
+
+_LAYOUT = re.compile(r"[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+
+MAX_CHARS = 2000
+"""A longer question is never answered with another's answer."""
+
+
+def judgeable(question: str) -> bool:
+    """Only one line of prose is: in code, tables and the like the layout is part of what is asked."""
+    return len(question) <= MAX_CHARS and _LAYOUT.search(question.strip()) is None
+
+
+def likelihood(question: str, earlier: str, cosine: float) -> float:
+    """That both ask the same, 0 to 1; 0 where a rule speaks against it."""
+    if not (judgeable(question) and judgeable(earlier)):
+        return 0.0
+    one, other = read(question), read(earlier)
+    if disagreement(one, other) is not None:
+        return 0.0
+    return pair_model().likelihood(one, other, cosine)

@@ -1,4 +1,4 @@
-"""Looking answers up, keeping, forgetting and sweeping them."""
+"""The answer cache: looking answers up, keeping, forgetting and sweeping them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ossa.contracts.answers import AnswerCounters, Answered, Asked, Hit, Refusal
 from ossa.contracts.configuration import AnswerSettings
 from ossa.contracts.errors import OssaError
 from ossa.contracts.vectors import Below, Found, VectorIndex, Where
-from ossa.vortex.answers.admission import refusal
-from ossa.vortex.answers.entry import Entry, entry_of, id_of, key_of, normalised, place_of, point_of
-from ossa.vortex.answers.second_check import MAX_CHARS, judgeable, likelihood
+from ossa.vortex.answers.agreement import MAX_CHARS, judgeable, likelihood
+from ossa.vortex.answers.entry import Entry, entry_of, id_of, key_of, normalised, place_of, point_of, refusal
 
 log = logging.getLogger(__name__)
 
 Vectorise = Callable[[str], Sequence[float]]
 
 CANDIDATES = 8
+SWEEP_S = 300.0
 KEEP_S = 5.0
 """Keeping is off the request's path, and may take so long."""
 
@@ -30,13 +30,22 @@ SPARE = 0.05
 class AnswerCache:
     """`ossa.contracts.answers.Answers` over an index of vectors, for one event loop.
 
+    `start` opens the index and begins to sweep it of what is too old; `stop` ends both.
+
     Args:
         vectorise: a question's vector, of length 1; of length 0 for a text without words.
         now: Unix seconds.
+        sweep_s: time between two sweeps.
     """
 
     def __init__(
-        self, index: VectorIndex, settings: AnswerSettings, *, vectorise: Vectorise, now: Callable[[], float] = time
+        self,
+        index: VectorIndex,
+        settings: AnswerSettings,
+        *,
+        vectorise: Vectorise,
+        now: Callable[[], float] = time,
+        sweep_s: float = SWEEP_S,
     ) -> None:
         self.counters = AnswerCounters()
         self._index = index
@@ -44,6 +53,20 @@ class AnswerCache:
         self._vectorise = vectorise
         self._now = now
         self._kept: dict[str, int] = {}
+        self._sweep_s = sweep_s
+        self._sweeping: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Raises `StoreUnavailable`, `Conflict`."""
+        await self._index.open()
+        self._vectorise("the first one loads the vectors")
+        self._sweeping = asyncio.create_task(self._sweep_forever(), name="answers-sweep")
+
+    async def stop(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
+        await self._index.close()
 
     async def look_up(self, asked: Asked) -> Hit | None:
         if not self._settings.take(asked.tenant, asked.agent) or not asked.question.strip():
@@ -101,6 +124,19 @@ class AnswerCache:
             self._kept.clear()
         self.counters.swept += count
         return count
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            try:
+                swept = await self.sweep()
+            except OssaError as error:
+                log.warning("answers_not_swept", extra={"reason": str(error)[:200]})
+            except Exception:
+                log.exception("sweeping_answers_failed")
+            else:
+                if swept:
+                    log.info("answers_swept", extra={"count": swept})
+            await asyncio.sleep(self._sweep_s)
 
     async def _exact(self, asked: Asked) -> Hit | None:
         for found in await self._index.fetch([id_of(asked)]):

@@ -1,4 +1,4 @@
-"""How an answer lies in the index."""
+"""Which answers may be kept, and how they are stored in the index. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,31 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from ossa.contracts.answers import Answered, Asked, KeptAnswer
+from ossa.contracts.answers import Answered, Asked, KeptAnswer, Refusal
+from ossa.contracts.configuration import AnswerSettings
 from ossa.contracts.value import Value
 from ossa.contracts.vectors import Found, Point, VectorSchema, Where
 from ossa.vortex.vectors import DIMENSIONS
+
+
+def refusal(asked: Asked, answered: Answered, settings: AnswerSettings) -> Refusal | None:
+    """The first reason not to keep it; None when it may be kept."""
+    message = answered.answer.message
+    text = message.get("content")
+    hot = answered.temperature is not None and answered.temperature > settings.max_temperature
+    reasons: list[tuple[Refusal, bool]] = [
+        ("not_opted_in", not settings.take(asked.tenant, asked.agent)),
+        ("no_question", not asked.question.strip()),
+        ("failed", answered.failed),
+        ("tool_calls", bool(message.get("tool_calls") or message.get("function_call"))),
+        ("effects", answered.tool_effects),
+        ("incomplete", not answered.complete or answered.answer.finish_reason != "stop"),
+        ("temperature", hot and not answered.asked_for),
+        ("empty", not isinstance(text, str) or not text.strip()),
+        ("too_long", isinstance(text, str) and len(text) > settings.max_answer_chars),
+    ]
+    return next((reason for reason, holds in reasons if holds), None)
+
 
 _LAID_OUT = re.compile(r"[^\S ]|[\"`“”]")
 _BLANKS = re.compile(" +")

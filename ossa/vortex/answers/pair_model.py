@@ -14,8 +14,7 @@ from functools import lru_cache
 from importlib.resources import files
 from itertools import pairwise
 
-from ossa.vortex.answers.lexicon import base
-from ossa.vortex.answers.reading import Reading
+from ossa.vortex.answers.reading import Reading, base
 
 MEASURES = (
     "cosine",

@@ -1,4 +1,4 @@
-"""Prose: sentences, grouped by paragraph."""
+"""Prose: sentences, grouped by paragraph; and dialogues: turns, grouped with their neighbours."""
 
 from __future__ import annotations
 
@@ -70,3 +70,17 @@ def _cut(text: str, space: str) -> list[tuple[str, str]]:
         parts.append((text[:at], ""))
         text = text[at:]
     return [*parts, (text, space)]
+
+
+WINDOW = 6
+"""Turns that are looked at as one."""
+
+
+def split_dialogue(text: str) -> list[Piece]:
+    pieces: list[Piece] = []
+    for number, line in enumerate(text.split("\n")):
+        if not line.strip():
+            continue
+        for part, _ in _cut(line, ""):
+            pieces.append(Piece(part, group=number // WINDOW, glue="\n"))
+    return pieces

@@ -5,9 +5,8 @@ import random
 
 import pytest
 
-from ossa.caching.absence import Absences
-from ossa.caching.guarded import GuardedCache
-from ossa.caching.jittered import JitteredCache
+from ossa.caching.front import Absences
+from ossa.caching.guarded import GuardedCache, JitteredCache
 from ossa.contracts.errors import PayloadTooLarge, StoreUnavailable
 from ossa.resilience.breaker import BreakerState
 from ossa.testing.stores.cache import MemoryCache

@@ -19,8 +19,8 @@ from ossa.gateway.answers_deployment import FAILURES_IN_A_ROW, REST_S, AnswersRe
 from ossa.settings import Settings
 from ossa.testing.gateway import eventually
 from ossa.testing.stores.vectors import MemoryVectors
+from ossa.vortex.answers.cache import AnswerCache
 from ossa.vortex.answers.entry import SCHEMA
-from ossa.vortex.answers.service import AnswerService
 
 ASKED = Asked(tenant="acme", agent="helper", scope="s1", question="What is the refund policy?")
 ANSWERED = Answered(answer=KeptAnswer(message={"role": "assistant", "content": "Thirty days."}))
@@ -55,8 +55,8 @@ def vectorise(text: str) -> list[float]:
 
 
 async def replica_of(index: MemoryVectors, settings: AnswerSettings = SETTINGS) -> AnswersReplica:
-    async def make() -> AnswerService:
-        return AnswerService(index, settings, vectorise=vectorise)
+    async def make() -> AnswerCache:
+        return AnswerCache(index, settings, vectorise=vectorise)
 
     made = AnswersReplica.__new__(AnswersReplica)
     await made.__init__(make)  # type: ignore[misc]
@@ -149,11 +149,11 @@ async def test_cancelling_a_request_is_not_taken_for_a_failure(rig: Rig) -> None
 
 async def test_the_service_sweeps_by_itself() -> None:
     index, now = MemoryVectors(SCHEMA), [1000.0]
-    service = AnswerService(index, SETTINGS, vectorise=vectorise, now=lambda: now[0], sweep_s=0.001)
+    service = AnswerCache(index, SETTINGS, vectorise=vectorise, now=lambda: now[0], sweep_s=0.001)
     await service.start()
     await service.keep(ASKED, ANSWERED)
     now[0] += SETTINGS.lifetime_s + 1
-    await eventually(lambda: service.counters().swept == 1)
+    await eventually(lambda: service.counters.swept == 1)
     await service.stop()
     assert await index.count({}) == 0
 

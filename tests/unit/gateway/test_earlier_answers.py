@@ -17,15 +17,15 @@ from ossa.gateway.earlier_answers import MOST_AT_ONCE, EarlierAnswers
 from ossa.gateway.metrics import GatewayMetrics
 from ossa.testing.gateway import eventually
 from ossa.testing.stores.vectors import MemoryVectors
+from ossa.vortex.answers.cache import AnswerCache
 from ossa.vortex.answers.entry import SCHEMA
-from ossa.vortex.answers.service import AnswerService
 from ossa.vortex.vectors import word_vectors
 
 
 @pytest.fixture
-async def answers() -> AsyncIterator[AnswerService]:
+async def answers() -> AsyncIterator[AnswerCache]:
     settings = AnswerSettings(enabled=True, tenants=("default",), deadline_s=5)
-    service = AnswerService(MemoryVectors(SCHEMA), settings, vectorise=vector_of)
+    service = AnswerCache(MemoryVectors(SCHEMA), settings, vectorise=vector_of)
     await service.start()
     yield service
     await service.stop()
@@ -36,11 +36,11 @@ def vector_of(text: str) -> list[float]:
     return found
 
 
-async def kept(answers: AnswerService, count: int = 1) -> None:
-    await eventually(lambda: answers.counters().stored == count)
+async def kept(answers: AnswerCache, count: int = 1) -> None:
+    await eventually(lambda: answers.counters.stored == count)
 
 
-async def test_the_same_question_is_answered_without_an_agent(open_rig: Any, answers: AnswerService) -> None:
+async def test_the_same_question_is_answered_without_an_agent(open_rig: Any, answers: AnswerCache) -> None:
     rig = await open_rig(answers=answers)
     first = await rig.ask("What is a placement group?", model="pool/security")
     assert "x-ossa-cache" not in first.headers
@@ -58,7 +58,7 @@ async def test_the_same_question_is_answered_without_an_agent(open_rig: Any, ans
     assert 'ossa_vortex_answers_total{outcome="exact"' in text
 
 
-async def test_a_stream_is_given_it_too(open_rig: Any, answers: AnswerService) -> None:
+async def test_a_stream_is_given_it_too(open_rig: Any, answers: AnswerCache) -> None:
     rig = await open_rig(answers=answers)
     await rig.ask("What is a lease?")
     await kept(answers)
@@ -71,7 +71,7 @@ async def test_a_stream_is_given_it_too(open_rig: Any, answers: AnswerService) -
 
 
 @pytest.mark.parametrize("changed", ["parameters", "history", "system"])
-async def test_another_context_is_another_question(open_rig: Any, answers: AnswerService, changed: str) -> None:
+async def test_another_context_is_another_question(open_rig: Any, answers: AnswerCache, changed: str) -> None:
     rig = await open_rig(answers=answers)
     messages = [{"role": "user", "content": "What is a lease?"}]
     await rig.ask(messages=messages)
@@ -86,7 +86,7 @@ async def test_another_context_is_another_question(open_rig: Any, answers: Answe
     assert "x-ossa-cache" not in (await rig.ask(**body)).headers
 
 
-async def test_tenants_share_nothing(open_rig: Any, answers: AnswerService) -> None:
+async def test_tenants_share_nothing(open_rig: Any, answers: AnswerCache) -> None:
     rig = await open_rig(answers=answers)
     await rig.ask("What is a lease?")
     await kept(answers)
@@ -96,7 +96,7 @@ async def test_tenants_share_nothing(open_rig: Any, answers: AnswerService) -> N
 
 
 @pytest.mark.parametrize("said", ["off", "refresh"])
-async def test_a_request_may_do_without(open_rig: Any, answers: AnswerService, said: str) -> None:
+async def test_a_request_may_do_without(open_rig: Any, answers: AnswerCache, said: str) -> None:
     rig = await open_rig(answers=answers)
     await rig.ask("What is a lease?")
     await kept(answers)
@@ -107,18 +107,18 @@ async def test_a_request_may_do_without(open_rig: Any, answers: AnswerService, s
     assert (await rig.ask("hi", headers={"x-ossa-cache": "always"})).status_code == 400
 
 
-async def test_what_a_tool_had_a_part_in_is_not_kept(open_rig: Any, answers: AnswerService) -> None:
+async def test_what_a_tool_had_a_part_in_is_not_kept(open_rig: Any, answers: AnswerCache) -> None:
     rig = await open_rig(answers=answers)
     rig.link.steps = 1
     await rig.ask("What time is it?")
     rig.link.steps = 0
     await rig.ask("What is a lease?")
     await kept(answers)
-    assert answers.counters().stored == 1
+    assert answers.counters.stored == 1
     assert "x-ossa-cache" not in (await rig.ask("What time is it?")).headers
 
 
-async def test_answers_are_forgotten_on_request(open_rig: Any, answers: AnswerService) -> None:
+async def test_answers_are_forgotten_on_request(open_rig: Any, answers: AnswerCache) -> None:
     rig = await open_rig(answers=answers)
     await rig.ask("What is a lease?")
     await kept(answers)
@@ -143,7 +143,7 @@ async def test_a_gateway_without_a_cache_has_nothing_to_forget(rig: Any) -> None
     assert (await rig.call("DELETE", "/api/v1/answers")).json() == {"forgotten": 0}
 
 
-async def test_who_asks_is_part_of_the_question(open_rig: Any, answers: AnswerService) -> None:
+async def test_who_asks_is_part_of_the_question(open_rig: Any, answers: AnswerCache) -> None:
     rig = await open_rig(answers=answers)
     await rig.ask(messages=[{"role": "user", "name": "alice", "content": "What is my name?"}])
     await kept(answers)

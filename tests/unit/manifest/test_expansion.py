@@ -7,7 +7,7 @@ import os
 import pytest
 
 from ossa.manifest import Rejected, loads, read_agent
-from ossa.manifest.expand import expand, unresolved
+from ossa.manifest.place import expand, unresolved
 
 ENV = {"A": "alpha", "EMPTY": "", "NESTED": "${A}", "B_2": "beta"}
 

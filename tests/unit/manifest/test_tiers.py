@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ossa.manifest.fields.tiers import guess_tier
+from ossa.manifest.fields import guess_tier
 
 
 @pytest.mark.parametrize(

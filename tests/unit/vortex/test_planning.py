@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ossa.contracts.configuration import PromptCache
-from ossa.vortex.billing import Bill, prompt_cost
-from ossa.vortex.planning import Part, plan
+from ossa.vortex.planning import Bill, Part, plan, prompt_cost
 
 STRICT = PromptCache()
 TOOL_TOKENS = 120

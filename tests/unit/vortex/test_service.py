@@ -11,8 +11,7 @@ import ossa.vortex.service as service_module
 from ossa.contracts.compression import Compressed, CompressionOrder
 from ossa.contracts.errors import NotFound, StoreUnavailable
 from ossa.testing.stores import MemoryStores
-from ossa.vortex.recent import ENTRY_BYTES, RecentAnswers, key_of
-from ossa.vortex.service import CompressionService
+from ossa.vortex.service import ENTRY_BYTES, CompressionService, RecentAnswers, key_of
 
 LOG = "\n".join(
     [*(f"2025-06-12 10:00:{n % 60:02} INFO request {n} served" for n in range(200)), "ERROR certificate expired"]

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ossa.vortex.answers.agreement import disagreement
+from ossa.vortex.answers.agreement import disagreement, likelihood
 from ossa.vortex.answers.pair_model import pair_model
 from ossa.vortex.answers.reading import read
-from ossa.vortex.answers.second_check import likelihood
 
 ENOUGH = 0.8
 

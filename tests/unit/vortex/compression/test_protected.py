@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ossa.vortex import MemoryOriginals, compress, decompress
-from ossa.vortex.ranking.names import NEGATION, brief_of
-from ossa.vortex.signals import fault_weight
+from ossa.vortex.signals import NEGATION, brief_of, fault_weight
 from ossa.vortex.tokens import counter_for
 
 SUBJECTS = ("The primary database", "Node seven", "The payment queue", "Our cache", "The nightly job")
