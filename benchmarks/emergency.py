@@ -158,10 +158,10 @@ async def write_history(dsn: str, burst: datetime, args: argparse.Namespace) -> 
 async def train_model(dsn: str) -> str:
     """One fit with the default settings, live; what `jobs/train_spawn_predictor.py` does without the search."""
     from jobs.spawn_training.run import fleet_minutes
+    from lab.forecasting.training import train
     from ossa.contracts.configuration import Database
     from ossa.contracts.scaling import HORIZONS_S
     from ossa.scaling.forecast.forecaster import STEP_S
-    from ossa.scaling.forecast.training import train
     from ossa.stores.postgres import PostgresStores
 
     stores = PostgresStores(Database(), dsn)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jobs.spawn_training.run import Current
     from jobs.tuning.kept import Plan
     from ossa.cli.terminal import Terminal
-    from ossa.scaling.forecast.grid import Panel
+    from ossa.scaling.forecast.series import Panel
     from ossa.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent

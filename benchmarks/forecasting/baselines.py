@@ -12,8 +12,7 @@ from benchmarks.forecasting.ours import Forecasts
 from ossa.contracts.scaling import QUANTILES
 from ossa.scaling.forecast.experts import shifted_back
 from ossa.scaling.forecast.features import DAY_S, shifted
-from ossa.scaling.forecast.grid import Panel
-from ossa.scaling.forecast.smoothing import carried, rolling_mean, smoothed
+from ossa.scaling.forecast.series import Panel, carried, rolling_mean, smoothed
 
 Floats = NDArray[np.float64]
 

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.forecasting.origins import Origins
+from lab.forecasting.fitting import FitSettings, fit
 from ossa.contracts.scaling import QUANTILES
-from ossa.scaling.forecast.experts import FitSettings, Fitted, Prepared, fit, prepared, say
-from ossa.scaling.forecast.grid import Panel, SeriesError
+from ossa.scaling.forecast.experts import Prepared, prepared, say
+from ossa.scaling.forecast.fitted import Fitted
+from ossa.scaling.forecast.series import Panel, SeriesError
 from ossa.scaling.forecast.track import Issued, Outlook, Track
 
 Floats = NDArray[np.float64]

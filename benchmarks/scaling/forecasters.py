@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
+from lab.forecasting.training import train
 from lab.simulator import Trace
 from lab.simulator.forecaster import AHEAD_S, DAY, Forecaster, SmoothingForecaster
 from lab.simulator.run import POOL
 from lab.simulator.trace import MINUTE_S
 from ossa.contracts.scaling import Forecast
 from ossa.scaling.forecast.forecaster import Forecaster as Production
-from ossa.scaling.forecast.grid import Panel, SeriesError
-from ossa.scaling.forecast.training import train
+from ossa.scaling.forecast.series import Panel, SeriesError
 
 Maker = Callable[[Trace], Forecaster]
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from lab.traces.forms import Counts, read_trace
 from ossa.contracts.errors import InvalidRequest
-from ossa.scaling.forecast.grid import Panel
+from ossa.scaling.forecast.series import Panel
 
 Column = Mapping[int, float]
 

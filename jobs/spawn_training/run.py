@@ -21,8 +21,8 @@ from lab.forecasting.recorded import recorded
 from lab.forecasting.split import split
 from ossa.contracts.routing import ModelKind, RoutingStore
 from ossa.contracts.scaling import ScalingStore
-from ossa.scaling.forecast.grid import Panel
 from ossa.scaling.forecast.model import ForecastModel, ForecastModelError, load
+from ossa.scaling.forecast.series import Panel
 
 KIND: ModelKind = "forecast"
 SIMPLE = "the simple experts"

@@ -9,17 +9,16 @@ import numpy as np
 
 from jobs.tuning.promotion import Results
 from jobs.tuning.trainer import Choice, Parameters, Range
+from lab.forecasting.fitting import FEWEST_ROWS, SKIPPED_ROWS, TAIL_SETTINGS, BoostingSettings, FitSettings
 from lab.forecasting.judging import Judged, judge
 from lab.forecasting.panels import STEP_S
 from lab.forecasting.split import Split
+from lab.forecasting.training import train
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.routing import ModelKind
 from ossa.contracts.scaling import HORIZONS_S
-from ossa.scaling.forecast.boosting import BoostingSettings
-from ossa.scaling.forecast.experts import FEWEST_ROWS, SKIPPED_ROWS, TAIL_SETTINGS, FitSettings
-from ossa.scaling.forecast.grid import Panel, SeriesError
 from ossa.scaling.forecast.model import ForecastModel
-from ossa.scaling.forecast.training import train
+from ossa.scaling.forecast.series import Panel, SeriesError
 
 HORIZONS = tuple(round(horizon_s / STEP_S) for horizon_s in HORIZONS_S)
 FIRST: Parameters = {

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.forecasting.panels import reordered
+from lab.forecasting.replay import Replayed, coverage, replay, wape
+from lab.forecasting.training import figures
 from ossa.scaling.forecast.experts import prepared_all
-from ossa.scaling.forecast.grid import Panel
 from ossa.scaling.forecast.model import ForecastModel
-from ossa.scaling.forecast.replay import Replayed, coverage, replay, wape
-from ossa.scaling.forecast.training import figures
+from ossa.scaling.forecast.series import Panel
 
 Floats = NDArray[np.float64]
 

@@ -6,17 +6,20 @@ A row is a minute and bears the time at which it ended. Turns at once are those 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from lab.forecasting.recorded import Recorded
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.scaling import PoolSample
-from ossa.scaling.forecast.grid import Panel, SeriesError, panel
-from ossa.scaling.sampling.minutes import MINUTE_S, Minutes
+from ossa.scaling.forecast.series import Panel, SeriesError
+from ossa.scaling.minutes import MINUTE_S, Minutes
 
 STEP_S = float(MINUTE_S)
+
+MOST_STEPS = 1_000_000
+"""A longer grid comes from a clock that jumped, not from samples."""
 
 
 def of_samples(samples: Iterable[PoolSample]) -> Panel | None:
@@ -69,6 +72,37 @@ def joined(samples: Panel | None, files: Panel | None) -> Panel:
     seconds = np.concatenate([older.seconds(), samples.seconds()])
     values = np.concatenate([np.where(_known_at(samples, older), np.nan, older.values), samples.values])
     return _on_minutes(seconds.tolist(), {name: values[:, at].tolist() for at, name in enumerate(samples.names)})
+
+
+def panel(seconds: Sequence[float], columns: Mapping[str, Sequence[float]], step_s: float) -> Panel:
+    """Samples in any order onto a grid: means of what falls in one step, NaN where none does.
+
+    Samples at times that are not finite are left out; so are values that are not finite or below 0.
+
+    Raises:
+        SeriesError: no usable sample, or the times span more than `MOST_STEPS` steps (a clock that jumped).
+    """
+    at = np.asarray(seconds, dtype=np.float64)
+    usable = np.isfinite(at)
+    if not usable.any():
+        raise SeriesError("no sample has a time")
+    start = float(np.floor(at[usable].min() / step_s) * step_s)
+    span = (at[usable].max() - start) / step_s
+    if span >= MOST_STEPS:
+        raise SeriesError(f"samples span {span:.0f} steps of {step_s} s; at most {MOST_STEPS}")
+    rows = int(span) + 1
+    values = np.full((rows, len(columns)), np.nan)
+    for column, given in enumerate(columns.values()):
+        found = np.asarray(given, dtype=np.float64)
+        if found.shape != at.shape:
+            raise SeriesError(f"{list(columns)[column]} has {found.shape[0]} values for {len(at)} times")
+        with np.errstate(invalid="ignore"):
+            good = usable & np.isfinite(found) & (found >= 0)
+        index = ((at[good] - start) / step_s).astype(np.int64)
+        counts = np.bincount(index, minlength=rows)
+        sums = np.bincount(index, weights=found[good], minlength=rows)
+        values[:, column] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return Panel(start, step_s, tuple(columns), values)
 
 
 def reordered(given: Panel, names: tuple[str, ...]) -> Panel:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ossa.contracts.errors import InvalidRequest
-from ossa.scaling.forecast.grid import Panel
+from ossa.scaling.forecast.series import Panel
 
 HELD_OUT, CHOOSING = 0.2, 0.15
 """Shares of all minutes: the newest, and those before them."""

@@ -33,7 +33,7 @@ class ForecasterActor:
 
     async def predict(self, samples: Sequence[PoolSample]) -> Predicted:
         if self._service is None:
-            from ossa.scaling.prediction.service import PredictorService
+            from ossa.scaling.predictor import PredictorService
 
             stores = self._make_stores()
             await stores.open()

@@ -8,7 +8,7 @@ from datetime import datetime
 from ossa.contracts.fleet import PoolInfo
 from ossa.contracts.scaling import PoolSample
 from ossa.fleet.autoscaling.usage import PoolUsage
-from ossa.scaling.sampling.traffic_book import Traffic
+from ossa.scaling.traffic_book import Traffic
 
 
 def samples_of(

@@ -33,7 +33,7 @@ from ossa.fleet.autoscaling.samples import samples_of
 from ossa.fleet.autoscaling.scaling_meters import ScalingMeters
 from ossa.fleet.autoscaling.usage import PoolUsage
 from ossa.scaling.decision import ScalerInput, ScalerState, Verdict, decide
-from ossa.scaling.sampling.traffic_book import TrafficBook
+from ossa.scaling.traffic_book import TrafficBook
 
 log = logging.getLogger(__name__)
 

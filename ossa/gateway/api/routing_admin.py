@@ -22,8 +22,8 @@ from ossa.gateway.api.parts import ApiParts, parts_of
 from ossa.gateway.api.routing_schemas import PolicyView, RolledBackView, RouterModelList
 from ossa.routing.learned.archive import ModelFileError
 from ossa.routing.loaded_model import read_model
+from ossa.scaling.forecast.forecaster import try_forecast
 from ossa.scaling.forecast.model import ForecastModelError
-from ossa.scaling.forecast.trial import try_forecast
 
 router = APIRouter(tags=["Routing"])
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ossa.scaling.forecast.grid import Panel
-from ossa.scaling.forecast.smoothing import carried, rolling_mean, smoothed
+from ossa.scaling.forecast.series import Panel, carried, rolling_mean, smoothed
 
 Floats = NDArray[np.float64]
 
@@ -60,14 +59,21 @@ class Surroundings:
     rows: int
 
 
-def surroundings(panel: Panel, target: int, rows: int | None = None) -> Surroundings:
-    """Of column `target`. `rows`: only the last so many, at a cost that hardly grows with the panel."""
+def surroundings(panel: Panel, target: int, rows: int | None = None, *, tables: bool = True) -> Surroundings:
+    """Prepares column `target`.
+
+    Args:
+        rows: only the last so many, at a cost that hardly grows with the panel.
+        tables: False leaves out the columns, for callers without a fitted model.
+    """
     wanted = len(panel) if rows is None else min(rows, len(panel))
     recent = min(len(panel), wanted + MEMORY)
     full = carried(panel.values[:, target])
     raw, known = panel.values[-recent:, target], full[-recent:]
     level = smoothed(known, LEVEL_ALPHA)
     scale = local_scale(full)[-recent:]
+    if not tables:
+        return Surroundings(full, level, scale, {}, wanted)
     columns: dict[str, Floats] = {f"lag_{lag}": (shifted(raw, lag) - level) / scale for lag in range(LAGS)}
     columns |= {f"mean_{window}": (rolling_mean(raw, window) - level) / scale for window in WINDOWS}
     _spread(columns, known, scale)
@@ -78,8 +84,15 @@ def surroundings(panel: Panel, target: int, rows: int | None = None) -> Surround
 
 
 def features(panel: Panel, around: Surroundings, horizon: int, seasons: tuple[int, ...]) -> Features:
-    """`horizon` steps ahead. `seasons`: steps after which the series is thought to repeat."""
+    """Returns features `horizon` steps ahead; without columns where `around` has none.
+
+    Args:
+        seasons: steps after which the series is thought to repeat.
+    """
     wanted, level, scale = around.rows, around.level, around.scale
+    if not around.columns:
+        nothing = np.empty((wanted, 0))
+        return Features(nothing, nothing, level[-wanted:], scale[-wanted:], ())
     columns = dict(around.columns)
     _repeats(columns, around.full, level, scale, horizon, seasons)
     _clock(columns, panel.seconds()[-len(level) :] + horizon * panel.step_s, panel.step_s)

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ossa.contracts.scaling import HORIZONS_S, QUANTILES, Forecast
 from ossa.scaling.forecast.experts import Prepared, prepared_all, say
-from ossa.scaling.forecast.grid import Panel
-from ossa.scaling.forecast.model import ForecastModel, Key
+from ossa.scaling.forecast.model import ForecastModel, ForecastModelError, Key, load
 from ossa.scaling.forecast.rolling_error import ErrorBounds, RollingError
+from ossa.scaling.forecast.series import Panel
 from ossa.scaling.forecast.track import Issued, Outlook, Track
 
 Floats = NDArray[np.float64]
@@ -27,6 +27,10 @@ KEPT_STEPS = 10_080 + 128
 """A week and a little, so that the same hour of last week is there."""
 MOST_GAP = 60
 """A longer silence, or a clock set back by more than a step, begins a new history."""
+
+
+TRIAL_NEEDS = (0.0, 1.0, 40.0, float("nan"), 1e6, 0.0)
+TRIAL_START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Forecaster:
@@ -153,9 +157,8 @@ class Forecaster:
         start_s = (step - len(self._history) + 1) * self._step_s
         panel = Panel(start_s, self._step_s, self._pools, self._history)
         for column, pool in enumerate(self._pools):
-            for given, horizon_s in zip(
-                prepared_all(panel, column, tuple(self._horizons.values()), 1), self._horizons, strict=True
-            ):
+            prepared = prepared_all(panel, column, tuple(self._horizons.values()), 1, tables=self._model is not None)
+            for given, horizon_s in zip(prepared, self._horizons, strict=True):
                 self._learn((pool, horizon_s), given.horizon, float(row[column]))
                 self._issue((pool, horizon_s), given)
 
@@ -179,3 +182,22 @@ class Forecaster:
 
 def _usable(value: float | None) -> float:
     return float(value) if value is not None and np.isfinite(value) and value >= 0 else float("nan")
+
+
+def try_forecast(content: bytes, *, source: str) -> ForecastModel:
+    """A model that forecasts finite values after quiet, busy, unknown and enormous minutes.
+
+    Takes milliseconds of CPU: call it in a thread. Raises `ForecastModelError`.
+    """
+    model = load(content, source=source)
+    try:
+        with np.errstate(all="ignore"):
+            forecaster = Forecaster(model.pools, model)
+            for step, needs in enumerate(TRIAL_NEEDS):
+                forecaster.observe(TRIAL_START + timedelta(seconds=STEP_S * step), dict.fromkeys(model.pools, needs))
+                said = [list(forecast.quantiles.values()) for forecast in forecaster.forecasts()]
+                if not said or not np.isfinite(said).all():
+                    raise ValueError("it forecasts what is no number")
+    except Exception as error:  # what a stranger's arrays and card lead to cannot be listed
+        raise ForecastModelError(f"{source} cannot be used: {type(error).__name__}: {error}") from error
+    return model

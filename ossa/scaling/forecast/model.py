@@ -18,9 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ossa.contracts.errors import OssaError
-from ossa.scaling.forecast.experts import Fitted
-from ossa.scaling.forecast.linear import Linear
-from ossa.scaling.forecast.trees import Trees
+from ossa.scaling.forecast.fitted import Fitted, Linear, Trees
 
 FORMAT = 1
 _CARD = "card"

@@ -13,13 +13,13 @@ from jobs.spawn_training.run import Candidate, Current, current_model, fleet_min
 from jobs.spawn_training.trainer import FIRST, HORIZONS, SpawnTrainer, results_of, settings_of
 from jobs.tuning.promotion import Verdict, compare, decide
 from jobs.tuning.search import Found
+from lab.forecasting.fitting import FitSettings
 from lab.forecasting.split import FEWEST_HELD_OUT
+from lab.forecasting.training import train
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.scaling import PoolSample
-from ossa.scaling.forecast.experts import FitSettings
-from ossa.scaling.forecast.grid import Panel
 from ossa.scaling.forecast.model import ForecastModel, load
-from ossa.scaling.forecast.training import train
+from ossa.scaling.forecast.series import Panel
 from ossa.testing.stores import MemoryStores
 
 ROWS = 1_200

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from lab.forecasting.fitting import FitSettings
 from lab.forecasting.judging import SETTLING, judge
-from ossa.scaling.forecast.experts import FitSettings
-from ossa.scaling.forecast.grid import Panel
-from ossa.scaling.forecast.training import train
+from lab.forecasting.training import train
+from ossa.scaling.forecast.series import Panel
 
 ROWS, START = 1_200, 900
 

@@ -10,7 +10,7 @@ import pytest
 
 from lab.forecasting.split import EVERY, FEWEST, FEWEST_HELD_OUT, due, newest, split
 from ossa.contracts.errors import InvalidRequest
-from ossa.scaling.forecast.grid import Panel
+from ossa.scaling.forecast.series import Panel
 
 START = datetime(2026, 3, 4, tzinfo=UTC)
 

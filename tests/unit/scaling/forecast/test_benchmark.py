@@ -13,7 +13,7 @@ from benchmarks.forecasting.origins import origins
 from benchmarks.forecasting.ours import Forecasts
 from benchmarks.forecasting.scores import Result, score
 from benchmarks.workload.series import series_form
-from ossa.scaling.forecast.grid import Panel
+from ossa.scaling.forecast.series import Panel
 
 
 def test_the_series_form_is_read_with_its_gaps(tmp_path: Path) -> None:

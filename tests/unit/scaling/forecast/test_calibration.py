@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from ossa.scaling.forecast.blend import Blend
-from ossa.scaling.forecast.track import TAILS, Outlook, Track
+from ossa.scaling.forecast.track import TAILS, Blend, Outlook, Track
 
 
 def coverage(values: np.ndarray) -> float:

@@ -8,14 +8,12 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from lab.forecasting.fitting import BoostingSettings, FitSettings
+from lab.forecasting.training import train
 from ossa.contracts.scaling import HORIZONS_S, QUANTILES, Forecast
-from ossa.scaling.forecast.boosting import BoostingSettings
-from ossa.scaling.forecast.experts import FitSettings
 from ossa.scaling.forecast.forecaster import Forecaster
-from ossa.scaling.forecast.grid import Panel
 from ossa.scaling.forecast.model import ForecastModel
-from ossa.scaling.forecast.one_pool import OnePoolForecaster
-from ossa.scaling.forecast.training import train
+from ossa.scaling.forecast.series import Panel
 
 POOLS = ("foundation", "security")
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -158,13 +156,3 @@ def test_a_clock_that_jumps_leaves_it_working(jump: timedelta) -> None:
 def test_a_model_of_other_pools_is_refused(model: ForecastModel) -> None:
     with pytest.raises(ValueError, match="community"):
         Forecaster(("community",), model)
-
-
-def test_one_pool_of_a_trace_is_forecast_under_the_name_and_time_that_were_asked_for() -> None:
-    forecaster = OnePoolForecaster(START)
-    assert forecaster.forecast("security", START) == ()
-    for step in range(20):
-        forecaster.observe(needs(step)["security"])
-    found = forecaster.forecast("security", START + timedelta(days=9))
-    assert [one.horizon_s for one in found] == list(HORIZONS_S)
-    assert {(one.pool, one.at) for one in found} == {("security", START + timedelta(days=9))}

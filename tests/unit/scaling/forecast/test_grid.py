@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from ossa.scaling.forecast.grid import Panel, SeriesError, panel
+from lab.forecasting.panels import panel
+from ossa.scaling.forecast.series import Panel, SeriesError
 
 
 def test_gaps_are_not_known_and_what_falls_together_is_averaged() -> None:

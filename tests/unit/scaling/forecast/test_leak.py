@@ -5,9 +5,9 @@ import pytest
 
 from benchmarks.forecasting.origins import origins
 from benchmarks.forecasting.ours import replayed
-from ossa.scaling.forecast.boosting import BoostingSettings
-from ossa.scaling.forecast.experts import FitSettings, fit, prepared, prepared_all, say
-from ossa.scaling.forecast.grid import Panel
+from lab.forecasting.fitting import BoostingSettings, FitSettings, fit
+from ossa.scaling.forecast.experts import prepared, prepared_all, say
+from ossa.scaling.forecast.series import Panel
 
 QUICK = FitSettings(BoostingSettings(rounds=5), BoostingSettings(rounds=3))
 ROWS, NOW = 500, 400

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import xgboost
 
-from ossa.scaling.forecast.boosting import BoostingSettings, exported
-from ossa.scaling.forecast.experts import FitSettings, prepared, say
-from ossa.scaling.forecast.grid import Panel, SeriesError
+from lab.forecasting.fitting import BoostingSettings, FitSettings, exported
+from lab.forecasting.training import train
+from ossa.scaling.forecast.experts import prepared, say
 from ossa.scaling.forecast.model import ForecastModel, ForecastModelError, load
-from ossa.scaling.forecast.training import train
+from ossa.scaling.forecast.series import Panel, SeriesError
 
 QUICK = FitSettings(BoostingSettings(rounds=4), BoostingSettings(rounds=3))
 

@@ -1,4 +1,4 @@
-"""Boosted trees as arrays: numpy alone reads and evaluates them, so that whoever forecasts need not carry XGBoost."""
+"""What training leaves behind, as arrays: numpy evaluates them, so a process that forecasts needs no XGBoost."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
+CLIP = 5.0
+"""Features are relative to the local level and scale: what lies beyond is an outlier, and a sum must not follow it."""
+
 
 @dataclass(frozen=True)
 class Trees:
-    """A forest; leaves point at themselves, so that a walk of `depth` steps ends in one.
+    """Boosted trees. Leaves point at themselves, so that a walk of `depth` steps ends in one.
 
     Attributes:
         roots: (K,) first node of each tree.
@@ -55,3 +58,40 @@ class Trees:
         for output in range(len(self.bias)):
             found[:, output] += leaves[:, self.outputs == output].sum(axis=1)
         return found
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Least absolute deviations: a sum of lags where splits do worse.
+
+    `weights` (F + 1,), the last one for the constant; `centre`, `spread` (F,).
+    """
+
+    centre: Floats
+    spread: Floats
+    weights: Floats
+    lowest: float
+    highest: float
+
+    def predict(self, table: Floats) -> Floats:
+        """(n, F) -> (n,), clipped to what training has seen."""
+        return np.asarray(
+            np.clip(design_matrix(table, self.centre, self.spread) @ self.weights, self.lowest, self.highest)
+        )
+
+
+def design_matrix(table: Floats, centre: Floats, spread: Floats) -> Floats:
+    scaled = (np.clip(np.nan_to_num(table), -CLIP, CLIP) - centre) / spread
+    return np.column_stack([np.clip(scaled, -CLIP, CLIP), np.ones(len(table))])
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """`relative` and `absolute` forecast the median, from features relative to the level and as they are."""
+
+    relative: Trees
+    absolute: Trees
+    tails: Trees
+    linear: Linear
+    mean: float
+    """What targets were divided by for `absolute`."""

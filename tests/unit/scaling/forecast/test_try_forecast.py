@@ -7,12 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ossa.scaling.forecast.boosting import BoostingSettings
-from ossa.scaling.forecast.experts import FitSettings
-from ossa.scaling.forecast.grid import Panel
+from lab.forecasting.fitting import BoostingSettings, FitSettings
+from lab.forecasting.training import train
+from ossa.scaling.forecast.forecaster import try_forecast
 from ossa.scaling.forecast.model import ForecastModel, ForecastModelError
-from ossa.scaling.forecast.training import train
-from ossa.scaling.forecast.trial import try_forecast
+from ossa.scaling.forecast.series import Panel
 
 
 @pytest.fixture(scope="module")

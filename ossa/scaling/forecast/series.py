@@ -1,11 +1,52 @@
-"""Means over the past: rolling and exponential. Row t uses rows 0..t alone."""
+"""Series on an even grid of time, and means over their past. Gaps are NaN."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+
+class SeriesError(ValueError):
+    """What was given is no series; the message says which figure is wrong."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """`values` (T, P): column p at `start_s + t * step_s` (Unix seconds), at least 0, NaN where not known."""
+
+    start_s: float
+    step_s: float
+    names: tuple[str, ...]
+    values: Floats
+
+    def __post_init__(self) -> None:
+        if not self.step_s > 0:
+            raise SeriesError(f"step_s is {self.step_s}; it must be above 0")
+        if self.values.ndim != 2 or self.values.shape[1] != len(self.names):
+            raise SeriesError(f"values are {self.values.shape}; expected (steps, {len(self.names)})")
+        if np.isinf(self.values).any():
+            raise SeriesError("values are infinite; give NaN for what is not known")
+        if (self.values < 0).any():
+            raise SeriesError(f"values are negative (lowest {np.nanmin(self.values)}); load is at least 0")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def seconds(self) -> Floats:
+        return self.start_s + self.step_s * np.arange(len(self.values), dtype=np.float64)
+
+    def until(self, rows: int) -> Panel:
+        """The first `rows` rows."""
+        return Panel(self.start_s, self.step_s, self.names, self.values[:rows])
+
+    def last(self, rows: int) -> Panel:
+        """The last `rows` rows."""
+        first = max(0, len(self.values) - rows)
+        return Panel(self.start_s + first * self.step_s, self.step_s, self.names, self.values[first:])
 
 
 def carried(values: Floats) -> Floats:

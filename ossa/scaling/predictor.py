@@ -14,7 +14,7 @@ from ossa.contracts.scaling import ForecastError, PoolSample, Predicted
 from ossa.contracts.stores import PredictorStores
 from ossa.scaling.forecast.forecaster import Forecaster
 from ossa.scaling.forecast.model import ForecastModel, load
-from ossa.scaling.sampling.minutes import Minute, Minutes
+from ossa.scaling.minutes import Minute, Minutes
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ossa.contracts.scaling import QUANTILES
-from ossa.scaling.forecast.experts import Fitted, Prepared, say
+from ossa.scaling.forecast.experts import Prepared, say
+from ossa.scaling.forecast.fitted import Fitted
 from ossa.scaling.forecast.track import Issued, Outlook, Track
 
 Floats = NDArray[np.float64]

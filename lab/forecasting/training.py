@@ -6,10 +6,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from ossa.scaling.forecast.experts import FitSettings, Fitted, Prepared, fit, prepared_all
-from ossa.scaling.forecast.grid import Panel, SeriesError
+from lab.forecasting.fitting import FitSettings, fit
+from lab.forecasting.replay import Replayed, coverage, replay, wape
+from ossa.scaling.forecast.experts import Prepared, prepared_all
+from ossa.scaling.forecast.fitted import Fitted
 from ossa.scaling.forecast.model import ForecastModel, Key
-from ossa.scaling.forecast.replay import Replayed, coverage, replay, wape
+from ossa.scaling.forecast.series import Panel, SeriesError
 
 HELD_OUT = 0.2
 """Last share of the data that the card's figures are of."""

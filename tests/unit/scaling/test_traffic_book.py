@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ossa.contracts.scaling import PoolTraffic, TrafficReport
-from ossa.scaling.sampling.traffic_book import TrafficBook
+from ossa.scaling.traffic_book import TrafficBook
 
 
 def _report(replica: str = "a", **pool: object) -> TrafficReport:

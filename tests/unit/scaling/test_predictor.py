@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ossa.contracts.scaling import HORIZONS_S, PoolSample
-from ossa.scaling.prediction.service import PredictorService
+from ossa.scaling.predictor import PredictorService
 from ossa.testing.stores import MemoryStores
 
 START = datetime(2026, 3, 2, tzinfo=UTC)

@@ -1,21 +1,31 @@
-"""Quantile gradient boosting: XGBoost fits, `Trees` is what stays.
+"""Fits the experts of one series at one horizon. XGBoost is imported by `fit_trees` alone.
 
-XGBoost is imported by `fit_trees` alone. Loss: pinball (Koenker and Bassett 1978), one tree a quantile and round.
+Trees minimise the pinball loss (Koenker and Bassett 1978), one tree a quantile and round.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ossa.scaling.forecast.trees import Trees
+from ossa.scaling.forecast.experts import Prepared
+from ossa.scaling.forecast.fitted import CLIP, Fitted, Linear, Trees, design_matrix
+from ossa.scaling.forecast.series import SeriesError
+from ossa.scaling.forecast.track import TAILS
 
 Floats = NDArray[np.float64]
+
+FEWEST_ROWS = 40
+"""With fewer rows nothing is fitted, and the simple experts stand alone."""
+SKIPPED_ROWS = 8
+"""First rows of a series, whose lags are not there yet."""
+RIDGE = 0.02
+TURNS = 8
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,60 @@ class BoostingSettings:
 
     def as_json(self) -> dict[str, float]:
         return asdict(self)
+
+
+TAIL_SETTINGS = BoostingSettings(rounds=25, eta=0.2, max_depth=3)
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    centre: BoostingSettings = field(default_factory=BoostingSettings)
+    tails: BoostingSettings = TAIL_SETTINGS
+    most_rows: int = 8_000
+
+
+def fit(given: Prepared, until: int, settings: FitSettings) -> Fitted:
+    """On origins whose target lies before row `until`: what was known at origin `until - 1`.
+
+    Raises:
+        SeriesError: fewer than `FEWEST_ROWS` such origins with a known target.
+    """
+    last = until - given.horizon
+    usable = np.flatnonzero(np.isfinite(given.target[: max(0, last)]))
+    usable = usable[usable >= SKIPPED_ROWS][-settings.most_rows :]
+    if len(usable) < FEWEST_ROWS:
+        raise SeriesError(f"{len(usable)} rows to learn {given.horizon} steps ahead from; at least {FEWEST_ROWS}")
+    known = given.features
+    target, scale = given.target[usable], known.scale[usable]
+    relative = (target - known.level[usable]) / scale
+    weight = scale / scale.mean()
+    mean = float(np.abs(target).mean()) or 1.0
+    even = np.ones(len(usable))
+    return Fitted(
+        fit_trees(known.table[usable], relative, weight, (0.5,), settings.centre),
+        fit_trees(known.absolute[usable], target / mean, even, (0.5,), settings.centre),
+        fit_trees(known.table[usable], relative, weight, TAILS, settings.tails),
+        fit_linear(known.table[usable], relative, weight),
+        mean,
+    )
+
+
+def fit_linear(table: Floats, target: Floats, weight: Floats) -> Linear:
+    """Iteratively reweighted least squares (Schlossmacher 1973) with a ridge penalty."""
+    clipped = np.clip(np.nan_to_num(table), -CLIP, CLIP)
+    centre, spread = clipped.mean(axis=0), clipped.std(axis=0) + 1e-6
+    design = design_matrix(table, centre, spread)
+    lowest, highest = np.quantile(target, (0.005, 0.995))
+    aimed = np.clip(target, lowest, highest)
+    penalty = np.eye(design.shape[1]) * RIDGE * weight.sum()
+    penalty[-1, -1] = 0.0
+    emphasis = weight
+    weights = np.zeros(design.shape[1])
+    for _ in range(TURNS):
+        weighted = design * emphasis[:, None]
+        weights = np.linalg.lstsq(weighted.T @ design + penalty, weighted.T @ aimed, rcond=None)[0]
+        emphasis = weight / np.maximum(np.abs(aimed - design @ weights), 0.05)
+    return Linear(centre, spread, weights, float(lowest), float(highest))
 
 
 def fit_trees(
