@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import secrets
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +28,7 @@ from ossa.contracts.fleet import (
 )
 from ossa.contracts.scaling import PoolStatus, ScaleRules, ScalingStatus, TrafficReport
 from ossa.contracts.stores import FleetStore
-from ossa.contracts.task import Outcome, Step, TaskStatus, Turn, Usage
+from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn, Usage
 from ossa.contracts.turn import OnDelta, OnSteps, OnTurnCall, TurnResult
 
 REQUIRED: dict[OperationKind, tuple[str, ...]] = {
@@ -83,6 +83,7 @@ class FakeFleet:
         self.decides: ScalingStatus | None = None
         """What `scaling` says; None: that the scaler is off."""
         self._deaf: Exception | None = None
+        self._operation_error: ErrorInfo | None = None
         self._ready = True
         self._version = 0
         self._snapshot = FleetSnapshot(version=0, epoch="fake")
@@ -132,6 +133,10 @@ class FakeFleet:
         """Reports of traffic fail so."""
         self._deaf = error
 
+    def fail_operations(self, reason: str | None) -> None:
+        """Operations end so; None: they succeed again."""
+        self._operation_error = None if reason is None else ErrorInfo(code="internal", message=reason)
+
     # FleetPort
 
     def snapshot(self) -> FleetSnapshot:
@@ -149,9 +154,10 @@ class FakeFleet:
             id=f"op_{secrets.token_hex(16)}",
             tenant=tenant,
             kind=kind,
-            status="succeeded",
+            status="failed" if self._operation_error else "succeeded",
             request=request,
             progress={"ready": {}, "wanted": {}},
+            error=self._operation_error,
             created_at=now,
             updated_at=now,
         )
@@ -219,6 +225,7 @@ class FakeLink:
         self._delay_s = 0.0
         self._outcome: Outcome | None = None
         self._answers: dict[str, str] = {}
+        self._next_answers: deque[str] = deque()
         self._breaks: Exception | None = None
 
     # Test verbs
@@ -251,6 +258,10 @@ class FakeLink:
         """This agent answers something else."""
         self._answers[agent_id] = answer
 
+    def say_next(self, *answers: str) -> None:
+        """The next turns answer so, wherever they run."""
+        self._next_answers.extend(answers)
+
     def end_with(self, outcome: Outcome | None) -> None:
         """Turns end so, instead of with the answer."""
         self._outcome = outcome
@@ -282,7 +293,8 @@ class FakeLink:
         return
 
     async def _run(self, agent: AgentInfo, turn: Turn, on_delta: OnDelta, on_steps: OnSteps) -> TurnResult:
-        answer = self._answers.get(agent.agent_id, self.answer)
+        usual = self._answers.get(agent.agent_id, self.answer)
+        answer = self._next_answers.popleft() if self._next_answers else usual
         done = [step for step in turn.steps if step.kind == "model"]
         seq = len(turn.steps)
         for number in range(len(done), self.steps):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,10 +14,14 @@ from typer.testing import CliRunner
 
 from ossa.cli.application import app
 from ossa.cli.session import Wiring
+from ossa.contracts.fleet import AgentInfo
+from ossa.contracts.task import Step, Turn
+from ossa.contracts.turn import OnSteps, TurnResult
 from ossa.sdk.client import Client
 from ossa.sdk.connection import Connection
-from ossa.sdk.testing import FakeGateway
+from ossa.testing.app import FakeGateway
 from ossa.testing.bus import MemoryBus
+from ossa.testing.gateway import FakeLink
 
 
 @dataclass
@@ -35,9 +40,28 @@ class FakeComposition:
         return self.code
 
 
+class ToolLink(FakeLink):
+    """Its agents use the calculator before they answer."""
+
+    async def run(self, agent: AgentInfo, turn: Turn, *, on_steps: OnSteps, **callbacks: Any) -> TurnResult:
+        payload = {"call_id": "call_0", "name": "calculator", "content": "4", "is_error": False}
+        used = Step(
+            seq=len(turn.steps),
+            kind="tool_result",
+            agent_id=agent.agent_id,
+            payload=payload,
+            at=datetime.now(UTC),
+        )
+        await on_steps([used])
+        turn = turn.model_copy(update={"steps": (*turn.steps, used)})
+        return await super().run(agent, turn, on_steps=on_steps, **callbacks)
+
+
 @pytest.fixture
-def fleet() -> FakeGateway:
-    return FakeGateway()
+def fleet() -> Iterator[FakeGateway]:
+    fleet = FakeGateway(link=ToolLink("hello"))
+    yield fleet
+    fleet.stop()
 
 
 @pytest.fixture

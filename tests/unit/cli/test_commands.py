@@ -12,7 +12,8 @@ import typer
 
 from ossa.cli.application import app
 from ossa.contracts.errors import Forbidden, NotFound, OssaError, Unauthenticated
-from ossa.sdk.testing import FakeGateway
+from ossa.contracts.task import ErrorInfo, Outcome, TaskStatus
+from ossa.testing.app import FakeGateway
 
 MANIFEST = """\
 apiVersion: ossa/v0.5.0
@@ -193,10 +194,11 @@ def test_status_of_a_well_fleet_is_exit_code_0(run: Any, run_json: Any) -> None:
 
 
 def test_status_of_an_unwell_fleet_is_exit_code_1(run: Any, run_json: Any, fleet: FakeGateway) -> None:
-    fleet.healthy = False
+    run("status")  # its key is known from now on
+    fleet.stores.go_down()
     assert run_json("status", expect=1)["ok"] is False
     shown = run("status", expect=1).stderr
-    assert "store: no answer" in shown
+    assert "journal: does not answer" in shown
     assert "not well" in shown
 
 
@@ -213,9 +215,9 @@ def test_ask_prints_the_answer_alone_on_standard_output(run: Any, fleet: FakeGat
 
 
 def test_ask_reads_a_dash_from_standard_input(run: Any, fleet: FakeGateway) -> None:
-    run("ask", "-", "--agent", "reviewer", stdin="from a pipe")
+    run("ask", "-", "--agent", "security-agent", stdin="from a pipe")
     assert fleet.sent()["messages"] == [{"role": "user", "content": "from a pipe"}]
-    assert fleet.sent()["model"] == "agent/reviewer"
+    assert fleet.sent()["model"] == "agent/security-agent"
 
 
 def test_ask_streams_as_text_and_as_json_lines(run: Any, fleet: FakeGateway) -> None:
@@ -235,8 +237,10 @@ def test_a_stream_that_breaks_is_an_error(run: Any, fleet: FakeGateway) -> None:
 
 def test_scale_waits_for_the_operation(run: Any, run_json: Any, fleet: FakeGateway) -> None:
     assert run_json("scale", "security", "4")["status"] == "succeeded"
-    assert fleet.pools["security"] == 4
-    assert run_json("scale", "security", "5", "--no-wait")["status"] == "pending"
+    assert fleet.fleet.submitted == [("spawn-pool", {"pool_type": "security", "agent_count": 4})]
+    asked = len(fleet.requests)
+    run("scale", "security", "5", "--no-wait")
+    assert len(fleet.requests) == asked + 1
     assert "no pool 'nope'" in run("scale", "nope", "1", expect=1).stderr
 
 
@@ -338,8 +342,9 @@ def test_an_agent_in_json_has_its_id_under_the_api_s_name_too(run_json: Any) -> 
 
 def test_agents_of_an_unknown_pool_are_an_error_that_names_the_pools(run: Any, fleet: FakeGateway) -> None:
     assert "there is no pool 'nope': the pools are " in run("agents", "--pool", "nope", expect=1).stderr
-    fleet.pools["intelligence"] = 0
-    assert len(run("agents", "--pool", "intelligence").stdout.splitlines()) == 1
+    fleet.fleet.remove("security-000")
+    fleet.answer("/api/v1/pools", {"data": [{"name": "security", "desired": 0, "ready": 0}], "standby": 0})
+    assert len(run("agents", "--pool", "security").stdout.splitlines()) == 1
 
 
 def test_tasks_are_listed_and_one_is_shown_with_its_events(run: Any, run_json: Any, fleet: FakeGateway) -> None:
@@ -353,13 +358,10 @@ def test_tasks_are_listed_and_one_is_shown_with_its_events(run: Any, run_json: A
     assert fleet.requests[-2].url.path.endswith("/cancel")
 
 
-def test_a_failed_task_is_exit_code_1(run: Any, fleet: FakeGateway) -> None:
-    run("ask", "Work")
-    (task_id,) = fleet.tasks
-    fleet.tasks[task_id] |= {
-        "status": "failed",
-        "outcome": {"status": "failed", "error": {"code": "timed_out", "message": "too slow"}},
-    }
+def test_a_failed_task_is_exit_code_1(run: Any, run_json: Any, fleet: FakeGateway) -> None:
+    fleet.link.end_with(Outcome(status=TaskStatus.FAILED, error=ErrorInfo(code="timed_out", message="too slow")))
+    run("ask", "Work", expect=1)
+    task_id = run_json("tasks")[0]["id"]
     assert "too slow" in run("tasks", task_id, expect=1).stderr
     assert "no task 'nope'" in run("tasks", "nope", expect=1).stderr
 
@@ -369,18 +371,19 @@ def test_a_failed_task_is_exit_code_1(run: Any, fleet: FakeGateway) -> None:
 
 def test_a_new_key_s_secret_is_all_of_standard_output(run: Any, run_json: Any, fleet: FakeGateway) -> None:
     secret = run("keys", "create", "ci").stdout
-    assert secret == "ossa_sk_fake1\n"
+    assert secret.startswith("ossa_sk_") and secret.count("\n") == 1
     assert fleet.sent() == {"name": "ci"}
     made = run_json("keys", "create", "admin", "--scope", "admin", "--tenant", "acme")
-    assert made["secret"] == "ossa_sk_fake2"
+    assert made["secret"].startswith("ossa_sk_")
     assert fleet.sent() == {"name": "admin", "scopes": ["admin"], "tenant": "acme"}
 
 
 def test_keys_are_listed_without_secrets_and_revoked(run: Any, run_json: Any) -> None:
-    run("keys", "create", "ci")
-    assert "ossa_sk_fake1" not in run("keys", "list").stdout
-    assert run_json("keys", "revoke", "key_0")["revoked_at"]
-    assert run_json("keys", "list")[0]["revoked_at"]
+    secret = run("keys", "create", "ci").stdout.strip()
+    assert secret not in run("keys", "list").stdout
+    (key_id,) = (key["id"] for key in run_json("keys", "list") if key["name"] == "ci")
+    assert run_json("keys", "revoke", key_id)["revoked_at"]
+    assert [key["id"] for key in run_json("keys", "list") if key["revoked_at"]] == [key_id]
     run("keys", "revoke", "key_9", expect=1)
 
 
@@ -390,19 +393,18 @@ def test_keys_are_listed_without_secrets_and_revoked(run: Any, run_json: Any) ->
 def test_route_shows_the_decision_and_explains_it(run: Any, fleet: FakeGateway) -> None:
     shown = run("route", "review this", "--pool", "security", "--explain").stdout
     assert "security-000" in shown
-    assert "premium not taken: dearer than the manifest's standard" in shown
+    assert "headroom 1.00" in shown
     assert fleet.sent()["model"] == "pool/security"
-    assert "premium not taken" not in run("route", "review this").stdout
+    assert "headroom 1.00" not in run("route", "review this").stdout
 
 
 def test_route_asks_for_capabilities_and_prints_json(run: Any, fleet: FakeGateway) -> None:
-    found = json.loads(run("route", "review this", "--needs", "scan", "--json").stdout)
-    assert found["tier"] == "standard"
-    assert fleet.sent()["metadata"] == {"ossa.capabilities": "scan"}
+    found = json.loads(run("route", "review this", "--needs", "security", "--json").stdout)
+    assert found["pool"] == "security"
+    assert fleet.sent()["metadata"] == {"ossa.capabilities": "security"}
 
 
-def test_route_shows_where_a_task_went(run: Any, fleet: FakeGateway) -> None:
-    run("ask", "hi", "--pool", "security")
-    (task_id,) = fleet.tasks
+def test_route_shows_where_a_task_went(run: Any, run_json: Any) -> None:
+    task_id = run_json("ask", "hi", "--pool", "security")["task_id"]
     assert "security-000" in run("route", "--task", task_id).stdout
     run("route", expect=2)

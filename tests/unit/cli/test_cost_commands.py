@@ -33,12 +33,14 @@ def test_a_report_is_a_table_or_json(run: Any, run_json: Any) -> None:
 
 def test_a_proposal_is_shown_and_approved(run: Any, run_json: Any, fleet: Any) -> None:
     known = {"id": "tier:reviewer:standard", "kind": "tier", "saving_usd_month": 12.5, "title": "cheaper"}
-    fleet.cost.proposals = [
-        {**known, "apply": "the policy says so", "change": {"manifest": "reviewer", "tier": "standard"}},
-        {**known, "id": "cache", "apply": "OSSA_ANSWERS__ENABLED=true"},
-    ]
+    applied = {**known, "apply": "the policy says so", "change": {"manifest": "reviewer", "tier": "standard"}}
+    noted = {**known, "id": "cache", "apply": "OSSA_ANSWERS__ENABLED=true"}
+    path = "/api/v1/cost/proposals"
+    fleet.answer(path, {"data": [applied, noted], "approved": []})
+    fleet.answer(f"{path}/tier:reviewer:standard/approve", applied)
+    fleet.answer(f"{path}/cache/approve", noted)
     assert "tier:reviewer:standard  12.5" in run("cost", "proposals").stdout
     assert len(run_json("cost", "proposals")["data"]) == 2
     assert "Applied: the policy says so" in run("cost", "approve", "tier:reviewer:standard").stderr
     assert "for you to set: OSSA_ANSWERS__ENABLED=true" in run("cost", "approve", "cache").stdout
-    run("cost", "approve", "cache", expect=1)
+    run("cost", "approve", "nothing", expect=1)

@@ -12,7 +12,7 @@ import pytest
 from ossa.contracts.events import SCHEMA_URN, TASK_FINISHED, Event, Message
 from ossa.events.dead_letters import dead_letter_of
 from ossa.events.messages import message_of
-from ossa.sdk.testing import FakeGateway
+from ossa.testing.app import FakeGateway
 from ossa.testing.bus import MemoryBus
 
 
@@ -58,12 +58,13 @@ def test_status_shows_the_outbox_and_the_bus_and_fails_when_nothing_is_published
         "dead_topic": "ossa.dead",
         "remarks": ["a mock: it keeps nothing"],
     }
-    fleet.events = {"telling": True, "outbox": {"rows": 7, "oldest_s": 1.5}, "bus": bus, "groups": {"audit": 3}}
+    status = {"telling": True, "outbox": {"rows": 7, "oldest_s": 1.5}, "bus": bus, "groups": {"audit": 3}}
+    fleet.answer("/api/v1/events/status", status)
     shown = run("events", "status")
     assert "mock" in shown.stdout and "7" in shown.stdout and "audit" in shown.stdout
     assert "keeps nothing" in shown.stderr
     assert run_json("events", "status")["outbox"]["rows"] == 7
-    fleet.events["trouble"] = "Kafka did not answer"
+    fleet.answer("/api/v1/events/status", {**status, "trouble": "Kafka did not answer"})
     assert "Kafka did not answer" in run("events", "status", expect=1).stderr
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import httpx
 import pytest
 from rich.console import Console
 
@@ -11,10 +12,23 @@ from ossa.cli.example import Example, ExampleReport, bundled_examples
 from ossa.cli.report import run_examples
 from ossa.contracts.errors import FleetBusy
 from ossa.contracts.fleet import POOLS
+from ossa.contracts.task import Outcome, TaskStatus
 from ossa.manifest import catalogue
-from ossa.sdk.testing import FakeGateway
+from ossa.testing.app import FakeGateway
 
 HELLO = ({"role": "user", "content": "Hello"},)
+
+
+class Altered(FakeGateway):
+    """Chats arrive otherwise than they are in the journal."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+        if request.url.path != "/v1/chat/completions":
+            return response
+        content = response.content.replace(b"hello", b"something else")
+        headers = [header for header in response.headers.raw if header[0].lower() != b"content-length"]
+        return httpx.Response(200, headers=headers, content=content)
 
 
 def example(**fields: object) -> Example:
@@ -51,7 +65,8 @@ def test_a_good_answer_of_each_kind_is_ok_with_its_facts(kind: str) -> None:
     report, shown = run(fleet, example(kind=kind, model="pool/security"))
     (result,) = report.results
     assert report.ok
-    assert (result.pool, result.agent, result.model, result.cost_usd) == ("security", "security-000", "fake", 0.001)
+    assert (result.pool, result.agent, result.model) == ("security", "security-000", "fake-model")
+    assert result.cost_usd > 0
     assert (result.prompt_tokens, result.completion_tokens, result.text) == (7, 3, "A fine answer.")
     assert result.task_id in shown
     assert (result.first_text_s is not None) == (kind == "stream")
@@ -65,26 +80,25 @@ def test_an_empty_answer_is_not_ok() -> None:
     assert "it: the answer is empty" in shown
 
 
-def test_a_tool_counts_only_with_its_result_in_the_journal() -> None:
-    report, _ = run(FakeGateway(), example(expect_tool="calculator"))
+def test_a_tool_counts_only_with_its_result_in_the_journal(fleet: FakeGateway) -> None:
+    report, _ = run(fleet, example(expect_tool="calculator"))
     assert report.ok
-    report, shown = run(FakeGateway(), example(expect_tool="clock"))
+    report, shown = run(fleet, example(expect_tool="clock"))
     assert not report.ok
     assert "the tool clock gave no result (results came from: calculator)" in shown
 
 
 def test_another_pool_than_the_one_asked_is_not_ok() -> None:
     fleet = FakeGateway()
-    fleet.answer_from = "community"
+    message = {"role": "assistant", "content": "hello"}
+    fleet.link.end_with(Outcome(status=TaskStatus.SUCCEEDED, message=message, pool="community"))
     report, shown = run(fleet, example(model="pool/security"))
     assert not report.ok
     assert "pool community answered instead of security" in shown
 
 
 def test_an_answer_that_differs_from_the_journal_is_not_ok() -> None:
-    fleet = FakeGateway()
-    fleet.journal_says = "something else"
-    report, shown = run(fleet, example())
+    report, shown = run(Altered(), example())
     assert not report.ok
     assert "not the one in the journal" in shown
 
