@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ossa.app.ports import free_port
 from ossa.caching.coalescing import CoalescingCache
 from ossa.caching.guarded import GuardedCache
 from ossa.contracts.cache import (
@@ -37,7 +38,8 @@ NAMES = ("t", "T", "t:exchange", "t:", ":t", "", "*", "{t}", "t\n", "ä", "\ud80
 PLACES = st.tuples(st.text(":ab", max_size=4), st.text(":ab", max_size=4))
 
 
-KINDS = ("memory", "valkey", "redis", "cluster", "coalesced-memory", "coalesced-cluster")
+STORES = ("memory", "valkey", "redis", "cluster")
+KINDS = (*STORES, "coalesced-memory", "coalesced-cluster")
 
 
 @pytest.fixture(scope="module")
@@ -65,18 +67,22 @@ def dsns(tmp_path_factory: pytest.TempPathFactory, services: Services) -> Iterat
     embedded.erase()
 
 
+def coalesced(store: BatchStore) -> CacheStore:
+    return GuardedCache(CoalescingCache(store, answer_s=5), answer_s=None)
+
+
 @pytest.fixture(params=KINDS)
 async def cache(request: pytest.FixtureRequest, dsns: Callable[[str], str]) -> AsyncIterator[CacheStore]:
     around, _, kind = request.param.rpartition("-")
-    opened: BatchStore
+    store: BatchStore
     room = f"test{time.monotonic_ns()}"
     if kind == "memory":
-        opened = MemoryCache()
+        store = MemoryCache()
     elif kind == "cluster":
-        opened = RedisClusterCache(dsns(kind), room=room, answer_s=5)
+        store = RedisClusterCache(dsns(kind), room=room, answer_s=5)
     else:
-        opened = RedisCache(dsns(kind), room=room, answer_s=5)
-    used: CacheStore = GuardedCache(CoalescingCache(opened, answer_s=5), answer_s=None) if around else opened
+        store = RedisCache(dsns(kind), room=room, answer_s=5)
+    used = coalesced(store) if around else store
     yield used
     await used.close()
 
@@ -133,9 +139,8 @@ async def test_a_value_has_at_most_its_size(cache: CacheStore) -> None:
     assert len(await cache.get("k", tenant="t") or b"") == MAX_VALUE_BYTES
 
 
-async def test_many_things_in_one_go_are_each_as_if_done_alone(cache: CacheStore) -> None:
-    if not isinstance(cache, MemoryCache | RedisCache | RedisClusterCache):
-        return
+@pytest.mark.parametrize("cache", STORES, indirect=True)
+async def test_many_things_in_one_go_are_each_as_if_done_alone(cache: BatchStore) -> None:
     places = [(f"tenant-{number % 20}", f"key-{number}") for number in range(100)]
     written = [CacheSet.checked(tenant, key, key.encode(), 60) for tenant, key in places]
     assert await cache.batch(written) == [None] * 100
@@ -180,12 +185,34 @@ async def test_many_callers_at_once_are_all_answered(cache: CacheStore) -> None:
 # When it is down. How a store is taken down differs; what a caller sees does not.
 
 
-async def test_the_fake_that_is_down_says_so(cache: CacheStore) -> None:
-    if isinstance(cache, MemoryCache):
-        cache.go_down()
-        await every_call_says_it_is_unavailable(cache)
-        cache.come_back()
-        await cache.ping()
+@pytest.fixture(params=("memory", "redis", "cluster", "coalesced-memory", "coalesced-redis", "coalesced-cluster"))
+async def down(request: pytest.FixtureRequest) -> AsyncIterator[CacheStore]:
+    """A cache that is down from the start: the fake was told so, and nobody listens where the servers should be."""
+    around, _, kind = request.param.rpartition("-")
+    store: BatchStore
+    if kind == "memory":
+        store = MemoryCache()
+        store.go_down()
+    elif kind == "redis":
+        store = RedisCache(f"redis://127.0.0.1:{free_port()}/0", room="test", answer_s=5)
+    else:
+        store = RedisClusterCache(f"redis+cluster://127.0.0.1:{free_port()}", room="test", answer_s=5)
+    used = coalesced(store) if around else store
+    yield used
+    await used.close()
+
+
+async def test_a_cache_that_is_down_says_so(down: CacheStore) -> None:
+    await every_call_says_it_is_unavailable(down)
+
+
+async def test_the_fake_comes_back_with_what_it_had() -> None:
+    cache = MemoryCache()
+    await cache.set("k", b"v", tenant="t", ttl_s=60)
+    cache.go_down()
+    await every_call_says_it_is_unavailable(cache)
+    cache.come_back()
+    assert await cache.get("k", tenant="t") == b"v"
 
 
 async def every_call_says_it_is_unavailable(cache: CacheStore) -> None:

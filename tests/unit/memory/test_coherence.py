@@ -236,7 +236,8 @@ class Coherence(RuleBasedStateMachine):
         """Until every operation stands still or has ended: no step waits for anything but to be let on."""
 
         async def turns() -> None:
-            for _ in range(25):
+            await asyncio.sleep(0)
+            while self.loop._ready:  # type: ignore[attr-defined]  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
         self.loop.run_until_complete(turns())
@@ -278,7 +279,7 @@ class OneItem(Coherence):
 
 
 _SETTINGS = settings(
-    max_examples=100,
+    max_examples=settings.default.max_examples,
     stateful_step_count=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
@@ -286,4 +287,4 @@ _SETTINGS = settings(
 TestCoherence = Coherence.TestCase
 TestCoherence.settings = _SETTINGS
 TestOneItem = OneItem.TestCase
-TestOneItem.settings = settings(_SETTINGS, max_examples=200)
+TestOneItem.settings = settings(_SETTINGS, max_examples=2 * _SETTINGS.max_examples)
