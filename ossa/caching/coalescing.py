@@ -57,13 +57,13 @@ class Deadlines:
 
 
 ACTS_MAX = 512
-"""In one batch."""
+"""Questions in one batch."""
 
 BYTES_MAX = 4 * 2**20
-"""Of values that one batch writes."""
+"""Bytes of values that one batch writes."""
 
 BATCHES_MAX = 2
-"""On their way to one place at a time: what comes meanwhile makes the next one."""
+"""Batches on their way to one place at a time. What comes meanwhile goes in the next one."""
 
 WAITING_MAX = 16_384
 
@@ -124,7 +124,7 @@ class CoalescingCache:
         await self._store.ping()
 
     async def close(self) -> None:
-        """What was not sent yet is not, and who waits has `StoreUnavailable`."""
+        """Closes the store. Questions that were not sent fail with `StoreUnavailable`."""
         for queue in self._queues.values():
             self._land(queue.waiting, [StoreUnavailable("The cache was closed.")] * len(queue.waiting))
             queue.waiting.clear()
@@ -187,15 +187,15 @@ class CoalescingCache:
         return batch
 
     async def _send(self, batch: list[_Asked]) -> None:
-        found: list[CacheOutcome]
+        outcomes: list[CacheOutcome]
         try:
-            found = await self._store.batch([asked.act for asked in batch])
+            outcomes = await self._store.batch([asked.act for asked in batch])
         except OssaError as error:
-            found = [StoreUnavailable(error.message, retry_after_s=error.retry_after_s)] * len(batch)
+            outcomes = [StoreUnavailable(error.message, retry_after_s=error.retry_after_s)] * len(batch)
         except BaseException:
             self._land(batch, [StoreUnavailable("The cache was closed.")] * len(batch))
             raise
-        self._land(batch, found)
+        self._land(batch, outcomes)
 
     def _sent(self, task: asyncio.Task[None], place: str, queue: _Queue) -> None:
         self._batches.discard(task)
@@ -203,8 +203,8 @@ class CoalescingCache:
         if not queue.woken:
             self._send_some(place, queue)
 
-    def _land(self, batch: Iterable[_Asked], found: Iterable[CacheOutcome]) -> None:
-        for asked, outcome in zip(batch, found, strict=True):
+    def _land(self, batch: Iterable[_Asked], outcomes: Iterable[CacheOutcome]) -> None:
+        for asked, outcome in zip(batch, outcomes, strict=True):
             self._landed(asked)
             for answer in asked.answers:
                 if answer.done():

@@ -10,11 +10,11 @@ from typing import Generic, TypeVar
 V = TypeVar("V")
 
 NEW_SHARE = 0.1
-"""Of the room, for what came last and was not used yet."""
+"""Share of the room for what came last and was not used yet."""
 
 USES_MAX = 3
 ENTRY_BYTES = 256
-"""What an entry takes beside its value, about."""
+"""Bytes of an entry beside its value, about."""
 
 
 class _Entry(Generic[V]):
@@ -59,7 +59,7 @@ class Front(Generic[V]):
         return self._new_bytes + self._used_bytes
 
     def get(self, key: Hashable, now: float) -> V | None:
-        """The value, fresh or not, until the end it was put in with."""
+        """Returns the value until the time it was put in with."""
         entry = self._used.get(key) or self._new.get(key)
         if entry is None:
             return None
@@ -71,7 +71,7 @@ class Front(Generic[V]):
         return entry.value
 
     def put(self, key: Hashable, value: V, until: float) -> None:
-        """Keep it till `until`; others give way. One larger than all the room is not kept."""
+        """Keeps the value till `until`; others give way. A value larger than all the room is not kept."""
         known = key in self._used or key in self._gone
         uses = self._uses(key)
         self.drop(key)
@@ -100,7 +100,7 @@ class Front(Generic[V]):
         return entry.uses if entry is not None else 0
 
     def _evict(self) -> None:
-        """One step: an entry goes, or gets another round."""
+        """Takes one step: an entry goes, or gets another round."""
         crowded = len(self._new) >= self._max_entries * NEW_SHARE or self._new_bytes >= self._max_bytes * NEW_SHARE
         if self._new and (crowded or not self._used):
             key, entry = self._new.popitem(last=False)
@@ -132,8 +132,8 @@ ABSENT_MAX = 16_384
 class Absences:
     """Keys that a store did not have a moment ago. No IO.
 
-    Only where being late is right: what another process writes is not seen for `for_s`. What this one writes is told
-    by `came`.
+    For where being late is right: what another process writes is not seen for `for_s`. Whoever writes in this process
+    calls `came`.
 
     Args:
         most: keys.

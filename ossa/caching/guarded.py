@@ -30,10 +30,10 @@ class GuardedCache:
 
     Args:
         room: names it in logs.
-        answer_s: how long the store may take; None for one that sees to it itself.
+        answer_s: how long the store may take; None: the store keeps its own deadlines.
         failures: in a row, after which the place is left alone.
         rest_s: how long; then one caller tries.
-        place: of a tenant; what fails in one place says nothing of another.
+        place: the server that a tenant's keys live on; each has a breaker of its own.
         clock: monotonic seconds, for `rest_s`.
     """
 
@@ -74,7 +74,7 @@ class GuardedCache:
         await self._ask(tenant, lambda: self.store.drop(key, tenant=tenant))
 
     async def ping(self) -> None:
-        """Asks, whether it rests or not."""
+        """Asks the store even while it rests."""
         await self.store.ping()
 
     async def close(self) -> None:

@@ -9,8 +9,10 @@ Z = 1.959964
 
 
 def share_interval(successes: float, n: int) -> tuple[float, float]:
-    """Of a share, by Wilson (1927); (0, 1) of nothing. `successes` may be a sum of ratings in [0, 1], whose variance is
-    never larger than a share's."""
+    """Returns the interval of a share, by Wilson (1927); (0, 1) for no values.
+
+    `successes` may be a sum of ratings in [0, 1], whose variance is never larger than a share's.
+    """
     if n == 0:
         return 0.0, 1.0
     share, z2 = successes / n, Z * Z
@@ -20,7 +22,7 @@ def share_interval(successes: float, n: int) -> tuple[float, float]:
 
 
 def share_difference(first: float, n_first: int, second: float, n_second: int) -> tuple[float, float]:
-    """Of share 1 minus share 2, from their sums of successes, by Newcombe's hybrid score (1998, method 10)."""
+    """Returns the interval of share 1 minus share 2, by Newcombe's hybrid score (1998, method 10)."""
     if not n_first or not n_second:
         return -1.0, 1.0
     p1, p2 = first / n_first, second / n_second
@@ -34,7 +36,7 @@ def share_difference(first: float, n_first: int, second: float, n_second: int) -
 def mean_difference(
     sum1: float, squares1: float, n1: int, sum2: float, squares2: float, n2: int
 ) -> tuple[float, float] | None:
-    """Of mean 1 minus mean 2, by Welch with the normal quantile; None below two values on a side."""
+    """Returns the interval of mean 1 minus mean 2, by Welch with the normal quantile; None below two values a side."""
     if n1 < 2 or n2 < 2:
         return None
     mean1, mean2 = sum1 / n1, sum2 / n2

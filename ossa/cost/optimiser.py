@@ -55,21 +55,24 @@ class Seen(Value):
 
 def propose(seen: Seen) -> list[Proposal]:
     """The largest saving first; those without a figure last."""
-    found = [
+    proposals = [
         *tier_proposals(seen.examples, seen.tiers, days=seen.days),
         cache_proposal(seen.facts),
         compression_proposal(seen.facts, input_usd_per_token=_input_price(seen.facts, seen.tiers)),
         batch_proposal(seen.facts),
         *idle_proposals(seen.spent, seen.pools, today=seen.today, agent_month_usd=seen.agent_month_usd),
     ]
-    known = [one for one in found if one is not None]
-    return sorted(known, key=lambda one: (one.saving_usd_month is None, -(one.saving_usd_month or 0.0), one.id))
+    given = [proposal for proposal in proposals if proposal is not None]
+    return sorted(
+        given,
+        key=lambda proposal: (proposal.saving_usd_month is None, -(proposal.saving_usd_month or 0.0), proposal.id),
+    )
 
 
 def _input_price(facts: Sequence[TaskFacts], tiers: Mapping[Tier, TierInfo]) -> float | None:
     """USD of a prompt token, as the tiers were used; None where a used tier has no price."""
     prices = {name: info.input_usd_per_mtok for name, info in tiers.items()}
-    used = [(one.prompt_tokens, prices.get(one.tier)) for one in facts if one.prompt_tokens]  # type: ignore[call-overload]
+    used = [(task.prompt_tokens, prices.get(task.tier)) for task in facts if task.prompt_tokens]  # type: ignore[call-overload]
     total = sum(tokens for tokens, _ in used)
     if not total or any(price is None for _, price in used):
         return None
@@ -77,7 +80,7 @@ def _input_price(facts: Sequence[TaskFacts], tiers: Mapping[Tier, TierInfo]) -> 
 
 
 MARGIN = 0.05
-"""By so much of all answers a cheaper tier may be worse at the far end of the interval."""
+"""A cheaper tier may be worse by this share of all answers at the far end of the interval."""
 
 FEWEST_OF_TIER = 30
 """Tasks of a tier, below which nothing is concluded."""
@@ -90,12 +93,12 @@ def tier_proposals(examples: Sequence[Example], tiers: Mapping[Tier, TierInfo], 
     cost there, else its mean tokens at the tier's prices. Where enough tasks were explored (sent there by chance),
     those alone are compared: routing gives the easier ones to cheaper tiers.
     """
-    found: dict[str, list[Example]] = {}
+    by_manifest: dict[str, list[Example]] = {}
     for example in examples:
         if example.manifest and example.tier is not None:
-            found.setdefault(example.manifest, []).append(example)
-    made = (_proposal(manifest, its, tiers, days) for manifest, its in sorted(found.items()))
-    return [one for one in made if one is not None]
+            by_manifest.setdefault(example.manifest, []).append(example)
+    proposals = (_proposal(manifest, ours, tiers, days) for manifest, ours in sorted(by_manifest.items()))
+    return [proposal for proposal in proposals if proposal is not None]
 
 
 def _proposal(
@@ -105,44 +108,44 @@ def _proposal(
     for example in examples:
         if example.tier is not None:
             by_tier.setdefault(example.tier, []).append(example)
-    found = [
+    proposals = [
         proposal
-        for now, its in by_tier.items()
-        if len(its) >= FEWEST_OF_TIER
+        for now, ours in by_tier.items()
+        if len(ours) >= FEWEST_OF_TIER
         for tier, info in tiers.items()
-        if (proposal := _cheaper(manifest, now, its, tier, info, by_tier.get(tier, []), days)) is not None
+        if (proposal := _cheaper(manifest, now, ours, tier, info, by_tier.get(tier, []), days)) is not None
     ]
-    return max(found, key=_worth, default=None)
+    return max(proposals, key=_worth, default=None)
 
 
 def _cheaper(
     manifest: str,
     now: Tier,
-    its: Sequence[Example],
+    ours: Sequence[Example],
     tier: Tier,
     info: TierInfo,
     others: Sequence[Example],
     days: float,
 ) -> Proposal | None:
     """None where the tier is not cheaper, or known to be worse."""
-    by_chance = [one for one in others if one.explored]
+    by_chance = [example for example in others if example.explored]
     others = by_chance if len(by_chance) >= FEWEST_OF_TIER else others
-    gain = _mean_cost(its) - (_mean_cost(others) if len(others) >= FEWEST_OF_TIER else _cost_at(info, its))
+    gain = _mean_cost(ours) - (_mean_cost(others) if len(others) >= FEWEST_OF_TIER else _cost_at(info, ours))
     if tier == now or gain <= 0:
         return None
-    return _judged(manifest, now, its, tier, others, gain * len(its) / days * MONTH_DAYS)
+    return _judged(manifest, now, ours, tier, others, gain * len(ours) / days * MONTH_DAYS)
 
 
 def _judged(
-    manifest: str, now: Tier, its: Sequence[Example], tier: Tier, others: Sequence[Example], saving: float
+    manifest: str, now: Tier, ours: Sequence[Example], tier: Tier, others: Sequence[Example], saving: float
 ) -> Proposal | None:
     """None where the cheaper tier is known to be worse."""
-    low, high = share_difference(_quality(others), len(others), _quality(its), len(its))
+    low, high = share_difference(_quality(others), len(others), _quality(ours), len(ours))
     evidence = {
-        "tasks": {now: len(its), tier: len(others)},
+        "tasks": {now: len(ours), tier: len(others)},
         "explored": sum(example.explored for example in others),
-        "rated": {now: _rated(its), tier: _rated(others)},
-        "quality": {now: _quality(its) / len(its), tier: _quality(others) / len(others) if others else None},
+        "rated": {now: _rated(ours), tier: _rated(others)},
+        "quality": {now: _quality(ours) / len(ours), tier: _quality(others) / len(others) if others else None},
         "quality_difference_low": low,
         "quality_difference_high": high,
         "margin": MARGIN,
@@ -178,7 +181,7 @@ def _worth(proposal: Proposal) -> tuple[bool, float]:
 
 
 def _quality(examples: Sequence[Example]) -> float:
-    return sum(float(one.succeeded) if one.rating is None else one.rating for one in examples)
+    return sum(float(example.succeeded) if example.rating is None else example.rating for example in examples)
 
 
 def _rated(examples: Sequence[Example]) -> int:
@@ -190,14 +193,14 @@ def _mean_cost(examples: Sequence[Example]) -> float:
 
 
 def _cost_at(info: TierInfo, examples: Sequence[Example]) -> float:
-    return sum(info.cost_usd(one.prompt_tokens, one.completion_tokens) for one in examples) / len(examples)
+    return sum(info.cost_usd(example.prompt_tokens, example.completion_tokens) for example in examples) / len(examples)
 
 
 FEWEST = 20
 """Tasks that show it, below which nothing is proposed."""
 
 LONG_TOKENS = 400
-"""Of tool results in a task, from which on shortening is worth a look; as `vortex.min_tokens`."""
+"""Tokens of tool results in a task from which on shortening is worth a look; as `vortex.min_tokens`."""
 
 BATCH_DISCOUNT = 0.5
 """What providers take off for batches that may wait a day (OpenAI's and Anthropic's price lists)."""
@@ -207,7 +210,7 @@ def months_in(facts: Sequence[TaskFacts]) -> float:
     """The time between the first and the last of them, in months of 30 days; an hour at least."""
     if not facts:
         return SHORTEST_DAYS / MONTH_DAYS
-    seconds = (max(one.at for one in facts) - min(one.at for one in facts)).total_seconds()
+    seconds = (max(task.at for task in facts) - min(task.at for task in facts)).total_seconds()
     return max(SHORTEST_DAYS, seconds / 86_400) / MONTH_DAYS
 
 
@@ -215,12 +218,12 @@ def cache_proposal(facts: Sequence[TaskFacts]) -> Proposal | None:
     """Identical questions. Answers that tools had a part in are left out: the cache does not keep those."""
     asked: set[str] = set()
     again: list[TaskFacts] = []
-    for one in sorted(facts, key=lambda one: one.at):
-        if one.succeeded and not one.tool_tokens:
-            if one.question in asked and not one.given_earlier:
-                again.append(one)
-            asked.add(one.question)
-    saving = sum(one.cost_usd for one in again)
+    for task in sorted(facts, key=lambda task: task.at):
+        if task.succeeded and not task.tool_tokens:
+            if task.question in asked and not task.given_earlier:
+                again.append(task)
+            asked.add(task.question)
+    saving = sum(task.cost_usd for task in again)
     if len(again) < FEWEST or saving <= 0:
         return None
     return Proposal(
@@ -240,14 +243,14 @@ def compression_proposal(facts: Sequence[TaskFacts], *, input_usd_per_token: flo
 
     The saving is what other tasks saved of theirs; without such tasks it is an experiment.
     """
-    long = [one for one in facts if one.tool_tokens >= LONG_TOKENS]
-    saves = {one.manifest for one in long if one.saved_tokens}
-    off = [one for one in long if not one.saved_tokens and (one.vortex is False or one.manifest not in saves)]
+    long = [task for task in facts if task.tool_tokens >= LONG_TOKENS]
+    saves = {task.manifest for task in long if task.saved_tokens}
+    off = [task for task in long if not task.saved_tokens and (task.vortex is False or task.manifest not in saves)]
     if len(off) < FEWEST:
         return None
-    shortened = [one for one in long if one.saved_tokens]
-    tokens = sum(one.tool_tokens for one in off)
-    share = sum(one.saved_tokens for one in shortened) / max(1, sum(one.tool_tokens for one in shortened))
+    shortened = [task for task in long if task.saved_tokens]
+    tokens = sum(task.tool_tokens for task in off)
+    share = sum(task.saved_tokens for task in shortened) / max(1, sum(task.tool_tokens for task in shortened))
     known = len(shortened) >= FEWEST and input_usd_per_token is not None
     return Proposal(
         id="compression",
@@ -262,9 +265,9 @@ def compression_proposal(facts: Sequence[TaskFacts], *, input_usd_per_token: flo
             "tasks": len(facts),
             "not_shortened": len(off),
             "tool_tokens": tokens,
-            "share_of_prompt_tokens": tokens / max(1, sum(one.prompt_tokens for one in facts)),
+            "share_of_prompt_tokens": tokens / max(1, sum(task.prompt_tokens for task in facts)),
             "saved_share_elsewhere": share if shortened else None,
-            "manifests": sorted({one.manifest for one in off}),
+            "manifests": sorted({task.manifest for task in off}),
         },
         apply="OSSA_VORTEX__ENABLED=true; drop `ossa.io/vortex: off` in manifests, `x-ossa-vortex: off` in requests",
     )
@@ -272,7 +275,7 @@ def compression_proposal(facts: Sequence[TaskFacts], *, input_usd_per_token: flo
 
 def batch_proposal(facts: Sequence[TaskFacts]) -> Proposal | None:
     """Asynchronous tasks of one model call, at batch price."""
-    waiting = [one for one in facts if one.asynchronous and one.model_calls == 1 and one.cost_usd > 0]
+    waiting = [task for task in facts if task.asynchronous and task.model_calls == 1 and task.cost_usd > 0]
     if len(waiting) < FEWEST:
         return None
     return Proposal(
@@ -280,7 +283,7 @@ def batch_proposal(facts: Sequence[TaskFacts]) -> Proposal | None:
         kind="batch",
         subject="*",
         title=f"{len(waiting) / len(facts):.0%} of the newest tasks could wait for a batch",
-        saving_usd_month=sum(one.cost_usd for one in waiting) * BATCH_DISCOUNT / months_in(facts),
+        saving_usd_month=sum(task.cost_usd for task in waiting) * BATCH_DISCOUNT / months_in(facts),
         evidence={"tasks": len(facts), "asynchronous": len(waiting), "discount": BATCH_DISCOUNT},
         apply="send these tasks to a manifest whose tier is an endpoint that batches; answers may take a day",
     )
@@ -302,8 +305,8 @@ def idle_proposals(
         agent_month_usd: of the machine under one agent; None: not known.
     """
     since = today - timedelta(days=IDLE_DAYS)
-    known_before = any(one.day < since and one.tasks for one in spent)
-    used = {one.pool for one in spent if one.day >= since and one.tasks}
+    known_before = any(row.day < since and row.tasks for row in spent)
+    used = {row.pool for row in spent if row.day >= since and row.tasks}
     if not used or not known_before:
         return []
     return [
@@ -344,26 +347,26 @@ def measure(approval: Approval, spent: Sequence[Spent]) -> Measured:
     spent: of the days around the approval, all manifests.
     """
     day = approval.at.astimezone(UTC).date()
-    its = [one for one in spent if approval.kind != "tier" or one.manifest == approval.subject]
-    before = [one for one in its if day - timedelta(days=DAYS) <= one.day < day]
-    after = [one for one in its if day < one.day <= day + timedelta(days=DAYS)]
-    found = mean_difference(*_sums(after), *_sums(before))
+    rows = [row for row in spent if approval.kind != "tier" or row.manifest == approval.subject]
+    before = [row for row in rows if day - timedelta(days=DAYS) <= row.day < day]
+    after = [row for row in rows if day < row.day <= day + timedelta(days=DAYS)]
+    difference = mean_difference(*_sums(after), *_sums(before))
     return Measured(
         approval=approval,
         tasks_before=_sums(before)[2],
         tasks_after=_sums(after)[2],
         before_usd=_mean(before),
         after_usd=_mean(after),
-        difference_low_usd=found[0] if found else None,
-        difference_high_usd=found[1] if found else None,
+        difference_low_usd=difference[0] if difference else None,
+        difference_high_usd=difference[1] if difference else None,
     )
 
 
 def _sums(spent: Sequence[Spent]) -> tuple[float, float, int]:
     return (
-        sum(one.cost_usd for one in spent),
-        sum(one.cost_squared for one in spent),
-        sum(one.tasks for one in spent),
+        sum(row.cost_usd for row in spent),
+        sum(row.cost_squared for row in spent),
+        sum(row.tasks for row in spent),
     )
 
 

@@ -69,12 +69,14 @@ def _priced(tier: Tier, endpoint: Endpoint) -> Endpoint:
         if None in given[:2]:
             log.warning("model_price_unknown", extra={"tier": tier, "model": endpoint.price_as or endpoint.model})
         return endpoint
-    found = {
+    listed = {
         "input_usd_per_mtok": price.input_usd_per_mtok,
         "output_usd_per_mtok": price.output_usd_per_mtok,
         "prompt_cache": price.cache,
     }
-    return endpoint.model_copy(update={name: value for name, value in found.items() if getattr(endpoint, name) is None})
+    return endpoint.model_copy(
+        update={name: value for name, value in listed.items() if getattr(endpoint, name) is None}
+    )
 
 
 def _look_up(model: str, *, provider: str | None = None, base_url: str | None = None) -> Price | None:

@@ -66,9 +66,9 @@ def report(spent: Sequence[Spent], *, by: By, since: date, now: datetime, live_a
     spent: of `since` and later days.
     """
     groups: dict[str, list[Spent]] = {}
-    for one in spent:
-        groups.setdefault(_NAMES[by](one), []).append(one)
-    lines = [_line(name, found) for name, found in groups.items()]
+    for row in spent:
+        groups.setdefault(_NAMES[by](row), []).append(row)
+    lines = [_line(name, rows) for name, rows in groups.items()]
     days = elapsed_days(spent, since=since, now=now)
     total = _line("", spent)
     month = (total.cost_usd + total.in_doubt_usd) / days * MONTH_DAYS
@@ -85,23 +85,23 @@ def report(spent: Sequence[Spent], *, by: By, since: date, now: datetime, live_a
 
 def elapsed_days(spent: Sequence[Spent], *, since: date, now: datetime) -> float:
     """From the first midnight with spending, not before `since`, until now."""
-    first = max(since, min((one.day for one in spent), default=since))
+    first = max(since, min((row.day for row in spent), default=since))
     return max(SHORTEST_DAYS, (now - datetime.combine(first, time(), UTC)).total_seconds() / 86_400)
 
 
 def _line(name: str, spent: Sequence[Spent]) -> ReportLine:
-    tasks = sum(one.tasks for one in spent)
-    cost = sum(one.cost_usd for one in spent)
+    tasks = sum(row.tasks for row in spent)
+    cost = sum(row.cost_usd for row in spent)
     return ReportLine(
         name=name,
         tasks=tasks,
-        succeeded=sum(one.succeeded for one in spent),
-        model_calls=sum(one.model_calls for one in spent),
-        prompt_tokens=sum(one.prompt_tokens for one in spent),
-        completion_tokens=sum(one.completion_tokens for one in spent),
-        cached_tokens=sum(one.cached_tokens for one in spent),
-        saved_tokens=sum(one.saved_tokens for one in spent),
+        succeeded=sum(row.succeeded for row in spent),
+        model_calls=sum(row.model_calls for row in spent),
+        prompt_tokens=sum(row.prompt_tokens for row in spent),
+        completion_tokens=sum(row.completion_tokens for row in spent),
+        cached_tokens=sum(row.cached_tokens for row in spent),
+        saved_tokens=sum(row.saved_tokens for row in spent),
         cost_usd=cost,
-        in_doubt_usd=sum(one.in_doubt_usd for one in spent),
+        in_doubt_usd=sum(row.in_doubt_usd for row in spent),
         cost_per_task_usd=cost / tasks if tasks else None,
     )

@@ -21,8 +21,8 @@ def read_role(root: Place, titles: Sequence[Keys], instructions: Sequence[Keys],
     Raises `ManifestError` for a role that is no text.
     """
     role = next((text for path in titles if (text := root.at(*path).text())), "")
-    told = next((text for path in instructions if (text := _prompt(root.at(*path)))), "")
-    parts = [role] if told in role else [role, told]
+    prompt = next((text for path in instructions if (text := _prompt(root.at(*path)))), "")
+    parts = [role] if prompt in role else [role, prompt]
     if _is_title(" ".join(parts)):
         parts.append(description)
     return "\n\n".join(part for part in parts if part)
@@ -120,16 +120,16 @@ def read_tools(root: Place, paths: Sequence[Keys]) -> tuple[ToolRef, ...]:
     it lists or else for itself. Variables in a tool's configuration are not
     expanded: they tend to be secrets. Raises `ManifestError` beyond bounds.
     """
-    found: dict[str, ToolRef] = {}
+    tools: dict[str, ToolRef] = {}
     for path in paths:
         place = root.at(*path)
         for tool in _tools(place):
             if len(tool.name) > MAX_NAME:
                 raise place.fail(f"at most {MAX_NAME} characters", problem="has a tool with a longer name")
-            found.setdefault(tool.name, tool)
-            if len(found) > MAX_TOOLS:
+            tools.setdefault(tool.name, tool)
+            if len(tools) > MAX_TOOLS:
                 raise place.fail(f"at most {MAX_TOOLS}", problem="has more tools than that")
-    return tuple(found.values())
+    return tuple(tools.values())
 
 
 def _tools(place: Place) -> Iterator[ToolRef]:
@@ -181,8 +181,8 @@ def read_capabilities(root: Place, paths: Sequence[Keys]) -> tuple[str, ...]:
     A list holds words or mappings with a name; a mapping groups such lists
     (`domains`, `operations`, `primary`, …) or switches words on (`streaming: true`).
     """
-    found = (word for path in paths for word in _words(root.at(*path)))
-    return tuple(dict.fromkeys(found))
+    words = (word for path in paths for word in _words(root.at(*path)))
+    return tuple(dict.fromkeys(words))
 
 
 def _words(place: Place) -> Iterator[str]:
@@ -212,12 +212,12 @@ _CURRENCIES = {"", "USD", "US$", "$"}
 
 def read_limits(root: Place, table: Mapping[str, tuple[Rule, ...]]) -> Limits:
     """Every written rule is checked; the first that holds a value counts. Raises `ManifestError`."""
-    found: dict[str, float | int] = {}
+    limits: dict[str, float | int] = {}
     for name, rules in table.items():
         values = [value for rule in rules if (value := _limit(root.at(*rule.path), rule.unit)) is not None]
         if values:
-            found[name] = values[0]
-    return Limits.model_validate(found)
+            limits[name] = values[0]
+    return Limits.model_validate(limits)
 
 
 def _limit(place: Place, unit: Unit) -> float | int | None:
@@ -307,8 +307,8 @@ def read_labels(root: Place, paths: Sequence[Keys]) -> dict[str, str]:
     for path in paths:
         place = root.at(*path)
         if isinstance(place.value, dict):
-            found = {key: _label_text(entry) for key, entry in place.entries()}
-            return {key: text for key, text in found.items() if text is not None}
+            labels = {key: _label_text(entry) for key, entry in place.entries()}
+            return {key: text for key, text in labels.items() if text is not None}
     return {}
 
 

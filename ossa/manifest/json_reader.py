@@ -55,7 +55,7 @@ class _Reader:
         return self._line
 
     def skip(self) -> str:
-        """To the next character that is not space; returns it, or nothing at the end."""
+        """Goes to the next character that is not space and returns it; nothing at the end."""
         match = _SPACE.match(self.text, self.at)
         self.at = match.end() if match else self.at
         return self.text[self.at : self.at + 1]

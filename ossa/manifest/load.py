@@ -106,10 +106,10 @@ def _reading(tree: Tree, env: Mapping[str, str]) -> Reading:
     root = Place.root(tree, env)
     line = tree.line(())
     try:
-        found = detect(root)
-        if found.layout is None:
-            return OtherKind(source=tree.source, line=line, kind=found.kind, dialect=found.dialect)
-        return Loaded(source=tree.source, line=line, spec=convert(root, found.dialect, found.layout))
+        detected = detect(root)
+        if detected.layout is None:
+            return OtherKind(source=tree.source, line=line, kind=detected.kind, dialect=detected.dialect)
+        return Loaded(source=tree.source, line=line, spec=convert(root, detected.dialect, detected.layout))
     except ManifestError as error:
         rejected = Rejected.because(error, tree.source)
         return rejected.model_copy(update={"kind": root.at("kind").text_or("")})

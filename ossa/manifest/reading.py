@@ -73,7 +73,7 @@ class OtherKind(Value):
     dialect: str = ""
 
     def error(self) -> ManifestError:
-        """For who needs an agent."""
+        """The error to raise where an agent is needed."""
         details = {"file": self.source, "line": self.line, "path": "kind", "expected": "kind: Agent"}
         return ManifestError(str(self), param="kind", details=details)
 

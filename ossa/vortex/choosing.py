@@ -63,7 +63,7 @@ def choose(pieces: Sequence[Piece], offer: Offer, budget: int) -> Kept:
                 heapq.heappush(waiting, (reduced, number, whole))
                 continue
         needed = _with_heads(pieces, number, kept) if whole else [number]
-        cost = sum(_cost(one, offer, kept, whole) for one in needed)
+        cost = sum(_cost(other, offer, kept, whole) for other in needed)
         if cost > left:
             continue
         left -= cost

@@ -1,4 +1,4 @@
-"""How much of the original is still in what was kept."""
+"""Measures how much of the original is still in what was kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEPT_SAMPLE = 1024
 
 @dataclass(frozen=True)
 class Floor:
-    """Below what a content of a kind is not compressed when the floor is on.
+    """A content of a kind is not compressed below this when the floor is on.
 
     Attributes:
         fidelity: the least.
@@ -52,11 +52,11 @@ FLOORS: Mapping[Kind, Floor] = {
 
 
 MIXED = Floor(0.70, chance=0.95, least_tokens=1500)
-"""Of contents of several kinds."""
+"""The floor of contents of several kinds."""
 
 
 def fidelity(vectors: Floats, kept: Collection[int]) -> float:
-    """Mean over the originals of the largest cosine to a kept piece: 1 when all are kept, 0 when none is.
+    """Returns the mean over the originals of the largest cosine to a kept piece: 1 when all are kept, 0 when none is.
 
     Args:
         vectors: unit vectors of all pieces, shape (pieces, dimensions).

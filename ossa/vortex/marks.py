@@ -1,4 +1,4 @@
-"""What a piece shows by itself: a name out of the question, a line number, a rare template, a value told already."""
+"""Marks that pieces carry beside their words: names, line numbers, rare templates, titles, and what the reader has."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from ossa.vortex.words import Floats
 NUMBERED = re.compile(r"^\s*(\d{1,7})[:|]")
 LINE_SAID = re.compile(r"(?<![\w.])\d{1,7}(?![\w.])")
 ACTION_CHARS = 300
-"""Of the end of a question: there stands what is being done."""
+"""Characters at the end of a question, where it says what is being done."""
 
 NEAR_LINES = 3.0
-"""At so many lines from the one that is named, a line counts a third."""
+"""A line so many lines from the one that is named counts a third."""
 
 
 def named(pieces: Sequence[Piece], question: str) -> Floats:
-    """1 for a piece with a name out of the question that is rare in the content; common names say little."""
-    found = np.zeros(len(pieces), dtype=np.float32)
+    """Returns 1 for a piece with a name out of the question that is rare in the content, less for common names."""
+    scores = np.zeros(len(pieces), dtype=np.float32)
     names = names_in(question)
     if not names:
-        return found
+        return scores
     folded = [piece.text.casefold() for piece in pieces]
     for name in names:
         hits = [number for number, text in enumerate(folded) if name in text]
         if hits:
             worth = 1.0 / (1.0 + np.log1p(len(hits) - 1))
-            found[hits] = np.maximum(found[hits], worth)
-    return found
+            scores[hits] = np.maximum(scores[hits], worth)
+    return scores
 
 
 def near_lines(pieces: Sequence[Piece], question: str) -> Floats:
-    """1 for a numbered line whose number the end of the question says, less for its neighbours; -1 for an empty one."""
+    """Returns 1 for a line whose number the question's end says, less for its neighbours, -1 for an empty line."""
     numbers = [NUMBERED.match(piece.text) for piece in pieces]
-    found = np.zeros(len(pieces), dtype=np.float32)
+    scores = np.zeros(len(pieces), dtype=np.float32)
     at = np.asarray([i for i, number in enumerate(numbers) if number], dtype=np.int64)
     if not len(at):
-        return found
+        return scores
     lines = np.asarray([int(number.group(1)) for number in numbers if number], dtype=np.float32)
-    for said in {int(one) for one in LINE_SAID.findall(question[-ACTION_CHARS:])}:
-        found[at] = np.maximum(found[at], np.exp(-(((lines - said) / NEAR_LINES) ** 2)))
-    found[[i for i, number in enumerate(numbers) if number and not pieces[i].text[number.end() :].strip()]] = -1.0
-    return found
+    for said in {int(number_said) for number_said in LINE_SAID.findall(question[-ACTION_CHARS:])}:
+        scores[at] = np.maximum(scores[at], np.exp(-(((lines - said) / NEAR_LINES) ** 2)))
+    scores[[i for i, number in enumerate(numbers) if number and not pieces[i].text[number.end() :].strip()]] = -1.0
+    return scores
 
 
 def oddness(pieces: Sequence[Piece]) -> Floats:
-    """1 for a line whose template comes once, less the more often it comes; 0 where there are no templates."""
+    """Returns 1 for a line whose template comes once, less the more often it comes; 0 where there are no templates."""
     counts = Counter(piece.template for piece in pieces if piece.template >= 0)
     if len(pieces) < 4:
         return np.zeros(len(pieces), dtype=np.float32)
@@ -63,14 +63,14 @@ def oddness(pieces: Sequence[Piece]) -> Floats:
 
 
 def news(pieces: Sequence[Piece], question: str) -> Floats:
-    """A field whose value the question says already tells it nothing new."""
+    """Returns a factor: a field whose value the question says already counts little."""
     folded = question.casefold()
     values = [piece.text.partition(": ")[2].strip().casefold() for piece in pieces]
     return np.asarray([0.2 if value and value in folded else 1.0 for value in values], dtype=np.float32)
 
 
 SAME = 1e-6
-"""Of its worth, for a piece that stands there word for word."""
+"""Factor for a piece that the reader has word for word."""
 
 SAME_BUT_NUMBERS = 0.2
 LEAST_CHARS = 12
@@ -80,10 +80,10 @@ _NUMBERS = re.compile(r"\d+")
 
 
 def newness(pieces: Sequence[Piece], seen: str) -> Floats:
-    """A factor for each piece's score, shape (pieces,): 1 for what is new."""
-    found = np.ones(len(pieces), dtype=np.float32)
+    """Returns a factor for each piece's score, shape (pieces,): 1 for what the reader does not have yet."""
+    factors = np.ones(len(pieces), dtype=np.float32)
     if not seen:
-        return found
+        return factors
     lines = {line.strip() for line in seen.splitlines() if len(line.strip()) >= LEAST_CHARS}
     shapes = {_NUMBERS.sub("#", line) for line in lines}
     for number, piece in enumerate(pieces):
@@ -91,14 +91,14 @@ def newness(pieces: Sequence[Piece], seen: str) -> Floats:
         if len(text) < LEAST_CHARS:
             continue
         if text in lines:
-            found[number] = SAME
+            factors[number] = SAME
         elif _NUMBERS.sub("#", text) in shapes:
-            found[number] = SAME_BUT_NUMBERS
-    return found
+            factors[number] = SAME_BUT_NUMBERS
+    return factors
 
 
 GROUPS = 400
-"""Of more groups the titles are not looked for."""
+"""Titles are not looked for in more groups."""
 
 BEST = 4
 """Pieces whose text may lead on to another group."""
@@ -111,7 +111,7 @@ def titles(
     scores: Floats,
     question: str,
 ) -> tuple[Floats, Floats, Floats]:
-    """What is added for titles that the question says, that the best pieces say, and for what stands first under them.
+    """Scores titles that the question says, titles that the best pieces say, and the first piece under each.
 
     Shape (pieces,) each.
     """
@@ -151,7 +151,7 @@ def _title(pieces: Sequence[Piece], start: int) -> str:
 
 
 def _says(text: str, name: str) -> bool:
-    """As whole words."""
+    """Whether the text holds the name as whole words."""
     at = text.find(name) if len(name) >= 3 else -1
     while at >= 0:
         if not (_in_word(text, at - 1) or _in_word(text, at + len(name))):

@@ -1,4 +1,4 @@
-"""Originals by handle: what was left out can be had again, whole or by search, for as long as it is kept."""
+"""Originals by handle: what was left out can be fetched, whole or by search, for as long as it is kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_BYTES = 256 * 2**20
 
 
 def handle_of(content: str) -> str:
-    """The same content has the same handle: 50 bits of its SHA-256, in letters that cost few tokens."""
+    """Names a content by 50 bits of its SHA-256, in letters that cost few tokens."""
     digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).digest()
     return HANDLE_PREFIX + base64.b32encode(digest)[:HANDLE_CHARS].decode().lower()
 
@@ -33,13 +33,13 @@ def is_handle(text: str) -> bool:
 
 
 def handle_in(text: str) -> str | None:
-    """The handle in the closing note of a compressed text; None for any other text."""
-    found = NOTE.fullmatch(text.rstrip().rpartition("\n")[2])
-    return found.group(1) if found else None
+    """Returns the handle in the closing note of a compressed text; None for any other text."""
+    note = NOTE.fullmatch(text.rstrip().rpartition("\n")[2])
+    return note.group(1) if note else None
 
 
 def decompress(text: str, originals: Originals, *, tenant: str = "default") -> str:
-    """The original of a compressed text; a text without a note is its own.
+    """Returns the original of a compressed text; a text without a note is its own.
 
     Raises:
         NotFound: the original is not kept any more, or is another tenant's.
@@ -64,7 +64,7 @@ class Originals(Protocol):
 
 
 class MemoryOriginals:
-    """In this process; the oldest go when there are too many bytes."""
+    """Keeps originals in this process. The oldest go when there are too many bytes."""
 
     def __init__(
         self, *, lifetime_s: float = LIFETIME_S, max_bytes: int = MAX_BYTES, clock: Callable[[], float] = time.monotonic
@@ -85,15 +85,15 @@ class MemoryOriginals:
         return handle
 
     def get(self, handle: str, *, tenant: str) -> str | None:
-        found = self._kept.get((tenant, handle))
-        if found is None:
+        entry = self._kept.get((tenant, handle))
+        if entry is None:
             return None
-        if found[0] <= self._clock():
+        if entry[0] <= self._clock():
             self._drop((tenant, handle))
             return None
-        return found[1]
+        return entry[1]
 
     def _drop(self, key: tuple[str, str]) -> None:
-        found = self._kept.pop(key, None)
-        if found is not None:
-            self._bytes -= len(found[1])
+        entry = self._kept.pop(key, None)
+        if entry is not None:
+            self._bytes -= len(entry[1])

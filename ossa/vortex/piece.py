@@ -52,13 +52,13 @@ GAP = "…"
 
 
 FEW_TOKENS = 250
-"""Under a smaller budget the note itself is put briefly."""
+"""Under a budget of fewer tokens the closing note is brief."""
 
 
 def render(pieces: Sequence[Piece], kept: Mapping[int, bool], handle: str, *, tight: bool = False) -> str:
-    """The kept pieces in their order, and a last line that says how much is missing and how to get it.
+    """Joins the kept pieces in their order, and a last line that says how much is missing and how to get it.
 
-    Also where nothing is: what stays may be written in fewer characters than the original was.
+    The line stands there even where nothing is missing: JSON is written in fewer characters than the original.
 
     Args:
         kept: numbers of pieces, and whether they stay whole or in brief.

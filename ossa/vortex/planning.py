@@ -25,7 +25,7 @@ from ossa.contracts.configuration import PromptCache
 
 
 def prompt_cost(tokens: int, cached: int, cache: PromptCache) -> float:
-    """The price of one prompt.
+    """Prices one prompt.
 
     Args:
         tokens: of the whole prompt.
@@ -37,7 +37,7 @@ def prompt_cost(tokens: int, cached: int, cache: PromptCache) -> float:
 
 
 def _stored(tokens: int, cache: PromptCache) -> int:
-    """What of a prompt the provider keeps: whole steps, and nothing of a short one."""
+    """Returns the tokens of a prompt that the provider keeps: whole steps, and none of a short prompt."""
     return 0 if tokens < cache.min_prefix_tokens else tokens - tokens % cache.step_tokens
 
 
@@ -55,29 +55,29 @@ class Bill:
 
     @property
     def banked(self) -> float:
-        """What shortening has saved so far; below zero: what it has cost."""
+        """Returns what shortening has saved so far; below zero, what it has cost."""
         return self.whole - self.spent
 
     def add(self, *, tokens: int, cached: int, whole_tokens: int, whole_cached: int) -> None:
-        """One model call."""
+        """Adds one model call."""
         self.spent += prompt_cost(tokens, cached, self._cache)
         self.whole += prompt_cost(whole_tokens, whole_cached, self._cache)
         self.calls += 1
 
     def add_look_up(self, *, tokens: int, cached: int) -> None:
-        """One that follows a fetch of what was left out: a whole conversation would have done without."""
+        """Adds a call that follows a fetch of what was left out; a whole conversation would have done without."""
         self.spent += prompt_cost(tokens, cached, self._cache)
         self.calls += 1
 
 
 LOOK_UP_TOKENS = 300
-"""A look-up by search brings back so many."""
+"""A look-up by search brings back so many tokens."""
 
 ASK_TOKENS = 40
-"""And costs an answer of so many, at the output price."""
+"""A look-up costs an answer of so many tokens, at the output price."""
 
 CERTAIN = 0.5
-"""Of the calls that are expected, the share that is counted on."""
+"""The share of the expected calls that is counted on."""
 
 OUTPUT_RATIO = 5.0
 """Output price over input price, of most models in price lists."""
@@ -176,20 +176,20 @@ def plan(
 
 
 def _forced(parts: Sequence[Part], short: set[int], fixed_tokens: int, most_tokens: int) -> set[int]:
-    """What has to go short besides, so that the prompt fits; all there is, where even that is not enough."""
+    """Returns what has to go short besides, so that the prompt fits; everything where even that is not enough."""
     tokens = fixed_tokens + sum((part.short or 0) if n in short else part.tokens for n, part in enumerate(parts))
-    found: set[int] = set()
+    numbers: set[int] = set()
     for number in sorted(range(len(parts)), key=lambda number: -parts[number].saving):
         if tokens <= most_tokens or not parts[number].saving:
             break
         if number not in short:
-            found.add(number)
+            numbers.add(number)
             tokens -= parts[number].saving
-    return found
+    return numbers
 
 
 def _above_shortest(parts: Sequence[Part], fresh: list[int], before: int, cache: PromptCache) -> list[int]:
-    """Without the smallest savings, as long as the prompt would fall below the shortest one that is kept."""
+    """Drops the smallest savings while the prompt would fall below the shortest one that a provider keeps."""
     if before < cache.min_prefix_tokens:
         return []
     fresh = sorted(fresh, key=lambda number: -parts[number].saving)
@@ -219,18 +219,18 @@ def _rewritten(
     for number, part in enumerate(parts):
         starts[number] = at
         at += (part.short or 0) if number in short else part.tokens
-    found: set[int] = set()
+    numbers: set[int] = set()
     saving = 0
     for number in reversed(range(len(parts))):
         part = parts[number]
         if not part.sent or number in short or part.saving <= 0 or part.wanted:
             continue
-        found = found | {number}
+        numbers = numbers | {number}
         saving += part.saving
         if tokens - saving < cache.min_prefix_tokens:
             break
         loss = prompt_cost(tokens - saving, min(cached, starts[number]), cache) - as_it_is
         gain = (calls_left - 1) * cache.read * saving - loss
         if gain > best[0] and loss <= banked:
-            best = gain, found
+            best = gain, numbers
     return best[1]

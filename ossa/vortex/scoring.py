@@ -1,4 +1,4 @@
-"""How much each piece is worth to the question at hand, from 0 upwards."""
+"""Scores each piece against the question at hand, from 0 upwards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VALUE_CHANCE = 4.0
 VALUE_OWN = 0.3
 
 NEAR_WORTH = 2.5
-"""Of a line whose number the question says."""
+"""Worth of a line whose number the question says."""
 
 TURN_HAND = 0.4
 """Weight of the score by hand beside the network's, for turns."""
@@ -53,7 +53,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class _Parts:
-    """Of the scores of all pieces, each of shape (pieces,)."""
+    """The parts of the scores of all pieces, each of shape (pieces,)."""
 
     lexical: Floats
     meaning: Floats
@@ -125,32 +125,34 @@ class _Scorer:
 
     def _of_turns(self, by_hand: Floats) -> Floats:
         parts = self.parts
-        known = {"lexical": parts.lexical, "meaning": parts.meaning, "named": parts.named, "smoothed": by_hand}
+        parts_known = {"lexical": parts.lexical, "meaning": parts.meaning, "named": parts.named, "smoothed": by_hand}
         shown = dialogue.features(
-            self.pieces, self.words, self.vectors, self._question, self._asked, self._word_vectors, known
+            self.pieces, self.words, self.vectors, self._question, self._asked, self._word_vectors, parts_known
         )
         chance = self._rank("dialogue", shown)
         self.chances = _normal(chance)
-        found: Floats = np.sqrt(chance) + TURN_HAND * _scaled(by_hand)
-        return found
+        scores: Floats = np.sqrt(chance) + TURN_HAND * _scaled(by_hand)
+        return scores
 
     def _of_values(self, pieces: Sequence[Piece], by_hand: Floats) -> Floats:
         """Values of a short document are ranked by how likely they are to be used, and by what else is known."""
         used = chances(pieces, self._question)
         if len(self._blocks) == 1:
             self.chances = _normal(used)
-        told = self._question.casefold()
-        new = np.asarray([0.2 if p.brief and p.brief.casefold() in told else 1.0 for p in pieces], dtype=np.float32)
-        found = VALUE_CHANCE * used + VALUE_OWN * by_hand * new
-        return np.where([bool(piece.path) for piece in pieces], found, by_hand).astype(np.float32)
+        asked = self._question.casefold()
+        new = np.asarray([0.2 if p.brief and p.brief.casefold() in asked else 1.0 for p in pieces], dtype=np.float32)
+        scores = VALUE_CHANCE * used + VALUE_OWN * by_hand * new
+        return np.where([bool(piece.path) for piece in pieces], scores, by_hand).astype(np.float32)
 
     def _of_prose(self, by_hand: Floats, titled: Floats, bridged: Floats) -> Floats:
         parts = self.parts
-        known = {"lexical": parts.lexical, "meaning": parts.meaning, "group lexical": parts.group_lexical}
-        known |= {"group meaning": parts.group_meaning, "named": parts.named, "hand": by_hand}
-        known |= {"titled": titled, "bridged": bridged}
-        found = prose.features(self.pieces, self.words, self.vectors, self._groups, self._question, self._asked, known)
-        chance = self._rank("prose", found)
+        parts_known = {"lexical": parts.lexical, "meaning": parts.meaning, "group lexical": parts.group_lexical}
+        parts_known |= {"group meaning": parts.group_meaning, "named": parts.named, "hand": by_hand}
+        parts_known |= {"titled": titled, "bridged": bridged}
+        features = prose.features(
+            self.pieces, self.words, self.vectors, self._groups, self._question, self._asked, parts_known
+        )
+        chance = self._rank("prose", features)
         self.chances = _normal(chance)
         return chance
 
@@ -177,7 +179,7 @@ def score(
 
 
 def smooth(values: Floats, spread: float) -> Floats:
-    """The mean with neighbours under a bell of that standard deviation; what stands alone keeps half its own."""
+    """Averages each value with its neighbours under a bell of that standard deviation."""
     if len(values) < 3:
         return values
     reach = min(len(values) - 1, int(3 * spread))
@@ -187,20 +189,20 @@ def smooth(values: Floats, spread: float) -> Floats:
     )
     counted = np.convolve(np.ones_like(values), bell, mode="same" if reach < len(values) // 2 else "full")
     counted = counted if reach < len(values) // 2 else counted[reach:-reach]
-    found: Floats = (summed / counted).astype(np.float32)
-    return found
+    averaged: Floats = (summed / counted).astype(np.float32)
+    return averaged
 
 
 def _scaled(values: Floats) -> Floats:
-    """To at most 1."""
+    """Scales values to at most 1."""
     top = float(values.max()) if len(values) else 0.0
     return values / top if top > 0 else values
 
 
 def _normal(chance: Floats) -> Floats:
-    """Adding up to 1."""
-    found: Floats = chance / max(float(chance.sum()), 1e-9)
-    return found
+    """Scales chances so that they add up to 1."""
+    scaled: Floats = chance / max(float(chance.sum()), 1e-9)
+    return scaled
 
 
 def _groups(pieces: Sequence[Piece]) -> NDArray[np.int64]:
@@ -213,7 +215,7 @@ def _groups(pieces: Sequence[Piece]) -> NDArray[np.int64]:
 def _of_groups(
     words: Words, groups: NDArray[np.int64], made: Floats, asked: Sequence[str], vector: Floats
 ) -> tuple[Floats, Floats]:
-    """Scores of the groups, given to each of their pieces."""
+    """Scores the groups, and gives each piece the score of its group."""
     if not len(groups) or not asked:
         empty = np.zeros(len(groups), dtype=np.float32)
         return empty, empty

@@ -1,4 +1,4 @@
-"""One content under way: its pieces, what they are worth and cost, and which of them stay."""
+"""The pieces of one content: what they are worth and cost, and which of them stay."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WIDEST = 0.7
 """The floor widens a budget to this share of the original at most."""
 
 MOST_MORE = 4000
-"""And by so many tokens: of a long content the floor asks for little."""
+"""The floor widens a budget by so many tokens at most: it asks for little of a long content."""
 
 STEPS = 8
 WIDER = 1.15
@@ -46,25 +46,28 @@ VALUE_LENGTH = 1.0
 """Values are taken by their worth for each token."""
 
 VALUE_SHARE = 0.9
-"""Of the worth of a key with its value, the value's."""
+"""The value's share of the worth of a key with its value."""
 
 LEAST_COST = 2
 """A value of one token is not worth twice one of two."""
 
 NAMES_SHARE = 0.8
-"""Of the worth of a line, that of the names in it."""
+"""The share of a line's worth that the names in it have."""
 
 ONE_KIND = 0.9
-"""Of the characters. A content of several kinds is several outputs, each with something of its own to say."""
+"""A content with this share of its characters in one kind is of that kind; others are several outputs in one."""
 
 LEAST_TOKENS = 400
 """A content of little more is hardly shortened when the floor is on: it would save little and lose much."""
 
 
 class Selection:
-    """Of one content. `terse`: it is small, and is cut finely. `encoder`: in place of the word vectors.
+    """The pieces of one content and their worth.
 
-    `seen`: what the reader has before it already.
+    Args:
+        terse: the content is small, and is cut finely.
+        encoder: replaces the word vectors.
+        seen: what the reader has already.
     """
 
     def __init__(
@@ -94,13 +97,15 @@ class Selection:
         self._offer = self._offered()
 
     def _put_briefly(self, question: str) -> None:
-        """Lines by the names in them."""
-        known = directories(question)
+        """Gives lines a brief form: the names in them."""
+        directories_named = directories(question)
         for block in self.blocks:
             if block.kind in BRIEF_KINDS:
                 for piece in block.pieces:
                     if not piece.path:
-                        piece.brief = brief_of(piece.text, "log" if block.kind == "json" else block.kind, known)
+                        piece.brief = brief_of(
+                            piece.text, "log" if block.kind == "json" else block.kind, directories_named
+                        )
 
     def _offered(self) -> Offer:
         length = np.asarray(
@@ -130,7 +135,7 @@ class Selection:
         return dict.fromkeys(range(len(self.pieces)), True)
 
     def choose(self, room: int, first: Collection[int] = ()) -> Kept:
-        """Args: first: pieces that come before all others, where they leave three quarters of the room."""
+        """Chooses pieces. Those of `first` come before all others where they leave three quarters of the room."""
         if not first or 4 * self._cost(first) > room:
             return choose(self.pieces, self._offer, room)
         worth = self._offer.worth.copy()
@@ -138,53 +143,55 @@ class Selection:
         return choose(self.pieces, replace(self._offer, worth=worth), room)
 
     def widen(self, room: int, kept: Kept, before: int) -> Kept | None:
-        """More pieces, where the floor asks for them; None when it does not."""
+        """Chooses more pieces where the floor asks for them; None where it does not."""
         floor = FLOORS[self.kind()] if self._is_of_one_kind() else MIXED
         limit = min(int(before * WIDEST), max(2 * LEAST_TOKENS, min(room + MOST_MORE, int(room * floor.most_wider))))
-        found: Kept | None = None
+        wider: Kept | None = None
         tiny = min(LEAST_TOKENS, int(before * floor.tiny_share))
         small = max(tiny, min(floor.least_tokens, int(before * floor.least_share)))
         if room < small:
             room = small
-            kept = found = self.choose(room, self._named())
+            kept = wider = self.choose(room, self._named())
         protected = self._protected(room)
         for step in range(STEPS):
             if not protected - set(kept) and self._enough(kept, floor):
-                return found
+                return wider
             if room >= limit:
-                return found
+                return wider
             room = min(limit, int(room * WIDER) + 8) if step + 1 < STEPS else limit
-            kept = found = self.choose(room, self._named())
-        return found
+            kept = wider = self.choose(room, self._named())
+        return wider
 
     def _enough(self, kept: Kept, floor: Floor) -> bool:
         chances = self.scored.chances
         if chances is None:
             return fidelity(self.scored.vectors, self._seen.union(kept)) >= floor.fidelity
         staying = {self.pieces[number].brief for number in kept} - {""}
-        told = [
+        kept_or_seen = [
             number
             for number, piece in enumerate(self.pieces)
             if number in kept or number in self._seen or piece.brief in staying
         ]
-        return float(chances[told].sum()) >= floor.chance
+        return float(chances[kept_or_seen].sum()) >= floor.chance
 
     def _is_of_one_kind(self) -> bool:
         return max(self.kinds().values(), default=1.0) >= ONE_KIND
 
     def kind(self) -> Kind:
-        """The kind of most of the content."""
+        """Returns the kind of most of the content."""
         chars: Counter[Kind] = Counter()
         for block in self.blocks:
             chars[block.kind] += block.end - block.start
         return chars.most_common(1)[0][0] if chars else "prose"
 
     def fit(self, kept: Kept, handle: str, budget: int | None, *, tight: bool) -> tuple[str, Kept]:
-        """As text; within the budget, should the estimate have been a token or two too low."""
+        """Renders the kept pieces. Drops the worst until they fit, as the estimate may be a token or two too low."""
         text = render(self.pieces, kept, handle, tight=tight)
         while budget is not None and kept and self._counter.count(text) > budget:
             worst = min(kept, key=lambda number: (self._worth(number, kept[number]), number))
-            kept = {one: whole for one, whole in kept.items() if one != worst and not self._needs(one, worst)}
+            kept = {
+                number: whole for number, whole in kept.items() if number != worst and not self._needs(number, worst)
+            }
             text = render(self.pieces, kept, handle, tight=tight)
         return text, kept
 
@@ -213,30 +220,30 @@ class Selection:
         return {kind: round(share / whole, 4) for kind, share in shares.most_common()}
 
     def _protected(self, room: int) -> set[int]:
-        """What alone has a name out of the question; and faults, once a template.
+        """Returns pieces that alone hold a name out of the question, and the first fault of each template.
 
-        None of either where they are much more than there is room for: where everything is a fault, none stands out.
+        Neither where they need much more than the room: where everything is a fault, none stands out.
         """
-        wanted = (self._named() - self._seen, self._faults() - self._seen)
-        return {one for found in wanted if self._cost(found) <= 2 * room for one in found}
+        candidates = (self._named() - self._seen, self._faults() - self._seen)
+        return {number for numbers in candidates if self._cost(numbers) <= 2 * room for number in numbers}
 
     def _named(self) -> set[int]:
-        """What alone has a name out of the question. Values that the question says are told already."""
-        found = np.flatnonzero(self.scored.named >= ONLY).tolist()
-        return {number for number in found if not self.pieces[number].path}
+        """Returns pieces that alone hold a name out of the question, but no values: the question says them."""
+        numbers = np.flatnonzero(self.scored.named >= ONLY).tolist()
+        return {number for number in numbers if not self.pieces[number].path}
 
     def _cost(self, numbers: Collection[int]) -> int:
         return sum(self.costs[number] for number in numbers)
 
     def _faults(self) -> set[int]:
-        found: set[int] = set()
+        faults: set[int] = set()
         seen: set[int] = set()
         for number, piece in enumerate(self.pieces):
             if piece.prior < PROTECTED or (piece.template >= 0 and piece.template in seen):
                 continue
             seen.add(piece.template)
-            found.add(number)
-        return found
+            faults.add(number)
+        return faults
 
     def _needs(self, number: int, other: int) -> bool:
         while number >= 0:

@@ -55,7 +55,7 @@ class CompressionService:
         self._sweeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._sweeping = asyncio.create_task(self._sweep_for_ever(), name="vortex-sweep")
+        self._sweeping = asyncio.create_task(self._sweep_forever(), name="vortex-sweep")
 
     async def stop(self) -> None:
         if self._sweeping is not None:
@@ -65,14 +65,14 @@ class CompressionService:
 
     async def compress(self, order: CompressionOrder, *, tenant: str) -> Compressed:
         key = key_of(order, tenant=tenant)
-        found = self._recent.get(key)
-        if found is None:
-            found = await asyncio.get_running_loop().run_in_executor(self._threads, _compress, order)
-            self._recent.put(key, found)
-        for handle in found.handles:
+        answer = self._recent.get(key)
+        if answer is None:
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads, _compress, order)
+            self._recent.put(key, answer)
+        for handle in answer.handles:
             expires_at = self._now() + self._lifetime
             await self._originals.put(handle, order.content, tenant=tenant, expires_at=expires_at)
-        return found
+        return answer
 
     async def decompress(self, text: str, *, tenant: str) -> str:
         handle = text if is_handle(text) else handle_in(text)
@@ -83,7 +83,7 @@ class CompressionService:
             raise NotFound(f"the original {handle} is not kept (any more)", param="text")
         return original
 
-    async def _sweep_for_ever(self) -> None:
+    async def _sweep_forever(self) -> None:
         while True:
             try:
                 swept = await self._originals.sweep(now=self._now())
@@ -112,7 +112,7 @@ def _compress(order: CompressionOrder) -> Compressed:
 
 MAX_BYTES = 64 * 2**20
 ENTRY_BYTES = 4096
-"""Of an answer, beside its text."""
+"""Bytes of an answer beside its text, about."""
 
 
 class RecentAnswers:
@@ -127,10 +127,10 @@ class RecentAnswers:
         self._bytes = 0
 
     def get(self, key: bytes) -> Compressed | None:
-        found = self._answers.get(key)
-        if found is not None:
+        answer = self._answers.get(key)
+        if answer is not None:
             self._answers.move_to_end(key)
-        return found
+        return answer
 
     def put(self, key: bytes, answer: Compressed) -> None:
         """An answer over the bound by itself is not kept."""
@@ -145,12 +145,12 @@ class RecentAnswers:
 
 
 def key_of(order: CompressionOrder, *, tenant: str) -> bytes:
-    """SHA-256 over all that the answer hangs on, and the tenant: an answer's speed tells nobody what others sent."""
+    """Digests the order and the tenant: an answer's speed must tell nobody what others sent."""
     digest = hashlib.sha256()
     for name, value in (("tenant", tenant), *order):
-        told = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else repr(value).encode()
-        digest.update(f"{name} {type(value).__name__} {len(told)} ".encode())
-        digest.update(told)
+        data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else repr(value).encode()
+        digest.update(f"{name} {type(value).__name__} {len(data)} ".encode())
+        digest.update(data)
     return digest.digest()
 
 

@@ -27,7 +27,7 @@ QUOTED = re.compile(r"[`\"']([^`\"'\n]{2,80})[`\"']")
 
 
 def fault_weight(text: str) -> float:
-    """0 to 1: 1 for a fault, 0.4 for a warning; a fault that is said not to be is none."""
+    """Returns 1 for a fault, 0.6 for a warning, 0.3 for a fault that the text denies, else 0."""
     folded = text.lower()
     if FAULT.search(folded):
         return 0.3 if QUIET.search(folded) and not FAULT.search(QUIET.sub("", folded)) else 1.0
@@ -37,9 +37,9 @@ def fault_weight(text: str) -> float:
 
 
 def names_in(question: str, *, limit: int = 64) -> tuple[str, ...]:
-    """What the question calls by name: identifiers, quoted strings, CamelCase. Folded; the last ones first."""
-    found = [*IDENTIFIER.findall(question), *CAMEL.findall(question), *QUOTED.findall(question)]
-    folded = dict.fromkeys(name.casefold().strip(" .:-") for name in reversed(found))
+    """Returns what the question calls by name (identifiers, quoted strings, CamelCase), folded, the last ones first."""
+    names = [*IDENTIFIER.findall(question), *CAMEL.findall(question), *QUOTED.findall(question)]
+    folded = dict.fromkeys(name.casefold().strip(" .:-") for name in reversed(names))
     return tuple(name for name in folded if len(name) >= 3)[:limit]
 
 
@@ -53,11 +53,11 @@ DIRECTORY = re.compile(r"(?:/[\w.+-]+){1,}/?")
 SENTENCE = re.compile(r"[.!?](?=\s+[A-Z])")
 LEAST_CHARS = 40
 SHORTER = 0.7
-"""Of a line's length a brief has at most so much; else the line itself is as good."""
+"""A brief has at most this share of its line's length; else the line itself is as good."""
 
 
-def brief_of(line: str, kind: Kind, known: tuple[str, ...]) -> str:
-    """The first sentence of a log's line, the names in any other line.
+def brief_of(line: str, kind: Kind, known_directories: tuple[str, ...]) -> str:
+    """Returns the first sentence of a log's line, and the names in any other line.
 
     Empty for a line that cannot be told by its names: it has none, is short, tells of a fault, or denies something.
 
@@ -69,22 +69,22 @@ def brief_of(line: str, kind: Kind, known: tuple[str, ...]) -> str:
         return line[: end.end()].rstrip() if end and end.end() <= SHORTER * len(line) else ""
     if fault_weight(line) >= 0.6 or NEGATION.search(line):
         return ""
-    found = dict.fromkeys(_below(name, known) for name in NAME.findall(line))
-    if not found:
+    names = dict.fromkeys(_below(name, known_directories) for name in NAME.findall(line))
+    if not names:
         return ""
     number = NUMBER.match(line)
-    made = " ".join([*([number.group()] if number else []), *found])
-    return made if len(made) <= SHORTER * len(line) else ""
+    brief = " ".join([*([number.group()] if number else []), *names])
+    return brief if len(brief) <= SHORTER * len(line) else ""
 
 
 def directories(question: str) -> tuple[str, ...]:
     """Directories that the question names, the longest first."""
-    found = {name.rstrip("/") + "/" for name in DIRECTORY.findall(question)}
-    return tuple(sorted((name for name in found if len(name) > 8), key=len, reverse=True))
+    names = {name.rstrip("/") + "/" for name in DIRECTORY.findall(question)}
+    return tuple(sorted((name for name in names if len(name) > 8), key=len, reverse=True))
 
 
-def _below(name: str, known: tuple[str, ...]) -> str:
-    for directory in known:
+def _below(name: str, known_directories: tuple[str, ...]) -> str:
+    for directory in known_directories:
         if name.startswith(directory) and len(name) > len(directory):
             return name[len(directory) :]
     return name

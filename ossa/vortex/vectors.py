@@ -88,24 +88,24 @@ class WordVectors:
                 missing = list(dict.fromkeys(words))
             self._learn(missing)
             rows = [self._row_of[word] for word in words]
-            found: Floats = self._rows[rows]
-        return found
+            vectors: Floats = self._rows[rows]
+        return vectors
 
     def _encoded(self, words: Sequence[str]) -> list[Any]:
         """A batch costs a tenth of a millisecond before its first word: threads are woken for it."""
         if len(words) <= FEW_WORDS:
             return [self._tokenizer.encode(word, add_special_tokens=False) for word in words]
-        found: list[Any] = self._tokenizer.encode_batch(list(words), add_special_tokens=False)
-        return found
+        encoded: list[Any] = self._tokenizer.encode_batch(list(words), add_special_tokens=False)
+        return encoded
 
     def _learn(self, words: Sequence[str]) -> None:
         if not words:
             return
         first = len(self._row_of)
-        tokens = [one.ids or [0] for one in self._encoded(words)]
-        lengths = np.asarray([len(one) for one in tokens])
+        tokens = [ids.ids or [0] for ids in self._encoded(words)]
+        lengths = np.asarray([len(ids) for ids in tokens])
         starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
-        flat = np.asarray([token for one in tokens for token in one])
+        flat = np.asarray([token for ids in tokens for token in ids])
         made = np.concatenate(
             [
                 np.add.reduceat(self._table[flat[starts[at] : end]], starts[at : at + AT_ONCE] - starts[at], axis=0)
@@ -157,8 +157,8 @@ def rarity_weights(words: Words) -> Floats:
 
 def unit(vectors: Floats) -> Floats:
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    found: Floats = vectors / np.maximum(norms, 1e-9)
-    return found
+    scaled: Floats = vectors / np.maximum(norms, 1e-9)
+    return scaled
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,7 @@ from ossa.contracts.compression import Kind
 
 @dataclass(frozen=True)
 class Weights:
-    """Of the parts of a score. `lexical` and `meaning` are of the piece, `group_*` of what it stands in.
+    """Weights of the parts of a score. `lexical` and `meaning` are the piece's, `group_*` those of its group.
 
     `spread`: standard deviation, in pieces, of the bell over which the score of a piece's neighbours counts.
     `named`: for what the question calls by name. `odd`: for a rare template. `prior`: for a piece's prior.

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,11 +46,6 @@ class Words:
     owner: Ints
     texts: int
 
-    def counts_of(self, wanted: Any) -> Floats:
-        """How often any of these vocabulary numbers stands in each text; shape (texts,)."""
-        mask = np.isin(self.ids, wanted)
-        return np.bincount(self.owner[mask], minlength=self.texts).astype(np.float32)
-
 
 def read_words(texts: Sequence[str]) -> Words:
     numbers: dict[str, int] = {}
@@ -71,18 +65,19 @@ def question_words(question: str, *, limit: int = 96) -> list[str]:
     return list(dict.fromkeys(reversed(stems)))[:limit]
 
 
+def terms_of(words: Words, question: Sequence[str]) -> NDArray[np.int64]:
+    """Returns the number of the question's stem that each word is, -1 for none; shape as `words.ids`."""
+    numbers = {term: number for number, term in enumerate(question)}
+    by_word = np.asarray([numbers.get(stem(word), -1) for word in words.vocabulary], dtype=np.int64)
+    return by_word[words.ids] if len(words.ids) else words.ids.astype(np.int64)
+
+
 def bm25(words: Words, question: Sequence[str], *, k1: float = 1.2, b: float = 0.5) -> Floats:
     """Okapi BM25 of each text for the stems of a question (Robertson and Zaragoza 2009, eq. 3.15); shape (texts,)."""
     scores = np.zeros(words.texts, dtype=np.float32)
     if not question or not words.texts:
         return scores
-    wanted = {term: number for number, term in enumerate(question)}
-    to_term = np.full(len(words.vocabulary), -1, dtype=np.int32)
-    for number, word in enumerate(words.vocabulary):
-        term = wanted.get(stem(word))
-        if term is not None:
-            to_term[number] = term
-    terms = to_term[words.ids] if len(words.ids) else words.ids
+    terms = terms_of(words, question)
     hit = terms >= 0
     if not hit.any():
         return scores

@@ -8,47 +8,49 @@ from ossa.vortex.answers.pair_model import pair_model
 from ossa.vortex.answers.reading import Reading, read
 
 EQUAL = ("numbers", "quoted", "identifiers", "symbols", "names", "sequence", "asks", "act")
-"""Of a reading, in the order in which they stand in the question and with repeats."""
+"""Fields of a reading that must be equal: their items in the order of the question, with repeats."""
 
 ALWAYS_SAID = {"from", "by", "than", "before", "after", "over", "under", "without", "except", "between", "versus"}
-"""Prepositions that no paraphrase leaves out."""
+"""No paraphrase leaves these prepositions out."""
 
 DIRECTED = ALWAYS_SAID | {"to", "into"}
 
 
-def disagreement(one: Reading, other: Reading) -> str | None:
-    """The first thing in which the questions differ and that changes an answer; None when there is none."""
+def disagreement(first: Reading, second: Reading) -> str | None:
+    """Names the first difference between two questions that changes an answer; None when there is none."""
     for name in EQUAL:
-        if getattr(one, name) != getattr(other, name):
+        if getattr(first, name) != getattr(second, name):
             return name
-    if one.words != other.words:
-        if not one.sequence:
+    if first.words != second.words:
+        if not first.sequence:
             return "nothing to go by"
-        if sorted(one.words) == sorted(other.words):
+        if sorted(first.words) == sorted(second.words):
             return "order"
-    if one.persons and other.persons and _apart(one.persons, other.persons):
+    if first.persons and second.persons and _apart(first.persons, second.persons):
         return "persons"
-    if one.modality and other.modality and one.modality != other.modality:
+    if first.modality and second.modality and first.modality != second.modality:
         return "modality"
-    if one.modals and other.modals and not one.modals & other.modals:
+    if first.modals and second.modals and not first.modals & second.modals:
         return "modality"
-    if ("past" in one.tense) != ("past" in other.tense) or (one.tense and other.tense and not one.tense & other.tense):
+    if ("past" in first.tense) != ("past" in second.tense) or (
+        first.tense and second.tense and not first.tense & second.tense
+    ):
         return "tense"
-    return "relations" if _crossed(one, other) else None
+    return "relations" if _crossed(first, second) else None
 
 
-def _apart(one: str, other: str) -> bool:
-    """The asker may speak of himself once or twice; where both are spoken of, who does what is their order."""
-    return one != other if "2" in one + other else set(one) != set(other)
+def _apart(first: str, second: str) -> bool:
+    """Whether the persons differ. How often one is spoken of is no matter; of two, the order says who acts."""
+    return first != second if "2" in first + second else set(first) != set(second)
 
 
-def _crossed(one: Reading, other: Reading) -> bool:
-    """Whether a preposition both have stands before different words, or one that is always said is not."""
-    before, other_before = ({at: word for word, at in reading.relations} for reading in (one, other))
-    if any(other_before.get(at, word) != word for at, word in before.items()):
+def _crossed(first: Reading, second: Reading) -> bool:
+    """Whether a shared preposition stands before different words, or one that no paraphrase leaves out is missing."""
+    before, second_before = ({at: word for word, at in reading.relations} for reading in (first, second))
+    if any(second_before.get(at, word) != word for at, word in before.items()):
         return True
     for preposition in DIRECTED:
-        ours, theirs = ({at for word, at in reading.relations if word == preposition} for reading in (one, other))
+        ours, theirs = ({at for word, at in reading.relations if word == preposition} for reading in (first, second))
         if ours != theirs and (preposition in ALWAYS_SAID or not (ours <= theirs or theirs <= ours)):
             return True
     return False
@@ -57,19 +59,19 @@ def _crossed(one: Reading, other: Reading) -> bool:
 _LAYOUT = re.compile(r"[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 MAX_CHARS = 2000
-"""A longer question is never answered with another's answer."""
+"""A question of more characters is never answered with another's answer."""
 
 
 def judgeable(question: str) -> bool:
-    """Only one line of prose is: in code, tables and the like the layout is part of what is asked."""
+    """Whether the question is one line of prose. In code, tables and the like the layout is part of the question."""
     return len(question) <= MAX_CHARS and _LAYOUT.search(question.strip()) is None
 
 
 def likelihood(question: str, earlier: str, cosine: float) -> float:
-    """That both ask the same, 0 to 1; 0 where a rule speaks against it."""
+    """Estimates the chance that both ask the same, from 0 to 1. It is 0 where a rule speaks against it."""
     if not (judgeable(question) and judgeable(earlier)):
         return 0.0
-    one, other = read(question), read(earlier)
-    if disagreement(one, other) is not None:
+    first, second = read(question), read(earlier)
+    if disagreement(first, second) is not None:
         return 0.0
-    return pair_model().likelihood(one, other, cosine)
+    return pair_model().likelihood(first, second, cosine)

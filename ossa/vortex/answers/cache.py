@@ -21,10 +21,10 @@ Vectorise = Callable[[str], Sequence[float]]
 CANDIDATES = 8
 SWEEP_S = 300.0
 KEEP_S = 5.0
-"""Keeping is off the request's path, and may take so long."""
+"""Storing an answer is off the request's path, and may take so long."""
 
 SPARE = 0.05
-"""What is dropped beyond the oldest when a tenant is full, so that not every answer kept drops another."""
+"""A full tenant loses this share of its room besides, so that not every new answer drops another."""
 
 
 class AnswerCache:
@@ -139,8 +139,8 @@ class AnswerCache:
             await asyncio.sleep(self._sweep_s)
 
     async def _exact(self, asked: Asked) -> Hit | None:
-        for found in await self._index.fetch([id_of(asked)]):
-            entry = entry_of(found, asked, now=self._now())
+        for point in await self._index.fetch([id_of(asked)]):
+            entry = entry_of(point, asked, now=self._now())
             if entry is not None and normalised(entry.question) == normalised(asked.question):
                 return self._hit("exact", entry, 1.0, 1.0)
         return None
@@ -155,13 +155,15 @@ class AnswerCache:
         return self._best(asked, near)
 
     def _best(self, asked: Asked, near: Sequence[Found]) -> Hit | None:
-        """The likeliest of those that the second check lets pass."""
+        """Returns the likeliest of the candidates that pass the second check."""
         best: Hit | None = None
-        alive = [(entry, one.score) for one in near if (entry := entry_of(one, asked, now=self._now())) is not None]
+        alive = [
+            (entry, point.score) for point in near if (entry := entry_of(point, asked, now=self._now())) is not None
+        ]
         for entry, cosine in alive:
-            found = likelihood(asked.question, entry.question, cosine)
-            if found >= self._settings.likelihood and (best is None or found > best.likelihood):
-                best = self._hit("semantic", entry, cosine, found)
+            chance = likelihood(asked.question, entry.question, cosine)
+            if chance >= self._settings.likelihood and (best is None or chance > best.likelihood):
+                best = self._hit("semantic", entry, cosine, chance)
         self.counters.refused_by_check += bool(alive and best is None)
         return best
 
@@ -184,7 +186,7 @@ class AnswerCache:
         await self._make_room({"tenant": key_of(asked.tenant)})
 
     async def _make_room(self, where: Where) -> None:
-        """Counts in the engine only when the tenant may be full."""
+        """Drops the oldest answers of a full tenant. Counts in the engine only when the tenant may be full."""
         tenant = str(where["tenant"])
         bound = self._settings.max_entries_per_tenant
         kept = self._kept.get(tenant, bound) + 1
@@ -193,14 +195,14 @@ class AnswerCache:
         if kept > bound:
             surplus = kept - bound + int(bound * SPARE)
             oldest = await self._index.oldest(where, by="kept_at", limit=surplus)
-            await self._index.delete([one.id for one in oldest])
+            await self._index.delete([point.id for point in oldest])
             self.counters.evicted += len(oldest)
             kept -= len(oldest)
         self._kept[tenant] = kept
 
     def _vector(self, question: str) -> tuple[float, ...] | None:
-        found = tuple(float(value) for value in self._vectorise(question[:MAX_CHARS]))
-        return found if any(found) else None
+        vector = tuple(float(value) for value in self._vectorise(question[:MAX_CHARS]))
+        return vector if any(vector) else None
 
     def _failed(self, event: str, error: Exception) -> None:
         self.counters.failures += 1
@@ -218,5 +220,5 @@ class AnswerCache:
 
 
 def _nowhere(dimensions: int) -> tuple[float, ...]:
-    """For a question without words, which is found exactly or not at all."""
+    """Returns the vector of a question without words, which is found exactly or not at all."""
     return (1.0, *([0.0] * (dimensions - 1)))

@@ -17,7 +17,7 @@ from ossa.vortex.vectors import DIMENSIONS
 
 
 def refusal(asked: Asked, answered: Answered, settings: AnswerSettings) -> Refusal | None:
-    """The first reason not to keep it; None when it may be kept."""
+    """Returns the first reason not to keep the answer; None when it may be kept."""
     message = answered.answer.message
     text = message.get("content")
     hot = answered.temperature is not None and answered.temperature > settings.max_temperature
@@ -76,18 +76,18 @@ def room_of(asked: Asked) -> str:
 
 
 def id_of(asked: Asked) -> str:
-    """One entry a question and room."""
+    """Names the only entry of a question in its room."""
     name = _digest("entry", asked.tenant, asked.agent, asked.scope, normalised(asked.question))
     return str(UUID(bytes=name[:16]))
 
 
 def place_of(asked: Asked) -> Where:
-    """The tenant beside the room, which names it already: two locks on one door."""
+    """Names the tenant beside the room, whose digest holds it already: two locks on one door."""
     return {"tenant": key_of(asked.tenant), "room": room_of(asked)}
 
 
 def key_of(name: str) -> str:
-    """Names of tenants, agents and documents as digests: any text, bounded, told to no log of the engine's."""
+    """Digests the name of a tenant, agent or document: any text is bounded, and no log of the engine shows it."""
     return _digest("name", name).hex()[:32]
 
 
@@ -106,7 +106,7 @@ def point_of(asked: Asked, answered: Answered, vector: tuple[float, ...], *, now
 
 
 def entry_of(found: Found, asked: Asked, *, now: float) -> Entry | None:
-    """None for what may not be served: another's, too old, or not written by this version."""
+    """Returns None for what may not be served: another's, too old, or not written by this version."""
     try:
         entry = Entry.model_validate(found.payload)
     except ValidationError:
@@ -116,5 +116,5 @@ def entry_of(found: Found, asked: Asked, *, now: float) -> Entry | None:
 
 
 def _digest(*parts: str) -> bytes:
-    """Of the parts as JSON, so that no two lists of parts read alike."""
+    """Digests the parts as JSON, so that no two lists of parts read alike."""
     return hashlib.sha256(json.dumps(parts).encode()).digest()

@@ -34,7 +34,7 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class PairModel:
-    """`rarity`: of a word, its inverse intent frequency, ln(intents / intents that use it); `rarest`: of a new one."""
+    """`rarity` is a word's inverse intent frequency, ln(intents / intents that use it); a new word has `rarest`."""
 
     bias: float
     measures: Mapping[str, float]
@@ -42,47 +42,47 @@ class PairModel:
     rarity: Mapping[str, float]
     rarest: float
 
-    def likelihood(self, one: Reading, other: Reading, cosine: float) -> float:
-        """In [0, 1]; the same whichever comes first."""
-        measured = zip(MEASURES, self.measure(one, other, cosine), strict=True)
+    def likelihood(self, first: Reading, second: Reading, cosine: float) -> float:
+        """Returns a likelihood in [0, 1], which is the same whichever question comes first."""
+        measured = zip(MEASURES, self.measure(first, second, cosine), strict=True)
         terms = [self.bias, *(self.measures[name] * value for name, value in measured)]
-        terms += [self.framing.get(word, 0.0) for word in one.framing ^ other.framing]
+        terms += [self.framing.get(word, 0.0) for word in first.framing ^ second.framing]
         total = math.fsum(terms)  # the same in whatever order a set comes
         return 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))
 
-    def measure(self, one: Reading, other: Reading, cosine: float) -> list[float]:
-        """In the order of `MEASURES`."""
-        ours, theirs = set(one.words), set(other.words)
+    def measure(self, first: Reading, second: Reading, cosine: float) -> list[float]:
+        """Returns the measures of a pair in the order of `MEASURES`."""
+        ours, theirs = set(first.words), set(second.words)
         shared, apart = ours & theirs, ours ^ theirs
         rarity = self.rarity_of
         union = math.fsum(map(rarity, ours | theirs)) or 1.0
-        content = set(one.content) & set(other.content)
-        forms_apart = sum(word not in one.framing and word not in other.framing for word in apart)
-        pairs, other_pairs = set(pairwise(one.words)), set(pairwise(other.words))
-        longest = max(len(one.words), len(other.words), 1)
+        content = set(first.content) & set(second.content)
+        forms_apart = sum(word not in first.framing and word not in second.framing for word in apart)
+        pairs, second_pairs = set(pairwise(first.words)), set(pairwise(second.words))
+        longest = max(len(first.words), len(second.words), 1)
         return [
             cosine,
             math.fsum(map(rarity, shared)) / union,
             max(map(rarity, apart), default=0.0) / self.rarest,
             math.fsum(map(rarity, apart)) / self.rarest,
-            min(len(one.words), len(other.words)) / longest,
-            math.log1p(len(content) + len(one.numbers)),
+            min(len(first.words), len(second.words)) / longest,
+            math.log1p(len(content) + len(first.numbers)),
             math.fsum(map(rarity, content)) / self.rarest,
             forms_apart / (len(content) + 1),
-            _inversions(one.content, other.content),
-            len(pairs & other_pairs) / max(len(pairs | other_pairs), 1),
-            float(bool(one.persons) != bool(other.persons)),
-            float(one.act == other.act),
+            _inversions(first.content, second.content),
+            len(pairs & second_pairs) / max(len(pairs | second_pairs), 1),
+            float(bool(first.persons) != bool(second.persons)),
+            float(first.act == second.act),
         ]
 
     def rarity_of(self, word: str) -> float:
         return self.rarity.get(base(word), self.rarest)
 
 
-def _inversions(one: Sequence[str], other: Sequence[str]) -> float:
-    """Share of neighbouring content words of `one` that stand the other way round in `other`."""
-    place = {word: at for at, word in enumerate(other)}
-    steps = [place[after] - place[before] for before, after in pairwise(one) if before in place and after in place]
+def _inversions(first: Sequence[str], second: Sequence[str]) -> float:
+    """Returns the share of neighbouring words of `first` that stand the other way round in `second`."""
+    place = {word: at for at, word in enumerate(second)}
+    steps = [place[after] - place[before] for before, after in pairwise(first) if before in place and after in place]
     return sum(step < 0 for step in steps) / len(steps) if steps else 0.0
 
 
@@ -93,11 +93,11 @@ def pair_model() -> PairModel:
 
 
 def from_json(text: str) -> PairModel:
-    found = json.loads(text)
+    fields = json.loads(text)
     return PairModel(
-        bias=found["bias"],
-        measures=found["measures"],
-        framing=found["framing"],
-        rarity=found["rarity"],
-        rarest=found["rarest"],
+        bias=fields["bias"],
+        measures=fields["measures"],
+        framing=fields["framing"],
+        rarity=fields["rarity"],
+        rarest=fields["rarest"],
     )

@@ -44,13 +44,13 @@ def base(word: str) -> str:
 
 
 def _groups() -> dict[str, str]:
-    found: dict[str, str] = {}
+    first_of: dict[str, str] = {}
     for line in _word_lines("alike.txt"):
         group = line.split()
         for word in group:
-            found[word] = group[0]
-            found.setdefault(base(word), group[0])
-    return found
+            first_of[word] = group[0]
+            first_of.setdefault(base(word), group[0])
+    return first_of
 
 
 FRAMING = _word_list("framing.txt")
@@ -247,7 +247,7 @@ def _names(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _asks(words: tuple[str, ...]) -> str:
-    """By the first word that asks; empty without one."""
+    """Names what is asked for by the first question word; empty without one."""
     if _STEPS.search(" ".join(words) + " "):
         return "how"
     for at, word in enumerate(words):
@@ -268,21 +268,21 @@ def _act(words: tuple[str, ...]) -> str:
 
 
 def _persons(rest: str) -> str:
-    """Without the asker as the one who does it, unless the assistant is spoken of too.
+    """Lists the persons spoken of, without the asker as the acting person unless the assistant is spoken of too.
 
     How do I, how can one and how to ask the same; did I call you and did you call me do not.
     """
-    found = [PERSONS[word] for word in rest.split() if word in PERSONS]
-    if "2" in found:
-        return "".join(found)
+    persons = [PERSONS[word] for word in rest.split() if word in PERSONS]
+    if "2" in persons:
+        return "".join(persons)
     return "".join(PERSONS[word] for word in _SUBJECT.sub(" ", rest).split() if word in PERSONS)
 
 
 def _modality(words: tuple[str, ...]) -> str:
-    found = _MODAL.search(" ".join(words))
-    if found is None:
+    match = _MODAL.search(" ".join(words))
+    if match is None:
         return ""
-    return "must" if found[2] else MODALITIES.get(found[1], found[1])
+    return "must" if match[2] else MODALITIES.get(match[1], match[1])
 
 
 def _relations(words: tuple[str, ...], sequence: tuple[str | None, ...]) -> Iterator[tuple[str, int]]:

@@ -54,10 +54,10 @@ def _around(messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if not messages:
         return {}
     last = messages[-1]
-    found = {name: value for name, value in last.items() if name not in ("role", "content")}
+    fields = {name: value for name, value in last.items() if name not in ("role", "content")}
     content = last.get("content")
     parts = [_beside_text(part) for part in content] if isinstance(content, list) else []
-    return {"fields": found, "parts": parts}
+    return {"fields": fields, "parts": parts}
 
 
 def _beside_text(part: Any) -> Any:

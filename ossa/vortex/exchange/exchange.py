@@ -148,8 +148,8 @@ class TokenExchange:
             if len(needs) >= self._limits.placeholders:
                 raise PlaceholderLimit.over("placeholders", self._limits.placeholders, "different placeholders")
             registration = self._registry.find(placeholder)
-            found = () if registration is None else registration.needs(placeholder)
-            needs[placeholder] = tuple(dict.fromkeys(other.bound(bindings) for other in found))
+            required = () if registration is None else registration.needs(placeholder)
+            needs[placeholder] = tuple(dict.fromkeys(other.bound(bindings) for other in required))
             todo += needs[placeholder]
         return needs
 
@@ -187,8 +187,8 @@ class TokenExchange:
             raise _ValueMissing(f"nobody said which {placeholder.namespace} is the current one")
         registration = self._registry.find(placeholder)
         if registration is None:
-            known = ", ".join(self._registry.kinds) or "no resolver at all"
-            raise _ValueMissing(f"nobody resolves it; there is {known}", "resolver_unknown")
+            kinds = ", ".join(self._registry.kinds) or "no resolver at all"
+            raise _ValueMissing(f"nobody resolves it; there is {kinds}", "resolver_unknown")
         if not (placeholder.type.lifetime_s and keep):
             # A flight of its own: a value that is never cached is not another's, begun earlier, either.
             return await self._join(object(), lambda: self._resolve(call, registration))

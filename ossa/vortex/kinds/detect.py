@@ -1,4 +1,4 @@
-"""Which kind each stretch of a content is. One pass over its lines."""
+"""Names the kind of each stretch of a content, in one pass over its lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ossa.contracts.compression import Kind
 from ossa.vortex.piece import Block
 
 LOOK = 40
-"""Lines looked at to name a stretch."""
+"""At most so many lines are looked at to name a stretch."""
 
 TIMESTAMP = re.compile(
     r"^\W{0,3}(?:\x1b\[[\d;]*m)?(?:\d{4}-\d\d-\d\d[T ]\d\d:\d\d|\d\d:\d\d:\d\d|\d{4}/\d\d/\d\d"
@@ -47,7 +47,7 @@ def split_blocks(content: str) -> list[Block]:
 
 
 def _one_document(content: str) -> bool:
-    """Of several lines; one of a single line is told by that."""
+    """Whether the content is one JSON document of several lines. A document on one line is recognised by its line."""
     if not JSON_START.match(content) or content.rstrip()[-1:] not in "]}" or "\n" not in content.strip():
         return False
     try:
@@ -77,7 +77,7 @@ def _paragraphs(content: str) -> list[tuple[int, int]]:
 
 
 def name_kind(text: str) -> Kind:
-    """The kind of one stretch, by its first and last lines."""
+    """Names the kind of one stretch by its first and last lines."""
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
         return "prose"
@@ -110,7 +110,7 @@ def name_kind(text: str) -> Kind:
 
 
 def _speakers_return(lines: list[str]) -> bool:
-    """A dialogue's names come again; the keys of a list do not."""
+    """Whether names repeat: a dialogue's speakers do, the keys of a list do not."""
     names = [line.split(":", 1)[0] for line in lines if SPEAKER.match(line)]
     return len(set(names)) <= max(2, len(names) * 0.6)
 

@@ -19,27 +19,27 @@ from ossa.vortex.piece import Piece
 
 NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 BREAK = re.compile(r"\r(?!\n)|[\x00\x0b\x0c\x1c-\x1e\x85\u2028\u2029\ud800-\udfff]")
-"""What some readers take for the end of a line, and what cannot be encoded."""
+"""Characters that some readers take for the end of a line, and those that cannot be encoded."""
 
 SEPARATOR = re.compile(r"[|\n\r\t\"=]|^[\[{>\s]|^-(?:\s|$)|^\S+[:>]\s|[:>\s]$")
-"""What a bare string must not hold, begin with or end with. `^\\S+[:>]\\s`: at the start of a line it were a key."""
+"""A bare string must not hold, begin with or end with these. `^\\S+[:>]\\s` would be a key at the start of a line."""
 
 OTHER_TYPE = frozenset({"", "true", "false", "null"})
 PLAIN_KEY = re.compile(r"[\w$@./][^\s\"=|:>,{}\[\]]*")
 
 
 class Literal(float):
-    """A number with a point or an exponent, as it was written."""
+    """A number with a point or an exponent, which is kept as it was written."""
 
     text: str
 
     def __new__(cls, text: str) -> Literal:
         """Raises ValueError for one that is not finite or too large to be read."""
-        found = super().__new__(cls, text)
-        if not math.isfinite(found):
+        number = super().__new__(cls, text)
+        if not math.isfinite(number):
             raise ValueError(f"{text} is no finite number")
-        found.text = text
-        return found
+        number.text = text
+        return number
 
 
 def read(text: str) -> list[Any]:
@@ -62,10 +62,10 @@ def _document(text: str) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         raise ValueError("a key is there twice")
-    return found
+    return mapping
 
 
 class Notation:
@@ -75,13 +75,13 @@ class Notation:
         self._numbers = _keys_of_numbers(document)
 
     def value(self, value: Any, key: str = "", also: str = "") -> str:
-        """Of a scalar or an empty list or object. `also`: characters that separate values where it will stand."""
+        """Writes a scalar, or an empty list or object. `also` are the characters that separate values in its place."""
         if isinstance(value, Literal):
             return value.text
         if not isinstance(value, str):
             return json.dumps(value)
         reads_otherwise = value in OTHER_TYPE or (key in self._numbers and NUMBER.fullmatch(value))
-        if reads_otherwise or SEPARATOR.search(value) or BREAK.search(value) or any(one in value for one in also):
+        if reads_otherwise or SEPARATOR.search(value) or BREAK.search(value) or any(char in value for char in also):
             return _in_quotes(value)
         return value
 
@@ -106,9 +106,9 @@ def long_text(label: str, text: str, shapes: Shapes) -> list[Piece]:
         at = begins[-1] + len(part.text)
     mark = f"{label}> "
     for part, begin, end in zip(parts, [0, *begins[1:]], [*begins[1:], len(text)], strict=True):
-        told = text[begin:end]
-        ends_line = end < len(text) and told.endswith("\n")
-        part.text = mark + (told[:-1] if ends_line else told).replace("\n", "\n> ")
+        line = text[begin:end]
+        ends_line = end < len(text) and line.endswith("\n")
+        part.text = mark + (line[:-1] if ends_line else line).replace("\n", "\n> ")
         mark = "> " if ends_line else ">> "
     return parts
 
@@ -119,14 +119,14 @@ def _in_quotes(text: str) -> str:
 
 def _keys_of_numbers(document: Any) -> set[str]:
     """Keys under which a number stands somewhere; that of a list is its items'."""
-    found: set[str] = set()
+    keys: set[str] = set()
     left: list[tuple[str, Any]] = [("", document)]
     while left:
         key, value = left.pop()
         if isinstance(value, dict):
             left.extend(value.items())
         elif isinstance(value, list):
-            left.extend((key, one) for one in value)
+            left.extend((key, item) for item in value)
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            found.add(key)
-    return found
+            keys.add(key)
+    return keys

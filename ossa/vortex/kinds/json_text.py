@@ -55,9 +55,9 @@ def split(text: str, shapes: Shapes, *, terse: bool = False) -> list[Piece] | No
     if not documents or not all(isinstance(value, dict | list) for value in documents):
         return None
     if terse and not (len(documents) == 1 and isinstance(documents[0], list) and _long_table(documents[0])):
-        found = leaves.split(documents[0] if len(documents) == 1 else documents, shapes)
-        if found is not None:
-            return found
+        pieces = leaves.split(documents[0] if len(documents) == 1 else documents, shapes)
+        if pieces is not None:
+            return pieces
     writer = _Writer(shapes, Notation(documents))
     try:
         writer.documents(documents)
@@ -98,25 +98,25 @@ class _Writer:
             self._leaf("", value, depth, head)
 
     def _object(self, value: dict[str, Any], depth: int, head: int) -> None:
-        if len(value) > 1 and all(isinstance(one, dict) and one and _flat(one) for one in value.values()):
+        if len(value) > 1 and all(isinstance(item, dict) and item and _flat(item) for item in value.values()):
             self._keyed(value, depth, head)
             return
-        for key, one in value.items():
-            if not isinstance(one, dict | list) or not one:
-                self._leaf(f"{name_of(key)}: ", one, depth, head, key)
-            elif _scalars(one):
-                self._listed(key, one, depth, head)
-            elif isinstance(one, dict) and len(one) == 1 and _flat(next(iter(one.values()), None)):
-                self._keyed(one, depth + 1, self._add(f"{' ' * depth}{name_of(key)}:", head))
+        for key, item in value.items():
+            if not isinstance(item, dict | list) or not item:
+                self._leaf(f"{name_of(key)}: ", item, depth, head, key)
+            elif _scalars(item):
+                self._listed(key, item, depth, head)
+            elif isinstance(item, dict) and len(item) == 1 and _flat(next(iter(item.values()), None)):
+                self._keyed(item, depth + 1, self._add(f"{' ' * depth}{name_of(key)}:", head))
             else:
                 opened = self._add(f"{' ' * depth}{name_of(key)}:", head)
-                self.value(one, depth=depth + 1, head=opened, key=key)
+                self.value(item, depth=depth + 1, head=opened, key=key)
 
     def _keyed(self, value: dict[str, dict[str, Any]], depth: int, head: int) -> None:
         """Objects by key: the key is what is referred to, the rest comes after it if it is worth it."""
-        for key, one in value.items():
+        for key, item in value.items():
             self._group += 1
-            rest = self._row(one)
+            rest = self._row(item)
             opened = self._add(f"{' ' * depth}{name_of(key)}", head, prior=_reference(key), glue=" ")
             self._add(rest, opened, prior=_worth(rest))
 
@@ -124,8 +124,8 @@ class _Writer:
         """A list of scalars: in parts, when it is long."""
         opened = -1
         for at in range(0, len(value), LISTED):
-            part = ", ".join(self._notation.value(one, key, ",") for one in value[at : at + LISTED])
-            prior = max([_worth(part), *(_reference(_scalar(one)) for one in value[at : at + LISTED])])
+            part = ", ".join(self._notation.value(item, key, ",") for item in value[at : at + LISTED])
+            prior = max([_worth(part), *(_reference(_scalar(item)) for item in value[at : at + LISTED])])
             if opened < 0:
                 opened = self._add(f"{' ' * depth}{name_of(key)}: {part}", head, prior=prior)
             else:
@@ -136,24 +136,24 @@ class _Writer:
         if columns:
             self._table(value, columns, depth, head)
             return
-        for one in value:
+        for item in value:
             self._group += 1
-            if isinstance(one, dict | list) and one:
-                row = self._row(one) if isinstance(one, dict) and _flat(one) else ""
+            if isinstance(item, dict | list) and item:
+                row = self._row(item) if isinstance(item, dict) and _flat(item) else ""
                 if row and len(row) <= LONG_CHARS:
                     self._add(f"{' ' * depth}- {row}", head, prior=_worth(row))
                 else:
                     opened = self._add(f"{' ' * depth}-", head)
-                    self.value(one, depth=depth + 1, head=opened, key=key)
+                    self.value(item, depth=depth + 1, head=opened, key=key)
             else:
-                self._leaf("- ", one, depth, head, key)
+                self._leaf("- ", item, depth, head, key)
 
     def _table(self, value: list[dict[str, Any]], columns: list[str], depth: int, head: int) -> None:
         indent = " " * depth
         cells = {name: [self._cell(row[name], name) for row in value] for name in columns}
-        constant = {name: told[0] for name, told in cells.items() if told.count(told[0]) == len(told)}
+        constant = {name: column[0] for name, column in cells.items() if column.count(column[0]) == len(column)}
         varying = [name for name in columns if name not in constant] or columns[:1]
-        same = ", ".join(f"{name_of(name)}={one}" for name, one in constant.items() if name not in varying)
+        same = ", ".join(f"{name_of(name)}={cell}" for name, cell in constant.items() if name not in varying)
         if same and len(value) > 1:
             head = self._add(f"{indent}all: {same}", head, prior=0.3)
         named = [name for name in varying if _refers(value, name)]
@@ -190,7 +190,7 @@ class _Writer:
         return self._row(value) if isinstance(value, dict) else self._notation.value(value, key)
 
     def _row(self, value: dict[str, Any]) -> str:
-        return " ".join(f"{name_of(key)}={self._notation.value(one, key)}" for key, one in value.items()) or "{}"
+        return " ".join(f"{name_of(key)}={self._notation.value(item, key)}" for key, item in value.items()) or "{}"
 
     def _add(
         self, text: str, head: int, *, prior: float = 0.0, template: int = -1, glue: str = "\n", needs: int = -1
@@ -221,21 +221,21 @@ def _scalar(value: Any) -> str:
 def _scalars(value: Any) -> bool:
     if not isinstance(value, list):
         return False
-    return all(not isinstance(one, dict | list) and len(str(one)) < 60 for one in value) and len(value) <= 40
+    return all(not isinstance(item, dict | list) and len(str(item)) < 60 for item in value) and len(value) <= 40
 
 
 def _flat(value: Any) -> bool:
-    return isinstance(value, dict) and all(not isinstance(one, dict | list) for one in value.values())
+    return isinstance(value, dict) and all(not isinstance(item, dict | list) for item in value.values())
 
 
 def _columns(value: list[Any]) -> list[str]:
     """The keys of an array of like objects; nothing when it is no table."""
-    if not value or not all(isinstance(one, dict) for one in value):
+    if not value or not all(isinstance(item, dict) for item in value):
         return []
     columns = list(value[0])
-    if not columns or any(list(one) != columns for one in value):
+    if not columns or any(list(item) != columns for item in value):
         return []
-    return columns if all(_short(cell) for one in value for cell in one.values()) else []
+    return columns if all(_short(cell) for item in value for cell in item.values()) else []
 
 
 def _short(cell: Any) -> bool:

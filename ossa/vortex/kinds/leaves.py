@@ -57,15 +57,15 @@ class _Leaves:
             raise _TooMany
         if isinstance(value, dict) and value:
             self._group += 1
-            for name, one in value.items():
-                if isinstance(one, dict) and one:
+            for name, item in value.items():
+                if isinstance(item, dict) and item:
                     self._group += 1
                     self._heading(name, f"{path}.{name}{{}}")
-                self.value(one, f"{path}.{name}", depth + 1, name)
+                self.value(item, f"{path}.{name}", depth + 1, name)
             self._group += 1
         elif isinstance(value, list) and value:
-            for one in value:
-                self.value(one, f"{path}[]", depth + 1, key)
+            for item in value:
+                self.value(item, f"{path}[]", depth + 1, key)
         else:
             self._leaf(value, path, key)
 
@@ -85,12 +85,12 @@ class _Leaves:
             self.pieces += parts
             if parts:
                 return
-        told = self._notation.value(value, key or "", also=" ")
-        whole = told if name is None else f"{name}={told}"
+        written = self._notation.value(value, key or "", also=" ")
+        whole = written if name is None else f"{name}={written}"
         if value in ("", None, [], {}):
             self.pieces.append(Piece(whole, group=self._group, path=path))
             return
-        brief = "" if MEANINGLESS.match(value if isinstance(value, str) else told) else told
+        brief = "" if MEANINGLESS.match(value if isinstance(value, str) else written) else written
         self.pieces.append(Piece(whole, group=self._group, prior=fault_weight(whole), brief=brief, path=path))
 
 
@@ -100,8 +100,8 @@ def key_of(path: str) -> str:
 
 
 def value_of(piece: Piece) -> str:
-    told = piece.brief or piece.text.partition("=")[2]
+    written = piece.brief or piece.text.partition("=")[2]
     try:
-        return str(json.loads(told)) if told.startswith('"') else told
+        return str(json.loads(written)) if written.startswith('"') else written
     except ValueError:
-        return told
+        return written

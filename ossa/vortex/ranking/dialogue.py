@@ -1,4 +1,4 @@
-"""What a turn and the turns around it show that may tell whether a question is about them."""
+"""Features of turns that may tell whether a question is about them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from ossa.vortex.piece import Piece
 from ossa.vortex.vectors import TextVectors, unit
-from ossa.vortex.words import WORD, Floats, Words, stem
+from ossa.vortex.words import WORD, Floats, Words, stem, terms_of
 
 REACHES = (2, 6, 12, 25, 60)
 """Turns to either side that are looked at as one."""
 
 MIDDLE = 25
-"""Of these, the one by which the most promising turns are found."""
+"""The reach by which the most promising turns are found."""
 
 APART = 40
 """Turns between the best one and the next best of another place."""
@@ -89,7 +89,7 @@ def features(
 
 
 def _windows(made: dict[str, Any], around: dict[str, Floats], topic: Floats) -> None:
-    """How much of the question is said around each turn, by whom and how closely it is meant, near and far."""
+    """Measures how much of the question is said around each turn, by whom, and how close the meaning is."""
     for reach in REACHES:
         window = 2 * reach + 1
         near = windowed(around["said"], reach)
@@ -107,7 +107,7 @@ def _windows(made: dict[str, Any], around: dict[str, Floats], topic: Floats) -> 
 
 
 def _places(made: dict[str, Any], by_hand: Floats, near: Floats) -> None:
-    """Where a turn stands, and what it has in common with the most promising ones.
+    """Measures where a turn stands, and what it has in common with the most promising ones.
 
     Args:
         near: unit vectors of what is said around each turn.
@@ -131,9 +131,9 @@ def _places(made: dict[str, Any], by_hand: Floats, near: Floats) -> None:
     made["valley"] = np.concatenate(
         (np.minimum.accumulate(joined[:peak][::-1])[::-1], [1.0], np.minimum.accumulate(joined[peak + 1 :]))
     )
-    for name, one in (("covers", wide), ("meaning", meant)):
-        padded = np.pad(one, MIDDLE, mode="edge")
-        made[f"{name} left"], made[f"{name} right"] = padded[:count] - one, padded[2 * MIDDLE :] - one
+    for name, feature in (("covers", wide), ("meaning", meant)):
+        padded = np.pad(feature, MIDDLE, mode="edge")
+        made[f"{name} left"], made[f"{name} right"] = padded[:count] - feature, padded[2 * MIDDLE :] - feature
 
 
 def windowed(values: Floats, reach: int) -> Floats:
@@ -148,21 +148,19 @@ def windowed(values: Floats, reach: int) -> Floats:
 
 
 def _joined(near: Floats) -> Floats:
-    """How alike the windows before and after each turn are: low where the subject changes. Shape (turns,)."""
+    """Returns how alike the windows before and after each turn are, low where the subject changes. Shape (turns,)."""
     before = near[np.maximum(np.arange(len(near)) - NARROW - 1, 0)]
     after = near[np.minimum(np.arange(len(near)) + NARROW + 1, len(near) - 1)]
-    found: Floats = (before * after).sum(axis=1)
-    return found
+    likeness: Floats = (before * after).sum(axis=1)
+    return likeness
 
 
 def _said(words: Words, asked: Sequence[str]) -> Floats:
-    wanted = {term: number for number, term in enumerate(asked)}
-    to_term = np.asarray([wanted.get(stem(word), -1) for word in words.vocabulary], dtype=np.int64)
+    """Counts how often each turn says each stem; shape (turns, stems)."""
     said = np.zeros((words.texts, len(asked)), dtype=np.float32)
-    if len(words.ids):
-        terms = to_term[words.ids]
-        hit = terms >= 0
-        np.add.at(said, (words.owner[hit], terms[hit]), 1.0)
+    terms = terms_of(words, asked)
+    hit = terms >= 0
+    np.add.at(said, (words.owner[hit], terms[hit]), 1.0)
     return said
 
 
@@ -171,7 +169,7 @@ def _speakers(pieces: Sequence[Piece], question: str) -> tuple[Floats, frozenset
     folded = question.casefold()
     named: dict[str, float] = {}
     stems: set[str] = set()
-    found = np.zeros(len(pieces), dtype=np.float32)
+    spoken = np.zeros(len(pieces), dtype=np.float32)
     for number, piece in enumerate(pieces):
         who = piece.text[:SPEAKER_CHARS].split(":", 1)[0].split("(", 1)[0].strip().casefold()
         if who not in named:
@@ -179,5 +177,5 @@ def _speakers(pieces: Sequence[Piece], question: str) -> tuple[Floats, frozenset
             named[who] = float(len(who) > 2 and (who in folded or (len(last) > 2 and last in folded)))
             if named[who]:
                 stems |= {stem(word) for word in WORD.findall(who)}
-        found[number] = named[who]
-    return found, frozenset(stems)
+        spoken[number] = named[who]
+    return spoken, frozenset(stems)

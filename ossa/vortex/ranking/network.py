@@ -53,7 +53,7 @@ def network(name: str) -> Network:
 
 
 def ranked(name: str, features: Floats) -> Floats:
-    """What the packaged network says of pieces with these features, up to 1; shape (pieces,)."""
+    """Rates pieces with these features by the packaged network, up to 1. Shape (pieces,)."""
     logits = network(name)(features)
     if not len(logits):
         return logits

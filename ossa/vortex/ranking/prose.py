@@ -1,4 +1,4 @@
-"""What a sentence shows that may tell whether it answers a question, or leads to what does."""
+"""Features of sentences that may tell whether they answer a question, or lead to what does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ossa.vortex.piece import Piece
-from ossa.vortex.words import STOP, Floats, Words, stem
+from ossa.vortex.words import STOP, Floats, Words, stem, terms_of
 
 Numbers = NDArray[np.int64]
 
@@ -108,27 +108,25 @@ def features(
     _covered(made, words, groups, asked, hand)
     _hops(made, words, vectors, groups, starts, asked, hand)
     low = question.lower()
-    for wanted, shown in ASKS:
-        if wanted.search(low):
+    for asked_for, shown in ASKS:
+        if asked_for.search(low):
             made["asked kind"] = np.asarray([float(bool(shown.search(p.text))) for p in pieces], dtype=np.float32)
             break
     return np.stack([made[name] for name in NAMES], axis=1).astype(np.float32)
 
 
 def _rank(values: Floats) -> Floats:
-    """1 for the best, 1/2 for the next, and so on."""
-    found = np.empty(len(values), dtype=np.float32)
-    found[np.argsort(-values, kind="stable")] = 1.0 / np.arange(1, len(values) + 1)
-    return found
+    """Returns 1 for the best, 1/2 for the next, and so on."""
+    ranks = np.empty(len(values), dtype=np.float32)
+    ranks[np.argsort(-values, kind="stable")] = 1.0 / np.arange(1, len(values) + 1)
+    return ranks
 
 
 def _covered(made: dict[str, Floats], words: Words, groups: Numbers, asked: Sequence[str], hand: Floats) -> None:
-    """The share of the question's words, by rarity, that a piece says, its group says, and that only it adds."""
+    """Measures the share of the question's words, by rarity, that a piece says, its group says, and only it adds."""
     if not asked:
         return
-    wanted = {term: number for number, term in enumerate(asked)}
-    to_term = np.asarray([wanted.get(stem(word), -1) for word in words.vocabulary], dtype=np.int64)
-    terms = to_term[words.ids]
+    terms = terms_of(words, asked)
     hit = terms >= 0
     said = np.zeros((words.texts, len(asked)), dtype=np.float32)
     said[words.owner[hit], terms[hit]] = 1.0
@@ -151,12 +149,13 @@ def _hops(
     asked: Sequence[str],
     hand: Floats,
 ) -> None:
-    """What the best sentences of other paragraphs say that the question does not, and is said here too."""
+    """Measures what a sentence shares with the best ones of other paragraphs that the question does not say."""
     best = np.argsort(-hand, kind="stable")[:HOPS]
     spans = np.searchsorted(words.owner, np.arange(words.texts + 1))
-    known = set(asked)
+    question_stems = set(asked)
     useful = np.asarray(
-        [word not in STOP and len(word) > 1 and stem(word) not in known for word in words.vocabulary], dtype=bool
+        [word not in STOP and len(word) > 1 and stem(word) not in question_stems for word in words.vocabulary],
+        dtype=bool,
     )
     pairs = np.unique(groups[words.owner] * len(words.vocabulary) + words.ids) if len(words.ids) else words.ids
     spread = np.bincount(pairs % max(1, len(words.vocabulary)), minlength=len(words.vocabulary))
@@ -173,9 +172,9 @@ def _hops(
         elsewhere = groups != groups[number]
         part = float(hand[number]) / max(float(hand[best[0]]), 1e-6)
         made["hop"] = np.maximum(made["hop"], elsewhere * np.minimum(once, 1.0) * part).astype(np.float32)
-        told = _sums(words, title_words & (weight[words.ids] > 0))
+        said = _sums(words, title_words & (weight[words.ids] > 0))
         sizes = _sums(words, title_words & useful[words.ids])
-        by_title = (told / np.maximum(sizes, 1))[starts][groups] * elsewhere * part
+        by_title = (said / np.maximum(sizes, 1))[starts][groups] * elsewhere * part
         made["hop title"] = np.maximum(made["hop title"], by_title).astype(np.float32)
         made["alike"] = np.maximum(made["alike"], elsewhere * (vectors @ vectors[number]) * part).astype(np.float32)
     lead = int(best[0])
@@ -186,8 +185,8 @@ def _hops(
         mask = np.zeros(len(words.vocabulary), dtype=np.float32)
         mask[list(name)] = rarity[list(name)]
         if mask.sum() > 0:
-            told = np.bincount(words.owner, weights=mask[words.ids], minlength=words.texts) / mask.sum()
-            made["leads"] = (np.minimum(told, 1.0) * (groups != groups[lead])).astype(np.float32)
+            said = np.bincount(words.owner, weights=mask[words.ids], minlength=words.texts) / mask.sum()
+            made["leads"] = (np.minimum(said, 1.0) * (groups != groups[lead])).astype(np.float32)
 
 
 def _sums(words: Words, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:

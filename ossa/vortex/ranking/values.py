@@ -36,37 +36,37 @@ PART = re.compile(r"[^\W_]+")
 
 
 def features(pieces: Sequence[Piece], question: str) -> list[dict[str, float]]:
-    """Of each value, by name. Those of pieces without a path are empty."""
+    """Returns the features of each value by name; a piece without a path has none."""
     asked = question.casefold()
     said: set[str] = set()
-    found: list[dict[str, float]] = []
+    all_features: list[dict[str, float]] = []
     count = max(1, sum(1 for piece in pieces if piece.path))
     at = 0
     for piece in pieces:
         if not piece.path:
-            found.append({})
+            all_features.append({})
             continue
         value, key = value_of(piece), key_of(piece.path)
-        one = {"bias": 1.0, f"shape {shape_of(value)}": 1.0, "place": at / count}
+        own = {"bias": 1.0, f"shape {shape_of(value)}": 1.0, "place": at / count}
         parts = [part.casefold() for part in PART.findall(key)]
         if piece.path.endswith("{}"):
-            one["is a key"] = 1.0
+            own["is a key"] = 1.0
         elif parts:
-            one[f"key {parts[-1]}"] = 1.0
+            own[f"key {parts[-1]}"] = 1.0
         if piece.path.endswith("[]"):
-            one["listed"] = 1.0
+            own["listed"] = 1.0
         elif "[]" in piece.path:
-            one["in a row"] = 1.0
+            own["in a row"] = 1.0
         if value and value.casefold() in asked:
-            one["told"] = 1.0
+            own["told"] = 1.0
         if any(len(part) > 2 and part in asked for part in parts):
-            one["key asked"] = 1.0
+            own["key asked"] = 1.0
         if value in said:
-            one["repeated"] = 1.0
+            own["repeated"] = 1.0
         said.add(value)
-        found.append(one)
+        all_features.append(own)
         at += 1
-    return found
+    return all_features
 
 
 def shape_of(value: str) -> str:
@@ -74,15 +74,17 @@ def shape_of(value: str) -> str:
 
 
 def chances(pieces: Sequence[Piece], question: str, weights: Mapping[str, float] | None = None) -> Floats:
-    """0 to 1 for each piece; 0 where it has no path. Shape (pieces,)."""
-    known = _weights() if weights is None else weights
-    sums = [sum(known.get(name, 0.0) * value for name, value in one.items()) for one in features(pieces, question)]
-    found = 1.0 / (1.0 + np.exp(-np.asarray(sums, dtype=np.float32)))
-    return np.where([bool(piece.path) for piece in pieces], found, 0.0).astype(np.float32)
+    """Returns the chance of each piece, from 0 to 1; 0 where it has no path. Shape (pieces,)."""
+    weights_used = _weights() if weights is None else weights
+    sums = [
+        sum(weights_used.get(name, 0.0) * value for name, value in own.items()) for own in features(pieces, question)
+    ]
+    chance = 1.0 / (1.0 + np.exp(-np.asarray(sums, dtype=np.float32)))
+    return np.where([bool(piece.path) for piece in pieces], chance, 0.0).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
 def _weights() -> Mapping[str, float]:
     text = files("ossa.vortex.ranking").joinpath("values.json").read_text(encoding="utf-8")
-    found: dict[str, float] = json.loads(text)["weights"]
-    return found
+    weights: dict[str, float] = json.loads(text)["weights"]
+    return weights
