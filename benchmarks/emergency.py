@@ -128,7 +128,7 @@ async def write_history(dsn: str, burst: datetime, args: argparse.Namespace) -> 
     from ossa.contracts.configuration import Database
     from ossa.contracts.fleet import POOL_WEIGHTS
     from ossa.contracts.scaling import SAMPLE_S, PoolSample
-    from ossa.fleet.shares import ratio
+    from ossa.fleet.operations import ratio
     from ossa.manifest import catalogue
     from ossa.stores.postgres import PostgresStores
 

@@ -14,7 +14,7 @@ from lab.forecasting.recorded import Recorded
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.scaling import PoolSample
 from ossa.scaling.forecast.series import Panel, SeriesError
-from ossa.scaling.minutes import MINUTE_S, Minutes
+from ossa.scaling.predictor import MINUTE_S, Minutes
 
 STEP_S = float(MINUTE_S)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ossa.app.sizing import MISSION_AGENTS
 from ossa.contracts.configuration import FleetSettings
 from ossa.contracts.fleet import POOL_WEIGHTS, POOLS
-from ossa.fleet.shares import ratio
+from ossa.fleet.operations import ratio
 
 _ROUNDING = 1e-6
 

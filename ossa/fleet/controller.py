@@ -1,10 +1,11 @@
-"""The controller: desired state and actual state, and the loop that brings them together. Knows no Ray."""
+"""The controller: a loop that brings the actual fleet to the desired one. Knows no Ray."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,31 +16,34 @@ from pydantic import SecretStr
 
 from ossa.contracts.configuration import FleetSettings, ScalingSettings
 from ossa.contracts.errors import Conflict, NotFound, OssaError
-from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool, FleetSnapshot, Operation, OperationKind
+from ossa.contracts.fleet import (
+    AgentState,
+    DesiredAgent,
+    DesiredFleet,
+    DesiredPool,
+    FleetSnapshot,
+    Operation,
+    OperationKind,
+    PoolInfo,
+)
 from ossa.contracts.scaling import Predictor, ScalingStatus, TrafficReport
 from ossa.contracts.stores import DesiredStores
-from ossa.fleet.autoscaling.controlled_fleet import ControlledFleet
-from ossa.fleet.autoscaling.rules import rules_of
-from ossa.fleet.autoscaling.scaler import Scaler
-from ossa.fleet.autoscaling.scaling_meters import ScalingMeters
+from ossa.fleet.autoscaling.scaler import Scaler, rules_of
+from ossa.fleet.autoscaling.usage import PoolUsage, UsageSampler
 from ossa.fleet.cluster import Capacity, Cluster
-from ossa.fleet.decisions import CreateBlock, Decision, RemoveBlock
 from ossa.fleet.meters import FleetMeters
 from ossa.fleet.naming import STANDBY_POOL
-from ossa.fleet.operation_log import OperationLog
-from ossa.fleet.operations import Catalogue, Plan, plan_operation, pool_name, pools_ready
+from ossa.fleet.operations import Catalogue, OperationLog, Plan, plan_operation, pool_name, pools_ready
 from ossa.fleet.reconcile import reconcile
-from ossa.fleet.snapshot_feed import SnapshotFeed
-from ossa.fleet.status import one_per_id, pool_status, ready_fresh
+from ossa.fleet.snapshot import SnapshotFeed, one_per_id, pool_status, ready_fresh
+from ossa.fleet.state import ActualFleet, BlockView, CreateBlock, Decision, ProcessState, RemoveBlock, wanted_agents
 from ossa.fleet.supervisor import ProcessSupervisor
-from ossa.fleet.view import ActualFleet, BlockView, ProcessState
-from ossa.fleet.wanted import wanted_agents
-from ossa.scaling.decision.scaler_input import EVERY_POOL
+from ossa.scaling.decision.state import EVERY_POOL
 
 log = logging.getLogger(__name__)
 
 WAITING_POLL_S = 0.25
-"""How often blocks that are not ready are looked at."""
+"""How often blocks that are not ready are read again."""
 
 FOLLOW_SPACING_S = 0.25
 SWEEP_INTERVAL_S = 30.0
@@ -47,12 +51,12 @@ TICK_SPACING_S = 0.01
 
 
 class Controller:
-    """One at a time a fleet. `open`, then `run`; a test calls `tick` and `follow` itself instead of `run`.
+    """Controls one fleet; there is one a fleet. Call `open`, then `run`; tests call `tick` and `follow` instead.
 
     Args:
-        stores: opened here.
+        stores: opened by `open`.
         catalogue: manifests for pools that have none yet.
-        scaling: how pools are sized by load; without it, or with mode off, nobody looks.
+        scaling: how pools are sized by load; without it, or with mode off, they keep their size.
         now: wall-clock seconds.
     """
 
@@ -66,7 +70,6 @@ class Controller:
         now: Callable[[], float] = time.time,
         scaling: ScalingSettings | None = None,
         predictor: Predictor | None = None,
-        scaling_meters: ScalingMeters | None = None,
     ) -> None:
         self._cluster = cluster
         self._stores = stores
@@ -87,11 +90,14 @@ class Controller:
         self._token = SecretStr("")
         self._supervisor: ProcessSupervisor | None = None
         self._scaling = scaling or ScalingSettings(mode="off")
-        fleet = ControlledFleet(
-            settings, cluster, lambda: self.supervisor, lambda: self._desired, lambda: self._feed.latest, self._resize
-        )
         self.scaler = Scaler(
-            fleet, stores.scaling, self._scaling, rules_of(self._scaling, settings), predictor, scaling_meters, now
+            _ControlledFleet(self),
+            stores.scaling,
+            self._scaling,
+            rules_of(self._scaling, settings),
+            predictor,
+            self._meters,
+            now,
         )
 
     @property
@@ -101,7 +107,7 @@ class Controller:
         return self._supervisor
 
     async def open(self) -> None:
-        """Load what is desired, adopt what lives, resume open operations. May be called again if it raised."""
+        """Loads the desired fleet, adopts processes, resumes open operations. May be called again after it raised."""
         await self._stores.open()
         store = self._stores.fleet
         self._token = SecretStr(await store.secret("channel_token", secrets.token_urlsafe(32)))
@@ -122,18 +128,18 @@ class Controller:
         )
 
     async def run(self) -> None:
-        """Reconcile, probe and follow operations until cancelled."""
+        """Reconciles, probes and follows operations until cancelled."""
         loops = [self._reconcile_loop(), self._follow_loop(), self._sweep_loop()]
         if self._scaling.mode != "off":
             loops.append(self.scaler.run())
         await asyncio.gather(*loops)
 
     def wake(self) -> None:
-        """Something changed: reconcile now rather than at the next interval."""
+        """Reconciles now rather than at the next interval. Call it when something changed."""
         self._wake.set()
 
     async def tick(self) -> tuple[Decision, ...]:
-        """One round: look, decide, begin what was decided, tell. Raises what Ray's control plane raises."""
+        """Reads, decides, starts what was decided and publishes, once. Raises what Ray's control plane raises."""
         if self._stopping:
             return ()
         waiting = any(not block.ready for block in self._blocks.values())
@@ -153,7 +159,7 @@ class Controller:
         return decisions
 
     async def follow(self) -> None:
-        """Write down how far the open operations are. What they say is in the snapshot before."""
+        """Writes down the progress of open operations. A snapshot with the same state is published first."""
         self._publish()
         views = [process.view() for process in self.supervisor.processes.values()]
         latest = self._feed.latest
@@ -161,15 +167,15 @@ class Controller:
         await self._operations.follow(self._desired, views, pending)
 
     async def snapshot(self, after_version: int, timeout_s: float) -> bytes | None:
-        """A `FleetSnapshot` as JSON, once newer than `after_version`; None after `timeout_s`."""
+        """Returns a `FleetSnapshot` as JSON once it is newer than `after_version`; None after `timeout_s`."""
         return await self._feed.after(after_version, timeout_s)
 
     async def submit(self, operation_id: str, kind: OperationKind, request: dict[str, Any], tenant: str) -> Operation:
-        """Write the operation down and begin it. The same id again answers the same operation."""
+        """Writes the operation down and begins it. Returns the existing operation for an id that is known."""
         async with self._writing:
-            known = await self._operations.known(operation_id)
-            if known is not None:
-                return known
+            existing = await self._operations.find(operation_id)
+            if existing is not None:
+                return existing
             plan = plan_operation(kind, request, self._desired, self._catalogue)
             self._check_drain(plan)
             time_now = datetime.fromtimestamp(self._now(), UTC)
@@ -186,7 +192,7 @@ class Controller:
             return await self._begin(operation, plan)
 
     async def spawn_agent(self, agent: DesiredAgent) -> None:
-        """Raises `Conflict` when the id is taken."""
+        """Adds one agent to the desired fleet. Raises `Conflict` when the id is taken."""
         async with self._writing:
             if agent in self._desired.agents:
                 return
@@ -197,7 +203,7 @@ class Controller:
         self.wake()
 
     async def remove_agent(self, agent_id: str, tenant: str) -> None:
-        """Raises `NotFound`, also for another tenant's; `Conflict` for an agent of a pool."""
+        """Raises `NotFound`, also for another tenant's agent, and `Conflict` for an agent of a pool."""
         async with self._writing:
             own = next((agent for agent in self._desired.agents if agent.agent_id == agent_id), None)
             if own is None and agent_id in wanted_agents(self._desired):
@@ -210,7 +216,7 @@ class Controller:
         self.wake()
 
     async def report_lost(self, agent_id: str, incarnation: str, reason: str) -> None:
-        """Probe that process now."""
+        """Probes that process now."""
         process = self.supervisor.processes.get(incarnation)
         if process is not None:
             log.info("agent_reported_lost", extra={"agent": agent_id, "reason": reason[:200]})
@@ -223,12 +229,12 @@ class Controller:
         return self.scaler.status()
 
     def alert(self, pools: Sequence[str], for_s: float) -> None:
-        """Raises `InvalidRequest` for a pool that is not known."""
+        """Raises a critical alert for pools. Raises `InvalidRequest` for an unknown pool."""
         names = [EVERY_POOL if pool == EVERY_POOL else pool_name(pool, self._desired, param="pool") for pool in pools]
         self.scaler.alert(names, for_s)
 
     async def stop(self) -> None:
-        """Drain every process and remove every block. What is desired stays written down for the next start."""
+        """Drains every process and removes every block. The desired fleet stays stored for the next start."""
         self._stopping = True
         await self.scaler.close()
         for process in tuple(self.supervisor.processes.values()):
@@ -257,8 +263,8 @@ class Controller:
     async def _read_blocks(self) -> None:
         seen: dict[str, BlockView] = {}
         for status in await self._cluster.blocks():
-            known = self._blocks.get(status.name)
-            since = known.since if known is not None and known.ready is status.ready else self._now()
+            before = self._blocks.get(status.name)
+            since = before.since if before is not None and before.ready is status.ready else self._now()
             seen[status.name] = BlockView(
                 name=status.name, pool=status.pool, agents=status.agents, ready=status.ready, since=since
             )
@@ -306,7 +312,7 @@ class Controller:
         self._meters.fleet(agents, standby)
 
     async def _begin(self, operation: Operation, plan: Plan) -> Operation:
-        """Make the plan the desired state; the operation is running when it is durable."""
+        """Makes the plan the desired state. The operation is running once that is durable."""
         if plan.drain is not None:
             return await self._begin_drain(operation, plan.drain)
         for pool in plan.pools:
@@ -336,7 +342,7 @@ class Controller:
 
     async def _save_pool(self, pool: DesiredPool) -> None:
         saved = await self._stores.fleet.save_pool(pool)
-        pools = {known.name: known for known in self._desired.pools} | {saved.name: saved}
+        pools = {pool.name: pool for pool in self._desired.pools} | {saved.name: saved}
         self._desired = self._desired.model_copy(update={"pools": tuple(pools.values())})
         self.supervisor.forget_failures(keep=lambda who: who.rpartition("-")[0] != pool.name)
 
@@ -346,7 +352,7 @@ class Controller:
             self._desired = self._desired.model_copy(update={"standby": count})
 
     async def _resize(self, sizes: Mapping[str, int], standby: int, borrowed: Mapping[str, int]) -> None:
-        """What the scaler decided. Raises `StoreUnavailable`; what was saved before it stays."""
+        """Saves and applies the scaler's decision. Raises `StoreUnavailable`; what was saved before that stays."""
         async with self._writing:
             if self._stopping:
                 return
@@ -362,7 +368,7 @@ class Controller:
             raise NotFound(f"there is no agent {plan.drain}", param="agent_id")
 
     async def _resume(self) -> None:
-        """Operations left open: one that had not begun begins, one that drains marks its process again."""
+        """Resumes open operations: begins pending ones, and marks the processes of drains again."""
         for operation in tuple(self._operations.open.values()):
             if operation.status == "pending":
                 try:
@@ -391,7 +397,7 @@ class Controller:
             with contextlib.suppress(TimeoutError):
                 pause = min(WAITING_POLL_S, self._interval) if waiting else self._interval
                 await asyncio.wait_for(self._wake.wait(), pause)
-            # A first change is answered at once; those that come in a crowd are taken together.
+            # The first change is handled at once; a burst of changes is handled together.
             await asyncio.sleep(max(0.0, began + TICK_SPACING_S - time.monotonic()))
 
     async def _follow_loop(self) -> None:
@@ -411,3 +417,51 @@ class Controller:
                 await self.supervisor.sweep()
             except Exception:
                 log.exception("sweep_failed")
+
+
+class _ControlledFleet:
+    """`ScaledFleet` over the controller."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._settings = controller._settings
+        self._cluster = controller._cluster
+        self._sampler = UsageSampler(self._settings.cpus_per_agent)
+
+    @property
+    def standby(self) -> int:
+        return self._controller._desired.standby
+
+    def pools(self) -> Sequence[PoolInfo]:
+        latest = self._controller._feed.latest
+        status = {pool.name: pool for pool in latest.pools} if latest else {}
+        # Sizes are those desired now; the snapshot is from the last reconciling.
+        return [
+            status.get(pool.name, PoolInfo(name=pool.name, desired=0, ready=0)).model_copy(
+                update={"desired": pool.size}
+            )
+            for pool in self._controller._desired.pools
+            if pool.manifests
+        ]
+
+    def slots(self, pool: str) -> float:
+        latest = self._controller._feed.latest
+        ready = [
+            agent.slots
+            for agent in (latest.agents if latest else ())
+            if agent.pool == pool and agent.tenant is None and agent.state is AgentState.READY
+        ]
+        return sum(ready) / len(ready) if ready else float(self._settings.slots_per_agent)
+
+    async def usage(self) -> Mapping[str, PoolUsage]:
+        return await self._sampler.sample(tuple(self._controller.supervisor.processes.values()))
+
+    async def nodes(self, agents_per_node: int) -> int:
+        capacity = await self._cluster.capacity()
+        return int(capacity.cpus / (self._settings.cpus_per_agent * agents_per_node) + 1e-6)
+
+    async def resize(self, sizes: Mapping[str, int], standby: int, borrowed: Mapping[str, int]) -> None:
+        await self._controller._resize(sizes, standby, borrowed)
+
+    async def request_nodes(self, agents: int) -> None:
+        await self._cluster.request_room(math.ceil(agents / self._settings.block_agents))

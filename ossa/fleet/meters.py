@@ -1,18 +1,23 @@
-"""What the fleet counts, on Ray's own metrics endpoint. Each metric is made when it is first needed."""
+"""Metrics of agents and of the controller, on Ray's own metrics endpoint. Each is created when it is first used."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.contracts.task import Turn
 from ossa.contracts.turn import TurnResult, TurnRunner, TurnSink
 
+if TYPE_CHECKING:  # agents import this file and do not scale
+    from ossa.contracts.scaling import PoolSample, Predicted, ScaleDecision
+
 _SECONDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0]
+_SIGNALS = ("arrivals", "running", "queued", "queue_wait_s", "latency_p99_s", "error_rate", "cpu", "memory")
 _MILLISECONDS = [1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0]
 
 
@@ -76,7 +81,10 @@ class MeteredRunner:
 
 
 class FleetMeters:
-    """The controller's view: `ossa_fleet_agents`, `_standby`, `_lost_total`, `_starts_total`, `_assign_ms`, ..."""
+    """Metrics of the controller: `ossa_fleet_*`, and `ossa_scaling_*` of what the scaler sees, expects and decides.
+
+    Unknown values are NaN, so that a gap shows as a gap.
+    """
 
     def __init__(self) -> None:
         self._pools: set[str] = set()
@@ -105,10 +113,37 @@ class FleetMeters:
     def tick_crashed(self) -> None:
         self._metrics["tick_errors"].inc(1)
 
+    def sampled(self, samples: Iterable[PoolSample]) -> None:
+        for sample in samples:
+            for signal in _SIGNALS:
+                value = getattr(sample, signal)
+                tags = {"pool": sample.pool, "signal": signal}
+                self._metrics["sample"].set(math.nan if value is None else float(value), tags=tags)
+
+    def predicted(self, predicted: Predicted) -> None:
+        for forecast in predicted.forecasts:
+            for quantile, value in forecast.quantiles.items():
+                tags = {"pool": forecast.pool, "horizon_s": str(forecast.horizon_s), "quantile": f"{quantile:g}"}
+                self._metrics["forecast"].set(value, tags=tags)
+        for error in predicted.errors:
+            tags = {"pool": error.pool, "horizon_s": str(error.horizon_s)}
+            self._metrics["wape"].set(math.nan if error.wape is None else error.wape, tags=tags)
+            self._metrics["trusted"].set(float(error.trusted), tags=tags)
+
+    def decided(self, decision: ScaleDecision) -> None:
+        for pool in decision.pools:
+            self._metrics["sizes"].set(pool.agents, tags={"pool": pool.pool})
+            self._metrics["borrowed"].set(pool.lent, tags={"pool": pool.pool})
+            if pool.agents != pool.before:
+                way = "out" if pool.agents > pool.before else "in"
+                self._metrics["scalings"].inc(1, tags={"pool": pool.pool, "way": way, "by": decision.by})
+        self._metrics["decided_standby"].set(decision.standby)
+
     @cached_property
     def _metrics(self) -> dict[str, Any]:
         from ray.util import metrics
 
+        horizon = ("pool", "horizon_s")
         return {
             "agents": metrics.Gauge("ossa_fleet_agents", "Agents, by pool and state.", ("pool", "state")),
             "standby": metrics.Gauge("ossa_fleet_standby_agents", "Started agents without a manifest."),
@@ -117,4 +152,12 @@ class FleetMeters:
             "failures": metrics.Counter("ossa_fleet_start_failures_total", "Starts and assignments that failed."),
             "assign_ms": metrics.Histogram("ossa_fleet_assign_milliseconds", "Standby to agent.", _MILLISECONDS),
             "tick_errors": metrics.Counter("ossa_fleet_reconcile_errors_total", "Reconcile rounds that raised."),
+            "sample": metrics.Gauge("ossa_scaling_sample", "What the scaler saw last.", ("pool", "signal")),
+            "forecast": metrics.Gauge("ossa_scaling_forecast_turns", "Turns at once.", (*horizon, "quantile")),
+            "wape": metrics.Gauge("ossa_scaling_forecast_wape", "Rolling error of the median.", horizon),
+            "trusted": metrics.Gauge("ossa_scaling_forecast_trusted", "0: switched off.", horizon),
+            "sizes": metrics.Gauge("ossa_scaling_agents", "Decided, by pool.", ("pool",)),
+            "borrowed": metrics.Gauge("ossa_scaling_lent", "Standbys that work for a pool.", ("pool",)),
+            "decided_standby": metrics.Gauge("ossa_scaling_standby", "Standbys decided."),
+            "scalings": metrics.Counter("ossa_scaling_events_total", "Changes of size.", ("pool", "way", "by")),
         }

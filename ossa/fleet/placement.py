@@ -1,4 +1,4 @@
-"""Placement groups: how many blocks each pool needs, and which blocks have room for a process."""
+"""Placement groups: what a block reserves, how many each pool needs, and which have room for a process."""
 
 from __future__ import annotations
 
@@ -6,9 +6,19 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
-from ossa.fleet.decisions import CreateBlock
+from ossa.contracts.configuration import FleetSettings
 from ossa.fleet.naming import STANDBY_POOL, block_name
-from ossa.fleet.view import BlockView, ProcessView
+from ossa.fleet.state import BlockView, CreateBlock, ProcessView
+
+MIB = 2**20
+
+
+def block_bundle(agents: int, fleet: FleetSettings) -> dict[str, float]:
+    """Ray's resources of a block of so many agents: logical CPUs; bytes of memory, where agents reserve any."""
+    bundle = {"CPU": round(agents * fleet.cpus_per_agent, 4)}
+    if fleet.memory_per_agent_mib:
+        bundle["memory"] = agents * fleet.memory_per_agent_mib * MIB
+    return bundle
 
 
 def blocks_wanted(

@@ -23,9 +23,9 @@ from ossa.contracts.configuration import FleetSettings
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import Assignment
 from ossa.fleet.agent_actor import Admission, AgentActor, RunnerFactory
-from ossa.fleet.bundle import block_bundle
 from ossa.fleet.cluster import AgentReport, BlockStatus, Capacity, LaunchSpec, ProcessGone
 from ossa.fleet.naming import STANDBY_POOL, ActorName, block_pool, group_name, parse_actor_name, parse_group_name
+from ossa.fleet.placement import block_bundle
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

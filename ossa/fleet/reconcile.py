@@ -16,19 +16,22 @@ from collections import Counter, defaultdict
 from ossa.contracts.configuration import FleetSettings
 from ossa.contracts.fleet import DesiredFleet
 from ossa.contracts.task import Assignment
-from ossa.fleet.decisions import (
+from ossa.fleet.naming import STANDBY_POOL
+from ossa.fleet.placement import BlockRoom, blocks_wanted, doomed_blocks, missing_blocks
+from ossa.fleet.state import (
+    ActualFleet,
     AssignStandby,
     Decision,
     Drain,
     Kill,
+    ProcessState,
+    ProcessView,
     RemoveBlock,
     StartAgent,
     StartStandby,
+    borrowed_standbys,
+    wanted_agents,
 )
-from ossa.fleet.naming import STANDBY_POOL
-from ossa.fleet.placement import BlockRoom, blocks_wanted, doomed_blocks, missing_blocks
-from ossa.fleet.view import ActualFleet, ProcessState, ProcessView
-from ossa.fleet.wanted import borrowed_standbys, wanted_agents
 
 SURGE_SHARE = 0.25
 """The part of a pool that is replaced at once, at most (never less than one agent)."""

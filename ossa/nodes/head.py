@@ -18,9 +18,8 @@ from ossa.app.ports import free_ports
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import NotReady
 from ossa.nodes.plan import ClusterPlan
-from ossa.nodes.provider_names import HEAD_ID
 from ossa.nodes.raylet import OWN_PORTS, RAY_START
-from ossa.nodes.run_folder import MARK, ClusterRun, ProcessRecord, RunFolder
+from ossa.nodes.run_folder import HEAD_ID, MARK, ClusterRun, ProcessRecord, RunFolder
 
 START_TIMEOUT_S = 120.0
 HEAD_STORE_BYTES = 81_788_928

@@ -17,9 +17,8 @@ from typing import Any
 from ray.autoscaler.node_provider import NodeProvider
 from ray.autoscaler.tags import NODE_KIND_HEAD, TAG_RAY_NODE_KIND, TAG_RAY_USER_NODE_TYPE
 
-from ossa.nodes.provider_names import HEAD_ID
 from ossa.nodes.raylet import NodeStarter, RayletStarter
-from ossa.nodes.run_folder import NodeRecord, RunFolder
+from ossa.nodes.run_folder import HEAD_ID, NodeRecord, RunFolder
 
 log = logging.getLogger(__name__)
 

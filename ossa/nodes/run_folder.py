@@ -21,6 +21,9 @@ T = TypeVar("T", bound=Value)
 MARK = "OSSA_CLUSTER_RUN"
 """Environment variable of every process of a run."""
 
+HEAD_ID = "head"
+"""The head's id for the autoscaler, and `RAY_CLOUD_INSTANCE_ID` of its process."""
+
 CLOCK_S = 1.0
 """Start times that differ by less are the same."""
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from datetime import UTC, datetime
+from typing import Any
 
 from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.contracts.task import Assignment
 from ossa.fleet.cluster import AgentReport, BlockStatus, Capacity, LaunchSpec, ProcessGone, ProcessHandle
+from ossa.fleet.meters import FleetMeters
 from ossa.fleet.naming import STANDBY_POOL, block_pool
 
 
@@ -158,3 +161,17 @@ def _info(launch: LaunchSpec, assignment: Assignment) -> AgentInfo:
         pid=1,
         slots=launch.slots,
     )
+
+
+class NoMeters(FleetMeters):
+    """Counts nothing: Ray's metrics need Ray."""
+
+    @property
+    def _metrics(self) -> dict[str, Any]:
+        return defaultdict(_NoMetric)
+
+
+class _NoMetric:
+    def set(self, *_: Any, **__: Any) -> None: ...
+    def inc(self, *_: Any, **__: Any) -> None: ...
+    def observe(self, *_: Any, **__: Any) -> None: ...

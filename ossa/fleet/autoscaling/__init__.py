@@ -5,5 +5,4 @@ samples.py         traffic, usage and places -> one sample a pool
 scaler.py          samples -> forecast -> decision -> sizes, standbys, nodes
 rules.py           settings -> the rules of this fleet
 forecaster.py      the predictor as a Ray actor, and the way to it
-scaling_meters.py  what is shown on Ray's metrics endpoint
 """

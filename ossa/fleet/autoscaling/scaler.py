@@ -1,4 +1,4 @@
-"""Each ten seconds: look, expect, decide, act. Knows no Ray; what it decides is `ossa.scaling.decision`."""
+"""Every ten seconds: sample, forecast, decide, act. Knows no Ray; `ossa.scaling.decision` decides."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
-from ossa.contracts.configuration import ScalingSettings
+from ossa.contracts.configuration import FleetSettings, ScalingSettings
 from ossa.contracts.errors import OssaError
 from ossa.contracts.fleet import PoolInfo
 from ossa.contracts.scaling import (
@@ -29,13 +29,49 @@ from ossa.contracts.scaling import (
     TrafficReport,
     peaks_of,
 )
-from ossa.fleet.autoscaling.samples import samples_of
-from ossa.fleet.autoscaling.scaling_meters import ScalingMeters
 from ossa.fleet.autoscaling.usage import PoolUsage
+from ossa.fleet.meters import FleetMeters
 from ossa.scaling.decision import ScalerInput, ScalerState, Verdict, decide
-from ossa.scaling.traffic_book import TrafficBook
+from ossa.scaling.traffic_book import Traffic, TrafficBook
 
 log = logging.getLogger(__name__)
+
+
+def rules_of(scaling: ScalingSettings, fleet: FleetSettings) -> ScaleRules:
+    """As the settings say, with the fleet's own blocks and standbys."""
+    return scaling.rules.model_copy(update={"block_agents": fleet.block_agents, "standby": fleet.standby})
+
+
+def samples_of(
+    at: datetime,
+    pools: Sequence[PoolInfo],
+    traffic: Mapping[str, Traffic],
+    usage: Mapping[str, PoolUsage],
+    slots: Mapping[str, float],
+) -> list[PoolSample]:
+    """Of every pool, also one that nobody asked for anything. `slots`: turns at once an agent."""
+    made = []
+    for pool in pools:
+        seen, used = traffic.get(pool.name, Traffic()), usage.get(pool.name, PoolUsage())
+        made.append(
+            PoolSample(
+                pool=pool.name,
+                at=at,
+                arrivals=seen.arrivals,
+                running=seen.running,
+                queued=seen.queued,
+                queue_wait_s=seen.queue_wait_s,
+                latency_p99_s=seen.latency_p99_s,
+                error_rate=seen.error_rate,
+                cpu=used.cpu,
+                memory=used.memory,
+                agents=pool.ready,
+                starting=pool.starting,
+                slots_per_agent=slots[pool.name],
+            )
+        )
+    return made
+
 
 PREDICTOR_S = 3.0
 """A predictor that takes longer is done without at this look."""
@@ -88,7 +124,7 @@ class Scaler:
         settings: ScalingSettings,
         rules: ScaleRules,
         predictor: Predictor | None = None,
-        meters: ScalingMeters | None = None,
+        meters: FleetMeters | None = None,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -97,7 +133,7 @@ class Scaler:
         self._settings = settings
         self._rules = rules
         self._predictor = predictor
-        self._meters = meters or ScalingMeters()
+        self._meters = meters or FleetMeters()
         self._now = now
         self._monotonic = monotonic
         self._traffic = TrafficBook()

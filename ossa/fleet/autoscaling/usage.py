@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ossa.fleet.agent_process import AgentProcess
 from ossa.fleet.cluster import AgentReport, ProcessGone
-from ossa.fleet.view import ProcessState
+from ossa.fleet.state import ProcessState
+from ossa.fleet.supervisor import AgentProcess
 
 ANSWER_S = 5.0
 AT_ONCE = 32

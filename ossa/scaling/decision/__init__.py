@@ -5,7 +5,6 @@
 """
 
 from ossa.scaling.decision.policy import Verdict, decide
-from ossa.scaling.decision.scaler_input import ScalerInput
-from ossa.scaling.decision.state import PoolState, ScalerState
+from ossa.scaling.decision.state import PoolState, ScalerInput, ScalerState
 
 __all__ = ["PoolState", "ScalerInput", "ScalerState", "Verdict", "decide"]

@@ -9,15 +9,13 @@ from datetime import datetime
 from typing import Literal
 
 from ossa.contracts.scaling import Forecast, PoolDecision, PoolSample, ScaleDecision, ScaleRules, StartUp
-from ossa.scaling.decision import emergency
 from ossa.scaling.decision.expectation import expect
 from ossa.scaling.decision.fleet_bounds import fit
-from ossa.scaling.decision.loans import borrow_standbys
 from ossa.scaling.decision.proposal import Proposal, propose
 from ossa.scaling.decision.reading import SMOOTH_S, read
-from ossa.scaling.decision.scaler_input import ScalerInput
-from ossa.scaling.decision.standbys import nodes_hint, standbys
-from ossa.scaling.decision.state import PoolState, ScalerState
+from ossa.scaling.decision.standbys import borrow_standbys, nodes_hint, standbys
+from ossa.scaling.decision.state import PoolState, ScalerInput, ScalerState
+from ossa.scaling.decision.triggers import after_emergency
 
 MOST_REASONS = 8
 
@@ -125,7 +123,7 @@ def _remember(
     pools: dict[str, PoolState] = {}
     for one in proposals:
         changed = one.forecast != one.size
-        kept = emergency.after(one.state, one.cause, one.emergency and changed, rules)
+        kept = after_emergency(one.state, one.cause, one.emergency and changed, rules)
         told = {"cooldown_s": rules.cooldown_s} if changed else {}
         pools[one.pool] = kept.model_copy(
             update={**told, "shrink_to": _goes_on_to(one), "borrowed_standbys": borrowed.get(one.pool, 0)}

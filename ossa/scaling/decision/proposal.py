@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ossa.contracts.scaling import SAMPLE_S, ScaleRules, StartUp
-from ossa.scaling.decision import emergency
 from ossa.scaling.decision.blocks import block_less, blocks_up, bounds, most_at_once
 from ossa.scaling.decision.expectation import Expectation
 from ossa.scaling.decision.reading import Reading
 from ossa.scaling.decision.state import PoolState
-from ossa.scaling.decision.triggers import fewest, may_shrink, settled, wanted
+from ossa.scaling.decision.triggers import emergency_cause, emergency_reach, fewest, may_shrink, settled, wanted
 
 
 @dataclass(slots=True)
@@ -50,9 +49,9 @@ def propose(
 
 def _by_rules(made: Proposal, alerted: bool, rules: ScaleRules) -> None:
     own, size, state = bounds(made.pool, rules), made.size, made.state
-    made.cause = emergency.cause(made.reading, alerted, rules)
+    made.cause = emergency_cause(made.reading, alerted, rules)
     if made.cause and state.armed and size < own.ceiling:
-        aim = emergency.reach(made.reading, alerted, size, rules)
+        aim = emergency_reach(made.reading, alerted, size, rules)
         most = int(max(size, 1) * rules.emergency_factor)
         raised = max(own.floor, min(blocks_up(aim, rules.block_agents), most, own.ceiling))
         if raised > size:

@@ -1,10 +1,13 @@
-"""The rules: how many agents a reading asks for, and whether it lets one block go."""
+"""The rules: how many agents a reading asks for, whether a block may go, and when an emergency skips the cool-down."""
 
 from __future__ import annotations
+
+import math
 
 from ossa.contracts.scaling import ScaleRules
 from ossa.scaling.decision.blocks import block_less, whole
 from ossa.scaling.decision.reading import Reading
+from ossa.scaling.decision.state import PoolState
 
 
 def wanted(reading: Reading, size: int, rules: ScaleRules) -> tuple[int, list[str]]:
@@ -76,3 +79,30 @@ def _against(reading: Reading, left: int, rules: ScaleRules) -> str:
         if value is not None and trigger is not None and value * growth > trigger * rules.low:
             return f"{name} would be {value * growth:.2f}, near {trigger:g}"
     return ""
+
+
+def emergency_cause(reading: Reading | None, alerted: bool, rules: ScaleRules) -> str | None:
+    """Why there is an emergency now; None: there is none."""
+    if alerted:
+        return "critical alert"
+    if reading is None or not reading.growing:
+        return None
+    limit = rules.emergency_queue * max(reading.places, reading.slots * rules.block_agents)
+    return f"{reading.queued} turns wait, and more each time" if reading.queued > limit else None
+
+
+def emergency_reach(reading: Reading | None, alerted: bool, size: int, rules: ScaleRules) -> int:
+    """Agents at once: all that is allowed for an alert, what runs and waits now for a queue."""
+    most = int(max(size, 1) * rules.emergency_factor)
+    if alerted or reading is None:
+        return most
+    return min(most, math.ceil((reading.need + reading.queued) / reading.slots))
+
+
+def after_emergency(state: PoolState, why: str | None, acted: bool, rules: ScaleRules) -> PoolState:
+    """Disarmed by acting; armed again when the cause was away and the watch is over."""
+    if acted:
+        return state.model_copy(update={"armed": False, "watch_s": rules.emergency_watch_s})
+    if not state.armed and why is None and state.watch_s <= 0:
+        return state.model_copy(update={"armed": True})
+    return state

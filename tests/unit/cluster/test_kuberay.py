@@ -27,9 +27,8 @@ from ossa.app.sizing import AGENT_MIB, RESERVED_MIB
 from ossa.cli.up import DEPLOY_TIMEOUT_S
 from ossa.contracts.configuration import FleetSettings
 from ossa.contracts.fleet import POOL_WEIGHTS, POOLS
-from ossa.fleet.bundle import MIB, block_bundle
-from ossa.fleet.placement import blocks_wanted
-from ossa.fleet.shares import ratio
+from ossa.fleet.operations import ratio
+from ossa.fleet.placement import MIB, block_bundle, blocks_wanted
 from ossa.gateway.deployment import gateway_application
 from ossa.gateway.router_deployment import router_application
 from ossa.models.tiers import needs_embedded

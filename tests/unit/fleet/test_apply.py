@@ -7,7 +7,7 @@ import pytest
 from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.fleet import DesiredFleet, DesiredPool
 from ossa.fleet.operations import plan_operation
-from ossa.fleet.wanted import wanted_agents
+from ossa.fleet.state import wanted_agents
 
 
 def spec(name: str, version: str = "1") -> AgentSpec:

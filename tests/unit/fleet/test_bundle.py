@@ -1,7 +1,7 @@
 """What a block reserves on a node."""
 
 from ossa.contracts.configuration import FleetSettings
-from ossa.fleet.bundle import block_bundle
+from ossa.fleet.placement import block_bundle
 
 
 def test_a_block_reserves_the_cpus_and_the_memory_of_its_agents() -> None:

@@ -12,23 +12,10 @@ from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.configuration import FleetSettings, ScalingSettings
 from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
 from ossa.contracts.fleet import POOLS, AgentState, DesiredAgent, FleetSnapshot, Operation, PoolInfo
-from ossa.fleet.autoscaling.scaling_meters import NoScalingMeters
 from ossa.fleet.controller import Controller
-from ossa.fleet.meters import FleetMeters
 from ossa.scaling.decision import PoolState, ScalerState
-from ossa.testing.cluster import MemoryCluster
+from ossa.testing.cluster import MemoryCluster, NoMeters
 from ossa.testing.stores import MemoryStores
-
-
-class _NoMeters(FleetMeters):
-    """Counts nothing: Ray's metrics want Ray."""
-
-    def fleet(self, agents: Any, standby: int) -> None: ...
-    def lost(self, pool: str) -> None: ...
-    def started(self, seconds: float) -> None: ...
-    def failed(self) -> None: ...
-    def assigned(self, milliseconds: float) -> None: ...
-    def tick_crashed(self) -> None: ...
 
 
 class _Clock:
@@ -57,10 +44,9 @@ class _Bench:
             self.stores,
             self.settings,
             catalogue,
-            _NoMeters(),
+            NoMeters(),
             now=self.clock,
             scaling=self.scaling,
-            scaling_meters=NoScalingMeters(),
         )
 
     async def restart(self) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from ossa.fleet.placement import BlockRoom, blocks_wanted
-from ossa.fleet.view import BlockView
+from ossa.fleet.state import BlockView
 
 
 def block(name: str, agents: int, *, ready: bool = True) -> BlockView:

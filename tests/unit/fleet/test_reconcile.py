@@ -10,19 +10,23 @@ from hypothesis import strategies as st
 from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.configuration import FleetSettings
 from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool
-from ossa.fleet.decisions import (
+from ossa.fleet.reconcile import PATIENCE_S, reconcile
+from ossa.fleet.state import (
+    ActualFleet,
     AssignStandby,
+    BlockView,
     CreateBlock,
     Decision,
     Drain,
+    Failure,
     Kill,
+    ProcessState,
+    ProcessView,
     RemoveBlock,
     StartAgent,
     StartStandby,
+    wanted_agents,
 )
-from ossa.fleet.reconcile import PATIENCE_S, reconcile
-from ossa.fleet.view import ActualFleet, BlockView, Failure, ProcessState, ProcessView
-from ossa.fleet.wanted import wanted_agents
 
 
 def spec(name: str = "scout", digest: str = "d1") -> AgentSpec:

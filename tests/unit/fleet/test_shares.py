@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ossa.contracts.fleet import POOL_WEIGHTS
-from ossa.fleet.shares import ratio
+from ossa.fleet.operations import ratio
 
 
 def test_two_hundred_agents_are_the_phase_as_written() -> None:

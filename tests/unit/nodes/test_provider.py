@@ -11,8 +11,7 @@ import pytest
 from ray.autoscaler.tags import TAG_RAY_NODE_KIND, TAG_RAY_NODE_STATUS, TAG_RAY_USER_NODE_TYPE
 
 from ossa.nodes.provider import RayletProvider
-from ossa.nodes.provider_names import HEAD_ID
-from ossa.nodes.run_folder import NodeRecord, ProcessRecord, RunFolder
+from ossa.nodes.run_folder import HEAD_ID, NodeRecord, ProcessRecord, RunFolder
 
 TAGS = {TAG_RAY_NODE_KIND: "worker", TAG_RAY_USER_NODE_TYPE: "worker"}
 WAIT_S = 10.0

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ossa.contracts.scaling import PoolSample
-from ossa.scaling.minutes import Minutes
+from ossa.scaling.predictor import Minutes
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 

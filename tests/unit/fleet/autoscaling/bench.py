@@ -20,8 +20,8 @@ from ossa.contracts.scaling import (
     TrafficReport,
 )
 from ossa.fleet.autoscaling.scaler import Scaler
-from ossa.fleet.autoscaling.scaling_meters import NoScalingMeters
 from ossa.fleet.autoscaling.usage import PoolUsage
+from ossa.testing.cluster import NoMeters
 from ossa.testing.stores import MemoryStores
 
 START = 1_800_000_000.0
@@ -119,7 +119,7 @@ class Bench:
             self.settings,
             self.rules,
             self.predictor,
-            NoScalingMeters(),
+            NoMeters(),
             now=lambda: self.wall,
             monotonic=lambda: self.ticks,
         )

@@ -9,10 +9,10 @@ import pytest
 
 from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.task import Assignment
-from ossa.fleet.agent_process import AgentProcess
 from ossa.fleet.autoscaling.usage import UsageSampler
 from ossa.fleet.cluster import AgentReport, ProcessGone
-from ossa.fleet.view import ProcessState
+from ossa.fleet.state import ProcessState
+from ossa.fleet.supervisor import AgentProcess
 
 
 class _Process:

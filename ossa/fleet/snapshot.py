@@ -1,14 +1,14 @@
-"""The fleet as others see it: pools in numbers and the agents routing may use. Pure."""
+"""The fleet as others see it: pools in numbers, the agents that routing may use, and a feed of snapshots."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from ossa.contracts.fleet import AgentInfo, AgentState, DesiredFleet, PoolInfo
+from ossa.contracts.fleet import AgentInfo, AgentState, DesiredFleet, FleetSnapshot, PoolInfo
 from ossa.fleet.cluster import Capacity
-from ossa.fleet.view import BlockView, Failure, ProcessState, ProcessView
-from ossa.fleet.wanted import wanted_agents
+from ossa.fleet.state import BlockView, Failure, ProcessState, ProcessView, wanted_agents
 
 _ORDER = {AgentState.READY: 0, AgentState.STARTING: 1, AgentState.DRAINING: 2}
 
@@ -112,3 +112,44 @@ def leftover(desired: DesiredFleet, processes: Iterable[ProcessView]) -> Counter
             or process.digest != wanted[process.agent_id].spec.digest
         )
     )
+
+
+class SnapshotFeed:
+    """Versions grow with every change; they start from the clock, so that they grow over a restart too."""
+
+    def __init__(self, epoch: str, first_version: int) -> None:
+        self._epoch = epoch
+        self._next = first_version
+        self._latest: FleetSnapshot | None = None
+        self._encoded: bytes | None = None
+        self._changed = asyncio.Event()
+
+    @property
+    def latest(self) -> FleetSnapshot | None:
+        return self._latest
+
+    def publish(self, snapshot: FleetSnapshot) -> None:
+        """Its `version` and `epoch` are set here; one that says nothing new is not posted."""
+        if self._latest is not None:
+            same = snapshot.model_copy(update={"version": self._latest.version, "epoch": self._epoch})
+            if same == self._latest:
+                return
+        self._latest = snapshot.model_copy(update={"version": self._next, "epoch": self._epoch})
+        self._next += 1
+        self._encoded = None
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def after(self, version: int, timeout_s: float) -> bytes | None:
+        """The latest snapshot as JSON once it is newer than `version`; None when the time is over before."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout_s
+        while self._latest is None or self._latest.version <= version:
+            try:
+                async with asyncio.timeout_at(end):
+                    await self._changed.wait()
+            except TimeoutError:
+                return None
+        if self._encoded is None:
+            self._encoded = self._latest.model_dump_json().encode()
+        return self._encoded
