@@ -17,7 +17,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,11 @@ from rich.table import Table
 from benchmarks.route_latency import TIERS, descriptions, snapshot
 from benchmarks.routing.sets import TOOLE, clinc150
 from lab.routing.forms import read_csv
+from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.routing import Decided, RoutingPolicy
 from ossa.contracts.task import TaskRequest
-from ossa.gateway.deployment import GatewayParts
+from ossa.gateway.core import GatewayCore
+from ossa.gateway.deployment import GatewayBuild
 from ossa.gateway.router_deployment import DEPLOYMENT, router_application
 from ossa.testing.gateway import FakeFleet, FakeLink
 from ossa.testing.stores import MemoryStores
@@ -54,21 +56,22 @@ class NoOp:
         return [Decided() for _ in requests]
 
 
-class Parts:
-    """Makes a replica's parts over a fleet in memory."""
+class Build:
+    """Builds a replica over a fleet in memory."""
 
     def __init__(self, told: Sequence[str]) -> None:
         self._told = list(told)
 
-    async def __call__(self) -> GatewayParts:
+    async def __call__(self, sidecars: Mapping[str, Any]) -> GatewayBuild:
         stores = MemoryStores()
         await stores.routing.save_policy("*", RoutingPolicy(models="cheapest", dearer=True))
         fleet = FakeFleet(snapshot(self._told).agents)
-        return GatewayParts(stores=stores, fleet=fleet, link=FakeLink(), tiers=TIERS)
+        core = GatewayCore(settings=GatewaySettings(), stores=stores, fleet=fleet, link=FakeLink(), tiers=TIERS)
+        return GatewayBuild(core)
 
 
 def deploy(told: Sequence[str]) -> dict[str, Ask]:
-    serve.run(router_application(Parts(told), replicas=1), name=ROUTER, route_prefix=None)
+    serve.run(router_application(Build(told), replicas=1), name=ROUTER, route_prefix=None)
     options: dict[str, Any] = {"name": "no-op", "ray_actor_options": {"num_cpus": 0}, "max_ongoing_requests": 64}
     serve.run(serve.deployment(**options)(NoOp).bind(), name=NO_OP, route_prefix=None)
     handles = {

@@ -76,9 +76,9 @@ def in_process() -> Way:
 def by_handle(runner: asyncio.Runner, application: str) -> Way:
     from ray import serve
 
-    from ossa.gateway.vortex_deployment import DEPLOYMENT, RemoteCompressor
+    from ossa.gateway.sidecars import VORTEX
 
-    remote = RemoteCompressor(serve.get_deployment_handle(DEPLOYMENT, application))
+    remote = VORTEX.remote(serve.get_deployment_handle(VORTEX.name, application))
 
     def call(order: Made) -> None:
         asked = CompressionOrder(content=order.content, question=order.question)

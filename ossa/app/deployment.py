@@ -24,6 +24,7 @@ from ossa.fleet import ControllerConfig, start_controller, stop_fleet
 from ossa.fleet.status_reader import FleetStatusReader
 from ossa.gateway.deployment import gateway_application
 from ossa.gateway.router_deployment import application_name, router_application
+from ossa.gateway.sidecars import ANSWERS, MEMORY, VORTEX
 from ossa.manifest import catalogue
 from ossa.models.tiers import tier_infos
 from ossa.settings import Settings
@@ -65,32 +66,35 @@ def deploy(settings: Settings, backing: Backing, *, fleet_id: str, host: str, po
     location = Location.HeadOnly if len(_addresses()) == 1 else Location.EveryNode
     serve.start(proxy_location=location, http_options=HTTPOptions(host=host, port=port))
     name = settings.fleet.namespace
-    make_parts = GatewayFactory(
-        stores, name, settings.cache, models=_digest(backing.models), tiers=tier_infos(backing.models)
-    )
-    app = gateway_application(
+    make_gateway = GatewayFactory(
         settings.gateway,
-        make_parts,
-        CompressionFactory(stores),
-        make_answers=_answers(settings),
-        answer_settings=settings.answers,
-        make_memory=_memory(settings, stores),
-        memory_replicas=settings.memory.replicas,
+        stores,
+        name,
+        cache=settings.cache,
+        answers=settings.answers,
+        models=_digest(backing.models),
+        tiers=tier_infos(backing.models),
     )
+    app = gateway_application(settings.gateway, make_gateway, _sidecars(settings, stores))
     try:
         serve.run(app, name=name, route_prefix="/")
         if settings.gateway.router_replicas:
-            router = router_application(make_parts, replicas=settings.gateway.router_replicas)
+            router = router_application(make_gateway, replicas=settings.gateway.router_replicas)
             serve.run(router, name=application_name(name), route_prefix=None)
     except RuntimeError as error:
         raise NotReady(f"the gateway did not come up on Serve: {error}") from error
 
 
-def _answers(settings: Settings) -> AnswersFactory | None:
-    """Nobody pays for the answer cache where nobody wants it."""
-    if not settings.answers.enabled:
-        return None
-    return AnswersFactory(settings.answers, settings.home_dir)
+def _sidecars(settings: Settings, stores: StoresFactory) -> dict[str, serve.Application]:
+    """By name. Nobody pays for what the settings do not enable."""
+    replicas = settings.gateway.vortex_replicas
+    sidecars = {VORTEX.name: VORTEX.application(CompressionFactory(stores), replicas=replicas)}
+    if settings.answers.enabled:
+        sidecars[ANSWERS.name] = ANSWERS.application(AnswersFactory(settings.answers, settings.home_dir))
+    memory = _memory(settings, stores)
+    if memory is not None:
+        sidecars[MEMORY.name] = MEMORY.application(memory, replicas=settings.memory.replicas)
+    return sidecars
 
 
 def _memory(settings: Settings, stores: StoresFactory) -> MemoryFactory | None:

@@ -5,20 +5,30 @@ Agents never import this file: theirs is `ossa.agent.RunnerFactory`.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
+from ray.serve.handle import DeploymentHandle
 
 from ossa.app.caches import shared_cache
 from ossa.app.events import event_bus
+from ossa.app.extensions import Backends, extensions_of
 from ossa.app.keys import TENANT
 from ossa.channel import ChannelLink
 from ossa.contracts.agent_spec import Tier
-from ossa.contracts.configuration import CacheSettings, Database, EventSettings
+from ossa.contracts.cache import CacheStore
+from ossa.contracts.configuration import AnswerSettings, CacheSettings, Database, EventSettings, GatewaySettings
+from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.routing import TierInfo
 from ossa.fleet import FleetClient
-from ossa.gateway.deployment import GatewayParts
+from ossa.gateway.core import GatewayCore
+from ossa.gateway.deployment import GatewayBuild
+from ossa.gateway.extensions.answers.remote import RemoteAnswers
+from ossa.gateway.sidecars import ANSWERS, MEMORY, SIDECARS, VORTEX
 from ossa.stores.postgres import PostgresStores
 
 if TYPE_CHECKING:
@@ -56,27 +66,53 @@ class CompressionFactory:
 
 @dataclass(frozen=True)
 class GatewayFactory:
-    """Builds a replica's stores, its view of the fleet and its way to the agents, on the replica's loop."""
+    """Builds a replica's core and extensions on the replica's loop.
 
+    Attributes:
+        namespace: of the fleet.
+        models: what stands behind the tiers, as a digest.
+    """
+
+    settings: GatewaySettings
     stores: StoresFactory
     namespace: str
     cache: CacheSettings = field(default_factory=CacheSettings)
+    answers: AnswerSettings = field(default_factory=AnswerSettings)
     models: str = ""
     tiers: dict[Tier, TierInfo] = field(default_factory=dict)
 
-    async def __call__(self) -> GatewayParts:
+    async def __call__(self, sidecars: Mapping[str, DeploymentHandle[Any]]) -> GatewayBuild:
         fleet = FleetClient(self.namespace)
         await fleet.start(FIRST_SNAPSHOT_S)
-        return GatewayParts(
+        core = GatewayCore(
+            settings=self.settings,
             stores=self.stores(),
             fleet=fleet,
             link=ChannelLink(lambda: fleet.snapshot().channel_token),
             operator_tenant=TENANT,
-            cache=shared_cache(self.cache, room="exchange"),
-            models=self.models,
             tiers=self.tiers,
             bus=event_bus(self.stores.events),
+            replica=f"gateway-{os.getpid()}",
+        )
+        cache = shared_cache(self.cache, room="exchange")
+
+        async def close() -> None:
+            if cache is not None:
+                with suppress(StoreUnavailable):
+                    await cache.close()
+            await fleet.close()
+
+        return GatewayBuild(core, extensions_of(core, self._backends(sidecars, cache)), close)
+
+    def _backends(self, sidecars: Mapping[str, DeploymentHandle[Any]], cache: CacheStore | None) -> Backends:
+        remote = {kind.name: kind.remote(sidecars[kind.name]) for kind in SIDECARS if kind.name in sidecars}
+        answers = remote.get(ANSWERS.name)
+        return Backends(
+            compressor=remote.get(VORTEX.name),
+            cache=cache,
+            answers=None if answers is None else RemoteAnswers(answers, self.answers),
+            memory=remote.get(MEMORY.name),
+            models=self.models,
             events=self.stores.events,
             history_days=self.stores.database.history_days,
-            close=fleet.close,
         )

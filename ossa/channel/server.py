@@ -9,21 +9,12 @@ import logging
 from collections.abc import Sequence
 from typing import cast
 
-import orjson
 from pydantic import ValidationError
 
 from ossa.channel.control import ControlDesk
-from ossa.channel.frames import (
-    ANSWER_IN_OUTCOME,
-    PROTOCOL_VERSION,
-    Frame,
-    FrameError,
-    FrameParser,
-    encode,
-    encoded_list,
-)
+from ossa.channel.frames import ANSWER_IN_OUTCOME, PROTOCOL_VERSION, Frame, FrameError, FrameParser, encode, sizes
 from ossa.contracts.errors import OssaError, error_types
-from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn, ending_bodies
+from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn, without_answer
 from ossa.contracts.turn import TurnCall, TurnCallResult, TurnResult, TurnRunner
 
 log = logging.getLogger(__name__)
@@ -246,12 +237,9 @@ class _Connection(asyncio.Protocol):
         except Exception as error:
             log.exception("turn_crashed", extra={"agent": self._server.agent_id, "task_id": turn.task_id})
             result = _crashed(error)
-        if self._answer_in_outcome:
-            bodies = ending_bodies(result.steps, result.outcome)
-        else:
-            bodies = [step.json_bytes() for step in result.steps]
-        done = {"outcome": orjson.Fragment(result.outcome.json_bytes()), "steps": encoded_list(bodies)}
-        self.send({"t": "done", "id": number, "sizes": [len(body) for body in bodies], "result": done})
+        steps = without_answer(result.steps, result.outcome) if self._answer_in_outcome else result.steps
+        done = {"outcome": result.outcome, "steps": steps}
+        self.send({"t": "done", "id": number, "sizes": sizes(steps), "result": done})
 
 
 class _Sink:
@@ -268,11 +256,10 @@ class _Sink:
         await self._connection.writable()
 
     async def commit(self, steps: Sequence[Step]) -> None:
-        bodies = [step.json_bytes() for step in steps]
-        await self._said({"t": "steps", "sizes": [len(body) for body in bodies], "steps": encoded_list(bodies)})
+        await self._said({"t": "steps", "sizes": sizes(steps), "steps": steps})
 
     async def call(self, call: TurnCall) -> TurnCallResult:
-        return await self._said({"t": "ask", "ask": orjson.Fragment(call.json_bytes())}) or TurnCallResult()
+        return await self._said({"t": "ask", "ask": call}) or TurnCallResult()
 
     async def _said(self, frame: Frame) -> TurnCallResult | None:
         """Send what wants an answer, and wait for it."""

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 
 from ossa.contracts.task import Outcome
-from ossa.gateway.budget_metrics import BudgetMetrics
-from ossa.gateway.history import HistoryMetrics
-from ossa.gateway.routing_metrics import RoutingMetrics
-from ossa.gateway.traffic_metrics import TrafficMetrics
-from ossa.gateway.vortex_metrics import VortexMetrics
 
+T = TypeVar("T")
 LATENCY_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 JOURNAL_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
@@ -54,12 +51,16 @@ class GatewayMetrics:
         )
         self.journal_errors = Counter("ossa_gateway_journal_errors_total", "Journal unavailable", ("call",), registry=r)
         self.open_tasks = Gauge("ossa_gateway_open_tasks", "Tasks queued or running, all replicas", registry=r)
-        self.vortex = VortexMetrics(r)
-        self.budgets = BudgetMetrics(r)
-        self.routing = RoutingMetrics(r)
-        self.traffic = TrafficMetrics(r)
-        self.history = HistoryMetrics(r)
         self.agents = Gauge("ossa_gateway_agents", "Agents as this replica sees them", ("pool", "state"), registry=r)
+
+        self._groups: dict[type[Any], Any] = {}
+
+    def group(self, kind: type[T]) -> T:
+        """The metrics of a system, on this registry: one object a class, made when first asked for."""
+        if kind not in self._groups:
+            self._groups[kind] = kind(self.registry)  # type: ignore[call-arg]
+        group: T = self._groups[kind]
+        return group
 
     def ended(self, outcome: Outcome) -> None:
         """Count a finished task. The cost counter takes no negative prices."""
@@ -69,7 +70,6 @@ class GatewayMetrics:
         self.tokens.labels("prompt", pool).inc(max(0, usage.prompt_tokens))
         self.tokens.labels("completion", pool).inc(max(0, usage.completion_tokens))
         self.cost.labels(pool).inc(max(0.0, usage.cost_usd))
-        self.vortex.saved.labels(pool).inc(max(0, usage.saved_tokens))
 
     def text(self) -> bytes:
         return generate_latest(_Labelled(self.registry, {"replica": self._replica}))

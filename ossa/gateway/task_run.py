@@ -1,32 +1,27 @@
-"""One owned task, from a seat at an agent to the outcome in the journal."""
+"""One owned task: resume, schedule, turn, take over, finish. `run_task` names the stages in their order."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Protocol
 
-from ossa.contracts.configuration import GatewaySettings
-from ossa.contracts.errors import AgentLost, Cancelled, Fenced, FleetBusy, NotFound, NotReady, OssaError, TimedOut
-from ossa.contracts.fleet import AgentInfo, FleetPort
-from ossa.contracts.task import ErrorInfo, Outcome, Step, Task, TaskStatus, Turn, Usage, UsageToday
-from ossa.contracts.turn import AgentLink, TurnCall, TurnCallResult, TurnResult
-from ossa.gateway.daily_usage import DailyUsage
-from ossa.gateway.desk import LOOK_AGAIN_S, Desk, Seat, Wish
-from ossa.gateway.durable import DurableJournal
-from ossa.gateway.earlier_answers import EarlierAnswers
+from ossa.contracts.agent_spec import Tier
+from ossa.contracts.errors import AgentLost, Cancelled, Fenced, FleetBusy, NotReady, OssaError, TimedOut
+from ossa.contracts.fleet import AgentInfo
+from ossa.contracts.routing import Route
+from ossa.contracts.task import ErrorInfo, Outcome, Step, Task, TaskStatus, Turn, Usage
+from ossa.contracts.turn import TurnResult
+from ossa.gateway.core import GatewayCore
+from ossa.gateway.hooks import Hooks
 from ossa.gateway.lease import Lease
 from ossa.gateway.listener import Listener
-from ossa.gateway.metrics import GatewayMetrics
-from ossa.gateway.routes import Routes
-from ossa.gateway.spending import Spending
-from ossa.gateway.traffic import TrafficMeter
-from ossa.gateway.turn_help import TurnHelp
-from ossa.routing import TierChoice
+from ossa.gateway.routing_request import RoutingRequest
+from ossa.gateway.scheduler import AgentScheduler, SlotReservation
+from ossa.gateway.usage_subjects import usage_subjects
 
 logger = logging.getLogger(__name__)
 
@@ -40,26 +35,7 @@ FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 
 Ending = Literal["ended", "lost", "released"]
-
-
-@dataclass(frozen=True)
-class RunParts:
-    """What all runs of a replica share."""
-
-    journal: DurableJournal
-    daily: DailyUsage
-    desk: Desk
-    link: AgentLink
-    fleet: FleetPort
-    settings: GatewaySettings
-    metrics: GatewayMetrics
-    clock: Callable[[], float]
-    report_lost: Callable[[AgentInfo, str], None]
-    help: TurnHelp = field(default_factory=TurnHelp)
-    earlier: EarlierAnswers | None = None
-    spending: Spending = field(default_factory=Spending)
-    routes: Routes = field(default_factory=lambda: Routes(clock=time.monotonic))
-    traffic: TrafficMeter = field(default_factory=lambda: TrafficMeter(time.monotonic))
+_BUSY = (FleetBusy, NotReady)
 
 
 @dataclass(frozen=True)
@@ -74,61 +50,122 @@ class RunEnd:
     error: OssaError | None = None
 
 
+class RunOwner(Protocol):
+    """What the runs of a replica share. The dispatcher is one."""
+
+    core: GatewayCore
+    hooks: Hooks
+    scheduler: AgentScheduler
+
+    def report_lost(self, agent: AgentInfo, reason: str) -> None:
+        """Tells the fleet; returns at once."""
+
+
+async def run_task(run: TaskRun) -> RunEnd:
+    """Every stage of a task, in order. Hooks are called where the stages say so (`ossa.gateway.hooks`).
+
+    Raises `Fenced` when another replica owns the task by now, and `CancelledError` when the lease is over.
+    """
+    last: Sequence[Step] = ()
+    try:
+        await run.resume()  # steps of an earlier owner -> hooks: committed
+        while True:
+            agent = await run.schedule()  # hooks: waiting, narrow, scheduled
+            try:
+                result = await run.answered_by_hook(agent)  # hooks: answer
+                if result is None:
+                    result = await run.turn(agent)  # hooks: turn_fields, started, call, committed
+                outcome, last = result.outcome, result.steps
+                break
+            except FleetBusy:
+                run.turned_away(agent)  # hooks: busy
+            except AgentLost as error:
+                await run.take_over(agent, error)  # hooks: agent_lost, committed
+            finally:
+                run.leave()  # hooks: left
+    except _Released as released:
+        return RunEnd("released", error=released.error)
+    except asyncio.CancelledError:
+        if not run.cancelled:
+            raise
+        outcome = _failed(Cancelled("The task was cancelled."))
+    except Fenced:
+        raise
+    except OssaError as error:
+        outcome = _failed(error)
+    except Exception as error:
+        logger.exception("task_broke", extra={"task_id": run.task.id})
+        run.core.metrics.failures.labels("task").inc()
+        outcome = _failed(OssaError(f"The gateway failed on this task: {type(error).__name__}."))
+    return RunEnd("ended", outcome=await run.finish(outcome, last))  # hooks: committed, ended
+
+
 class TaskRun:
-    """Owns a task under one fence.
+    """Owns a task under one fence. `ossa.gateway.hooks.Run` is what hooks see of it.
 
     Args:
-        seat: taken before the task was accepted, where it was.
+        slot: reserved before the task was accepted, where it was.
         busy_wait_s: how long to wait for a first agent; None waits as long as the fleet takes.
         release_when_busy: put the task back instead of failing it after `busy_wait_s`.
     """
 
     def __init__(
         self,
-        parts: RunParts,
+        owner: RunOwner,
         task: Task,
-        wish: Wish,
+        request: RoutingRequest,
         lease: Lease,
         *,
-        seat: Seat | None = None,
+        slot: SlotReservation | None = None,
         listener: Listener | None = None,
         busy_wait_s: float | None = None,
         release_when_busy: bool = False,
     ) -> None:
         self.task = task
-        self.listener = listener
         self.lease = lease
+        self.listener = listener
         self.end: asyncio.Task[RunEnd] | None = None
-        self._parts = parts
-        self._wish = wish
-        self._seat = seat
-        self._busy_until = None if busy_wait_s is None else parts.clock() + busy_wait_s
+        self.agent: AgentInfo | None = None
+        self.route: Route | None = None
+        self.tier: Tier | None = None
+        self.tier_name = ""
+        self.over_soft: dict[str, float] = {}
+        self.core = owner.core
+        self._owner = owner
+        self._hooks = owner.hooks
+        self._request = request
+        self._slot = slot
+        self._busy_until = None if busy_wait_s is None else self.core.clock() + busy_wait_s
         self._release_when_busy = release_when_busy
         self._steps: list[Step] = []
         self._unwritten: list[Step] = []
-        """Go with the next write: where the turn goes and why, or what a cancelled write held."""
-        self._choice = TierChoice()
-        self._trying_since: float | None = None
-        self._spending = parts.spending.of(task)
-        self._metered = parts.traffic.of(task)
+        """Go with the next write: the routing decision, or what a cancelled write held."""
         self._losses = 0
         self._lost: set[str] = set()
         self._busy: set[str] = set()
-        self._agent: AgentInfo | None = None
         self._deadline: float | None = None
         self._stop: Literal["", "cancel", "lose"] = ""
         self._fenced: Fenced | None = None
         self._finishing = False
         self._begun = False
+        self._hooks.moved("opened", task, self)
 
     # What others may ask of it
 
+    @property
+    def steps(self) -> Sequence[Step]:
+        return self._steps
+
+    @property
+    def cancelled(self) -> bool:
+        return self._stop == "cancel"
+
     def start(self) -> asyncio.Task[RunEnd]:
-        self.end = asyncio.create_task(self.run(), name=self.task.id)
+        self.end = asyncio.create_task(self._run(), name=self.task.id)
         return self.end
 
     def cancel(self) -> None:
-        """The client wants it no more: the turn stops, and the task ends as cancelled."""
+        """The client does not want it any more: the turn stops, and the task ends as cancelled."""
         self._halt("cancel")
 
     def lose(self) -> None:
@@ -142,166 +179,112 @@ class TaskRun:
         if self._begun:  # a task that is cancelled before its first step never runs, and so could not tidy up
             self.end.cancel()
 
-    # The way
-
-    async def run(self) -> RunEnd:
+    async def _run(self) -> RunEnd:
         end = RunEnd("lost")
         self._begun = True
         try:
             if self._stop != "lose":
-                end = await self._run()
+                end = await run_task(self)
         except asyncio.CancelledError:
             if self._stop != "lose":
                 raise
         except Fenced:
             logger.info("task_fenced", extra={"task_id": self.task.id, "fence": self.task.fence})
-            self._parts.metrics.fenced.inc()
+            self.core.metrics.fenced.inc()
         finally:
-            if self._seat is not None:
-                self._seat.release()
-            self._tried_in_vain()
-            self._metered.gone()
+            if self._slot is not None:
+                self._slot.release()
+            self._hooks.closed(self)
             if self.listener is not None:
                 self.listener.ended(end.outcome)
         return end
 
-    async def _run(self) -> RunEnd:
-        last: Sequence[Step] = ()
-        try:
-            result = await self._turns()
-            outcome, last = result.outcome, result.steps
-        except _Released as released:
-            return RunEnd("released", error=released.error)
-        except asyncio.CancelledError:
-            if self._stop != "cancel":
-                raise
-            outcome = self._failed(Cancelled("The task was cancelled."))
-        except Fenced:
-            raise
-        except OssaError as error:
-            outcome = self._failed(error)
-        except Exception as error:
-            logger.exception("task_broke", extra={"task_id": self.task.id})
-            self._parts.metrics.failures.labels("task").inc()
-            outcome = self._failed(OssaError(f"The gateway failed on this task: {type(error).__name__}."))
-        return RunEnd("ended", outcome=await self._finish(outcome, last))
+    # Resume
 
-    async def _turns(self) -> TurnResult:
+    async def resume(self) -> None:
+        """Go on from the journal if another owner had the task before. Raises `Cancelled`, `AgentLost`."""
         if self.task.cancel_requested or self._stop == "cancel":
             raise Cancelled("The task was cancelled.")
-        if self.task.fence > 1:
-            await self._resume()
-        while True:
-            agent = await self._take_seat()
-            self._route()
-            try:
-                return await self._given_earlier(agent) or await self._turn(agent)
-            except FleetBusy:
-                self._tried_in_vain()
-                self._metered.turned_away()
-                self._busy.add(agent.incarnation)
-            except AgentLost as error:
-                self._tried_in_vain()
-                await self._take_over(agent, error)
-            finally:
-                self._leave_seat()
-
-    async def _resume(self) -> None:
-        """Another owner had it before: go on from the journal."""
-        self._steps = await self._parts.journal.steps(self.task.id)
-        self._spending.committed(self._steps)
-        if self.task.attempts > self._parts.settings.max_attempts:
+        if self.task.fence == 1:
+            return
+        self._steps = await self.core.journal.steps(self.task.id)
+        self._hooks.committed(self, self._steps)
+        if self.task.attempts > self.core.settings.max_attempts:
             raise AgentLost(f"Given up after {self.task.attempts - 1} owners were lost.")
         if self._steps:
             await self._commit([self._takeover_step(self._steps[-1].agent_id, "its owner was lost")])
 
-    # Seats
+    # Schedule
 
-    async def _take_seat(self) -> AgentInfo:
-        if self._seat is None:
-            self._metered.waits()
-            self._seat = await self._wait_for_seat()
-        self._metered.began(self._seat.agent)
-        return self._seat.agent
+    async def schedule(self) -> AgentInfo:
+        """Reserves a slot, unless one was reserved before, and notes the decision."""
+        if self._slot is None:
+            self._hooks.moved("waiting", self.task, self)
+            self._slot = await self._wait_for_slot()
+        decision = self._slot.decision
+        self.agent = decision.agent
+        self.route = decision.record()
+        self.tier = decision.tier.tier
+        self.tier_name = decision.tier.name
+        # The decision becomes a step; a turn that nobody took leaves none behind.
+        payload = self.route.model_dump(mode="json", exclude_defaults=True)
+        at = datetime.now(UTC)
+        step = Step(seq=len(self._steps), kind="route", agent_id=self.route.agent_id, payload=payload, at=at)
+        self._unwritten = [step]
+        self._hooks.moved("scheduled", self.task, self)
+        return decision.agent
 
-    def _route(self) -> None:
-        """The decision becomes a step; a turn that nobody took leaves none behind."""
-        if self._seat is None:
-            return
-        route = self._seat.decision.record()
-        payload = route.model_dump(mode="json", exclude_defaults=True)
-        seq = len(self._steps)
-        self._parts.metrics.routing.decided(route.router)
-        self._choice = self._seat.decision.tier
-        self._unwritten = [Step(seq=seq, kind="route", agent_id=route.agent_id, payload=payload, at=datetime.now(UTC))]
-
-    def _tried_in_vain(self) -> None:
-        if self._trying_since is not None and self._agent is not None:
-            self._parts.routes.gave_up(self.task.tenant, self._agent, self._choice.tier)
-        self._trying_since = None
-
-    def _leave_seat(self) -> None:
-        self._metered.left()
-        seat, self._seat = self._seat, None
-        if seat is not None:
-            seat.release()
-
-    async def _wait_for_seat(self) -> Seat:
-        parts = self._parts
-        missing_until = parts.clock() + MISSING_GRACE_S
+    async def _wait_for_slot(self) -> SlotReservation:
+        missing_until = self.core.clock() + MISSING_GRACE_S
         if self._busy_until is not None:  # somebody waits for the answer
             missing_until = min(missing_until, self._busy_until)
-        while True:
-            try:
-                return self._look_for_seat()
-            except (FleetBusy, NotReady) as error:
-                self._busy.clear()
-                if self._busy_until is not None and parts.clock() >= self._busy_until:
-                    await self._give_up_waiting(error)
-            except NotFound:
-                if parts.clock() >= missing_until:
-                    raise
-            self._check_deadline()
-            await parts.desk.change(self._wish, at_most_s=LOOK_AGAIN_S)
-
-    def _look_for_seat(self) -> Seat:
-        desk = self._parts.desk
         try:
-            return desk.take(self._wish, exclude=frozenset(self._lost | self._busy))
-        except FleetBusy:
-            if not self._lost:
+            slot = await self._owner.scheduler.wait_for_slot(
+                self._request,
+                until=self._busy_until,
+                missing_until=missing_until,
+                lost=self._lost,
+                busy=self._busy,
+                deadline=float("inf") if self._deadline is None else self._deadline,
+            )
+        except TimeoutError:
+            raise self._timed_out() from None
+        except OssaError as error:
+            if not self._release_when_busy or not isinstance(error, _BUSY):
                 raise
-            # Rather a process that was lost a while ago than none: perhaps only the way to it was broken.
-            return desk.take(self._wish, exclude=frozenset(self._busy))
+            await self.core.journal.release(self.task.id, fence=self.task.fence)
+            raise _Released(error) from None
+        if slot.agent.incarnation in self._busy:
+            self._busy.clear()
+        return slot
 
-    async def _give_up_waiting(self, error: OssaError) -> None:
-        if self._release_when_busy:
-            await self._parts.journal.release(self.task.id, fence=self.task.fence)
-            raise _Released(error)
-        raise error
+    def leave(self) -> None:
+        """Give the slot back."""
+        self._hooks.moved("left", self.task, self)
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            slot.release()
 
-    # Turns
+    # Turn
 
-    async def _given_earlier(self, agent: AgentInfo) -> TurnResult | None:
-        """An answer to the same question, where the tenant wants those; not for a turn that has begun."""
-        if self._parts.earlier is None or self._steps:
+    async def answered_by_hook(self, agent: AgentInfo) -> TurnResult | None:
+        """An answer without a turn; asked for only before anything was done."""
+        if self._steps:
             return None
-        outcome = await self._parts.earlier.look_up(self.task, agent, tier=self._choice.name)
+        outcome = await self._hooks.answer(self)
         if outcome is None:
             return None
-        self._agent = agent
         if self.listener is not None:
             self.listener.started(agent)
             if outcome.earlier is not None:
                 self.listener.given(outcome.earlier)
         return TurnResult(outcome=outcome)
 
-    async def _turn(self, agent: AgentInfo) -> TurnResult:
-        parts = self._parts
-        self._agent = agent
-        choice = self._choice
-        self._trying_since = parts.clock()
-        parts.routes.began(self.task.tenant, agent, choice.tier)
+    async def turn(self, agent: AgentInfo) -> TurnResult:
+        """Raises `FleetBusy`, `AgentLost`, `TimedOut`, `Fenced`."""
+        assert self._slot is not None
+        choice = self._slot.decision.tier
+        self._hooks.started(self)
         turn = Turn.model_construct(
             task_id=self.task.id,
             tenant=self.task.tenant,
@@ -309,23 +292,23 @@ class TaskRun:
             steps=(*self._steps, *self._unwritten),
             fence=self.task.fence,
             stream=self.listener is not None,
-            used_today=await self._used_today(agent),
-            budgeted=self._spending.applies(agent),
             tier=choice.tier,
             cascade=choice.cascade,
+            **await self._hooks.turn_fields(self),
         )
         on_delta = _ignore
         if self.listener is not None:
             self.listener.started(agent)
+            self.listener.over_soft = self.over_soft
             on_delta = self.listener.delta
         try:
-            async with asyncio.timeout(self._left_s() + TIMEOUT_GRACE_S):
-                result = await parts.link.run(
+            async with asyncio.timeout(self.left_s() + TIMEOUT_GRACE_S):
+                result = await self.core.link.run(
                     agent,
                     turn,
                     on_delta=on_delta,
                     on_steps=self._commit,
-                    on_call=lambda ask: self._answer(ask, agent),
+                    on_call=lambda call: self._hooks.call(call, self),
                 )
         except TimeoutError:
             raise self._timed_out() from None
@@ -338,32 +321,11 @@ class TaskRun:
             raise AgentLost(f"agent {agent.agent_id} stopped the turn")  # nobody here asked for that
         return result
 
-    async def _answer(self, ask: TurnCall, agent: AgentInfo) -> TurnCallResult:
-        if ask.reserve is not None:
-            granted = await self._spending.reserve(ask.reserve, agent, left_s=self._left_s())
-            if self.listener is not None:
-                self.listener.over_soft = self._spending.over_soft
-            return granted
-        if ask.unused:
-            self._spending.unused(ask.unused)
-            return TurnCallResult()
-        return await self._parts.help.answer(ask, task=self.task, agent=agent)
-
-    async def _used_today(self, agent: AgentInfo) -> UsageToday:
-        """Read only where the manifest limits a day: it is one more call to the store."""
-        if agent.max_tokens_per_day is None and agent.max_cost_per_day_usd is None:
-            return UsageToday()
-        return await self._parts.daily.of(
-            f"manifest:{agent.manifest}",
-            max_tokens=agent.max_tokens_per_day,
-            max_cost_usd=agent.max_cost_per_day_usd,
-        )
-
     async def _commit(self, steps: Sequence[Step]) -> None:
         agent_id = steps[-1].agent_id if steps else ""
         steps = [*self._unwritten, *steps]
         try:
-            await self._parts.journal.append(self.task.id, fence=self.task.fence, steps=steps, agent_id=agent_id)
+            await self.core.journal.append(self.task.id, fence=self.task.fence, steps=steps, agent_id=agent_id)
         except Fenced as error:
             self._fenced = error
             raise
@@ -371,24 +333,30 @@ class TaskRun:
             self._unwritten = steps  # in the journal or not: the task's end writes them, and again changes nothing
             raise
         self._steps.extend(steps)
-        self._spending.committed(steps)
+        self._hooks.committed(self, steps)
         self._unwritten = []
         self._busy_until = None  # work has begun: from here on it is waited for
         if self.listener is not None:
             self.listener.committed(steps)
 
-    async def _take_over(self, agent: AgentInfo, error: AgentLost) -> None:
+    # Take over
+
+    def turned_away(self, agent: AgentInfo) -> None:
+        """The agent had no free slot: ask another one."""
+        self._hooks.moved("busy", self.task, self)
+        self._busy.add(agent.incarnation)
+
+    async def take_over(self, agent: AgentInfo, error: AgentLost) -> None:
         """Write the loss down, tell the fleet, pause a little; the caller then asks another agent."""
-        parts = self._parts
         self._losses += 1
         self._lost.add(agent.incarnation)
-        self._spending.doubt()
         self._busy_until = None
-        parts.desk.suspect(agent)
-        parts.report_lost(agent, error.message)
-        parts.metrics.takeovers.inc()
+        self._owner.scheduler.suspect(agent)
+        self._owner.report_lost(agent, error.message)
+        self._hooks.agent_lost(self, error)
+        self.core.metrics.takeovers.inc()
         logger.warning("task_takeover", extra={"task_id": self.task.id, "agent_id": agent.agent_id})
-        if self.task.attempts + self._losses > parts.settings.max_attempts:
+        if self.task.attempts + self._losses > self.core.settings.max_attempts:
             raise AgentLost(f"Given up after {self._losses} agents were lost, the last was {agent.agent_id}.")
         await self._commit([self._takeover_step(agent.agent_id, error.message)])
         if self._losses > 1:
@@ -396,76 +364,64 @@ class TaskRun:
             await asyncio.sleep(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (self._losses - 2)))
 
     def _takeover_step(self, from_agent: str, reason: str) -> Step:
-        return Step(
-            seq=len(self._steps) + len(self._unwritten),
-            kind="takeover",
-            agent_id=from_agent,
-            payload={"from_agent": from_agent, "reason": reason},
-            at=datetime.now(UTC),
-        )
+        seq = len(self._steps) + len(self._unwritten)
+        payload = {"from_agent": from_agent, "reason": reason}
+        return Step(seq=seq, kind="takeover", agent_id=from_agent, payload=payload, at=datetime.now(UTC))
 
-    # The end
+    # Finish
 
-    async def _finish(self, outcome: Outcome, steps: Sequence[Step]) -> Outcome:
+    async def finish(self, outcome: Outcome, steps: Sequence[Step]) -> Outcome:
+        """Write the outcome. Waits for a store that is away; raises `Fenced`."""
         self._finishing = True
         steps = [*self._unwritten, *steps]
         outcome = self._completed(outcome, steps)
-        subjects = [f"tenant:{self.task.tenant}"]
-        if self._agent is not None:
-            subjects.append(f"manifest:{self._agent.manifest}")
-        await self._parts.journal.finish(
+        subjects = usage_subjects(self.task.tenant, self.agent)
+        await self.core.journal.finish(
             self.task.id, fence=self.task.fence, outcome=outcome, steps=steps, subjects=subjects
         )
-        self._spending.committed(steps)
-        self._spending.doubt()
-        for subject in subjects:
-            self._parts.daily.spent(subject, outcome.usage)
-        self._parts.metrics.ended(outcome)
-        self._metered.ended(outcome)
-        if self._trying_since is not None and self._agent is not None:
-            seconds = self._parts.clock() - self._trying_since
-            self._parts.routes.ended(self.task, self._agent, self._choice.tier, outcome, seconds)
-            self._trying_since = None
-        if self._parts.earlier is not None and self._agent is not None:
-            self._parts.earlier.keep(self.task, self._agent, outcome, [*self._steps, *steps], tier=self._choice.name)
+        self._steps.extend(steps)
+        if steps:
+            self._hooks.committed(self, steps)
+        self.core.metrics.ended(outcome)
+        self._hooks.ended(self, outcome)
         return outcome
 
     def _completed(self, outcome: Outcome, steps: Sequence[Step]) -> Outcome:
         """With the agent's name, and no less usage than the steps add up to."""
         update: dict[str, object] = {}
-        if self._agent is not None:
-            agent = self._agent
-            tier = self._choice.tier or agent.tier
-            wanted = {"agent_id": agent.agent_id, "pool": agent.pool, "tier": tier, "manifest": agent.manifest}
-            update = {name: value for name, value in wanted.items() if getattr(outcome, name) is None}
-        if self._spending.over_soft:
-            update["over_soft"] = self._spending.over_soft
+        if self.agent is not None:
+            agent = self.agent
+            names = {"agent_id": agent.agent_id, "pool": agent.pool, "tier": self.tier or agent.tier}
+            names["manifest"] = agent.manifest
+            update = {name: value for name, value in names.items() if getattr(outcome, name) is None}
+        if self.over_soft:
+            update["over_soft"] = self.over_soft
         counted = _sum(self._steps, steps)
         if counted.total_tokens > outcome.usage.total_tokens:
             update["usage"] = counted
         return outcome.model_copy(update=update) if update else outcome
 
-    def _failed(self, error: OssaError) -> Outcome:
-        status = TaskStatus.CANCELLED if isinstance(error, Cancelled) else TaskStatus.FAILED
-        info = ErrorInfo(code=error.code, message=error.message, param=error.param, retry_after_s=error.retry_after_s)
-        return Outcome(status=status, error=info)
-
     # Time
 
-    def _left_s(self) -> float:
-        """Of the task's time; it begins with the first turn."""
-        now = self._parts.clock()
+    def left_s(self) -> float:
+        """Seconds of the task's time that are left; it begins with the first turn."""
+        now = self.core.clock()
         if self._deadline is None:
-            self._deadline = now + (self.task.request.timeout_s or self._parts.settings.default_timeout_s)
+            self._deadline = now + self._allowed_s
         return max(0.0, self._deadline - now)
 
-    def _check_deadline(self) -> None:
-        if self._deadline is not None and self._left_s() <= 0:
-            raise self._timed_out()
+    @property
+    def _allowed_s(self) -> float:
+        return self.task.request.timeout_s or self.core.settings.default_timeout_s
 
     def _timed_out(self) -> TimedOut:
-        allowed_s = self.task.request.timeout_s or self._parts.settings.default_timeout_s
-        return TimedOut(f"The task did not end within {allowed_s:g} s.")
+        return TimedOut(f"The task did not end within {self._allowed_s:g} s.")
+
+
+def _failed(error: OssaError) -> Outcome:
+    status = TaskStatus.CANCELLED if isinstance(error, Cancelled) else TaskStatus.FAILED
+    info = ErrorInfo(code=error.code, message=error.message, param=error.param, retry_after_s=error.retry_after_s)
+    return Outcome(status=status, error=info)
 
 
 def _sum(*parts: Sequence[Step]) -> Usage:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pydantic_core import PydanticSerializationError
+
+from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.value import Value
 
 
 def as_json(value: Value) -> bytes:
-    """Raises `InvalidRequest` for what JSON cannot hold."""
-    return value.json_bytes()
+    """`value.json_bytes()`. Raises `InvalidRequest` for what JSON cannot hold."""
+    try:
+        return value.json_bytes()
+    except PydanticSerializationError as error:
+        raise InvalidRequest(f"A {type(value).__name__} holds a value that is not JSON.") from error

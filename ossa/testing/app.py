@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import threading
 import time
 import weakref
@@ -27,16 +26,17 @@ import httpx
 from fastapi import FastAPI
 from starlette.requests import Request
 
+from ossa.app.extensions import Backends
 from ossa.contracts.access import Scope
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import OssaError
 from ossa.contracts.stores import Stores
 from ossa.gateway.api.failures import failure_answer
-from ossa.gateway.application import create_app
 from ossa.memory.hot import HotCopies
 from ossa.memory.service import MemoryService
 from ossa.memory.warm import WarmVectors, memory_schema
 from ossa.tenancy.keys import mint
+from ossa.testing.application import gateway_app
 from ossa.testing.gateway import FakeFleet, FakeLink
 from ossa.testing.stores import MemoryStores
 from ossa.testing.stores.cache import MemoryCache
@@ -54,18 +54,11 @@ DIMENSIONS = 64
 
 def fake_app(stores: MemoryStores, fleet: FakeFleet, link: FakeLink) -> FastAPI:
     """The gateway's application, with all that it may have and quick timers."""
-    return create_app(
-        settings=GatewaySettings(
-            claim_interval_s=0.02, lease_renew_s=0.2, lease_ttl_s=5, busy_wait_s=0.5, key_cache_s=3600
-        ),
-        stores=stores,
-        fleet=fleet,
-        link=link,
-        compressor=CompressionService(stores.originals),
-        memory=fake_memory(),
-        rng=random.Random(1),
-        drain_s=0.2,
+    settings = GatewaySettings(
+        claim_interval_s=0.02, lease_renew_s=0.2, lease_ttl_s=5, busy_wait_s=0.5, key_cache_s=3600
     )
+    backends = Backends(compressor=CompressionService(stores.originals), memory=fake_memory())
+    return gateway_app(settings=settings, stores=stores, fleet=fleet, link=link, backends=backends)
 
 
 def fake_memory() -> MemoryService:

@@ -21,9 +21,9 @@ from ossa.gateway.api.caller import AgentsReader, AgentsWriter, FleetWriter
 from ossa.gateway.api.description import describe
 from ossa.gateway.api.failures import checked
 from ossa.gateway.api.operations import started
-from ossa.gateway.api.parts import ApiParts, parts_of
 from ossa.gateway.api.pools import known_pool
 from ossa.gateway.api.schemas import AgentBody, AgentPage, AgentView
+from ossa.gateway.context import GatewayContext, context_of
 
 router = APIRouter(tags=["Agents"])
 
@@ -42,7 +42,7 @@ async def list_agents(
 ) -> Response:
     views = [
         view
-        for view in await _visible(parts_of(request), caller)
+        for view in await _visible(context_of(request), caller)
         if (pool is None or view.pool == pool)
         and (state is None or view.state == state)
         and (after is None or view.agent_id > after)
@@ -56,7 +56,7 @@ async def list_agents(
     "/api/v1/agents/{agent_id}", **describe("One agent", scope=Scope.AGENTS_READ, answer=AgentView, errors=(404,))
 )
 async def get_agent(request: Request, agent_id: str, caller: AgentsReader) -> Response:
-    return json_answer(await _find(parts_of(request), caller, agent_id))
+    return json_answer(await _find(context_of(request), caller, agent_id))
 
 
 @router.post(
@@ -74,14 +74,14 @@ async def get_agent(request: Request, agent_id: str, caller: AgentsReader) -> Re
     ),
 )
 async def create_agent(request: Request, caller: AgentsWriter, body: JsonBody) -> Response:
-    parts = parts_of(request)
+    context = context_of(request)
     order = checked(AgentBody, body)
-    spec = await asyncio.to_thread(parts.read_manifest, order.manifest)
-    pool = known_pool(parts, order.pool) if order.pool else _wanted_pool(parts, spec)
+    spec = await asyncio.to_thread(context.core.read_manifest, order.manifest)
+    pool = known_pool(context, order.pool) if order.pool else _wanted_pool(context, spec)
     agent = DesiredAgent(agent_id=_new_agent_id(spec), pool=pool, tenant=caller.tenant, spec=spec)
-    async with parts.spawning[caller.tenant]:
-        await _check_quota(parts, caller.tenant)
-        await parts.fleet.spawn_agent(agent)
+    async with context.spawning[caller.tenant]:
+        await _check_quota(context, caller.tenant)
+        await context.core.fleet.spawn_agent(agent)
     headers = {"location": f"/api/v1/agents/{agent.agent_id}"}
     return json_answer(_starting(agent), status=202, headers=headers)
 
@@ -98,9 +98,9 @@ async def create_agent(request: Request, caller: AgentsWriter, body: JsonBody) -
     ),
 )
 async def delete_agent(request: Request, agent_id: str, caller: AgentsWriter) -> Response:
-    parts = parts_of(request)
-    view = await _find(parts, caller, agent_id)
-    await parts.fleet.remove_agent(agent_id, tenant=caller.tenant)
+    context = context_of(request)
+    view = await _find(context, caller, agent_id)
+    await context.core.fleet.remove_agent(agent_id, tenant=caller.tenant)
     return json_answer(view.model_copy(update={"state": "draining"}), status=202)
 
 
@@ -117,29 +117,29 @@ async def delete_agent(request: Request, agent_id: str, caller: AgentsWriter) ->
     ),
 )
 async def drain_agent(request: Request, agent_id: str, caller: FleetWriter) -> Response:
-    parts = parts_of(request)
-    await _find(parts, caller, agent_id)
-    return started(await parts.fleet.submit("drain", {"agent_id": agent_id}, tenant=caller.tenant))
+    context = context_of(request)
+    await _find(context, caller, agent_id)
+    return started(await context.core.fleet.submit("drain", {"agent_id": agent_id}, tenant=caller.tenant))
 
 
-async def _visible(parts: ApiParts, caller: Principal) -> list[AgentView]:
+async def _visible(context: GatewayContext, caller: Principal) -> list[AgentView]:
     """Live agents, and the tenant's own that were asked for and are not up yet."""
     try:
-        live = parts.fleet.snapshot().agents
+        live = context.core.fleet.snapshot().agents
     except NotReady:
         live = ()
     views = {agent.agent_id: _view(agent) for agent in live if agent.tenant in (None, caller.tenant)}
-    desired = await parts.stores.fleet.load()
+    desired = await context.core.stores.fleet.load()
     for agent in desired.agents:
         if agent.tenant == caller.tenant and agent.agent_id not in views:
             views[agent.agent_id] = _starting(agent)
     return sorted(views.values(), key=lambda view: view.agent_id)
 
 
-async def _check_quota(parts: ApiParts, tenant: str) -> None:
+async def _check_quota(context: GatewayContext, tenant: str) -> None:
     """Raises `LimitExceeded`. Agents that are asked for and not up yet count."""
-    allowed = parts.settings.max_agents_per_tenant
-    own = sum(agent.tenant == tenant for agent in (await parts.stores.fleet.load()).agents)
+    allowed = context.core.settings.max_agents_per_tenant
+    own = sum(agent.tenant == tenant for agent in (await context.core.stores.fleet.load()).agents)
     if own >= allowed:
         raise LimitExceeded(
             f"This tenant has {own} agents of its own; gateway.max_agents_per_tenant allows {allowed} at a time. "
@@ -147,8 +147,8 @@ async def _check_quota(parts: ApiParts, tenant: str) -> None:
         )
 
 
-async def _find(parts: ApiParts, caller: Principal, agent_id: str) -> AgentView:
-    for view in await _visible(parts, caller):
+async def _find(context: GatewayContext, caller: Principal, agent_id: str) -> AgentView:
+    for view in await _visible(context, caller):
         if view.agent_id == agent_id:
             return view
     raise NotFound(f"There is no agent {agent_id[:128]!r}; GET /api/v1/agents lists them.", param="agent_id")
@@ -187,10 +187,10 @@ def _starting(agent: DesiredAgent) -> AgentView:
     )
 
 
-def _wanted_pool(parts: ApiParts, spec: AgentSpec) -> str:
+def _wanted_pool(context: GatewayContext, spec: AgentSpec) -> str:
     """What the manifest asks for, if there is such a pool."""
     try:
-        return known_pool(parts, spec.pool or DEFAULT_POOL)
+        return known_pool(context, spec.pool or DEFAULT_POOL)
     except NotFound:
         return DEFAULT_POOL
 

@@ -9,18 +9,18 @@ from starlette.requests import Request
 from ossa.contracts.errors import Cancelled, FleetBusy
 from ossa.contracts.task import Outcome, Task
 from ossa.gateway.api.answer import hung_up
-from ossa.gateway.api.parts import ApiParts
+from ossa.gateway.context import GatewayContext
 from ossa.gateway.dispatcher import Chat
 
 FOLLOW_GRACE_S = 10.0
 
 
-async def wait_for_outcome(request: Request, parts: ApiParts, chat: Chat) -> Outcome:
+async def wait_for_outcome(request: Request, context: GatewayContext, chat: Chat) -> Outcome:
     """The task's outcome, from here or from wherever it runs by now.
 
     A client that hangs up cancels the task, unless it gave an Idempotency-Key. Raises `Cancelled` then.
     """
-    waiting = asyncio.create_task(outcome_of(parts, chat), name="chat-outcome")
+    waiting = asyncio.create_task(outcome_of(context, chat), name="chat-outcome")
     gone = asyncio.create_task(hung_up(request.receive), name="chat-client")
     try:
         await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -42,7 +42,7 @@ def abandon(chat: Chat) -> None:
         chat.run.cancel()
 
 
-async def outcome_of(parts: ApiParts, chat: Chat) -> Outcome:
+async def outcome_of(context: GatewayContext, chat: Chat) -> Outcome:
     """Raises `FleetBusy` when the task had to be put back, and what `follow` raises."""
     if chat.run is not None and chat.run.end is not None:
         end = await asyncio.shield(chat.run.end)
@@ -52,13 +52,13 @@ async def outcome_of(parts: ApiParts, chat: Chat) -> Outcome:
             return end.outcome
     elif chat.task.outcome is not None:
         return chat.task.outcome
-    return ended_outcome(await follow(parts, chat.task))
+    return ended_outcome(await follow(context, chat.task))
 
 
-async def follow(parts: ApiParts, task: Task) -> Task:
+async def follow(context: GatewayContext, task: Task) -> Task:
     """It has another owner, or was known before: wait for its end in the journal."""
-    allowed_s = task.request.timeout_s or parts.settings.default_timeout_s
-    return await parts.dispatcher.follow(task.id, tenant=task.tenant, at_most_s=allowed_s + FOLLOW_GRACE_S)
+    allowed_s = task.request.timeout_s or context.core.settings.default_timeout_s
+    return await context.dispatcher.follow(task.id, tenant=task.tenant, at_most_s=allowed_s + FOLLOW_GRACE_S)
 
 
 def ended_outcome(task: Task) -> Outcome:

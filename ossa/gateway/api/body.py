@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from ossa.contracts.errors import Cancelled, InvalidRequest, PayloadTooLarge
 from ossa.gateway.api.failures import MalformedBody
-from ossa.gateway.api.parts import parts_of
+from ossa.gateway.context import context_of
 
 MAX_DEPTH = 100
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -52,7 +52,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
 
 
 async def json_body(request: Request) -> dict[str, Any]:
-    return parse_object(await read_body(request, at_most=parts_of(request).settings.max_body_bytes))
+    return parse_object(await read_body(request, at_most=context_of(request).core.settings.max_body_bytes))
 
 
 JsonBody = Annotated[dict[str, Any], Depends(json_body)]

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from ossa.contracts.access import Principal, Scope
 from ossa.contracts.errors import Forbidden
-from ossa.gateway.api.parts import parts_of
+from ossa.gateway.context import context_of
 from ossa.tenancy.credentials import secret_from_headers
 
 
@@ -18,9 +18,9 @@ async def authenticate(request: Request, scope: Scope) -> Principal:
     """Raises `Unauthenticated`, `Forbidden`."""
     headers = request.headers
     secret = secret_from_headers(headers.get("authorization"), headers.get("x-api-key"))
-    parts = parts_of(request)
-    principal = await parts.keys.verify(secret)
-    if not principal.allows(scope, operator_tenant=parts.operator_tenant):
+    context = context_of(request)
+    principal = await context.keys.verify(secret)
+    if not principal.allows(scope, operator_tenant=context.core.operator_tenant):
         raise Forbidden(f"This key lacks the scope `{scope}`.")
     return principal
 

@@ -22,8 +22,8 @@ from ossa.gateway.api.chat_stream import stream_chat
 from ossa.gateway.api.completion import completion, outcome_headers
 from ossa.gateway.api.description import describe
 from ossa.gateway.api.failures import error_from, failure_answer
-from ossa.gateway.api.parts import ApiParts, parts_of
 from ossa.gateway.api.schemas import ChatCompletion
+from ossa.gateway.context import GatewayContext, context_of
 from ossa.gateway.ids import new_task_id
 
 router = APIRouter(tags=["OpenAI"])
@@ -46,10 +46,10 @@ router = APIRouter(tags=["OpenAI"])
     ),
 )
 async def chat_completions(request: Request) -> Response:
-    parts = parts_of(request)
+    context = context_of(request)
     principal = await authenticate(request, Scope.CHAT)
     body = await json_body(request)
-    order = read_chat_order(body, parts.settings, vortex=wants_vortex(request), cache=wants_cache(request))
+    order = read_chat_order(body, context.core.settings, vortex=wants_vortex(request), cache=wants_cache(request))
     key = idempotency_key(request)
     new = NewTask.model_construct(
         id=new_task_id(),
@@ -59,8 +59,8 @@ async def chat_completions(request: Request) -> Response:
         body_sha256=body_digest("chat", body) if key is not None else "",
     )
     if order.stream:
-        return await stream_chat(request, parts, new, order)
-    return await _answer_whole(request, parts, new, order)
+        return await stream_chat(request, context, new, order)
+    return await _answer_whole(request, context, new, order)
 
 
 def body_digest(kind: str, body: dict[str, object]) -> str:
@@ -68,11 +68,11 @@ def body_digest(kind: str, body: dict[str, object]) -> str:
     return hashlib.sha256(kind.encode() + b"\n" + orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-async def _answer_whole(request: Request, parts: ApiParts, new: NewTask, order: ChatOrder) -> Response:
-    chat = await parts.dispatcher.chat(new)
+async def _answer_whole(request: Request, context: GatewayContext, new: NewTask, order: ChatOrder) -> Response:
+    chat = await context.dispatcher.chat(new)
     task_id = chat.task.id
     try:
-        outcome = await wait_for_outcome(request, parts, chat)
+        outcome = await wait_for_outcome(request, context, chat)
     except OssaError as error:
         return failure_answer(request, error, {"x-ossa-task-id": task_id})
     if outcome.status is not TaskStatus.SUCCEEDED:

@@ -16,7 +16,7 @@ from ossa.gateway.api.awaited import abandon, outcome_of, wait_for_outcome
 from ossa.gateway.api.chat_order import ChatOrder
 from ossa.gateway.api.completion import DONE, Chunks, agent_headers, outcome_headers, stream_error
 from ossa.gateway.api.failures import error_from, failure_answer
-from ossa.gateway.api.parts import ApiParts
+from ossa.gateway.context import GatewayContext
 from ossa.gateway.dispatcher import Chat
 from ossa.gateway.listener import Listener
 
@@ -24,21 +24,21 @@ KEEP_ALIVE_S = 15.0
 KEEP_ALIVE = b": keep-alive\n\n"
 
 
-async def stream_chat(request: Request, parts: ApiParts, new: NewTask, order: ChatOrder) -> Response:
+async def stream_chat(request: Request, context: GatewayContext, new: NewTask, order: ChatOrder) -> Response:
     """What fails before the first piece is an ordinary error answer; afterwards an `error` event ends the stream."""
     listener = Listener()
-    chat = await parts.dispatcher.chat(new, listener)
+    chat = await context.dispatcher.chat(new, listener)
     task_id = chat.task.id
     heard = chat.run is not None and chat.run.listener is listener
     try:
         first = await _first_piece(request, chat, listener) if heard else None
         if first is None:
-            outcome = await wait_for_outcome(request, parts, chat)
+            outcome = await wait_for_outcome(request, context, chat)
             return _whole_as_stream(request, task_id, order, outcome)
     except OssaError as error:
         return failure_answer(request, error, {"x-ossa-task-id": task_id})
     chunks = Chunks(task_id, order.model, int(time.time()))
-    events = _events(parts, chat, listener, chunks, first, include_usage=order.include_usage)
+    events = _events(context, chat, listener, chunks, first, include_usage=order.include_usage)
     headers = agent_headers(task_id, listener.agent, listener.earlier, listener.over_soft)
     return EventStream(events, headers, unheard=lambda: abandon(chat))
 
@@ -79,7 +79,7 @@ def _whole_as_stream(request: Request, task_id: str, order: ChatOrder, outcome: 
 
 
 async def _events(
-    parts: ApiParts, chat: Chat, listener: Listener, chunks: Chunks, first: str, *, include_usage: bool
+    context: GatewayContext, chat: Chat, listener: Listener, chunks: Chunks, first: str, *, include_usage: bool
 ) -> AsyncGenerator[bytes]:
     task_id = chat.task.id
     ended = False
@@ -94,7 +94,7 @@ async def _events(
         if listener.diverged:
             yield _diverged(task_id)
             return
-        outcome = await outcome_of(parts, chat)
+        outcome = await outcome_of(context, chat)
         ended = True
         if chat.run is not None and chat.run.end is not None and chat.run.end.result().ending == "lost":
             # Another owner ended it: what it said need not continue what was sent.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -9,11 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from ossa.gateway.api.cost_schemas import COST_MODELS
 from ossa.gateway.api.failures import PROBLEM_MEDIA_TYPE, OpenAIError
-from ossa.gateway.api.memory_schemas import MEMORY_MODELS
-from ossa.gateway.api.routing_schemas import ROUTING_MODELS
-from ossa.gateway.api.scaling_schemas import SCALING_MODELS
 from ossa.gateway.api.schemas import REQUEST_MODELS, TaskEvent
 
 REF = "#/components/schemas/{model}"
@@ -29,35 +26,32 @@ Errors are in OpenAI's form under `/v1` and RFC 9457 problem details elsewhere. 
 """
 
 
-def install(app: FastAPI) -> None:
-    """Make `app.openapi` give the completed document, computed once."""
+def install(app: FastAPI, schemas: Sequence[type[BaseModel]]) -> None:
+    """Make `app.openapi` give the completed document, computed once. `schemas`: models of extensions' routes."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
+            app.openapi_schema = _document(app, schemas)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _document(app: FastAPI) -> dict[str, Any]:
+def _document(app: FastAPI, schemas: Sequence[type[BaseModel]]) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, openapi_version="3.1.0"
     )
     models: list[type[BaseModel]] = [
         *REQUEST_MODELS.values(),
-        *ROUTING_MODELS.values(),
-        *COST_MODELS.values(),
-        *SCALING_MODELS.values(),
-        *MEMORY_MODELS.values(),
+        *schemas,
         OpenAIError,
         TaskEvent,
     ]
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=REF)
     components = document.setdefault("components", {})
-    schemas = components.setdefault("schemas", {})
+    described = components.setdefault("schemas", {})
     for name, schema in definitions["$defs"].items():
-        schemas.setdefault(name, schema)
+        described.setdefault(name, schema)
     components["securitySchemes"] = SECURITY_SCHEMES
     for path, operations in document["paths"].items():
         for operation in operations.values():

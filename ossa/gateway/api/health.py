@@ -12,8 +12,9 @@ from starlette.responses import Response
 from ossa.contracts.errors import NotReady, StoreUnavailable
 from ossa.gateway.api.answer import json_answer
 from ossa.gateway.api.description import describe
-from ossa.gateway.api.parts import ApiParts, parts_of
-from ossa.gateway.api.schemas import Check, Health, Version
+from ossa.gateway.api.schemas import Health, Version
+from ossa.gateway.context import GatewayContext, context_of
+from ossa.gateway.health import Check, HealthCheck
 
 router = APIRouter(tags=["Service"])
 
@@ -29,19 +30,19 @@ def _described_health() -> dict[str, object]:
 
 @router.get("/health", **_described_health())  # type: ignore[arg-type]
 async def health(request: Request) -> Response:
-    found = await check_health(parts_of(request))
+    found = await check_health(context_of(request))
     headers = {} if found.ready else {"retry-after": "1"}
     return json_answer(found, status=200 if found.ready else 503, headers=headers)
 
 
 @router.get("/health/live", **describe("Whether the process lives", scope=None, answer=Health))
 async def live(request: Request) -> Response:
-    return json_answer(Health(live=True, ready=parts_of(request).dispatcher.accepting, checks={}))
+    return json_answer(Health(live=True, ready=context_of(request).dispatcher.accepting, checks={}))
 
 
 @router.get("/version", **describe("What this is", scope=None, answer=Version))
 async def version(request: Request) -> Response:
-    return json_answer(Version(name="ossa-on-ray", version=parts_of(request).version, api="v1"))
+    return json_answer(Version(name="ossa-on-ray", version=context_of(request).version, api="v1"))
 
 
 @router.get(
@@ -53,48 +54,61 @@ async def version(request: Request) -> Response:
     ),
 )
 async def metrics(request: Request) -> Response:
-    parts = parts_of(request)
-    await _gather(parts)
-    return Response(parts.metrics.text(), headers={"content-type": METRICS_MEDIA_TYPE})
+    context = context_of(request)
+    await _gather(context)
+    return Response(context.core.metrics.text(), headers={"content-type": METRICS_MEDIA_TYPE})
 
 
-async def check_health(parts: ApiParts) -> Health:
+async def check_health(context: GatewayContext) -> Health:
     """The store is asked; the fleet and the lease are known here."""
     checks = {
-        "journal": await _journal(parts),
-        "fleet": _fleet(parts),
-        "lease": Check(ok=parts.dispatcher.accepting, detail=f"{parts.dispatcher.running} tasks here"),
+        "journal": await _journal(context),
+        "fleet": _fleet(context),
+        "lease": Check(ok=context.dispatcher.accepting, detail=f"{context.dispatcher.running} tasks here"),
     }
+    for extension in context.extensions.values():
+        for name, check in extension.health.items():
+            checks[name] = await _bounded(check)
     return Health(live=True, ready=all(check.ok for check in checks.values()), checks=checks)
 
 
-async def _journal(parts: ApiParts) -> Check:
+async def _bounded(check: HealthCheck) -> Check:
     try:
         async with asyncio.timeout(CHECK_S):
-            await parts.stores.journal.ping()
+            return await check()
+    except TimeoutError:
+        return Check(ok=False, detail="does not answer")
+
+
+async def _journal(context: GatewayContext) -> Check:
+    try:
+        async with asyncio.timeout(CHECK_S):
+            await context.core.stores.journal.ping()
     except (StoreUnavailable, TimeoutError):
         return Check(ok=False, detail="does not answer")
     return Check(ok=True)
 
 
-def _fleet(parts: ApiParts) -> Check:
+def _fleet(context: GatewayContext) -> Check:
     try:
-        snapshot = parts.fleet.snapshot()
+        snapshot = context.core.fleet.snapshot()
     except NotReady as error:
         return Check(ok=False, detail=error.message)
     states = Counter(agent.state.value for agent in snapshot.agents)
     return Check(ok=True, detail=", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "empty")
 
 
-async def _gather(parts: ApiParts) -> None:
+async def _gather(context: GatewayContext) -> None:
     """Gauges that are read when they are asked for."""
-    gauge = parts.metrics.agents
+    gauge = context.core.metrics.agents
     gauge.clear()
     try:
-        for agent in parts.fleet.snapshot().agents:
+        for agent in context.core.fleet.snapshot().agents:
             gauge.labels(agent.pool, agent.state.value).inc()
-        parts.metrics.traffic.show_waiting(parts.dispatcher.traffic.waiting(parts.dispatcher.desk.index()))
+        for extension in context.extensions.values():
+            if extension.scrape is not None:
+                extension.scrape()
         async with asyncio.timeout(CHECK_S):
-            parts.metrics.open_tasks.set(await parts.stores.journal.count_open())
+            context.core.metrics.open_tasks.set(await context.core.stores.journal.count_open())
     except (NotReady, StoreUnavailable, TimeoutError):
-        parts.metrics.failures.labels("metrics").inc()
+        context.core.metrics.failures.labels("metrics").inc()

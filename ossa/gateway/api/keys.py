@@ -16,8 +16,8 @@ from ossa.gateway.api.body import JsonBody
 from ossa.gateway.api.caller import Admin
 from ossa.gateway.api.description import describe
 from ossa.gateway.api.failures import checked
-from ossa.gateway.api.parts import ApiParts, parts_of
 from ossa.gateway.api.schemas import KeyBody, KeyList, NewKey
+from ossa.gateway.context import GatewayContext, context_of
 from ossa.tenancy.keys import mint
 
 router = APIRouter(tags=["Keys"])
@@ -37,13 +37,13 @@ _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
     ),
 )
 async def create_key(request: Request, caller: Admin, body: JsonBody) -> Response:
-    parts = parts_of(request)
+    context = context_of(request)
     order = checked(KeyBody, body)
     tenant = order.tenant or caller.tenant
-    if tenant != caller.tenant and not _is_operator(parts, caller):
+    if tenant != caller.tenant and not _is_operator(context, caller):
         raise Forbidden("Only the operator's admins may make keys of another tenant.", param="tenant")
     if Scope.FLEET_WRITE in order.scopes and not caller.allows(
-        Scope.FLEET_WRITE, operator_tenant=parts.operator_tenant
+        Scope.FLEET_WRITE, operator_tenant=context.core.operator_tenant
     ):
         raise Forbidden("Only who may change the shared pools may grant `fleet:write`.", param="scopes")
     now = datetime.now(UTC)
@@ -51,15 +51,15 @@ async def create_key(request: Request, caller: Admin, body: JsonBody) -> Respons
     if expires_at is not None and (expires_at.tzinfo is None or expires_at <= now):
         raise InvalidRequest("expires_at must lie in the future and have a time zone.", param="expires_at")
     minted = mint(tenant=tenant, name=order.name, scopes=order.scopes, now=now, expires_at=expires_at)
-    await parts.stores.keys.add(minted.key, secret_sha256=minted.secret_sha256)
+    await context.core.stores.keys.add(minted.key, secret_sha256=minted.secret_sha256)
     return json_answer(NewKey(key=minted.key, secret=minted.secret), status=201)
 
 
 @router.get("/api/v1/keys", **describe("List keys, without their secrets", scope=Scope.ADMIN, answer=KeyList))
 async def list_keys(request: Request, caller: Admin) -> Response:
-    parts = parts_of(request)
-    tenant = None if _is_operator(parts, caller) else caller.tenant
-    return json_answer(KeyList(data=await parts.stores.keys.keys(tenant=tenant)))
+    context = context_of(request)
+    tenant = None if _is_operator(context, caller) else caller.tenant
+    return json_answer(KeyList(data=await context.core.stores.keys.keys(tenant=tenant)))
 
 
 @router.delete(
@@ -73,14 +73,14 @@ async def list_keys(request: Request, caller: Admin) -> Response:
     ),
 )
 async def revoke_key(request: Request, key_id: str, caller: Admin) -> Response:
-    parts = parts_of(request)
+    context = context_of(request)
     if not _KEY_ID.fullmatch(key_id):
         raise NotFound(f"There is no key {key_id[:64]!r}.", param="key_id")
-    tenant = None if _is_operator(parts, caller) else caller.tenant
-    key = await parts.stores.keys.revoke(key_id, at=datetime.now(UTC), tenant=tenant)
-    parts.keys.forget()
+    tenant = None if _is_operator(context, caller) else caller.tenant
+    key = await context.core.stores.keys.revoke(key_id, at=datetime.now(UTC), tenant=tenant)
+    context.keys.forget()
     return json_answer(key)
 
 
-def _is_operator(parts: ApiParts, caller: Principal) -> bool:
-    return caller.tenant == parts.operator_tenant
+def _is_operator(context: GatewayContext, caller: Principal) -> bool:
+    return caller.tenant == context.core.operator_tenant

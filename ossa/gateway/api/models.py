@@ -12,34 +12,34 @@ from ossa.contracts.fleet import POOL_ALIASES
 from ossa.gateway.api.answer import json_answer
 from ossa.gateway.api.caller import ChatCaller
 from ossa.gateway.api.description import describe
-from ossa.gateway.api.parts import ApiParts, parts_of
 from ossa.gateway.api.schemas import ModelCard, ModelList
+from ossa.gateway.context import GatewayContext, context_of
 
 router = APIRouter(tags=["OpenAI"])
 
 
 @router.get("/v1/models", **describe("List what may be asked", scope=Scope.CHAT, answer=ModelList))
 async def list_models(request: Request, caller: ChatCaller) -> Response:
-    parts = parts_of(request)
-    created = int(parts.started_at)
-    cards = [ModelCard(id=name, created=created) for name in _names(parts, caller)]
+    context = context_of(request)
+    created = int(context.started_at)
+    cards = [ModelCard(id=name, created=created) for name in _names(context, caller)]
     return json_answer(ModelList(data=cards))
 
 
 @router.get("/v1/models/{model:path}", **describe("One of them", scope=Scope.CHAT, answer=ModelCard, errors=(404,)))
 async def get_model(request: Request, model: str, caller: ChatCaller) -> Response:
-    parts = parts_of(request)
+    context = context_of(request)
     kind, _, name = model.partition("/")
-    agents = parts.fleet.snapshot().agents if kind == "agent" else ()
+    agents = context.core.fleet.snapshot().agents if kind == "agent" else ()
     is_agent = any(agent.agent_id == name and agent.tenant in (None, caller.tenant) for agent in agents)
-    is_alias = kind == "pool" and f"pool/{POOL_ALIASES.get(name, '')}" in _names(parts, caller)
-    if not (is_agent or is_alias or model in _names(parts, caller)):
+    is_alias = kind == "pool" and f"pool/{POOL_ALIASES.get(name, '')}" in _names(context, caller)
+    if not (is_agent or is_alias or model in _names(context, caller)):
         raise NotFound(f"There is no model {model!r}; GET /v1/models lists them.", param="model")
-    return json_answer(ModelCard(id=model, created=int(parts.started_at)))
+    return json_answer(ModelCard(id=model, created=int(context.started_at)))
 
 
-def _names(parts: ApiParts, caller: Principal) -> list[str]:
-    snapshot = parts.fleet.snapshot()
+def _names(context: GatewayContext, caller: Principal) -> list[str]:
+    snapshot = context.core.fleet.snapshot()
     visible = [agent for agent in snapshot.agents if agent.tenant in (None, caller.tenant)]
     pools = [f"pool/{pool.name}" for pool in snapshot.pools]
     manifests = sorted({f"agent/{agent.manifest}" for agent in visible})

@@ -15,8 +15,8 @@ from ossa.contracts.fleet import Operation
 from ossa.gateway.api.answer import json_answer
 from ossa.gateway.api.caller import AgentsReader
 from ossa.gateway.api.description import describe
-from ossa.gateway.api.parts import parts_of
 from ossa.gateway.api.schemas import OperationList
+from ossa.gateway.context import context_of
 
 router = APIRouter(tags=["Fleet"])
 
@@ -35,7 +35,7 @@ async def list_operations(
     open_only: bool = False,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
-    store = parts_of(request).stores.fleet
+    store = context_of(request).core.stores.fleet
     found = await store.operations(tenant=caller.tenant, open_only=open_only, limit=limit)
     return json_answer(OperationList(data=found))
 
@@ -47,4 +47,4 @@ async def list_operations(
 async def get_operation(request: Request, operation_id: str, caller: AgentsReader) -> Response:
     if not _OPERATION_ID.fullmatch(operation_id):
         raise NotFound(f"There is no operation {operation_id[:64]!r}.", param="operation_id")
-    return json_answer(await parts_of(request).stores.fleet.operation(operation_id, tenant=caller.tenant))
+    return json_answer(await context_of(request).core.stores.fleet.operation(operation_id, tenant=caller.tenant))

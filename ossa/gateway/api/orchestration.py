@@ -16,8 +16,8 @@ from ossa.gateway.api.caller import FleetWriter
 from ossa.gateway.api.description import describe
 from ossa.gateway.api.failures import checked
 from ossa.gateway.api.operations import started
-from ossa.gateway.api.parts import parts_of
 from ossa.gateway.api.schemas import DeployPhaseBody, ScaleToPhase4Body, SpawnPoolBody
+from ossa.gateway.context import context_of
 
 router = APIRouter(tags=["Fleet"])
 
@@ -42,7 +42,7 @@ def _described(summary: str, body: type[BaseModel], description: str = "") -> di
 async def deploy_phase(request: Request, caller: FleetWriter, body: JsonBody) -> Response:
     order = checked(DeployPhaseBody, body)
     wanted = {"phase": order.phase, "target_agents": order.target_agents}
-    return started(await parts_of(request).fleet.submit("deploy-phase", wanted, tenant=caller.tenant))
+    return started(await context_of(request).core.fleet.submit("deploy-phase", wanted, tenant=caller.tenant))
 
 
 @router.post(
@@ -52,7 +52,7 @@ async def deploy_phase(request: Request, caller: FleetWriter, body: JsonBody) ->
 async def spawn_pool(request: Request, caller: FleetWriter, body: JsonBody) -> Response:
     order = checked(SpawnPoolBody, body)
     wanted = {"pool_type": order.pool_type, "agent_count": order.agent_count}
-    return started(await parts_of(request).fleet.submit("spawn-pool", wanted, tenant=caller.tenant))
+    return started(await context_of(request).core.fleet.submit("spawn-pool", wanted, tenant=caller.tenant))
 
 
 @router.post(
@@ -62,4 +62,4 @@ async def spawn_pool(request: Request, caller: FleetWriter, body: JsonBody) -> R
 async def scale_to_phase4(request: Request, caller: FleetWriter, body: JsonBody) -> Response:
     order = checked(ScaleToPhase4Body, body)
     wanted = {"target": order.target, "kubernetes_nodes": order.kubernetes_nodes}
-    return started(await parts_of(request).fleet.submit("scale-to-phase4", wanted, tenant=caller.tenant))
+    return started(await context_of(request).core.fleet.submit("scale-to-phase4", wanted, tenant=caller.tenant))

@@ -17,17 +17,17 @@ from ossa.gateway.api.caller import AgentsReader, FleetWriter
 from ossa.gateway.api.description import describe
 from ossa.gateway.api.failures import checked
 from ossa.gateway.api.operations import started
-from ossa.gateway.api.parts import ApiParts, parts_of
 from ossa.gateway.api.schemas import ManifestBody, PoolList, ScaleBody
+from ossa.gateway.context import GatewayContext, context_of
 
 router = APIRouter(tags=["Pools"])
 
 
-def known_pool(parts: ApiParts, name: str) -> str:
+def known_pool(context: GatewayContext, name: str) -> str:
     """The pool of that name or alias. Raises `NotFound`, listing those there are."""
     real = POOL_ALIASES.get(name, name)
     try:
-        live = {pool.name for pool in parts.fleet.snapshot().pools}
+        live = {pool.name for pool in context.core.fleet.snapshot().pools}
     except NotReady:
         live = set()
     known = {*POOLS, *live}
@@ -39,15 +39,15 @@ def known_pool(parts: ApiParts, name: str) -> str:
 
 @router.get("/api/v1/pools", **describe("List pools", scope=Scope.AGENTS_READ, answer=PoolList))
 async def list_pools(request: Request, caller: AgentsReader) -> Response:
-    snapshot = parts_of(request).fleet.snapshot()
+    snapshot = context_of(request).core.fleet.snapshot()
     return json_answer(PoolList(data=list(snapshot.pools), standby=snapshot.standby))
 
 
 @router.get("/api/v1/pools/{name}", **describe("One pool", scope=Scope.AGENTS_READ, answer=PoolInfo, errors=(404,)))
 async def get_pool(request: Request, name: str, caller: AgentsReader) -> Response:
-    parts = parts_of(request)
-    real = known_pool(parts, name)
-    for pool in parts.fleet.snapshot().pools:
+    context = context_of(request)
+    real = known_pool(context, name)
+    for pool in context.core.fleet.snapshot().pools:
         if pool.name == real:
             return json_answer(pool)
     return json_answer(PoolInfo(name=real, desired=0, ready=0))
@@ -66,17 +66,17 @@ async def get_pool(request: Request, name: str, caller: AgentsReader) -> Respons
     ),
 )
 async def scale_pool(request: Request, name: str, caller: FleetWriter, body: JsonBody) -> Response:
-    parts = parts_of(request)
-    order = {"pool_type": known_pool(parts, name), "agent_count": checked(ScaleBody, body).agents}
-    return started(await parts.fleet.submit("spawn-pool", order, tenant=caller.tenant))
+    context = context_of(request)
+    order = {"pool_type": known_pool(context, name), "agent_count": checked(ScaleBody, body).agents}
+    return started(await context.core.fleet.submit("spawn-pool", order, tenant=caller.tenant))
 
 
 async def apply_manifest(request: Request, name: str, caller: FleetWriter, body: JsonBody) -> Response:
-    parts = parts_of(request)
-    pool = known_pool(parts, name)
-    spec = await asyncio.to_thread(parts.read_manifest, checked(ManifestBody, body).manifest)
+    context = context_of(request)
+    pool = known_pool(context, name)
+    spec = await asyncio.to_thread(context.core.read_manifest, checked(ManifestBody, body).manifest)
     order = {"manifest": spec.model_dump(mode="json"), "pool": pool}
-    return started(await parts.fleet.submit("apply", order, tenant=caller.tenant))
+    return started(await context.core.fleet.submit("apply", order, tenant=caller.tenant))
 
 
 for _method in ("PUT", "POST"):

@@ -12,6 +12,7 @@ from ossa.contracts.compression import Kind, LeftOut
 from ossa.contracts.fleet import Operation, PoolInfo
 from ossa.contracts.routing import Decided, Route
 from ossa.contracts.task import Outcome, Step, TaskStatus
+from ossa.gateway.health import Check
 from ossa.gateway.ids import TASK_ID_PATTERN
 
 
@@ -379,11 +380,6 @@ class NewKey(BaseModel):
 
 class KeyList(BaseModel):
     data: list[ApiKey]
-
-
-class Check(BaseModel):
-    ok: bool
-    detail: str = ""
 
 
 class Health(BaseModel):

@@ -16,9 +16,9 @@ from ossa.contracts.task import Task
 from ossa.gateway.api.answer import EventStream, event
 from ossa.gateway.api.caller import TasksCaller
 from ossa.gateway.api.description import EVENTS, describe
-from ossa.gateway.api.parts import parts_of
 from ossa.gateway.api.task_page import task_view
 from ossa.gateway.api.tasks import check_task_id
+from ossa.gateway.context import context_of
 
 router = APIRouter(tags=["Tasks"])
 
@@ -53,7 +53,7 @@ def _described() -> dict[str, object]:
 async def task_events(request: Request, task_id: str, caller: TasksCaller) -> Response:
     check_task_id(task_id)
     after = _last_event_id(request)
-    journal = parts_of(request).stores.journal
+    journal = context_of(request).core.stores.journal
     task = await journal.get(task_id, tenant=caller.tenant)
     return EventStream(_events(journal, task, after))
 

@@ -19,9 +19,9 @@ from ossa.gateway.api.description import describe
 from ossa.gateway.api.failures import checked
 from ossa.gateway.api.messages import asked_messages, read_target
 from ossa.gateway.api.parameters import check_parameters
-from ossa.gateway.api.parts import parts_of
 from ossa.gateway.api.schemas import TaskBody, TaskPage, TaskView
 from ossa.gateway.api.task_page import read_task_page, task_view
+from ossa.gateway.context import context_of
 from ossa.gateway.ids import is_task_id, new_task_id
 
 router = APIRouter(tags=["Tasks"])
@@ -42,17 +42,17 @@ router = APIRouter(tags=["Tasks"])
     ),
 )
 async def create_task(request: Request, caller: TasksCaller, body: JsonBody) -> Response:
-    parts = parts_of(request)
+    context = context_of(request)
     order = checked(TaskBody, body)
     key = idempotency_key(request)
     new = NewTask(
         id=new_task_id(),
         tenant=caller.tenant,
-        request=_task_request(order, parts.settings.max_messages, request),
+        request=_task_request(order, context.core.settings.max_messages, request),
         idempotency_key=key,
         body_sha256=body_digest("task", body) if key is not None else "",
     )
-    accepted = await parts.dispatcher.submit(new)
+    accepted = await context.dispatcher.submit(new)
     headers = {"location": f"/api/v1/tasks/{accepted.task.id}"}
     return json_answer(task_view(accepted.task), status=202, headers=headers)
 
@@ -75,7 +75,7 @@ async def list_tasks(
 ) -> Response:
     if before is not None and not is_task_id(before):
         raise InvalidRequest("before must be a task's id.", param="before")
-    journal = parts_of(request).stores.journal
+    journal = context_of(request).core.stores.journal
     page = await read_task_page(journal, tenant=caller.tenant, status=status, limit=limit, before=before)
     return Response(page, media_type="application/json")
 
@@ -83,7 +83,7 @@ async def list_tasks(
 @router.get("/api/v1/tasks/{task_id}", **describe("One task", scope=Scope.TASKS, answer=TaskView, errors=(404,)))
 async def get_task(request: Request, task_id: str, caller: TasksCaller) -> Response:
     check_task_id(task_id)
-    return json_answer(task_view(await parts_of(request).stores.journal.get(task_id, tenant=caller.tenant)))
+    return json_answer(task_view(await context_of(request).core.stores.journal.get(task_id, tenant=caller.tenant)))
 
 
 @router.post(
@@ -99,7 +99,7 @@ async def get_task(request: Request, task_id: str, caller: TasksCaller) -> Respo
 )
 async def cancel_task(request: Request, task_id: str, caller: TasksCaller) -> Response:
     check_task_id(task_id)
-    task = await parts_of(request).dispatcher.cancel(task_id, tenant=caller.tenant)
+    task = await context_of(request).dispatcher.cancel(task_id, tenant=caller.tenant)
     return json_answer(task_view(task), status=202)
 
 

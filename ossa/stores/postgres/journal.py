@@ -23,8 +23,9 @@ from ossa.contracts.task import (
     Task,
     TaskStatus,
     UsageToday,
-    ending_bodies,
     lacks_answer,
+    with_answer,
+    without_answer,
 )
 from ossa.stores import event_bodies, journal_rules
 from ossa.stores.json_text import as_json
@@ -116,13 +117,14 @@ class PostgresJournal:
     ) -> None:
         journal_rules.check_outcome(outcome)
         journal_rules.check_steps(task_id, steps)
+        steps = without_answer(steps, outcome)
         write = Finish(
             task_id=task_id,
             done=asyncio.get_running_loop().create_future(),
             deadline=monotonic() + self._timeout_s,
             fence=fence,
             steps=steps,
-            bodies=ending_bodies(steps, outcome),
+            bodies=[as_json(step) for step in steps],
             outcome=outcome,
             body=as_json(outcome),
             subjects=usage_subjects,
@@ -180,12 +182,10 @@ class PostgresJournal:
         params = {"task_id": task_id, "tenant": tenant, "after": after}
         rows = await self._reader.rows(self._sql["steps"], params, tenant=tenant)
         steps = [Step.model_validate_json(row["body"]) for row in rows]
-        if steps and lacks_answer(steps[-1].__dict__):
+        if lacks_answer(steps):
             row = await self._reader.row(self._sql["outcome"], params, tenant=tenant)
             if row is not None:
-                message = Outcome.model_validate_json(row["outcome"]).message
-                payload = {"message": message, **steps[-1].payload}
-                steps[-1] = steps[-1].model_copy(update={"payload": payload})
+                return list(with_answer(steps, Outcome.model_validate_json(row["outcome"])))
         return steps
 
     async def request_cancel(self, task_id: str, *, tenant: str) -> Task:

@@ -25,10 +25,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from ossa.app.extensions import Backends
 from ossa.contracts.access import Scope
 from ossa.contracts.configuration import GatewaySettings
-from ossa.gateway.application import create_app
 from ossa.tenancy.keys import mint
+from ossa.testing.application import gateway_app
 from ossa.testing.gateway import FakeFleet, FakeLink
 from ossa.testing.stores import MemoryStores
 from ossa.vortex.service import CompressionService
@@ -67,13 +68,12 @@ def secret_and_url() -> Iterator[tuple[str, str]]:
     stores = MemoryStores()
     minted = mint(tenant="default", name="test", scopes=[Scope.ADMIN], now=datetime.now(UTC))
     fleet = FakeFleet.of({"intelligence": 2, "security": 1}, store=stores.fleet)
-    app = create_app(
+    app = gateway_app(
         settings=GatewaySettings(claim_interval_s=0.05, max_body_bytes=64 * 1024, busy_wait_s=0.2),
         stores=stores,
         fleet=fleet,
         link=FakeLink(),
-        compressor=CompressionService(stores.originals),
-        memory=World().process(),
+        backends=Backends(compressor=CompressionService(stores.originals), memory=World().process()),
         drain_s=1.0,
     )
     with serving(app) as url:

@@ -31,6 +31,7 @@ from ossa.fleet.operations import ratio
 from ossa.fleet.placement import MIB, block_bundle, blocks_wanted
 from ossa.gateway.deployment import gateway_application
 from ossa.gateway.router_deployment import router_application
+from ossa.gateway.sidecars import SIDECARS
 from ossa.models.tiers import needs_embedded
 from ossa.nodes.plan import read_plan
 from ossa.settings import DELIMITER, PREFIX, Settings
@@ -292,9 +293,8 @@ def test_serve_takes_none_of_the_agents_cpus(settings: Settings) -> None:
     def nothing() -> Any:
         raise AssertionError("it is only described here")
 
-    gateway = gateway_application(
-        settings.gateway, nothing, nothing, make_answers=nothing, answer_settings=settings.answers, make_memory=nothing
-    )
+    sidecars = {kind.name: kind.application(nothing) for kind in SIDECARS}
+    gateway = gateway_application(settings.gateway, nothing, sidecars)
     router = router_application(nothing, replicas=1)
     reserved = {one.name: one.ray_actor_options["num_cpus"] for app in (gateway, router) for one in deployments(app)}
     assert len(reserved) == 5
@@ -306,8 +306,9 @@ def deployments(app: serve.Application) -> Iterator[serve.Deployment]:
     bound = app._bound_deployment
     yield bound
     for argument in bound.init_args:
-        if isinstance(argument, serve.Application):
-            yield from deployments(argument)
+        for nested in argument.values() if isinstance(argument, dict) else (argument,):
+            if isinstance(nested, serve.Application):
+                yield from deployments(nested)
 
 
 def test_it_is_the_shape_of_the_cluster_on_one_machine(cluster: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import httpx
 import openai
 import pytest
 
+from ossa.app.extensions import Backends, MakeExtension
 from ossa.contracts.access import Scope
 from ossa.contracts.agent_spec import Tier
 from ossa.contracts.answers import Answers
@@ -20,9 +20,10 @@ from ossa.contracts.configuration import EventSettings, GatewaySettings
 from ossa.contracts.events import EventBus
 from ossa.contracts.routing import TierInfo
 from ossa.contracts.task import Task
-from ossa.gateway.application import create_app
+from ossa.gateway.context import GatewayContext
 from ossa.gateway.dispatcher import Dispatcher
 from ossa.tenancy.keys import mint
+from ossa.testing.application import gateway_app
 from ossa.testing.gateway import FakeFleet, FakeLink, eventually
 from ossa.testing.stores import MemoryStores
 from ossa.vortex.service import CompressionService
@@ -42,9 +43,13 @@ class Rig:
     others: dict[str, str] = field(default_factory=dict)
 
     @property
+    def context(self) -> GatewayContext:
+        context: GatewayContext = self.app.state.context
+        return context
+
+    @property
     def dispatcher(self) -> Dispatcher:
-        found: Dispatcher = self.app.state.parts.dispatcher
-        return found
+        return self.context.dispatcher
 
     @property
     def openai(self) -> openai.AsyncOpenAI:
@@ -101,10 +106,11 @@ async def open_rig() -> AsyncIterator[OpenRig]:
             tiers: Mapping[Tier, TierInfo] | None = None,
             bus: EventBus | None = None,
             events_as: EventSettings | None = None,
+            installed: Iterable[MakeExtension] = (),
             **settings: Any,
         ) -> Rig:
             return await stack.enter_async_context(
-                _rig(stores, fleet, link, drain_s, answers, tiers, settings, bus, events_as)
+                _rig(stores, fleet, link, drain_s, answers, tiers, settings, bus, events_as, installed)
             )
 
         yield opened
@@ -121,6 +127,7 @@ async def _rig(
     settings: dict[str, Any],
     bus: EventBus | None = None,
     events_as: EventSettings | None = None,
+    installed: Iterable[MakeExtension] = (),
 ) -> AsyncIterator[Rig]:
     stores = stores or MemoryStores()
     fleet = fleet or FakeFleet.of({"intelligence": 2, "security": 2}, store=stores.fleet)
@@ -128,18 +135,18 @@ async def _rig(
     chosen = GatewaySettings(
         **{"claim_interval_s": 0.02, "lease_renew_s": 0.05, "lease_ttl_s": 5.0, "busy_wait_s": 0.1, **settings}
     )
-    app = create_app(
+    app = gateway_app(
         settings=chosen,
         stores=stores,
         fleet=fleet,
         link=link,
-        compressor=CompressionService(stores.originals),
-        answers=answers,
-        tiers=tiers,
-        bus=bus,
-        events_as=events_as,
-        rng=random.Random(1),
+        backends=Backends(
+            compressor=CompressionService(stores.originals), answers=answers, events=events_as or EventSettings()
+        ),
+        installed=installed,
         drain_s=drain_s,
+        tiers=tiers or {},
+        bus=bus,
     )
     minted = mint(tenant="default", name="test", scopes=[Scope.ADMIN], now=datetime.now(UTC))
     async with app.router.lifespan_context(app):

@@ -15,7 +15,9 @@ from ossa.app.answers import AnswersFactory
 from ossa.contracts.answers import Answered, Asked, Hit, KeptAnswer
 from ossa.contracts.configuration import AnswerSettings
 from ossa.contracts.errors import NotReady
-from ossa.gateway.answers_deployment import FAILURES_IN_A_ROW, REST_S, AnswersReplica, RemoteAnswers
+from ossa.gateway.extensions.answers.remote import FAILURES_IN_A_ROW, REST_S, RemoteAnswers
+from ossa.gateway.sidecar import SidecarReplica
+from ossa.gateway.sidecars import ANSWERS
 from ossa.settings import Settings
 from ossa.testing.gateway import eventually
 from ossa.testing.stores.vectors import MemoryVectors
@@ -54,12 +56,12 @@ def vectorise(text: str) -> list[float]:
     return [1.0] * SCHEMA.dimensions
 
 
-async def replica_of(index: MemoryVectors, settings: AnswerSettings = SETTINGS) -> AnswersReplica:
+async def replica_of(index: MemoryVectors, settings: AnswerSettings = SETTINGS) -> SidecarReplica:
     async def make() -> AnswerCache:
         return AnswerCache(index, settings, vectorise=vectorise)
 
-    made = AnswersReplica.__new__(AnswersReplica)
-    await made.__init__(make)  # type: ignore[misc]
+    made = SidecarReplica.__new__(SidecarReplica)
+    await made.__init__(ANSWERS, make)  # type: ignore[misc]
     return made
 
 
@@ -67,7 +69,7 @@ class Rig:
     def __init__(self, handle: FakeHandle, settings: AnswerSettings) -> None:
         self.handle = handle
         self.now = 0.0
-        self.answers = RemoteAnswers(handle, settings, clock=lambda: self.now)  # type: ignore[arg-type]
+        self.answers = RemoteAnswers(ANSWERS.remote(handle), settings, clock=lambda: self.now)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -186,7 +188,8 @@ def test_the_way_to_the_cache_imports_no_driver_and_no_numpy_of_its_own() -> Non
     """What Ray itself imports does not count."""
     code = (
         "import sys; from ray import serve; before = set(sys.modules); "
-        "import ossa.gateway.answers_deployment, ossa.app.answers, ossa.vortex.answers.scope; "
+        "import ossa.gateway.sidecars, ossa.gateway.extensions.answers.remote; "
+        "import ossa.app.answers, ossa.vortex.answers.scope; "
         "print([name for name in ('qdrant_client', 'qdrant_edge', 'wordllama', 'numpy', 'ossa.vortex.words') "
         "if name in set(sys.modules) - before])"
     )

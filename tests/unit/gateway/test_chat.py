@@ -195,7 +195,7 @@ async def test_a_client_that_hangs_up_cancels_its_chat(rig: Any) -> None:
     task_id = rig.link.turns[0][1].task_id
     assert (await rig.ended(task_id)).status is TaskStatus.CANCELLED
     assert rig.link.cancelled == [task_id]
-    assert dict(rig.dispatcher.desk.inflight) == {}
+    assert dict(rig.dispatcher.scheduler.inflight) == {}
 
 
 async def test_a_client_with_a_key_may_hang_up_and_come_back(rig: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ossa.contracts.access import Scope
 from ossa.contracts.task import Outcome, TaskStatus, Usage
-from ossa.gateway.api import budgets
+from ossa.gateway.extensions.spending import api as budgets
 
 BUDGETS = "/api/v1/budgets"
 POOL = {"kind": "pool", "name": "security", "period": "day", "hard_usd": 2.0, "soft_usd": 1.0}

@@ -1,7 +1,7 @@
 """A day's limit is enforced without a read for every request."""
 
 from ossa.contracts.task import Usage, UsageToday
-from ossa.gateway.daily_usage import STALE_S, DailyUsage
+from ossa.gateway.extensions.daily_usage import STALE_S, DailyUsage
 
 
 class Journal:

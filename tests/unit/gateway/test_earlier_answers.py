@@ -13,7 +13,8 @@ from ossa.contracts.answers import Answered, Asked, Hit
 from ossa.contracts.configuration import AnswerSettings
 from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.contracts.task import Outcome, Step, Task, TaskRequest, TaskStatus, Usage
-from ossa.gateway.earlier_answers import MOST_AT_ONCE, EarlierAnswers
+from ossa.gateway.extensions.answers.reuse import MOST_AT_ONCE, AnswerReuse
+from ossa.gateway.extensions.vortex.metrics import VortexMetrics
 from ossa.gateway.metrics import GatewayMetrics
 from ossa.testing.gateway import eventually
 from ossa.testing.stores.vectors import MemoryVectors
@@ -192,7 +193,7 @@ OUTCOME = Outcome(
 def outcomes(metrics: GatewayMetrics) -> dict[str, float]:
     return {
         sample.labels["outcome"]: sample.value
-        for family in metrics.vortex.answers.collect()
+        for family in metrics.group(VortexMetrics).answers.collect()
         for sample in family.samples
         if sample.name.endswith("_total")
     }
@@ -200,7 +201,7 @@ def outcomes(metrics: GatewayMetrics) -> dict[str, float]:
 
 async def test_closing_waits_for_what_is_being_kept() -> None:
     slow, metrics = Slow(), GatewayMetrics()
-    earlier = EarlierAnswers(slow, metrics.vortex)
+    earlier = AnswerReuse(slow, metrics.group(VortexMetrics))
     earlier.keep(task_of(), agent_of(), OUTCOME, [])
     closing = asyncio.create_task(earlier.close(within_s=60))
     await eventually(lambda: slow.offered)
@@ -217,7 +218,7 @@ async def test_closing_waits_for_what_is_being_kept() -> None:
 async def test_an_answer_that_was_rejected_once_is_not_kept() -> None:
     """A dearer model could not be asked: that is no reason to give it to others."""
     slow, metrics = Slow(), GatewayMetrics()
-    earlier = EarlierAnswers(slow, metrics.vortex)
+    earlier = AnswerReuse(slow, metrics.group(VortexMetrics))
     payload = {"message": OUTCOME.message, "finish_reason": "stop", "model": "small", "rejected": "gave up"}
     rejected = Step(seq=1, kind="model", agent_id="a", payload=payload, at=datetime.now(UTC))
     earlier.keep(task_of(), agent_of(), OUTCOME, [rejected])
@@ -227,7 +228,7 @@ async def test_an_answer_that_was_rejected_once_is_not_kept() -> None:
 
 async def test_closing_cancels_what_is_late() -> None:
     slow, metrics = Slow(), GatewayMetrics()
-    earlier = EarlierAnswers(slow, metrics.vortex)
+    earlier = AnswerReuse(slow, metrics.group(VortexMetrics))
     earlier.keep(task_of(), agent_of(), OUTCOME, [])
     await eventually(lambda: slow.offered)
     async with asyncio.timeout(10):
@@ -239,7 +240,7 @@ async def test_closing_cancels_what_is_late() -> None:
 
 async def test_so_many_are_kept_at_once_and_no_more() -> None:
     slow, metrics = Slow(), GatewayMetrics()
-    earlier = EarlierAnswers(slow, metrics.vortex)
+    earlier = AnswerReuse(slow, metrics.group(VortexMetrics))
     for _ in range(MOST_AT_ONCE + 3):
         earlier.keep(task_of(), agent_of(), OUTCOME, [])
     await eventually(lambda: len(slow.offered) == MOST_AT_ONCE)
@@ -258,7 +259,7 @@ async def test_the_manifests_temperature_counts_where_the_request_says_none(
 ) -> None:
     slow = Slow()
     slow.may_end.set()
-    earlier = EarlierAnswers(slow, GatewayMetrics().vortex)
+    earlier = AnswerReuse(slow, GatewayMetrics().group(VortexMetrics))
     earlier.keep(task_of(**asked), agent_of(manifest), OUTCOME, [])
     await earlier.close(within_s=10)
     assert [one.temperature for one in slow.offered] == [known]

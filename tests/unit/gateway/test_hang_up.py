@@ -63,7 +63,7 @@ async def test_a_chat_whose_client_hung_up_while_it_was_accepted_is_cancelled(
     assert (task.status, task.attempts) == (TaskStatus.CANCELLED, 1)
     assert rig.link.turns == []
     assert {lease.owner for lease in rig.dispatcher.leases.all} == owners
-    await eventually(lambda: not rig.dispatcher.desk.inflight and not rig.dispatcher.running)
+    await eventually(lambda: not rig.dispatcher.scheduler.inflight and not rig.dispatcher.running)
 
 
 @pytest.mark.parametrize("commits_first", [False, True])

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from ossa.contracts.errors import OssaError
 from ossa.contracts.stores import Pruned
-from ossa.gateway import history
-from ossa.gateway.history import HistoryKeeper, HistoryMetrics
+from ossa.gateway.extensions import history
+from ossa.gateway.extensions.history import HistoryKeeper, HistoryMetrics
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -10,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
+from ossa.app.extensions import Backends
 from ossa.contracts.access import Scope
-from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.memory import Memory, NewMemory
-from ossa.gateway.application import create_app
-from ossa.gateway.remembered import RememberedText
+from ossa.gateway.extensions.vortex.remembered import RememberedText
 from ossa.tenancy.keys import mint
+from ossa.testing.application import gateway_app
 from ossa.testing.gateway import FakeFleet, FakeLink
 from ossa.testing.stores import MemoryStores
 from tests.unit.memory.worlds import World
@@ -35,13 +34,11 @@ class Rig:
 
 async def made(memory: Memory | None, world: World) -> AsyncIterator[Rig]:
     stores = MemoryStores()
-    app = create_app(
-        settings=GatewaySettings(),
+    app = gateway_app(
         stores=stores,
         fleet=FakeFleet.of({"security": 1}, store=stores.fleet),
         link=FakeLink(answer="hi", steps=1),
-        memory=memory,
-        rng=random.Random(1),
+        backends=Backends(memory=memory),
         drain_s=0.1,
     )
     async with app.router.lifespan_context(app):

@@ -16,8 +16,9 @@ from ossa.app.factories import StoresFactory
 from ossa.app.memory import MemoryFactory, check_memory
 from ossa.contracts.configuration import CacheSettings, Database, MemorySettings
 from ossa.contracts.errors import NotFound, NotReady, StoreUnavailable
-from ossa.contracts.memory import NewMemory, Recall, Scope
-from ossa.gateway.memory_deployment import MemoryReplica, RemoteMemory
+from ossa.contracts.memory import Memory, NewMemory, Recall, Scope
+from ossa.gateway.sidecar import SidecarReplica
+from ossa.gateway.sidecars import MEMORY
 from ossa.memory.service import MemoryService
 from tests.unit.memory.worlds import World
 
@@ -51,13 +52,13 @@ async def handle() -> Handle:
     async def make() -> MemoryService:
         return World().process()
 
-    replica = MemoryReplica.__new__(MemoryReplica)
-    await replica.__init__(make)  # type: ignore[misc]
+    replica = SidecarReplica.__new__(SidecarReplica)
+    await replica.__init__(MEMORY, make)  # type: ignore[misc]
     return Handle(replica)
 
 
 async def test_every_call_reaches_the_replica_and_comes_back(handle: Handle) -> None:
-    memory = RemoteMemory(handle)  # type: ignore[arg-type]
+    memory: Memory = MEMORY.remote(handle)  # type: ignore[arg-type]
     made = await memory.remember(NewMemory(id="m", content="cat"), tenant="acme")
     assert await memory.recall("m", tenant="acme") == made
     assert [one.item for one in await memory.find(Recall(text="cat"), tenant="acme")] == [made]
@@ -74,7 +75,14 @@ async def test_every_call_reaches_the_replica_and_comes_back(handle: Handle) -> 
 async def test_a_replica_that_is_away_is_not_ready(handle: Handle, error: Exception) -> None:
     handle.broken = error
     with pytest.raises(NotReady):
-        await RemoteMemory(handle).recall("m", tenant="acme")  # type: ignore[arg-type]
+        await MEMORY.remote(handle).recall("m", tenant="acme")  # type: ignore[arg-type]
+
+
+async def test_what_a_sidecar_does_not_offer_cannot_be_called(handle: Handle) -> None:
+    with pytest.raises(AttributeError):
+        MEMORY.remote(handle).start  # type: ignore[arg-type] # noqa: B018
+    with pytest.raises(AttributeError, match="start"):
+        await handle.call.remote("start", (), {})
 
 
 def test_replicas_share_no_folder() -> None:

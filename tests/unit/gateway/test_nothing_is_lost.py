@@ -76,4 +76,4 @@ async def test_every_accepted_task_ends_once_and_well(open_rig: Any, seed: int) 
         ]
     assert first.link.deaths + second.link.deaths >= 3
     for rig in (first, second):
-        await eventually(lambda rig=rig: not rig.dispatcher.desk.inflight)
+        await eventually(lambda rig=rig: not rig.dispatcher.scheduler.inflight)

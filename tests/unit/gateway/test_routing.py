@@ -11,8 +11,8 @@ from ossa.contracts.agent_spec import Tier
 from ossa.contracts.errors import ModelFailed
 from ossa.contracts.routing import Route, RoutingPolicy, TierInfo
 from ossa.contracts.task import ErrorInfo, Outcome, Task, TaskRequest, TaskStatus
-from ossa.gateway.routes import Routes
-from ossa.routing import RequestFeatures
+from ossa.gateway.extensions.routing.state import RoutingState
+from ossa.routing import Conditions, FleetIndex, RequestFeatures
 from ossa.routing.breaker import FAILURES
 from ossa.testing.gateway import FakeFleet, FakeLink, eventually, fake_agent
 
@@ -30,7 +30,7 @@ async def test_a_request_is_routed_without_being_run(rig: Any) -> None:
     assert found["route"]["pool"] == "security"
     assert found["route"]["router"]
     assert not rig.link.turns
-    assert not rig.dispatcher.desk.inflight
+    assert not rig.dispatcher.scheduler.inflight
 
 
 async def test_a_batch_is_answered_one_by_one_in_its_order(rig: Any) -> None:
@@ -134,82 +134,82 @@ def outcome(error: type[ModelFailed] | None = None, status: TaskStatus = TaskSta
 
 
 def test_an_endpoint_that_fails_again_and_again_opens_its_breaker_and_not_the_manifests() -> None:
-    routes = Routes(clock=lambda: 0.0, tiers=TIERS)
+    state = RoutingState(clock=lambda: 0.0)
     agent = fake_agent("security-000")
     for _ in range(FAILURES):
-        routes.began("acme", agent, "standard")
-        routes.ended(task(), agent, "standard", outcome(ModelFailed), 1.0)
-    conditions = routes.conditions("acme", RequestFeatures())
+        state.began("acme", agent, "standard")
+        state.ended(task(), agent, "standard", outcome(ModelFailed), 1.0)
+    conditions = state.conditions(Conditions(), "acme", RequestFeatures())
     assert conditions.open_breakers == {"tier:standard"}
 
 
 def test_what_one_tenants_requests_break_is_not_taken_from_the_others() -> None:
-    routes = Routes(clock=lambda: 0.0)
+    state = RoutingState(clock=lambda: 0.0)
     shared, own = fake_agent("security-000"), fake_agent("security-001", tenant="acme")
     broken = Outcome(status=TaskStatus.FAILED, error=ErrorInfo(code="internal", message="it broke"))
     for _ in range(FAILURES):
-        routes.ended(task(), own, None, broken, 1.0)
-    assert routes.conditions("acme", RequestFeatures()).open_breakers == {"agent:acme/security-agent"}
+        state.ended(task(), own, None, broken, 1.0)
+    assert state.conditions(Conditions(), "acme", RequestFeatures()).open_breakers == {"agent:acme/security-agent"}
     for _ in range(FAILURES):
-        routes.ended(task(), shared, None, broken, 1.0)
-    assert "agent:/security-agent" in routes.conditions("acme", RequestFeatures()).open_breakers
-    assert not routes.conditions("other", RequestFeatures()).open_breakers
+        state.ended(task(), shared, None, broken, 1.0)
+    assert "agent:/security-agent" in state.conditions(Conditions(), "acme", RequestFeatures()).open_breakers
+    assert not state.conditions(Conditions(), "other", RequestFeatures()).open_breakers
 
 
 def test_each_endpoint_of_a_cascade_answers_for_itself() -> None:
-    routes = Routes(clock=lambda: 0.0, tiers=TIERS)
+    state = RoutingState(clock=lambda: 0.0)
     answered = outcome().model_copy(update={"tier": "lightweight", "failed_tiers": ("standard",)})
     for _ in range(FAILURES):
-        routes.began("acme", fake_agent("security-000"), "standard")
-        routes.ended(task(), fake_agent("security-000"), "standard", answered, 1.0)
-    assert routes.conditions("acme", RequestFeatures()).open_breakers == {"tier:standard"}
+        state.began("acme", fake_agent("security-000"), "standard")
+        state.ended(task(), fake_agent("security-000"), "standard", answered, 1.0)
+    assert state.conditions(Conditions(), "acme", RequestFeatures()).open_breakers == {"tier:standard"}
 
 
 @pytest.mark.parametrize("code", ["timed_out", "limit_exceeded", "model_rejected"])
 def test_a_try_that_tells_nothing_of_the_endpoint_lets_another_one_try(code: str) -> None:
     now = [0.0]
-    routes = Routes(clock=lambda: now[0], tiers=TIERS)
+    state = RoutingState(clock=lambda: now[0])
     agent = fake_agent("security-000")
     for _ in range(FAILURES):
-        routes.ended(task(), agent, "standard", outcome(ModelFailed), 1.0)
+        state.ended(task(), agent, "standard", outcome(ModelFailed), 1.0)
     now[0] += 60.0
-    routes.began("acme", agent, "standard")
-    assert routes.conditions("acme", RequestFeatures()).open_breakers == {"tier:standard"}
+    state.began("acme", agent, "standard")
+    assert state.conditions(Conditions(), "acme", RequestFeatures()).open_breakers == {"tier:standard"}
     silent = Outcome(status=TaskStatus.FAILED, tier="standard", error=ErrorInfo(code=code, message="its own fault"))
-    routes.ended(task(), agent, "standard", silent, 1.0)
-    assert not routes.conditions("acme", RequestFeatures()).open_breakers
+    state.ended(task(), agent, "standard", silent, 1.0)
+    assert not state.conditions(Conditions(), "acme", RequestFeatures()).open_breakers
 
 
 def test_one_tenants_short_times_close_no_endpoint_to_the_others() -> None:
-    routes = Routes(clock=lambda: 0.0, tiers=TIERS)
+    state = RoutingState(clock=lambda: 0.0)
     late = Outcome(
         status=TaskStatus.FAILED, failed_tiers=("standard",), error=ErrorInfo(code="timed_out", message="0.001 s")
     )
     for _ in range(FAILURES):
-        routes.ended(task(), fake_agent("security-000"), "standard", late, 0.001)
-    assert routes.conditions("acme", RequestFeatures()).open_breakers == {"tier:standard"}
-    assert not routes.conditions("other", RequestFeatures()).open_breakers
+        state.ended(task(), fake_agent("security-000"), "standard", late, 0.001)
+    assert state.conditions(Conditions(), "acme", RequestFeatures()).open_breakers == {"tier:standard"}
+    assert not state.conditions(Conditions(), "other", RequestFeatures()).open_breakers
 
 
 def test_an_agent_that_is_slower_than_its_like_gets_a_pace_and_loses_it_when_it_is_gone() -> None:
-    routes = Routes(clock=lambda: 0.0)
+    state = RoutingState(clock=lambda: 0.0)
     quick, slow = fake_agent("security-000"), fake_agent("security-001")
     for _ in range(20):
-        routes.ended(task(), quick, None, outcome(), 1.0)
-        routes.ended(task(), slow, None, outcome(), 9.0)
-    pace = routes.conditions("acme", RequestFeatures()).pace
+        state.ended(task(), quick, None, outcome(), 1.0)
+        state.ended(task(), slow, None, outcome(), 9.0)
+    pace = state.conditions(Conditions(), "acme", RequestFeatures()).pace
     assert pace.keys() == {"security-001"}
     assert 0.25 <= pace["security-001"] < 1
-    routes.forget(frozenset({"security-000"}))
-    assert not routes.conditions("acme", RequestFeatures()).pace
+    state.forget(FleetIndex.of(FakeFleet([quick]).snapshot()))
+    assert not state.conditions(Conditions(), "acme", RequestFeatures()).pace
 
 
 def test_a_tenants_policy_goes_before_everybodys() -> None:
     mine, everybodys = RoutingPolicy(models="best"), RoutingPolicy(models="cheapest")
-    routes = Routes(clock=lambda: 0.0, policies=lambda: {"acme": mine, "*": everybodys})
-    assert routes.policy("acme") is mine
-    assert routes.policy("other") is everybodys
-    assert Routes(clock=lambda: 0.0).policy("acme").models == "manifest"
+    state = RoutingState(clock=lambda: 0.0, policies=lambda: {"acme": mine, "*": everybodys})
+    assert state.policy("acme") is mine
+    assert state.policy("other") is everybodys
+    assert RoutingState(clock=lambda: 0.0).policy("acme").models == "manifest"
 
 
 async def test_a_tier_that_the_budget_cannot_pay_is_not_taken(open_rig: Any) -> None:

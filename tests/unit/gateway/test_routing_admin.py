@@ -14,7 +14,7 @@ from ossa.contracts.task import Outcome, TaskStatus
 from ossa.routing import RequestFeatures
 from ossa.routing.learned.archive import ModelFile, dump
 from ossa.routing.learned.encoder import DENSE
-from ossa.routing.registry import LEARN_EVERY
+from ossa.routing.registry import LEARN_EVERY, LiveRouter
 from ossa.scaling.forecast.model import ForecastModel
 from ossa.testing.gateway import eventually
 
@@ -110,7 +110,9 @@ async def test_a_tenants_policy_goes_before_that_of_every_tenant(rig: Any) -> No
     own = await rig.call("PUT", POLICY, {"models": "cheapest", "quality_floor": 0.9})
     assert own.json()["source"] == "own"
     assert own.json()["policy"]["quality_floor"] == 0.9
-    assert rig.app.state.parts.router.policies["default"] == RoutingPolicy(models="cheapest", quality_floor=0.9)
+    assert rig.context.service(LiveRouter, "routing").policies["default"] == RoutingPolicy(
+        models="cheapest", quality_floor=0.9
+    )
     gone = await rig.call("DELETE", POLICY)
     assert (gone.json()["source"], gone.json()["policy"]["models"]) == ("everybody", "best")
 
@@ -190,7 +192,7 @@ async def test_twenty_swaps_under_load_fail_no_request(open_rig: Any) -> None:
     for n in range(21):
         await add_model(rig, lean=n / 4)
     assert (await rig.call("POST", f"{MODELS}/labels/1/promote")).status_code == 200
-    before = rig.app.state.parts.router.status().swaps
+    before = rig.context.service(LiveRouter, "routing").status().swaps
     asking = [asyncio.create_task(ask()) for _ in range(4)]
     for version in range(2, 22):
         heard = len(statuses)
@@ -198,7 +200,7 @@ async def test_twenty_swaps_under_load_fail_no_request(open_rig: Any) -> None:
         await eventually(lambda heard=heard: len(statuses) > heard + 4)
     done.set()
     await asyncio.gather(*asking)
-    assert rig.app.state.parts.router.status().swaps - before == 20
+    assert rig.context.service(LiveRouter, "routing").status().swaps - before == 20
     assert set(statuses) == {200}
 
 
@@ -227,7 +229,7 @@ async def test_a_model_that_cannot_be_watched_is_not_promoted(open_rig: Any, sha
 
 async def test_one_tenant_rates_no_model_away_from_the_others(open_rig: Any) -> None:
     rig = await open_rig()
-    router = rig.app.state.parts.router
+    router = rig.context.service(LiveRouter, "routing")
     evil = await rig.key("evil")
     decided = {"message": {"role": "assistant", "content": "x"}, "tier": "standard"}
     rig.link.end_with(Outcome(status=TaskStatus.SUCCEEDED, **decided))
@@ -244,7 +246,7 @@ async def test_one_tenant_rates_no_model_away_from_the_others(open_rig: Any) -> 
 async def test_the_first_decision_is_learned_already(rig: Any) -> None:
     answer = await rig.call("POST", "/api/v1/route", {"input": "scan my code for holes"})
     assert "agents:" in answer.json()["data"][0]["route"]["router"]
-    router, index = rig.app.state.parts.router, rig.dispatcher.desk.index()
+    router, index = rig.context.service(LiveRouter, "routing"), rig.context.core.index()
     features = RequestFeatures.of([{"role": "user", "content": "scan my code for holes"}])
     assert router.scorer().fits(index, features) is not None
 

@@ -13,6 +13,7 @@ from ossa.contracts.errors import AgentLost, OssaError
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn, Usage
 from ossa.contracts.turn import CostRange, TurnCall, TurnResult
+from ossa.gateway.extensions.spending.spending import Spending
 from ossa.testing.gateway import FakeFleet, FakeLink, eventually
 from ossa.testing.stores import MemoryStores
 
@@ -281,14 +282,14 @@ async def test_a_tenants_own_budget_is_told_to_it(open_rig: Any) -> None:
     await stores.budgets.put(budget(kind="pool", name="security", owner="acme", tenant="acme", hard_usd=0.05))
     await stores.budgets.put(budget(kind="pool", name="security", hard_usd=9))
     rig = await open_rig(stores=stores, link=SpendingLink(), fleet=FakeFleet.of({"security": 1}, store=stores.fleet))
-    await rig.dispatcher.spending.read()
+    await rig.context.service(Spending, "spending").read()
     answer = await rig.ask(headers=await rig.key("acme"))
     assert answer.json()["error"]["param"] == "budgets.pool:security/day"
 
 
 async def test_nor_is_its_soft_limit(open_rig: Any) -> None:
     rig = await with_budget(open_rig, SpendingLink(), kind="pool", name="intelligence", soft_usd=0.01)
-    await rig.dispatcher.spending.read()
+    await rig.context.service(Spending, "spending").read()
     theirs = await rig.ask(model="pool/intelligence", headers=await rig.key("acme"))
     mine = await rig.ask(model="pool/intelligence")
     assert theirs.status_code == mine.status_code == 200

@@ -15,6 +15,7 @@ from ossa.contracts.agent_spec import AgentSpec, ModelPreference
 from ossa.contracts.budgets import Balance, Budget
 from ossa.contracts.configuration import Endpoint, Models
 from ossa.contracts.task import Assignment
+from ossa.gateway.extensions.spending.spending import Spending
 from ossa.models.clients import ModelClients
 from ossa.testing.gateway import FakeFleet, eventually, fake_agent
 from ossa.testing.models.server import ScriptedModelServer
@@ -81,7 +82,7 @@ def budget(hard: float, **fields: Any) -> Budget:
 
 async def put(whole: Whole, one: Budget) -> None:
     await whole.rig.stores.budgets.put(one)
-    await whole.rig.dispatcher.spending.read()
+    await whole.rig.context.service(Spending, "spending").read()
 
 
 async def test_a_call_is_reserved_and_settled_by_what_the_model_says_it_used(whole: Whole) -> None:

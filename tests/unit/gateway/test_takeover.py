@@ -99,7 +99,7 @@ async def test_a_turn_that_nobody_cancelled_is_not_cancelled(open_rig: Any, pair
 
 
 async def test_a_lost_way_to_a_living_agent_is_tried_again(open_rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ossa.gateway.desk.SUSPECT_S", 0.05)
+    monkeypatch.setattr("ossa.gateway.scheduler.SUSPECT_S", 0.05)
     rig = await open_rig(fleet=FakeFleet([fake_agent("security-000")]))
     rig.link.die_at_step("security-000", 0)
     assert (await rig.ask()).status_code == 200
@@ -213,7 +213,7 @@ async def test_a_fenced_owner_stops_and_its_client_still_gets_the_answer(rig: An
     answer = await asked
     assert answer.json()["choices"][0]["message"] == message
     assert (await rig.task(task_id)).outcome == outcome
-    assert rig.app.state.parts.metrics.fenced._value.get() == 1
+    assert rig.context.core.metrics.fenced._value.get() == 1
 
 
 async def test_a_run_that_is_stopped_before_its_first_step_gives_its_seat_back(rig: Any) -> None:
@@ -222,7 +222,7 @@ async def test_a_run_that_is_stopped_before_its_first_step_gives_its_seat_back(r
     if run is not None:
         run.lose()
     await eventually(lambda: rig.dispatcher.running == 0)
-    assert dict(rig.dispatcher.desk.inflight) == {}
+    assert dict(rig.dispatcher.scheduler.inflight) == {}
 
 
 async def test_shutdown_hands_running_tasks_to_the_others(open_rig: Any, pair: FakeFleet) -> None:
@@ -269,7 +269,7 @@ async def test_a_bug_in_the_link_fails_the_task_and_nothing_else(rig: Any) -> No
     assert "ZeroDivisionError" in answer.json()["error"]["message"]
     rig.link.break_with(None)
     assert (await rig.ask()).status_code == 200
-    assert dict(rig.dispatcher.desk.inflight) == {}
+    assert dict(rig.dispatcher.scheduler.inflight) == {}
 
 
 async def test_nothing_runs_before_the_fleet_is_known(open_rig: Any, pair: FakeFleet) -> None:

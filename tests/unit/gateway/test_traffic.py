@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ossa.contracts.errors import FleetBusy, InvalidRequest, NotFound
+from ossa.contracts.errors import FleetBusy, InvalidRequest, NotFound, OssaError
 from ossa.contracts.fleet import AgentState, FleetSnapshot, PoolInfo
 from ossa.contracts.scaling import MOST_TIMES, PoolTraffic, TrafficReport
 from ossa.contracts.stores import Backlog
 from ossa.contracts.task import ErrorInfo, Outcome, Target, Task, TaskRequest, TaskStatus
-from ossa.gateway.traffic import TrafficMeter
-from ossa.gateway.traffic_counts import thinned
-from ossa.gateway.traffic_shares import split
+from ossa.gateway.extensions.traffic.counts import thinned
+from ossa.gateway.extensions.traffic.meter import TrafficMeter
+from ossa.gateway.extensions.traffic.shares import split
 from ossa.routing import FleetIndex
 from ossa.testing.gateway import fake_agent
 
@@ -77,10 +77,11 @@ def failed(code: str) -> Outcome:
 
 
 def test_a_turn_is_counted_where_its_agent_is_with_its_wait_and_its_time(meter: TrafficMeter, clock: Clock) -> None:
-    with meter.asking("t", AUTO) as turn:
-        clock.pass_(0.5)
-        turn.began(SECURITY)
-    turn.began(SECURITY)  # the run says so as well
+    meter.asked("t", AUTO)
+    clock.pass_(0.5)
+    turn = meter.of(task(task_id="t"))
+    turn.began(SECURITY)
+    turn.began(SECURITY)  # what is said again changes nothing
     clock.pass_(2.0)
     turn.left()
     clock.pass_(7.5)  # the journal takes its time: nobody waits for an agent, and no agent works
@@ -187,21 +188,21 @@ def test_failed_is_what_was_not_the_callers_doing(meter: TrafficMeter, code: str
 
 
 def test_one_that_nobody_was_free_for_is_a_failed_turn_of_what_it_waited_for(meter: TrafficMeter) -> None:
-    with pytest.raises(FleetBusy), meter.asking("t", TO_SECURITY):
-        raise FleetBusy("full")
+    meter.asked("t", TO_SECURITY)
+    meter.dropped("t", FleetBusy.code)
     assert pools(meter)["security"] == PoolTraffic(pool="security", arrivals=1, ended=1, failed=1)
 
 
-@pytest.mark.parametrize("error", [NotFound("no such pool"), InvalidRequest("odd")])
-def test_a_mistake_is_no_turn(meter: TrafficMeter, error: Exception) -> None:
-    with pytest.raises(type(error)), meter.asking("t", TO_SECURITY):
-        raise error
+@pytest.mark.parametrize("error", [NotFound, InvalidRequest])
+def test_a_mistake_is_no_turn(meter: TrafficMeter, error: type[OssaError]) -> None:
+    meter.asked("t", TO_SECURITY)
+    meter.dropped("t", error.code)
     assert pools(meter) == {}
 
 
 def test_one_who_hangs_up_while_waiting_asked_for_a_turn_that_did_not_fail(meter: TrafficMeter) -> None:
-    with pytest.raises(KeyboardInterrupt), meter.asking("t", TO_SECURITY):
-        raise KeyboardInterrupt
+    meter.asked("t", TO_SECURITY)
+    meter.dropped("t", "")
     assert pools(meter)["security"] == PoolTraffic(pool="security", arrivals=1)
     assert not meter.waiting(INDEX)
 
@@ -238,8 +239,9 @@ def test_the_journals_backlog_waits_for_its_pools_and_what_is_unknown_for_none(m
 
 
 def test_a_tenants_own_agent_is_no_pools(meter: TrafficMeter, clock: Clock) -> None:
-    with meter.asking("t", Target(kind="agent", name="mine")) as turn:
-        turn.began(OWN)
+    meter.asked("t", Target(kind="agent", name="mine"))
+    turn = meter.of(task(task_id="t"))
+    turn.began(OWN)
     clock.pass_(5.0)
     turn.ended(DONE)
     assert pools(meter) == {}

@@ -11,23 +11,17 @@ import pytest
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.scaling import PoolTraffic, TrafficReport
 from ossa.contracts.task import ErrorInfo, Outcome, TaskStatus
-from ossa.gateway.traffic_reports import TrafficReports
+from ossa.gateway.extensions.traffic.meter import TrafficMeter
+from ossa.gateway.extensions.traffic.metrics import TrafficMetrics
+from ossa.gateway.extensions.traffic.reports import TrafficReports
 from ossa.testing.gateway import FakeFleet, FakeLink, eventually
 from ossa.testing.stores import MemoryStores
 
 
 def reports_of(rig: Any, *, every_s: float = 60.0) -> TrafficReports:
-    parts = rig.app.state.parts
-    return TrafficReports(
-        rig.dispatcher.traffic,
-        journal=rig.stores.journal,
-        fleet=rig.fleet,
-        metrics=parts.metrics,
-        name="gateway",
-        index=rig.dispatcher.desk.index,
-        owners=lambda: [lease.owner for lease in rig.dispatcher.leases.all],
-        every_s=every_s,
-    )
+    core = rig.context.core
+    meter = rig.context.service(TrafficMeter, "traffic")
+    return TrafficReports(meter, core, core.metrics.group(TrafficMetrics), every_s=every_s)
 
 
 async def told(rig: Any) -> dict[str, PoolTraffic]:
@@ -61,7 +55,7 @@ async def test_a_full_pool_shows_who_waits_and_then_that_nobody_was_free(open_ri
     first = asyncio.create_task(rig.ask(model="pool/security"))
     await eventually(lambda: rig.link.running)
     second = asyncio.create_task(rig.ask(model="pool/security"))
-    await eventually(lambda: rig.dispatcher.traffic.waiting(rig.dispatcher.desk.index()))
+    await eventually(lambda: rig.context.service(TrafficMeter, "traffic").waiting(rig.context.core.index()))
     metrics = (await rig.call("GET", "/metrics")).text
     assert 'ossa_gateway_waiting_turns{pool="security",replica="gateway"} 1.0' in metrics
     seen = (await told(rig))["security"]
@@ -130,7 +124,7 @@ async def test_one_who_hangs_up_leaves_nothing_waiting_or_running(open_rig: Call
     rig.link.hold()
     asked = [asyncio.create_task(rig.ask(model="pool/security")) for _ in range(2)]
     await eventually(lambda: rig.link.running)
-    await eventually(lambda: rig.dispatcher.traffic.waiting(rig.dispatcher.desk.index()))
+    await eventually(lambda: rig.context.service(TrafficMeter, "traffic").waiting(rig.context.core.index()))
     for one in asked:
         one.cancel()
     await asyncio.gather(*asked, return_exceptions=True)
@@ -144,7 +138,7 @@ async def test_one_who_hangs_up_leaves_nothing_waiting_or_running(open_rig: Call
 async def test_a_report_that_fails_hurts_no_request_and_is_counted(rig: Any, error: Exception) -> None:
     chore = asyncio.create_task(reports_of(rig, every_s=0.001).run_forever())
     rig.fleet.deafen(error)
-    failed = rig.app.state.parts.metrics.traffic.reports.labels("failed")
+    failed = rig.context.core.metrics.group(TrafficMetrics).reports.labels("failed")
     await eventually(lambda: failed._value.get() >= 2)
     assert (await rig.ask()).status_code == 200
     rig.fleet.deafen(None)
@@ -170,7 +164,7 @@ async def test_before_the_fleet_is_known_nobody_is_told(rig: Any) -> None:
 
 
 async def test_the_gateway_reports_by_itself(open_rig: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ossa.gateway.application.SAMPLE_S", 0.01)
+    monkeypatch.setattr("ossa.gateway.extensions.traffic.SAMPLE_S", 0.01)
     rig = await open_rig()
     assert (await rig.ask(model="pool/security")).status_code == 200
     await eventually(lambda: any(report.pools for report in rig.fleet.reports))

@@ -11,7 +11,7 @@ from ossa.contracts.compression import CompressionOrder
 from ossa.contracts.errors import NotFound, NotReady
 from ossa.contracts.task import Task, TaskRequest, TaskStatus, Usage
 from ossa.contracts.turn import TurnCall
-from ossa.gateway.turn_help import TurnHelp
+from ossa.gateway.extensions.vortex.calls import VortexCalls
 from ossa.testing.gateway import FakeLink, fake_agent
 from ossa.testing.stores import MemoryStores
 from ossa.vortex.originals import handle_of
@@ -32,7 +32,7 @@ AGENT = fake_agent("security-000")
 
 
 async def test_it_shortens_and_fetches_for_the_tenant_of_the_task_alone() -> None:
-    help = TurnHelp(CompressionService(MemoryStores().originals))
+    help = VortexCalls(CompressionService(MemoryStores().originals))
     orders = (CompressionOrder(content=LOG), CompressionOrder(content="short"))
     answer = await help.answer(TurnCall(compress=orders), task=task(), agent=AGENT)
     assert [bool(found.handles) for found in answer.compressed] == [True, False]
@@ -44,7 +44,7 @@ async def test_it_shortens_and_fetches_for_the_tenant_of_the_task_alone() -> Non
 @pytest.mark.parametrize("ask", [TurnCall(original="vx:abcdefghij"), TurnCall(role="{STATE:pool:a:ready}")])
 async def test_a_gateway_without_the_service_says_so(ask: TurnCall) -> None:
     with pytest.raises(NotReady):
-        await TurnHelp().answer(ask, task=task(), agent=AGENT)
+        await VortexCalls().answer(ask, task=task(), agent=AGENT)
 
 
 class RoleLink(FakeLink):

@@ -10,17 +10,16 @@ from ossa.agent.builtin_tools import builtin_tool
 from ossa.agent.tools import ToolContext
 from ossa.contracts.errors import InvalidRequest, NotReady
 from ossa.contracts.turn import TurnCall, TurnCallResult
-from ossa.gateway.turn_help import TurnHelp
-from tests.unit.gateway.test_turn_help import AGENT, task
+from ossa.gateway.extensions.memory.calls import answer_from_memory
 from tests.unit.memory.worlds import World
 
 
 def context(world: World, tenant: str, key: str = "k") -> ToolContext:
-    help = TurnHelp(memory=world.process())
+    memory = world.process()
 
     async def ask(asked: TurnCall) -> TurnCallResult:
         over_the_wire = TurnCall.model_validate_json(asked.model_dump_json())
-        return await help.answer(over_the_wire, task=task(tenant), agent=AGENT)
+        return TurnCallResult(memories=await answer_from_memory(memory, over_the_wire, tenant=tenant))
 
     return ToolContext(task_id="task_1", tenant=tenant, agent_id="a", idempotency_key=key, ask=ask)
 
@@ -54,4 +53,4 @@ async def test_what_cannot_be_remembered_is_told_to_the_model() -> None:
 
 async def test_a_gateway_without_memory_says_so() -> None:
     with pytest.raises(NotReady):
-        await TurnHelp().answer(TurnCall(recall={}), task=task(), agent=AGENT)
+        await answer_from_memory(None, TurnCall(recall={}), tenant="acme")

@@ -14,9 +14,8 @@ from scripts.house.rules import Module, import_circles, long_functions, read_mod
 ROOT = Path(__file__).parents[3]
 FOLDERS = ("ossa", "lab", "jobs")
 
-LONG_FUNCTIONS = {"create_app", "compress", "Dispatcher.__init__"}
+LONG_FUNCTIONS = {"compress"}
 WIDE_CONSTRUCTORS = {
-    "Dispatcher.__init__",
     "Backups.__init__",
     "AgentTurn.__init__",
     "Controller.__init__",

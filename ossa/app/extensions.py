@@ -1,0 +1,100 @@
+"""The extensions of a gateway replica: one line each, in the order in which their hooks run.
+
+Packages bring more: an entry point of the group `ossa.extensions` names a function that takes the
+`ossa.gateway.core.GatewayCore` and returns an `ossa.gateway.hooks.Extension` (docs/extensions.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+
+from ossa.contracts.answers import Answers
+from ossa.contracts.cache import CacheStore
+from ossa.contracts.compression import Compressor
+from ossa.contracts.configuration import EventSettings
+from ossa.contracts.errors import InvalidRequest
+from ossa.contracts.memory import Memory
+from ossa.gateway.core import GatewayCore
+from ossa.gateway.extensions import (
+    answers,
+    daily_usage,
+    events,
+    history,
+    memory,
+    optimiser,
+    routing,
+    spending,
+    traffic,
+    vortex,
+)
+from ossa.gateway.hooks import Extension
+
+ENTRY_POINTS = "ossa.extensions"
+
+MakeExtension = Callable[[GatewayCore], Extension]
+
+
+@dataclass(frozen=True)
+class Backends:
+    """What some extensions work with. None: the feature is off in this fleet.
+
+    Attributes:
+        cache: values that replicas share.
+        models: what stands behind the tiers, as a digest; answers of other models are not served.
+        history_days: ended tasks stay so long.
+    """
+
+    compressor: Compressor | None = None
+    cache: CacheStore | None = None
+    answers: Answers | None = None
+    memory: Memory | None = None
+    models: str = ""
+    events: EventSettings = field(default_factory=EventSettings)
+    history_days: float = 30
+
+
+def extensions_of(
+    core: GatewayCore, backends: Backends, *, installed: Iterable[MakeExtension] | None = None
+) -> list[Extension]:
+    """Returns the extensions of a replica, this package's first.
+
+    Args:
+        installed: those of other packages; None finds their entry points.
+
+    Raises:
+        InvalidRequest: an installed extension cannot be loaded; the message names it.
+    """
+    return [
+        traffic.extension(core),
+        routing.extension(core),
+        spending.extension(core),
+        daily_usage.extension(core),
+        answers.extension(core, answers=backends.answers, models=backends.models),
+        vortex.extension(core, compressor=backends.compressor, cache=backends.cache, memory=backends.memory),
+        memory.extension(core, memory=backends.memory),
+        optimiser.extension(core),
+        history.extension(core, keep_days=backends.history_days),
+        events.extension(core, settings=backends.events),
+        *(make(core) for make in (installed_extensions() if installed is None else installed)),
+    ]
+
+
+def installed_extensions() -> list[MakeExtension]:
+    """The extensions of installed packages, by name. Raises `InvalidRequest` that names a broken one."""
+    return [_load(point) for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)]
+
+
+def _load(point: EntryPoint) -> MakeExtension:
+    try:
+        make: MakeExtension = point.load()
+    except Exception as error:
+        raise InvalidRequest(
+            f"The extension {point.name!r} ({point.value}) cannot be loaded: {type(error).__name__}: {error}. "
+            "Repair or uninstall its package.",
+            param=ENTRY_POINTS,
+        ) from error
+    if not callable(make):
+        raise InvalidRequest(f"The extension {point.name!r} ({point.value}) is no function.", param=ENTRY_POINTS)
+    return make

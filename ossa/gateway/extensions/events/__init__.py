@@ -1,0 +1,17 @@
+"""Events of the journal: published to the bus by one replica at a time, measured by all."""
+
+from __future__ import annotations
+
+from ossa.contracts.configuration import EventSettings
+from ossa.gateway.core import GatewayCore
+from ossa.gateway.extensions.events import api
+from ossa.gateway.extensions.events.eventing import Eventing
+from ossa.gateway.hooks import Extension
+
+NAME = "events"
+
+
+def extension(core: GatewayCore, *, settings: EventSettings) -> Extension:
+    """`settings`: those that the stores and `core.bus` were made with. Without a bus nothing is published."""
+    eventing = Eventing(core.stores.outbox, core.bus, settings, core.metrics)
+    return Extension(NAME, routers=[api.router], service=eventing, loops=eventing.loops(), close=eventing.close)

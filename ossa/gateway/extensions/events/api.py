@@ -1,0 +1,31 @@
+"""`/api/v1/events/status`: what waits to be published, and who publishes."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ossa.contracts.access import Scope
+from ossa.contracts.event_status import EventStatus
+from ossa.gateway.api.answer import json_answer
+from ossa.gateway.api.caller import AgentsReader
+from ossa.gateway.api.description import describe
+from ossa.gateway.context import context_of
+from ossa.gateway.extensions.events.eventing import Eventing
+
+router = APIRouter(tags=["Fleet"])
+
+
+@router.get(
+    "/api/v1/events/status",
+    **describe(
+        "How events are doing",
+        "How many entries wait in the outbox and for how long, the bus, whether the replica that answers is the one "
+        "that publishes, and how far the watched consumer groups are behind.",
+        scope=Scope.AGENTS_READ,
+        answer=EventStatus,
+    ),
+)
+async def event_status(request: Request, caller: AgentsReader) -> Response:
+    return json_answer(await context_of(request).service(Eventing, "events").status())

@@ -1,0 +1,159 @@
+"""What this replica's decisions are made under: policies, the router in use, breakers, pace, who talked with whom."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ossa.contracts.agent_spec import Tier
+from ossa.contracts.errors import ModelFailed, OssaError, ToolFailed
+from ossa.contracts.fleet import AgentInfo
+from ossa.contracts.routing import TIERS, RoutingPolicy
+from ossa.contracts.task import Outcome, Task, TaskStatus
+from ossa.routing import (
+    Breakers,
+    Conditions,
+    FleetIndex,
+    RequestFeatures,
+    Scorer,
+    agent_subject,
+    conversation_of,
+    tier_subject,
+)
+
+EVERYBODY = "*"
+PARTNERS_MAX = 20_000
+MANIFESTS_MAX = 10_000
+TENANTS_MAX = 10_000
+SMOOTHING = 0.1
+"""Of the moving averages of seconds a turn takes."""
+
+SLOWEST = 0.25
+"""No agent's pace counts for less: an average of few turns is a guess."""
+
+_OF_THE_MODEL = frozenset({ModelFailed.code})
+_OF_THE_AGENT = frozenset({ToolFailed.code, OssaError.code})
+
+
+class RoutingState:
+    """One a replica, on one event loop.
+
+    Args:
+        scorer: asked for each decision, so that a new model is in use at once; None: rules decide.
+        policies: by tenant, asked for each decision.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        scorer: Callable[[], Scorer | None] = lambda: None,
+        policies: Callable[[], Mapping[str, RoutingPolicy]] = dict,
+    ) -> None:
+        self._clock = clock
+        self._breakers: OrderedDict[str, Breakers] = OrderedDict()
+        """By who asks: what one tenant's requests break is not taken from the others."""
+        self._scorer = scorer
+        self._policies = policies
+        self._partners: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._seconds: dict[str, float] = {}
+        self._seconds_of_manifest: dict[str, float] = {}
+        self._pace: dict[str, float] = {}
+
+    def policy(self, tenant: str) -> RoutingPolicy:
+        """The tenant's, else everybody's, else the usual one."""
+        known = self._policies()
+        return known.get(tenant) or known.get(EVERYBODY) or _USUAL
+
+    def conditions(self, conditions: Conditions, tenant: str, features: RequestFeatures) -> Conditions:
+        return replace(
+            conditions,
+            policy=self.policy(tenant),
+            scorer=self._scorer(),
+            open_breakers=self._breakers[tenant].open() if tenant in self._breakers else frozenset(),
+            pace=self._pace,
+            partner=self._partners.get((tenant, features.conversation), "") if features.conversation else "",
+        )
+
+    def began(self, tenant: str, agent: AgentInfo, tier: Tier | None) -> None:
+        if tenant in self._breakers:  # nothing of the others can be half open
+            for subject in _subjects(agent, tier):
+                self._breakers[tenant].admit(subject)
+
+    def ended(self, task: Task, agent: AgentInfo, tier: Tier | None, outcome: Outcome, seconds: float) -> None:
+        """What the next decisions learn from it at once. `tier`: that the turn began with."""
+        if outcome.status is not TaskStatus.CANCELLED:
+            self._judge(task.tenant, agent, tier, outcome)
+        self.gave_up(task.tenant, agent, tier)
+        if outcome.status is TaskStatus.SUCCEEDED and outcome.earlier is None:
+            self._time(agent, seconds)
+            self._remember(task, agent, outcome.message)
+
+    def gave_up(self, tenant: str, agent: AgentInfo, tier: Tier | None) -> None:
+        """What `began` has ended. Of what it told nothing about another turn may try."""
+        if tenant in self._breakers:
+            for subject in _subjects(agent, tier):
+                self._breakers[tenant].gave_up(subject)
+
+    def _judge(self, tenant: str, agent: AgentInfo, tier: Tier | None, outcome: Outcome) -> None:
+        """Of a cascade each endpoint answers for itself."""
+        code = outcome.error.code if outcome.error is not None else ""
+        broken = {tier_subject(one) for one in outcome.failed_tiers}
+        if code in _OF_THE_MODEL and not broken and tier is not None:
+            broken = {tier_subject(tier)}
+        well = {tier_subject(one) for one in TIERS if one == outcome.tier and not code} - broken
+        mine = agent_subject(agent.tenant, agent.manifest)
+        (broken if code in _OF_THE_AGENT else well).add(mine)
+        if not broken and tenant not in self._breakers:
+            return
+        breakers = self._breakers.setdefault(tenant, Breakers(self._clock))
+        self._breakers.move_to_end(tenant)
+        if len(self._breakers) > TENANTS_MAX:
+            self._breakers.popitem(last=False)
+        for subject in broken:
+            breakers.ended(subject, failed=True)
+        for subject in well:
+            breakers.ended(subject, failed=False)
+
+    def forget(self, index: FleetIndex) -> None:
+        """Drop the pace of agents that are gone."""
+        present = {agent_id for group in index.groups for _, agent_id, *_ in group.ready}
+        for agent_id in self._seconds.keys() - present:
+            del self._seconds[agent_id]
+            self._pace.pop(agent_id, None)
+        if len(self._seconds_of_manifest) > MANIFESTS_MAX:
+            self._seconds_of_manifest.clear()
+
+    def _time(self, agent: AgentInfo, seconds: float) -> None:
+        own = _moved(self._seconds, agent.agent_id, seconds)
+        usual = _moved(self._seconds_of_manifest, agent.manifest, seconds)
+        if own > usual > 0:
+            self._pace[agent.agent_id] = max(SLOWEST, usual / own)
+        else:
+            self._pace.pop(agent.agent_id, None)
+
+    def _remember(self, task: Task, agent: AgentInfo, message: Mapping[str, Any] | None) -> None:
+        conversation = conversation_of([*task.request.messages, message or {}])
+        if not conversation:
+            return
+        key = (task.tenant, conversation)
+        self._partners[key] = agent.agent_id
+        self._partners.move_to_end(key)
+        if len(self._partners) > PARTNERS_MAX:
+            self._partners.popitem(last=False)
+
+
+def _moved(averages: dict[str, float], key: str, value: float) -> float:
+    """An exponential moving average, which begins with the first value."""
+    averages[key] = found = averages.get(key, value) + SMOOTHING * (value - averages.get(key, value))
+    return found
+
+
+def _subjects(agent: AgentInfo, tier: Tier | None) -> list[str]:
+    return [agent_subject(agent.tenant, agent.manifest), *([] if tier is None else [tier_subject(tier)])]
+
+
+_USUAL = RoutingPolicy()

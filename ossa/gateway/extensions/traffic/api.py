@@ -1,0 +1,113 @@
+"""`/api/v1/scaling`: what the scaler decides and why, and alerts that more agents help."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ossa.contracts.access import Scope
+from ossa.contracts.errors import NotFound
+from ossa.gateway.api.answer import json_answer
+from ossa.gateway.api.body import JsonBody
+from ossa.gateway.api.caller import AgentsReader, FleetWriter
+from ossa.gateway.api.description import describe
+from ossa.gateway.api.failures import checked
+from ossa.gateway.api.pools import known_pool
+from ossa.gateway.context import GatewayContext, context_of
+from ossa.gateway.extensions.traffic.schemas import (
+    AlertBody,
+    AlertmanagerBody,
+    AlertsView,
+    IgnoredAlert,
+    ScalingView,
+    TakenAlert,
+)
+
+router = APIRouter(tags=["Fleet"])
+
+EVERY_POOL = "*"
+CRITICAL = "critical"
+ALERT_S = 300.0
+LONGEST_ALERT_S = 86_400.0
+
+
+@router.get(
+    "/api/v1/scaling",
+    **describe(
+        "What the scaler sees, expects and decided",
+        "Each pool's sample, forecasts with their rolling errors, the last decision with its reasons, and the last "
+        "decisions that changed something.",
+        scope=Scope.AGENTS_READ,
+        answer=ScalingView,
+    ),
+)
+async def scaling(
+    request: Request, caller: AgentsReader, limit: Annotated[int, Query(ge=1, le=200, description="of `recent`")] = 20
+) -> Response:
+    context = context_of(request)
+    status = await context.core.fleet.scaling()
+    recent = await context.core.stores.scaling.decisions(limit=limit)
+    return json_answer(ScalingView(**dict(status), recent=tuple(recent)))
+
+
+@router.post(
+    "/api/v1/scaling/alerts",
+    **describe(
+        "Take alerts that more agents help",
+        "Alertmanager's webhook payload. An alert with the label `severity: critical` lifts the pool of its label "
+        "`pool`, or every pool, while it fires: `for_s` seconds from its last notification, so let its route's "
+        "`repeat_interval` be shorter. A resolved one ends that. All others are ignored; the answer says what was "
+        "taken.",
+        scope=Scope.FLEET_WRITE,
+        answer=AlertsView,
+        body="AlertmanagerBody",
+    ),
+)
+async def take_alerts(
+    request: Request,
+    caller: FleetWriter,
+    body: JsonBody,
+    for_s: Annotated[float, Query(ge=1, le=LONGEST_ALERT_S, description="seconds that a firing one counts")] = ALERT_S,
+) -> Response:
+    context = context_of(request)
+    view = _sorted_out(context, checked(AlertmanagerBody, body).alerts, for_s)
+    over = sorted({one.pool for one in view.taken if not one.for_s})
+    firing = sorted({one.pool for one in view.taken if one.for_s})
+    if over:
+        await context.core.fleet.alert(over, for_s=0)
+    if firing:
+        await context.core.fleet.alert(firing, for_s=for_s)
+    return json_answer(view)
+
+
+def _sorted_out(context: GatewayContext, alerts: list[AlertBody], for_s: float) -> AlertsView:
+    """A pool of which one alert is over and another one fires still has one that fires."""
+    view = AlertsView(taken=[], ignored=[])
+    meant: list[tuple[int, AlertBody, str]] = []
+    for place, alert in enumerate(alerts):
+        severity = alert.labels.get("severity", "")
+        if severity != CRITICAL:
+            view.ignored.append(IgnoredAlert(alert=place, reason=f"severity is {severity[:64]!r}, not {CRITICAL!r}"))
+            continue
+        try:
+            meant.append((place, alert, _pool(context, alert)))
+        except NotFound as error:
+            view.ignored.append(IgnoredAlert(alert=place, reason=error.message))
+    firing = {pool for _, alert, pool in meant if alert.status == "firing"}
+    for place, alert, pool in meant:
+        if alert.status == "firing":
+            view.taken.append(TakenAlert(alert=place, pool=pool, for_s=for_s))
+        elif pool in firing:
+            view.ignored.append(IgnoredAlert(alert=place, reason=f"another one of {pool} fires"))
+        else:
+            view.taken.append(TakenAlert(alert=place, pool=pool, for_s=0))
+    return view
+
+
+def _pool(context: GatewayContext, alert: AlertBody) -> str:
+    """Raises `NotFound` for a pool that there is not."""
+    name = alert.labels.get("pool", "")
+    return EVERY_POOL if name in ("", EVERY_POOL) else known_pool(context, name)
