@@ -1,7 +1,7 @@
 """An agent's process: a Ray actor around a channel server and a runner.
 
-Everything imported here is paid for by every agent. Ray itself is there
-already; what only turns need is imported by the runner's factory.
+Every agent pays for everything imported here. Ray itself is loaded already; the runner's factory imports what only
+turns need.
 """
 
 from __future__ import annotations
@@ -36,24 +36,23 @@ log = logging.getLogger(__name__)
 TITLE_DELAY_S = 0.2
 
 RunnerFactory = Callable[[Assignment], TurnRunner]
-"""May have a method `warm()`: a standby calls it, so that what every agent needs is loaded before the assignment."""
+"""Builds an agent's runner. A standby calls its `warm()`, if it has one, to load what every agent needs in advance."""
 
 
 class Admission(Value):
-    """What a supervisor dials the process with."""
+    """Where and how a supervisor connects to the process."""
 
     address: str
     secret: SecretStr
 
 
 class AgentActor:
-    """Born as an agent, or as a standby that becomes one.
+    """Starts as an agent, or as a standby that becomes one.
 
-    The creation fails with what the runner's factory raises, so that the
-    controller sees why an agent does not start.
+    Creation fails with what the runner's factory raises, so that the controller sees why an agent does not start.
 
-    Ray asks it two things: where it is, and to rest while its supervisor is on the line. No method may be a coroutine:
-    Ray would run them all on a loop beside the main thread, which then never rests.
+    Ray calls two methods: `admit` tells where the process listens, `serve` rests while its supervisor is connected. No
+    method may be a coroutine: Ray would run them all on a loop beside the main thread, which then never rests.
     """
 
     def __init__(self, launch: LaunchSpec, runner_factory: RunnerFactory) -> None:
@@ -64,21 +63,21 @@ class AgentActor:
         asyncio.run_coroutine_threadsafe(self._agent.begin(), loop).result()
 
     def __repr__(self) -> str:
-        """Ray puts it before each log line and on the dashboard."""
+        """Ray shows this before each log line and on the dashboard."""
         return repr(self._agent)
 
     def admit(self) -> Admission:
-        """Answers once the process is up."""
+        """Returns how to connect, once the process is up."""
         return self._agent.admission
 
     def serve(self) -> None:
-        """Returns when no supervisor is on the line. The call fails at once when the process dies."""
+        """Returns when no supervisor is connected. The call fails at once when the process dies."""
         self._loop.call_soon_threadsafe(self._agent.show_name)
         self._agent.desk.rest()
 
 
 class _Agent:
-    """What the process does, all of it on one event loop."""
+    """The agent itself; everything runs on one event loop."""
 
     def __init__(self, launch: LaunchSpec, runner_factory: RunnerFactory) -> None:
         self._launch = launch
@@ -107,7 +106,7 @@ class _Agent:
         return Admission(address=self._address, secret=SecretStr(self._secret))
 
     def show_name(self) -> None:
-        """Put the agent's name into `ps` and the dashboard, after Ray has put the last method's there."""
+        """Shows the agent's name in `ps` and the dashboard, after Ray has set the last method's."""
         asyncio.get_running_loop().call_later(TITLE_DELAY_S, lambda: _set_title(repr(self)))
 
     async def _describe(self, _: Any) -> Any:
@@ -129,13 +128,13 @@ class _Agent:
         return orjson.Fragment(report.model_dump_json())
 
     async def _assign(self, body: Any) -> Any:
-        """Asked again for the same assignment, answers the same. Raises what the factory raises."""
+        """Becomes the assigned agent. May be repeated. Raises what the factory raises."""
         info = self._become(Assignment.model_validate(body))
         self.show_name()
         return orjson.Fragment(info.model_dump_json())
 
     async def _drain(self, _: Any) -> None:
-        """Take no more turns; returns when the running ones have ended."""
+        """Takes no more turns. Returns when the running ones have ended."""
         await self._server.drain()
 
     def _become(self, assignment: Assignment) -> AgentInfo:
@@ -158,7 +157,7 @@ class _Agent:
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    """The faster one where it is installed, as in Ray's own asyncio actors."""
+    """Returns a uvloop loop where that is installed, as Ray's own asyncio actors do."""
     try:
         import uvloop
     except ImportError:

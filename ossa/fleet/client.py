@@ -26,10 +26,10 @@ RETRY_PAUSE_S = 0.1
 
 
 class FleetClient:
-    """Follows the fleet from the background, through restarts of the controller.
+    """Follows the fleet in the background, through restarts of the controller.
 
-    Between `start` and `close` the latest snapshot is at hand. Calls are tried
-    again while the controller restarts, for `patience_s` at most, then raise `NotReady`.
+    The latest snapshot is available between `start` and `close`. Calls are retried while the controller restarts, for
+    `patience_s` at most, then raise `NotReady`.
     """
 
     def __init__(self, namespace: str, *, patience_s: float = 30.0) -> None:
@@ -41,7 +41,7 @@ class FleetClient:
         self._poller: asyncio.Task[None] | None = None
 
     async def start(self, timeout_s: float = 30.0) -> None:
-        """Returns with the first snapshot at hand. Raises `NotReady`."""
+        """Returns once there is a first snapshot. Raises `NotReady`."""
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll())
         await self.wait_until(lambda _: True, timeout_s)
@@ -59,7 +59,7 @@ class FleetClient:
         return self._snapshot
 
     async def wait_until(self, holds: Callable[[FleetSnapshot], bool], timeout_s: float) -> FleetSnapshot:
-        """The first snapshot from now on for which `holds`. Raises `NotReady` after `timeout_s`."""
+        """Returns the first snapshot from now on for which `holds` is true. Raises `NotReady` after `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
@@ -71,7 +71,7 @@ class FleetClient:
             raise NotReady(f"the fleet did not get there in {timeout_s:g} s", retry_after_s=1.0) from None
 
     async def submit(self, kind: OperationKind, request: dict[str, Any], *, tenant: str) -> Operation:
-        # The id is made here, so that a call that is tried again means the same operation.
+        # The id is made here, so that a retried call means the same operation.
         operation_id = f"op_{int(time.time() * 1000):012x}{secrets.token_hex(10)}"
         operation: Operation = await self._ask("submit", operation_id, kind, request, tenant)
         return operation
@@ -106,7 +106,7 @@ class FleetClient:
             await asyncio.sleep(RETRY_PAUSE_S)
 
     async def _call(self, timeout_s: float, method: str, *args: Any) -> Any:
-        """One try. Raises what the controller raised, and `NotReady` when it cannot be reached."""
+        """Calls once. Raises what the controller raised, and `NotReady` when it cannot be reached."""
         try:
             if self._controller is None:
                 self._controller = await asyncio.wait_for(asyncio.to_thread(self._find), timeout_s)
@@ -116,7 +116,7 @@ class FleetClient:
                 raise error.cause from None
             raise
         except (RayError, TimeoutError, ValueError) as error:
-            # A controller that was stopped and founded anew is another actor of the same name.
+            # A controller that was stopped and started again is another actor of the same name.
             self._controller = None
             raise NotReady(
                 f"the fleet's controller does not answer: {type(error).__name__}", retry_after_s=1.0

@@ -1,4 +1,4 @@
-"""What the controller needs of the machinery below it. `RayCluster` is the real one, `MemoryCluster` the fake."""
+"""What the controller needs from the cluster. `RayCluster` is the real one, `MemoryCluster` the fake."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ossa.contracts.value import Value
 class LaunchSpec(Value):
     """What a process is started with. Without an assignment it is a standby.
 
-    `slots` is how many turns it runs at once where the manifest sets none.
+    `slots` is the number of turns it runs at the same time, unless the manifest sets it.
     """
 
     incarnation: str
@@ -27,7 +27,7 @@ class LaunchSpec(Value):
 
 
 class AgentReport(Value):
-    """What a process says of itself. `info` is None for a standby."""
+    """What a process reports about itself. `info` is None for a standby."""
 
     incarnation: str
     block: str
@@ -37,9 +37,9 @@ class AgentReport(Value):
     draining: bool = False
     running: int = 0
     turns_total: int = 0
-    clock_s: float = Field(default=0.0, description="its monotonic clock, and what it used of the CPU until then")
+    clock_s: float = Field(default=0.0, description="the process's monotonic clock when `cpu_s` was read")
     cpu_s: float = 0.0
-    memory: float | None = Field(default=None, description="share in use of its container's memory, else its node's")
+    memory: float | None = Field(default=None, description="share of its container's memory in use, else of its node's")
     info: AgentInfo | None = None
     started_at: datetime
 
@@ -52,7 +52,7 @@ class Capacity(Value):
 
 
 class BlockStatus(Value):
-    """One placement group of the fleet. `ready` is False while it waits for room or moves off a dead node."""
+    """One placement group. `ready` is False while it waits for room or moves off a dead node."""
 
     name: str
     pool: str
@@ -61,11 +61,11 @@ class BlockStatus(Value):
 
 
 class ProcessGone(Exception):
-    """The process is dead or out of reach. The message says how it ended."""
+    """Raised when the process is dead or cannot be reached. The message says how it ended."""
 
 
 class ProcessHandle(Protocol):
-    """A way to one process. Every call raises `ProcessGone` when it is dead, `TimeoutError` when it is too slow."""
+    """Connection to one process. Calls raise `ProcessGone` when it is dead, `TimeoutError` when it is too slow."""
 
     incarnation: str
     place: str
@@ -74,16 +74,16 @@ class ProcessHandle(Protocol):
         """Answers once the process is up."""
 
     async def assign(self, assignment: Assignment, timeout_s: float) -> AgentInfo:
-        """Make a standby that agent. Raises what building the agent raised."""
+        """Turns a standby into that agent. Raises what building the agent raised."""
 
     async def drain(self, timeout_s: float) -> None:
-        """Take no more turns; returns when the running ones ended."""
+        """Lets it take no more turns; returns when the running ones ended."""
 
     async def wait_closed(self) -> str:
-        """Returns, with the reason, when the process is gone; at once when it dies."""
+        """Returns the reason as soon as the process is gone."""
 
     async def kill(self) -> None:
-        """End it now. Never raises."""
+        """Ends it now. Never raises."""
 
 
 class Cluster(Protocol):
@@ -96,12 +96,12 @@ class Cluster(Protocol):
     async def remove_block(self, name: str) -> None: ...
 
     async def start(self, launch: LaunchSpec) -> ProcessHandle:
-        """Begin to start a process; returns before it is up."""
+        """Starts a process; returns before it is up."""
 
     async def processes(self) -> Sequence[ProcessHandle]:
-        """All processes of the fleet, whoever started them."""
+        """Returns all processes of the fleet, whoever started them."""
 
     async def capacity(self) -> Capacity: ...
 
     async def request_room(self, blocks: int) -> None:
-        """Ask whoever adds nodes for room for so many whole blocks in all; 0 takes the request back."""
+        """Asks the autoscaler for room for so many whole blocks in all; 0 withdraws the request."""

@@ -36,7 +36,7 @@ from ossa.fleet.naming import STANDBY_POOL
 from ossa.fleet.operations import Catalogue, OperationLog, Plan, plan_operation, pool_name, pools_ready
 from ossa.fleet.reconcile import reconcile
 from ossa.fleet.snapshot import SnapshotFeed, one_per_id, pool_status, ready_fresh
-from ossa.fleet.state import ActualFleet, BlockView, CreateBlock, Decision, ProcessState, RemoveBlock, wanted_agents
+from ossa.fleet.state import ActualFleet, BlockView, CreateBlock, Decision, ProcessState, RemoveBlock, desired_agents
 from ossa.fleet.supervisor import ProcessSupervisor
 from ossa.scaling.decision.state import EVERY_POOL
 
@@ -147,7 +147,7 @@ class Controller:
         if self._now() - self._blocks_read_at >= pause:
             await self._read_blocks()
         if self.supervisor.failures:
-            wanted = wanted_agents(self._desired).keys() | {STANDBY_POOL}
+            wanted = desired_agents(self._desired).keys() | {STANDBY_POOL}
             self.supervisor.forget_failures(keep=lambda who: who in wanted)
         decisions = reconcile(self._desired, self._actual(), self._settings, self._now())
         for decision in decisions:
@@ -196,7 +196,7 @@ class Controller:
         async with self._writing:
             if agent in self._desired.agents:
                 return
-            if agent.agent_id in wanted_agents(self._desired):
+            if agent.agent_id in desired_agents(self._desired):
                 raise Conflict(f"agent id {agent.agent_id} is taken", param="agent_id")
             await self._stores.fleet.save_agent(agent)
             self._desired = self._desired.model_copy(update={"agents": (*self._desired.agents, agent)})
@@ -206,7 +206,7 @@ class Controller:
         """Raises `NotFound`, also for another tenant's agent, and `Conflict` for an agent of a pool."""
         async with self._writing:
             own = next((agent for agent in self._desired.agents if agent.agent_id == agent_id), None)
-            if own is None and agent_id in wanted_agents(self._desired):
+            if own is None and agent_id in desired_agents(self._desired):
                 raise Conflict(f"{agent_id} belongs to a pool; change the pool's size instead", param="agent_id")
             if own is None or own.tenant != tenant:
                 raise NotFound(f"there is no agent {agent_id}", param="agent_id")
@@ -364,7 +364,7 @@ class Controller:
         self.wake()
 
     def _check_drain(self, plan: Plan) -> None:
-        if plan.drain is not None and plan.drain not in wanted_agents(self._desired):
+        if plan.drain is not None and plan.drain not in desired_agents(self._desired):
             raise NotFound(f"there is no agent {plan.drain}", param="agent_id")
 
     async def _resume(self) -> None:

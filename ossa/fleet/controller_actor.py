@@ -1,4 +1,4 @@
-"""The controller as a Ray actor: detached, restarted for ever, its state in the store and in what lives."""
+"""The controller as a detached Ray actor, restarted without limit. Its state is in the store and in live processes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ OPEN_RETRY_S = 1.0
 
 @dataclass(frozen=True)
 class ControllerConfig:
-    """What a fleet is founded on. Pickled into the controller, which gets it again at every restart.
+    """What a fleet is started with. It is pickled into the controller, which gets it again at every restart.
 
     Attributes:
         runner_factory: builds an agent's runner, in the agent's process.
         stores_factory: builds the stores, in the controller's process.
         catalogue: manifests for pools that have none.
-        fleet_id: of the store; tells this fleet from another that wants the same namespace.
+        fleet_id: the store's id; distinguishes this fleet from another one in the same namespace.
         predictor_stores: builds the stores of the predictor, in its process; None: rules alone scale.
     """
 
@@ -46,7 +46,7 @@ class ControllerConfig:
 
 
 class ControllerActor:
-    """Calls wait until the controller is open (it has loaded and adopted)."""
+    """Calls wait until the controller is open, that is, has loaded its state and adopted live processes."""
 
     async def __init__(self, config: ControllerConfig) -> None:  # type: ignore[misc]
         self._config = config
@@ -59,7 +59,7 @@ class ControllerActor:
         return "fleet-controller"
 
     async def ready(self, timeout_s: float, fleet_id: str) -> None:
-        """Returns once open. Raises `NotReady` with what stands in the way; `Conflict` to another fleet's founder."""
+        """Returns once open. Raises `NotReady` with the reason if it is not; `Conflict` for another fleet's id."""
         if fleet_id != self._config.fleet_id:
             raise Conflict(
                 f"another fleet, with another database, runs in the namespace {self._config.settings.namespace} of "
@@ -93,7 +93,7 @@ class ControllerActor:
         (await self._opened()).alert(pools, for_s)
 
     async def stop(self) -> None:
-        """End the fleet; afterwards this actor is of no use and must be killed."""
+        """Ends the fleet. This actor must be killed afterwards."""
         controller = await self._opened()
         await controller.stop()
         self._life.cancel()
@@ -110,16 +110,16 @@ class ControllerActor:
     async def _live(self) -> None:
         while self._controller is None:
             try:
-                self._controller = await self._found()
+                self._controller = await self._open_controller()
             except Exception as error:
-                # The store or Ray may be away for a while; what cannot be cured shows in `ready`.
+                # The store or Ray may be away for a while; `ready` shows the reason.
                 log.exception("controller_not_open")
                 self._trouble = f"{type(error).__name__}: {error}"[:300]
                 await asyncio.sleep(OPEN_RETRY_S)
         self._open.set()
         await self._controller.run()
 
-    async def _found(self) -> Controller:
+    async def _open_controller(self) -> Controller:
         config = self._config
         cluster = RayCluster(config.settings, config.runner_factory)
         stores = config.stores_factory()

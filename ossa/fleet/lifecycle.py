@@ -1,4 +1,4 @@
-"""Founding and ending a fleet on a Ray cluster. Blocking: for composition roots, jobs and tests."""
+"""Starts and stops a fleet on a Ray cluster. Blocking: for composition roots, jobs and tests."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ POLL_S = 0.1
 
 
 def start_controller(config: ControllerConfig, *, timeout_s: float = 60.0) -> None:
-    """Start the namespace's controller, or find the one that is there (which keeps its own config).
+    """Starts the namespace's controller, or finds the running one, which keeps its own config.
 
-    Returns once it has adopted what lives. Raises `NotReady`; `Conflict` when it is another fleet's.
+    Returns once it has adopted live processes. Raises `NotReady`, and `Conflict` when it is another fleet's.
     """
     controller = (
         ray.remote(ControllerActor)
@@ -36,7 +36,7 @@ def start_controller(config: ControllerConfig, *, timeout_s: float = 60.0) -> No
             get_if_exists=True,
             num_cpus=0,
             max_restarts=-1,
-            # Callers try again themselves, with calls that may be repeated.
+            # Callers retry themselves; their calls may be repeated.
             max_task_retries=0,
             max_concurrency=10_000,
             _labels={"ossa-fleet": config.settings.namespace},
@@ -47,9 +47,9 @@ def start_controller(config: ControllerConfig, *, timeout_s: float = 60.0) -> No
 
 
 def stop_fleet(namespace: str, *, timeout_s: float = 90.0) -> None:
-    """Drain and end all agents, the controller and the blocks of that namespace, and nothing else.
+    """Drains and ends all agents, the controller and the blocks of that namespace, and nothing else.
 
-    What is desired stays in the store. Raises `NotReady` when something is left after `timeout_s`.
+    The desired fleet stays in the store. Raises `NotReady` when something is left after `timeout_s`.
     """
     end = time.monotonic() + timeout_s
     controller = _find_controller(namespace)

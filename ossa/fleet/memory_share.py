@@ -1,4 +1,4 @@
-"""How full the memory is that a process lives in. Runs in agents' processes: two small files are read, nothing else."""
+"""How full a process's memory is. Runs in agents' processes, and reads two small files."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ MEMINFO = Path("/proc/meminfo")
 
 
 def memory_share(cgroup: Path = CGROUP, meminfo: Path = MEMINFO) -> float | None:
-    """Of the container, where it has a limit; else of the machine; None where neither can be read.
+    """Returns the used share of the container's memory where it has a limit, else of the machine's, else None.
 
-    Files that the page cache holds and could give back do not count as used (`inactive_file`, `MemAvailable`).
+    Files in the page cache that can be dropped do not count as used (`inactive_file`, `MemAvailable`).
     """
     limit = _limit(cgroup)
     return _of_container(cgroup, limit) if limit else _of_machine(meminfo)
@@ -19,10 +19,10 @@ def memory_share(cgroup: Path = CGROUP, meminfo: Path = MEMINFO) -> float | None
 
 def _limit(cgroup: Path) -> int | None:
     try:
-        said = (cgroup / "memory.max").read_text().strip()
+        limit = (cgroup / "memory.max").read_text().strip()
     except OSError:
         return None
-    return int(said) if said.isdigit() else None
+    return int(limit) if limit.isdigit() else None
 
 
 def _of_container(cgroup: Path, limit: int) -> float | None:
@@ -36,13 +36,13 @@ def _of_container(cgroup: Path, limit: int) -> float | None:
 
 def _of_machine(meminfo: Path) -> float | None:
     try:
-        known = _fields(meminfo)
-        return min(1.0, max(0.0, 1 - known["MemAvailable"] / known["MemTotal"]))
+        fields = _fields(meminfo)
+        return min(1.0, max(0.0, 1 - fields["MemAvailable"] / fields["MemTotal"]))
     except (OSError, ValueError, KeyError, ZeroDivisionError):
         return None
 
 
 def _fields(file: Path) -> dict[str, int]:
-    """`name 123` and `name: 123 kB`, by name."""
+    """Parses lines such as `name 123` and `name: 123 kB`."""
     rows = (line.replace(":", " ").split() for line in file.read_text().splitlines())
     return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}

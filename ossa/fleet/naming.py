@@ -1,4 +1,4 @@
-"""Names of agents, blocks, actors and placement groups, and how to read them back."""
+"""Builds and parses the names of agents, blocks, actors and placement groups."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ActorName(NamedTuple):
 
 
 def new_incarnation() -> str:
-    """Names one process; never used twice."""
+    """Returns a new name for one process. It is never used twice."""
     return secrets.token_hex(6)
 
 
@@ -39,7 +39,7 @@ def block_pool(block: str) -> str:
 
 
 def parse_actor_name(name: str) -> ActorName | None:
-    """None for an actor that is not an agent of a fleet."""
+    """Returns None for an actor that is not an agent of a fleet."""
     parts = name.split(":")
     if len(parts) != 3 or parts[0] != _PREFIX or not parts[1] or not parts[2]:
         return None
@@ -52,6 +52,6 @@ def group_name(namespace: str, block: str) -> str:
 
 
 def parse_group_name(name: str, namespace: str) -> str | None:
-    """The block of that placement group; None when it is not this fleet's."""
+    """Returns the block of that placement group; None when it is not this fleet's."""
     prefix = f"{_PREFIX}:{namespace}:"
     return name[len(prefix) :] if name.startswith(prefix) else None

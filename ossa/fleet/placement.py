@@ -14,7 +14,9 @@ MIB = 2**20
 
 
 def block_bundle(agents: int, fleet: FleetSettings) -> dict[str, float]:
-    """Ray's resources of a block of so many agents: logical CPUs; bytes of memory, where agents reserve any."""
+    """Returns Ray's resources of a block: logical CPUs, and bytes of memory where agents reserve any. A block is never
+    spread over two nodes.
+    """
     bundle = {"CPU": round(agents * fleet.cpus_per_agent, 4)}
     if fleet.memory_per_agent_mib:
         bundle["memory"] = agents * fleet.memory_per_agent_mib * MIB
@@ -28,15 +30,15 @@ def blocks_wanted(
     there: Mapping[str, int],
     overflow: Mapping[str, int],
 ) -> dict[str, int]:
-    """Blocks a pool needs; whole ones. What they leave over holds standbys before blocks are made for those.
+    """Returns the whole blocks that each pool needs. Standbys use what these leave over before they get blocks.
 
     Standbys that joined a pool stay in the standbys' blocks (`overflow`) as far as the pool's own blocks have no room
     for them, however many standbys are wanted beside them. A pool with overflow gets no block that would be partly
     empty, but single places, so that no CPU is reserved and unused.
 
     Args:
-        there: blocks by pool as they are.
-        overflow: agents by pool that stand in standbys' blocks, or are about to.
+        there: existing blocks by pool.
+        overflow: agents by pool that are in standbys' blocks, or are about to be.
     """
     staying = {
         pool: _staying(count, block_agents, there.get(pool, 0), overflow.get(pool, 0))
@@ -57,7 +59,7 @@ def _staying(count: int, block_agents: int, blocks: int, overflow: int) -> int:
 
 
 def _needed(agents_by_pool: Mapping[str, int], standby: int, block_agents: int) -> tuple[dict[str, int], int]:
-    """Blocks by pool, and those of standbys that have no room in them."""
+    """Returns blocks by pool, and the number of standbys that have no room in them."""
     needed = {pool: math.ceil(count / block_agents) for pool, count in agents_by_pool.items()}
     spare = sum(needed[pool] * block_agents - count for pool, count in agents_by_pool.items())
     return needed, max(0, standby - spare)
@@ -66,10 +68,10 @@ def _needed(agents_by_pool: Mapping[str, int], standby: int, block_agents: int) 
 def missing_blocks(
     needed: Mapping[str, int], blocks: Iterable[BlockView], block_agents: int
 ) -> tuple[CreateBlock, ...]:
-    """Blocks to make, with the lowest free numbers. A standby's block holds one."""
+    """Returns the blocks to create, with the lowest free numbers. A standby's block holds one agent."""
     taken = {block.name for block in blocks}
     have = Counter(block.pool for block in blocks)
-    found: list[CreateBlock] = []
+    created: list[CreateBlock] = []
     for pool, count in needed.items():
         index = 0
         for _ in range(count - have[pool]):
@@ -78,8 +80,8 @@ def missing_blocks(
             name = block_name(pool, index)
             taken.add(name)
             agents = 1 if pool == STANDBY_POOL else block_agents
-            found.append(CreateBlock(name=name, pool=pool, agents=agents))
-    return tuple(found)
+            created.append(CreateBlock(name=name, pool=pool, agents=agents))
+    return tuple(created)
 
 
 def doomed_blocks(
@@ -88,8 +90,11 @@ def doomed_blocks(
     working: Collection[str] = frozenset(),
     held: Collection[str] = frozenset(),
 ) -> frozenset[str]:
-    """Blocks over the need: the highest of each pool. Of standbys' blocks the empty ones go first, then those that
-    hold a standby (`held`), last those in which an agent works."""
+    """Returns surplus blocks, the highest of each pool.
+
+    Of standbys' blocks the empty ones go first, then those that hold a standby (`held`), and last those in which an
+    agent works (`working`).
+    """
     by_pool: dict[str, list[str]] = defaultdict(list)
     for block in sorted(blocks, key=lambda block: _by_number(block.name)):
         by_pool[block.pool].append(block.name)
@@ -102,7 +107,7 @@ def _by_number(name: str) -> tuple[int, str]:
 
 
 class BlockRoom:
-    """Free places of ready blocks that stay, taken one by one."""
+    """Free places in ready blocks that stay. Each `take` uses one up."""
 
     def __init__(self, blocks: Iterable[BlockView], doomed: Collection[str], processes: Iterable[ProcessView]) -> None:
         used = Counter(process.block for process in processes)
@@ -114,18 +119,18 @@ class BlockRoom:
         }
 
     def take(self, pool: str) -> str | None:
-        """A block of the pool with room."""
+        """Takes a place in the pool's own blocks and returns the block; None without room."""
         return self._take_of(pool, 0)
 
     def take_spare(self, missing: Mapping[str, int]) -> str | None:
-        """Room that no pool needs for its own missing agents: a standby's block first."""
-        found = self._take_of(STANDBY_POOL, 0)
-        if found is not None:
-            return found
+        """Takes a place that no pool needs for its own missing agents, in a standby's block first."""
+        block = self._take_of(STANDBY_POOL, 0)
+        if block is not None:
+            return block
         for pool in dict.fromkeys(self._pool_of[name] for name in self._free):
-            found = self._take_of(pool, missing.get(pool, 0))
-            if found is not None:
-                return found
+            block = self._take_of(pool, missing.get(pool, 0))
+            if block is not None:
+                return block
         return None
 
     def _take_of(self, pool: str, keep: int) -> str | None:

@@ -1,6 +1,6 @@
 """`Cluster` on Ray: blocks are detached placement groups of one bundle, processes are detached named actors.
 
-The only file that creates, finds and kills them.
+Only this file creates, finds and kills them.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CALL_TIMEOUT_S = 15.0
-"""For one question to Ray's control plane."""
+"""Limit for one call to Ray's control plane."""
 
 PROBE_TIMEOUT_S = 5.0
 REDIAL_S = 1.0
 
 
 class RayCluster:
-    """One fleet's blocks and processes, told apart from others by the namespace."""
+    """One fleet's blocks and processes; the namespace separates them from other fleets'."""
 
     def __init__(self, settings: FleetSettings, runner_factory: RunnerFactory) -> None:
         self._settings = settings
@@ -48,7 +48,7 @@ class RayCluster:
 
     async def blocks(self) -> list[BlockStatus]:
         table = await _ask(placement_group_table)
-        found: dict[str, tuple[PlacementGroup, BlockStatus]] = {}
+        blocks: dict[str, tuple[PlacementGroup, BlockStatus]] = {}
         for row in table.values():
             block = parse_group_name(row["name"], self._settings.namespace)
             if block is None or row["state"] == "REMOVED":
@@ -60,9 +60,9 @@ class RayCluster:
                 agents=int(cpus / self._settings.cpus_per_agent + 1e-6),
                 ready=row["state"] == "CREATED",
             )
-            found[block] = (_group(row["placement_group_id"]), status)
-        self._groups = {block: group for block, (group, _) in found.items()}
-        return [status for _, status in found.values()]
+            blocks[block] = (_group(row["placement_group_id"]), status)
+        self._groups = {block: group for block, (group, _) in blocks.items()}
+        return [status for _, status in blocks.values()]
 
     async def create_block(self, name: str, agents: int) -> None:
         settings = self._settings
@@ -108,16 +108,16 @@ class RayCluster:
         return Capacity(cpus=total.get("CPU", 0.0), free=free.get("CPU", 0.0))
 
     async def request_room(self, blocks: int) -> None:
-        """Ray keeps one such request a cluster: whoever else makes one takes this one's place."""
+        """Ray keeps one such request a cluster: another caller's request replaces this one."""
         bundle = block_bundle(self._settings.block_agents, self._settings)
         await _ask(lambda: request_resources(bundles=[bundle] * blocks))
 
 
 class RayProcess:
-    """`ProcessHandle` by its actor handle and, once something is asked of it, a line to the process.
+    """`ProcessHandle` over an actor handle and, from the first call on, a direct connection (a line) to the process.
 
-    Ray tells where the process is and when it dies; all else goes over the line, and while that is there the
-    process's main thread rests. Whoever takes a process over waits until the line of the one before is gone.
+    Ray tells where the process is and when it dies; all else goes over the line. While the line is up the process's
+    main thread rests. A new supervisor waits until the line of the former one is gone.
     """
 
     def __init__(self, name: ActorName, handle: Any) -> None:
@@ -141,12 +141,12 @@ class RayProcess:
         return await self._follow()
 
     async def kill(self) -> None:
-        # An actor that is dead already may not be known any more; there is nothing left to do then.
+        # Ray may have forgotten a dead actor; nothing is left to do then.
         with contextlib.suppress(RayError, ValueError, TimeoutError, ConnectionError):
             await _ask(lambda: ray.kill(self.handle, no_restart=True))
 
     async def _call(self, method: str, body: Any, timeout_s: float) -> Any:
-        """Ask until there is an answer: a line that broke is dialled again. Calls may be repeated."""
+        """Calls until there is an answer, and reconnects a broken line. The process may see a call twice."""
         life = self._follow()
         async with asyncio.timeout(timeout_s):
             while True:
@@ -157,7 +157,7 @@ class RayProcess:
                     self._hang_up(line)
 
     async def _next_line(self, life: asyncio.Task[str]) -> ControlLine:
-        """Raises `ProcessGone` when there will be none."""
+        """Waits for a line. Raises `ProcessGone` when there will be none."""
         while self._line is None:
             dialled = asyncio.ensure_future(self._dialled.wait())
             try:
@@ -165,7 +165,7 @@ class RayProcess:
             finally:
                 dialled.cancel()
             if life.done():
-                raise ProcessGone("it is let go" if life.cancelled() else life.result())
+                raise ProcessGone("it was released" if life.cancelled() else life.result())
         return self._line
 
     def _follow(self) -> asyncio.Task[str]:
@@ -174,7 +174,7 @@ class RayProcess:
         return self._life
 
     async def _live(self) -> str:
-        """Keep a line until the process is gone; says how it went."""
+        """Keeps a line until the process is gone; returns how it ended."""
         try:
             while True:
                 if self._line is None or self._line.lost:
@@ -187,7 +187,7 @@ class RayProcess:
                         return f"out of reach: {last_line(error)}"
                     await asyncio.sleep(REDIAL_S)
                 else:
-                    self._hang_up(self._line)  # nobody is on the line, by the process's own word
+                    self._hang_up(self._line)  # the process reports that nobody is connected
         except ActorDiedError as error:
             return last_line(error)
         except RayError as error:
@@ -225,19 +225,19 @@ class RayProcess:
 
 
 def find_processes(namespace: str) -> list[RayProcess]:
-    """All agents' processes of a fleet. Blocks; asks Ray once and then once for each."""
-    found: list[RayProcess] = []
+    """Returns all agents' processes of a fleet. Blocks; asks Ray once, and then once for each."""
+    processes: list[RayProcess] = []
     for row in ray.util.list_named_actors(all_namespaces=True):
         name = parse_actor_name(row["name"]) if row["namespace"] == namespace else None
         if name is None:
             continue
         with contextlib.suppress(ValueError):  # it died since it was listed
-            found.append(RayProcess(name, ray.get_actor(str(name), namespace=namespace)))
-    return found
+            processes.append(RayProcess(name, ray.get_actor(str(name), namespace=namespace)))
+    return processes
 
 
 def find_groups(namespace: str) -> list[PlacementGroup]:
-    """All placement groups of a fleet. Blocks."""
+    """Returns all placement groups of a fleet. Blocks."""
     return [
         _group(row["placement_group_id"])
         for row in placement_group_table().values()
@@ -250,9 +250,9 @@ def _group(hex_id: str) -> PlacementGroup:
 
 
 async def _ask(question: Callable[[], T]) -> T:
-    """Ray's control-plane calls block: they run beside the loop and have a bound.
+    """Runs a blocking call to Ray's control plane beside the loop, with a time limit.
 
-    Raises `TimeoutError`; `ConnectionError` for what Ray itself raised.
+    Raises `TimeoutError`, and `ConnectionError` for what Ray itself raised.
     """
     try:
         return await asyncio.wait_for(asyncio.to_thread(question), CALL_TIMEOUT_S)
@@ -261,7 +261,7 @@ async def _ask(question: Callable[[], T]) -> T:
 
 
 def last_line(error: Exception) -> str:
-    """Ray's messages are pages long; what was raised stands last, how a process died on the line that says why."""
+    """Shortens Ray's long messages to the line with the cause: why the actor died, else the last line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     died = [line for line in lines if line.startswith("The actor is dead because")]
     text = died[-1] if died else (lines[-1] if lines else type(error).__name__)

@@ -1,11 +1,9 @@
-"""Desired and actual fleet in, decisions out. No clock, no Ray, no IO.
+"""Takes the desired and the actual fleet, returns decisions. No clock, no Ray, no IO.
 
-An agent (an id such as `intelligence-003`) and a place (room in a block) are
-two things; a process joins them. So a standby takes over a lost agent where it
-stands, and the next standby starts in the place that became free. An agent
-whose process has an old manifest, sits in a block that must go, or was asked to
-be replaced is *stale*: it serves on until a standby has taken over its id
-(docs/decisions/0003-standby.md).
+An agent is an id such as `intelligence-003`; a place is room in a block. A process joins the two. So a standby takes
+over a lost agent in its own place, and the next standby starts in the place that became free. A process is *stale* if
+its manifest is old, its block must go, or somebody asked to replace it. It serves on until a standby has taken over
+its agent's id (docs/decisions/0003-standby.md).
 """
 
 from __future__ import annotations
@@ -30,20 +28,20 @@ from ossa.fleet.state import (
     StartAgent,
     StartStandby,
     borrowed_standbys,
-    wanted_agents,
+    desired_agents,
 )
 
 SURGE_SHARE = 0.25
-"""The part of a pool that is replaced at once, at most (never less than one agent)."""
+"""Share of a pool that is replaced at the same time, at most (but at least one agent)."""
 
 PATIENCE_S = 10.0
-"""How long room that was asked for is waited for before second-best room (or the old process's own) is taken."""
+"""How long to wait for requested room before second-best room (or the old process's own) is used."""
 
 
 def reconcile(desired: DesiredFleet, actual: ActualFleet, settings: FleetSettings, now: float) -> tuple[Decision, ...]:
-    """The next steps towards the desired fleet; none when it is reached or can only be waited for.
+    """Returns the next steps towards the desired fleet; none when it is reached or there is only waiting to do.
 
-    Carrying out the same decisions twice is never asked for as long as `actual` shows what was begun.
+    No step is returned twice as long as `actual` shows what was started.
     """
     return _Reconciliation(desired, actual, settings, now).decide()
 
@@ -53,7 +51,7 @@ class _Reconciliation:
         self._actual = actual
         self._settings = settings
         self._now = now
-        self._wanted = wanted_agents(desired)
+        self._wanted = desired_agents(desired)
         self._sizes = Counter(assignment.pool for assignment in self._wanted.values())
         self._decisions: list[Decision] = []
         self._moving: Counter[str] = Counter()
@@ -65,15 +63,15 @@ class _Reconciliation:
                 self._holders[process.agent_id].append(process)
         starting = sum(process.state is ProcessState.STARTING for process in live)
         self._starts_left = settings.start_parallelism - starting
-        # A borrowed standby stays where it is, and counts as a standby when blocks are counted.
+        # A borrowed standby keeps its place, and counts as a standby when blocks are counted.
         borrowed = Counter(borrowed_standbys(desired))
         own = self._sizes - borrowed
         self._home = {block.name: block.pool for block in actual.blocks}
         there = Counter(self._home.values())
         overflow = self._overflow()
         working = {process.block for process in live if process.agent_id in self._wanted}
-        # Where blocks must go is known once the standbys for moving their agents are counted; those depend on the
-        # blocks in turn. So: blocks for the standing number first, then the surge on top of them.
+        # Which blocks must go depends on the standbys needed to move their agents, and those depend on the blocks.
+        # So blocks are counted for the plain number of standbys first, then again with the surge.
         base = blocks_wanted(own, desired.standby, settings.block_agents, there, overflow)
         self._doomed = doomed_blocks(base, [block for block in actual.blocks if block.pool != STANDBY_POOL])
         self._standby_target = max(desired.standby - borrowed.total(), self._surge())
@@ -108,7 +106,7 @@ class _Reconciliation:
         return tuple(self._decisions)
 
     def _overflow(self) -> Counter[str]:
-        """Agents by pool that stand in standbys' blocks; also those that a standby there is going to become."""
+        """Returns agents by pool in standbys' blocks, including those that a standby there is about to become."""
         home = self._home
         free = Counter(home.get(process.block, "") for process in self._standbys)
         overflow: Counter[str] = Counter()
@@ -134,7 +132,7 @@ class _Reconciliation:
         )
 
     def _surge(self) -> int:
-        """Standbys to hold for a rolling replacement, a share of each pool that has stale agents."""
+        """Returns the standbys to hold for rolling replacements: a share of each pool with stale agents."""
         stale = Counter(
             process.pool
             for agent_id, holders in self._holders.items()
@@ -152,21 +150,21 @@ class _Reconciliation:
         for agent_id, holders in self._holders.items():
             if agent_id not in self._wanted:
                 for process in holders:
-                    self._dismiss(process, "not wanted any more")
+                    self._dismiss(process, "no longer desired")
 
     def _dismiss(self, process: ProcessView, reason: str) -> None:
-        """Drain what may run turns, kill what cannot yet."""
+        """Drains a process that may run turns, kills one that cannot yet."""
         if process.state is ProcessState.READY:
             self._decisions.append(Drain(incarnation=process.incarnation, reason=reason))
         else:
             self._decisions.append(Kill(incarnation=process.incarnation, reason=reason))
 
     def _settle(self, assignment: Assignment, holders: list[ProcessView]) -> ProcessView | None:
-        """Leave one process for the agent, or an old one beside the one that will follow it; None: it has none."""
+        """Keeps one process for the agent, or an old one beside its successor. Returns None if the agent has none."""
         ranked = sorted(holders, key=self._rank, reverse=True)
         starting_stale = [p for p in ranked if p.state is ProcessState.STARTING and self._is_stale(p)]
         for process in starting_stale:
-            self._dismiss(process, "started for an older wish")
+            self._dismiss(process, "started for an older manifest")
         ranked = [process for process in ranked if process not in starting_stale]
         if not ranked:
             return None
@@ -178,18 +176,18 @@ class _Reconciliation:
         return keeper
 
     def _rank(self, process: ProcessView) -> tuple[bool, bool, float, str]:
-        """Fresh before stale, ready before starting, then the newest."""
+        """Sorts fresh before stale, ready before starting, then newest first."""
         return (not self._is_stale(process), process.state is ProcessState.READY, process.since, process.incarnation)
 
     def _fill(self, missing: list[Assignment]) -> None:
         self._room = BlockRoom(self._actual.blocks, self._doomed, self._actual.processes)
         self._short = Counter(assignment.pool for assignment in missing)
         for assignment in missing:
-            if not self._must_wait(assignment.agent_id) and self._give(assignment):
+            if not self._backing_off(assignment.agent_id) and self._provide(assignment):
                 self._short[assignment.pool] -= 1
 
-    def _give(self, assignment: Assignment) -> bool:
-        """A process for the agent: a standby, or a cold start where there is room. False: neither, for now."""
+    def _provide(self, assignment: Assignment) -> bool:
+        """Gives the agent a standby, or starts a process where there is room. False: neither is possible now."""
         standby = self._ready_standby(assignment.pool)
         if standby is not None:
             self._decisions.append(AssignStandby(incarnation=standby.incarnation, assignment=assignment))
@@ -207,12 +205,12 @@ class _Reconciliation:
         self._decisions.append(StartAgent(block=block, assignment=assignment))
         return True
 
-    def _must_wait(self, who: str) -> bool:
-        failure = self._actual.failures.get(who)
+    def _backing_off(self, key: str) -> bool:
+        failure = self._actual.failures.get(key)
         return failure is not None and failure.retry_at > self._now
 
     def _ready_standby(self, pool: str) -> ProcessView | None:
-        """Take a standby, of the pool's own blocks if there is one, so that pools stay where they are."""
+        """Takes a ready standby, preferably from the pool's own blocks, so that pools stay where they are."""
         ready = [p for p in self._standbys if p.state is ProcessState.READY and p.block not in self._doomed]
         if not ready:
             return None
@@ -222,18 +220,22 @@ class _Reconciliation:
         return chosen
 
     def _replace(self, stale: list[ProcessView]) -> None:
-        """Rolling: another process takes the id, and the old one drains when the new one is ready."""
+        """Replaces stale processes a few at a time. The old one drains once its successor is ready."""
         for process in stale:
             assignment = self._wanted[process.agent_id or ""]
             pool = assignment.pool
-            if self._must_wait(assignment.agent_id) or self._moving[pool] >= self._allowance(pool):
+            if self._backing_off(assignment.agent_id) or self._moving[pool] >= self._allowance(pool):
                 continue
-            if not self._give(assignment) and self._no_room_beside() and self._moving[pool] + self._short[pool] == 0:
+            if (
+                not self._provide(assignment)
+                and self._no_standby_expected()
+                and self._moving[pool] + self._short[pool] == 0
+            ):
                 self._moving[pool] += 1
-                self._decisions.append(Drain(incarnation=process.incarnation, reason="replaced where it stands"))
+                self._decisions.append(Drain(incarnation=process.incarnation, reason="replaced in its own place"))
 
-    def _no_room_beside(self) -> bool:
-        """No standby is coming: none is up, and the cluster has had no room for one for a while."""
+    def _no_standby_expected(self) -> bool:
+        """Whether no standby can be expected: none is up, and the cluster has had no room for one for a while."""
         if self._standbys:
             return False
         return any(
@@ -246,12 +248,12 @@ class _Reconciliation:
         staying = [process for process in self._standbys if process.block not in self._doomed]
         staying.sort(key=lambda p: (p.state is ProcessState.READY, -p.since, p.incarnation), reverse=True)
         over = staying[self._standby_target :]
-        # Agents that have no process yet take those that are still starting: sooner there than one begun now.
+        # Starting standbys stay for agents that lack a process: they are up sooner than one started now.
         awaited = [process for process in over if process.state is ProcessState.STARTING][: self._short.total()]
         for process in leaving + over:
             if process not in awaited:
-                self._decisions.append(Kill(incarnation=process.incarnation, reason="more standbys than wanted"))
-        if self._must_wait(STANDBY_POOL):
+                self._decisions.append(Kill(incarnation=process.incarnation, reason="more standbys than desired"))
+        if self._backing_off(STANDBY_POOL):
             return
         for _ in range(min(self._standby_target - len(staying), self._starts_left)):
             block = self._room.take_spare(self._short)

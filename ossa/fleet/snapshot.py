@@ -8,20 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ossa.contracts.fleet import AgentInfo, AgentState, DesiredFleet, FleetSnapshot, PoolInfo
 from ossa.fleet.cluster import Capacity
-from ossa.fleet.state import BlockView, Failure, ProcessState, ProcessView, wanted_agents
+from ossa.fleet.state import BlockView, Failure, ProcessState, ProcessView, desired_agents
 
 _ORDER = {AgentState.READY: 0, AgentState.STARTING: 1, AgentState.DRAINING: 2}
 
 
 def one_per_id(agents: Iterable[AgentInfo]) -> tuple[AgentInfo, ...]:
-    """Each agent once, by id, from agents newest first.
+    """Returns each agent once, sorted by id. Agents are given newest first.
 
-    While one process follows another, the one that serves is shown, and of two that serve the newer.
+    While one process replaces another, the serving one is shown; if both serve, the newer.
     """
     best: dict[str, AgentInfo] = {}
     for agent in agents:
-        known = best.get(agent.agent_id)
-        if known is None or _ORDER[agent.state] < _ORDER[known.state]:
+        other = best.get(agent.agent_id)
+        if other is None or _ORDER[agent.state] < _ORDER[other.state]:
             best[agent.agent_id] = agent
     return tuple(best[agent_id] for agent_id in sorted(best))
 
@@ -34,7 +34,7 @@ def pool_status(
     block_cpus: float,
     capacity: Capacity | None,
 ) -> tuple[PoolInfo, ...]:
-    """Every desired pool, tenants' own agents not counted. `desired` is what was asked for, also without manifests."""
+    """Returns the status of every desired pool, without tenants' own agents. Pools without manifests are included."""
     own = {agent.agent_id for agent in desired.agents}
     states = Counter((agent.pool, agent.state) for agent in agents if agent.agent_id not in own)
     by_pool = Counter(block.pool for block in blocks)
@@ -64,7 +64,7 @@ def _pending(
     block_cpus: float,
     capacity: Capacity | None,
 ) -> str:
-    """The first reason that fits; empty while agents are merely starting."""
+    """Returns the first reason that applies; empty while agents are merely starting."""
     if not has_manifests:
         return f"the pool has no manifest: apply one before it can have {size} agents"
     failing = {who: failure for who, failure in failures.items() if who.rpartition("-")[0] == pool}
@@ -83,8 +83,8 @@ def _pending(
 
 
 def ready_fresh(desired: DesiredFleet, processes: Iterable[ProcessView]) -> Counter[str]:
-    """Agents of the pools (not tenants' own) that serve their present manifest, by pool."""
-    wanted = wanted_agents(desired)
+    """Counts agents that serve their present manifest, by pool, without tenants' own."""
+    wanted = desired_agents(desired)
     own = {agent.agent_id for agent in desired.agents}
     fresh = {
         process.agent_id: process.pool
@@ -100,8 +100,8 @@ def ready_fresh(desired: DesiredFleet, processes: Iterable[ProcessView]) -> Coun
 
 
 def leftover(desired: DesiredFleet, processes: Iterable[ProcessView]) -> Counter[str]:
-    """Processes that still have to go, by pool: of agents not wanted, with an older manifest, or draining."""
-    wanted = wanted_agents(desired)
+    """Counts processes that still have to go, by pool: no longer desired, with an older manifest, or draining."""
+    wanted = desired_agents(desired)
     return Counter(
         process.pool
         for process in processes
@@ -115,7 +115,7 @@ def leftover(desired: DesiredFleet, processes: Iterable[ProcessView]) -> Counter
 
 
 class SnapshotFeed:
-    """Versions grow with every change; they start from the clock, so that they grow over a restart too."""
+    """Holds the latest snapshot. Versions start from the clock, so that they grow over a restart too."""
 
     def __init__(self, epoch: str, first_version: int) -> None:
         self._epoch = epoch
@@ -129,7 +129,7 @@ class SnapshotFeed:
         return self._latest
 
     def publish(self, snapshot: FleetSnapshot) -> None:
-        """Its `version` and `epoch` are set here; one that says nothing new is not posted."""
+        """Publishes a snapshot and sets its `version` and `epoch`. One without changes is skipped."""
         if self._latest is not None:
             same = snapshot.model_copy(update={"version": self._latest.version, "epoch": self._epoch})
             if same == self._latest:
@@ -141,7 +141,7 @@ class SnapshotFeed:
         self._changed = asyncio.Event()
 
     async def after(self, version: int, timeout_s: float) -> bytes | None:
-        """The latest snapshot as JSON once it is newer than `version`; None when the time is over before."""
+        """Returns the latest snapshot as JSON once it is newer than `version`; None after `timeout_s`."""
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_s
         while self._latest is None or self._latest.version <= version:

@@ -14,9 +14,9 @@ from ossa.fleet.naming import agent_id
 
 
 class ProcessState(StrEnum):
-    """STARTING covers a cold start and the milliseconds in which a standby takes an agent's place.
+    """STARTING covers a cold start, and the milliseconds in which a standby becomes an agent.
 
-    DRAINING holds its place until the process is gone.
+    A DRAINING process holds its place until it is gone.
     """
 
     STARTING = "starting"
@@ -35,7 +35,7 @@ class ProcessView(Value):
     pool: str = ""
     tenant: str | None = None
     digest: str = ""
-    replace: bool = Field(default=False, description="somebody asked for a fresh process in its place")
+    replace: bool = Field(default=False, description="a new process was requested in its place")
 
 
 class BlockView(Value):
@@ -49,7 +49,7 @@ class BlockView(Value):
 
 
 class Failure(Value):
-    """Why a place could not be filled, and when it is tried again."""
+    """Why an agent or standby failed to start, and when it is tried again."""
 
     count: int
     reason: str
@@ -64,8 +64,8 @@ class ActualFleet(Value):
     failures: Mapping[str, Failure] = Field(default_factory=dict)
 
 
-def wanted_agents(desired: DesiredFleet) -> dict[str, Assignment]:
-    """Every agent by id: the pools' first agents first, so that all pools come up together; tenants' own last.
+def desired_agents(desired: DesiredFleet) -> dict[str, Assignment]:
+    """Returns every agent by id, pools' first agents first, so that all pools come up together; tenants' own last.
 
     A pool without manifests has no agents to start. Borrowed standbys have the ids after the pool's own.
     """
@@ -103,7 +103,7 @@ class CreateBlock(Value):
 
 
 class RemoveBlock(Value):
-    """Only ever an empty one."""
+    """Only an empty block is removed."""
 
     name: str
 
@@ -118,7 +118,7 @@ class StartStandby(Value):
 
 
 class AssignStandby(Value):
-    """Milliseconds. The process that held the agent's id before is drained once the new one is ready."""
+    """Takes milliseconds. The process that held the agent's id is drained once this one is ready."""
 
     incarnation: str
     assignment: Assignment

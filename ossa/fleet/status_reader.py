@@ -1,4 +1,4 @@
-"""The fleet in numbers, for an agent's `fleet_status` tool. Runs in agents' processes, and imports what they have."""
+"""The fleet in numbers, for an agent's `fleet_status` tool. Runs in agents' processes, so it imports little."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TIMEOUT_S = 5.0
 
 @dataclass(frozen=True)
 class FleetStatusReader:
-    """Asks the namespace's controller. Tells of pools in numbers, of nothing that is one tenant's."""
+    """Asks the namespace's controller. Returns counts of pools, and nothing about single tenants."""
 
     namespace: str
 
@@ -29,7 +29,7 @@ class FleetStatusReader:
         except (ValueError, TimeoutError, ray.exceptions.RayError) as error:
             raise ToolFailed("the fleet's controller does not answer") from error
         if encoded is None:
-            raise ToolFailed("the fleet's controller has nothing to tell yet")
+            raise ToolFailed("the fleet's controller has no snapshot yet")
         snapshot = FleetSnapshot.model_validate_json(encoded)
         pools = {
             pool.name: {"desired": pool.desired, "ready": pool.ready, "starting": pool.starting}

@@ -1,4 +1,4 @@
-"""The fleet's processes: starts, assigns, drains, kills and watches them. Decides nothing."""
+"""Starts, assigns, drains, kills and watches the fleet's processes. It decides nothing."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class AgentProcess:
-    """`handle` is None until Ray knows the actor, `info` until the process has said it.
+    """One process as the supervisor sees it.
 
-    `assignment` is known for agents that this controller started or assigned;
-    `expected_end` is set when the controller ends the process itself.
+    `handle` is None until Ray knows the actor, `info` until the process has reported it. `assignment` is set for agents
+    that this controller started or assigned. `expected_end` is set when the controller ends the process itself.
     """
 
     incarnation: str
@@ -73,7 +73,7 @@ class AgentProcess:
         )
 
     def public(self) -> AgentInfo | None:
-        """What the snapshot says of it; None for a standby."""
+        """Returns what the snapshot shows of it; None for a standby."""
         state = AgentState(self.state.value)
         if self.info is not None and (self.assignment is None or self.info.agent_id == self.assignment.agent_id):
             return self.info if self.info.state is state else self.info.model_copy(update={"state": state})
@@ -87,7 +87,7 @@ class AgentProcess:
 
 
 ADOPT_TIMEOUT_S = 20.0
-"""Longer than a process takes to notice that its controller before vanished with its host."""
+"""Longer than a process takes to notice that its former controller vanished with its host."""
 
 ASSIGN_TIMEOUT_S = 15.0
 PROBE_TIMEOUT_S = 5.0
@@ -97,16 +97,16 @@ MAX_BACKOFF_S = 60.0
 
 SHORT_LIFE_S = 3.0
 SHORT_LIFE_BACKOFF_S = 5.0
-"""An agent that dies so soon after it was ready waits so long at most, and not at all the first time."""
+"""An agent that dies this soon after it was ready is restarted after this long at most; at once the first time."""
 
 ProcessDecision = StartAgent | StartStandby | AssignStandby | Drain | Kill
 
 
 class ProcessSupervisor:
-    """Every change of a process is made here, and `changed` is called after it.
+    """Makes every change of a process, and calls `changed` after it.
 
     Args:
-        now: wall-clock seconds; the same clock that reconciling gets.
+        now: wall-clock seconds; the clock that reconciling uses.
     """
 
     def __init__(
@@ -125,12 +125,12 @@ class ProcessSupervisor:
         self._changed = changed
         self._now = now
         self._jobs: set[asyncio.Task[None]] = set()
-        self._strangers: set[str] = set()
+        self._unknown: set[str] = set()
         self.processes: dict[str, AgentProcess] = {}
         self.failures: dict[str, Failure] = {}
 
     async def adopt(self) -> None:
-        """Take over what lives: processes that answer are processes, the others are killed."""
+        """Takes over live processes. Those that do not answer are killed."""
         handles = await self._cluster.processes()
         answers = await asyncio.gather(
             *(handle.describe(ADOPT_TIMEOUT_S) for handle in handles), return_exceptions=True
@@ -143,7 +143,7 @@ class ProcessSupervisor:
                 await handle.kill()
 
     def carry_out(self, decision: ProcessDecision) -> None:
-        """Begin; what is begun shows in `processes` when this returns."""
+        """Starts to carry out a decision. `processes` shows the change when this returns."""
         match decision:
             case StartAgent(block=block, assignment=assignment):
                 self._begin_start(block, assignment)
@@ -157,7 +157,7 @@ class ProcessSupervisor:
                 self.kill(self.processes[incarnation], reason)
 
     def drain(self, process: AgentProcess, reason: str) -> None:
-        """Let its turns end, for at most the drain timeout, then end it."""
+        """Lets its turns end, for at most the drain timeout, then ends it."""
         log.info("agent_draining", extra=_about(process, reason=reason))
         self._leave(process)
         self._spawn(self._drain(process))
@@ -168,17 +168,17 @@ class ProcessSupervisor:
         self._spawn(self._kill(process))
 
     def holder(self, agent_id: str) -> AgentProcess | None:
-        """The process that serves that agent, or is about to."""
+        """Returns the process that serves that agent or is about to; None if there is none."""
         live = [m for m in self.processes.values() if m.agent_id == agent_id and m.state is not ProcessState.DRAINING]
         return min(live, key=lambda process: process.state is not ProcessState.READY, default=None)
 
     async def probe(self, process: AgentProcess, *, at_once: bool = False) -> None:
-        """Ask a serving process for a sign of life; one that is silent (thrice, or `at_once`) is killed."""
+        """Checks that a serving process answers. Kills one that is silent three times, or once with `at_once`."""
         if process.handle is None or process.state is not ProcessState.READY:
             return
         try:
             report = await process.handle.describe(PROBE_TIMEOUT_S)
-            await _knock(report.address)
+            await _connect_once(report.address)
         except ProcessGone as gone:
             self._closed(process, str(gone))
         except (TimeoutError, OSError) as error:
@@ -190,27 +190,27 @@ class ProcessSupervisor:
             process.missed_probes = 0
 
     async def sweep(self) -> None:
-        """Probe all, and kill processes of this fleet that are nobody's (seen twice: one may be starting)."""
+        """Probes all processes, and kills unknown ones of this fleet that it sees twice (one may be starting)."""
         handles = {handle.incarnation: handle for handle in await self._cluster.processes()}
-        strangers = {incarnation for incarnation in handles if incarnation not in self.processes}
-        for incarnation in strangers & self._strangers:
+        unknown = {incarnation for incarnation in handles if incarnation not in self.processes}
+        for incarnation in unknown & self._unknown:
             log.warning("orphan_killed", extra={"place": handles[incarnation].place, "incarnation": incarnation})
             await handles[incarnation].kill()
-        self._strangers = strangers
+        self._unknown = unknown
         for process in tuple(self.processes.values()):
             await self.probe(process)
 
     def forget_failures(self, keep: Callable[[str], bool]) -> None:
-        """What is not kept is started again at once, if it is wanted."""
+        """Drops failures that `keep` rejects: desired agents among them are started again at once."""
         self.failures = {who: failure for who, failure in self.failures.items() if keep(who)}
 
     async def settle(self) -> None:
-        """Returns when everything that was begun has ended. For stopping, and for tests."""
+        """Returns when all started work has ended. For stopping, and for tests."""
         while self._jobs:
             await asyncio.wait(set(self._jobs))
 
     def close(self) -> None:
-        """Stop watching. The processes live on."""
+        """Stops watching. The processes live on."""
         for process in self.processes.values():
             if process.watch is not None:
                 process.watch.cancel()
@@ -254,12 +254,12 @@ class ProcessSupervisor:
         began = time.monotonic()
         try:
             process.handle = await self._cluster.start(launch)
-            if process.state is ProcessState.DRAINING:  # dismissed meanwhile
+            if process.state is ProcessState.DRAINING:  # drained in the meantime
                 await self._kill(process)
                 return
             self._watch(process)
             report = await process.handle.describe(self._settings.start_timeout_s)
-        except Exception as error:  # noqa: BLE001 - whatever a start raises counts as a failed one, and is shown
+        except Exception as error:  # noqa: BLE001 - whatever it raises is a failed start, and is shown
             reason = str(error) or type(error).__name__
             if process.state is ProcessState.DRAINING:
                 self._closed(process, reason)
@@ -316,7 +316,7 @@ class ProcessSupervisor:
         await self._kill(process)
 
     async def _kill(self, process: AgentProcess) -> None:
-        """The watch says when it is gone; without one there is nothing to wait for."""
+        """Kills the process. Its watch notices the end; without a watch it is forgotten here."""
         if process.handle is not None:
             await process.handle.kill()
         if process.watch is None and self._forget(process):
@@ -328,7 +328,7 @@ class ProcessSupervisor:
     async def _await_end(self, process: AgentProcess) -> None:
         assert process.handle is not None
         reason = await process.handle.wait_closed()
-        # A start that failed has the better reason: what its creation raised.
+        # A failed start has a better reason: what its creation raised.
         if process.state is ProcessState.STARTING and process.ready_at is None:
             return
         self._closed(process, reason)
@@ -350,9 +350,9 @@ class ProcessSupervisor:
 
     def _failed(self, process: AgentProcess, reason: str, *, started: bool = False) -> None:
         key = _key(process)
-        known = self.failures.get(key)
-        # An agent that was up for long between two failures starts counting anew.
-        count = 1 if known is None or self._now() - known.retry_at > MAX_BACKOFF_S else known.count + 1
+        before = self.failures.get(key)
+        # The count starts again after a long time without a failure.
+        count = 1 if before is None or self._now() - before.retry_at > MAX_BACKOFF_S else before.count + 1
         backoff = min(MAX_BACKOFF_S, 2.0 ** (count - 1))
         if started:
             backoff = 0.0 if count == 1 else min(SHORT_LIFE_BACKOFF_S, backoff)
@@ -375,8 +375,8 @@ def _about(process: AgentProcess, **fields: object) -> dict[str, object]:
     return {"agent": _key(process), "incarnation": process.incarnation, "block": process.block, **fields}
 
 
-async def _knock(address: str) -> None:
-    """The process may answer on its line while it listens to nobody new. Raises `OSError`, `TimeoutError`."""
+async def _connect_once(address: str) -> None:
+    """Checks that it accepts callers, which its own line does not show. Raises `OSError`, `TimeoutError`."""
     host, _, port = address.rpartition(":")
     async with asyncio.timeout(PROBE_TIMEOUT_S):
         _, writer = await asyncio.open_connection(host, int(port))

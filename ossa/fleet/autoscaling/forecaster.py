@@ -22,7 +22,7 @@ ANSWER_S = 2.5
 
 
 class ForecasterActor:
-    """Restarted for ever; what it learns from is in the store."""
+    """Restarted without limit; it learns from the store."""
 
     def __init__(self, make_stores: Callable[[], PredictorStores]) -> None:
         self._make_stores = make_stores
@@ -43,7 +43,7 @@ class ForecasterActor:
 
 
 class RayForecaster:
-    """`Predictor` by the namespace's forecaster actor, which is started when it is first asked."""
+    """`Predictor` over the namespace's forecaster actor, which the first call starts."""
 
     def __init__(self, namespace: str, make_stores: Callable[[], PredictorStores]) -> None:
         self._namespace = namespace
@@ -59,8 +59,8 @@ class RayForecaster:
         except TimeoutError:
             return Predicted(trouble="the forecaster does not answer")
         except RayTaskError as error:
-            said = error.cause.message if isinstance(error.cause, OssaError) else str(error.cause)
-            return Predicted(trouble=f"the forecaster failed: {said}"[:300])
+            reason = error.cause.message if isinstance(error.cause, OssaError) else str(error.cause)
+            return Predicted(trouble=f"the forecaster failed: {reason}"[:300])
         except RayError as error:
             self._actor = None
             return Predicted(trouble=f"the forecaster is away: {type(error).__name__}")
@@ -87,5 +87,5 @@ class RayForecaster:
 
 
 def end_forecaster(namespace: str) -> None:
-    """Blocks. Raises `ValueError` when there is none."""
+    """Ends the forecaster. Blocks. Raises `ValueError` when there is none."""
     ray.kill(ray.get_actor(FORECASTER, namespace=namespace), no_restart=True)

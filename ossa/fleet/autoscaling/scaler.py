@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 def rules_of(scaling: ScalingSettings, fleet: FleetSettings) -> ScaleRules:
-    """As the settings say, with the fleet's own blocks and standbys."""
+    """Returns the rules of the settings with the fleet's own blocks and standbys."""
     return scaling.rules.model_copy(update={"block_agents": fleet.block_agents, "standby": fleet.standby})
 
 
@@ -49,11 +49,11 @@ def samples_of(
     usage: Mapping[str, PoolUsage],
     slots: Mapping[str, float],
 ) -> list[PoolSample]:
-    """Of every pool, also one that nobody asked for anything. `slots`: turns at once an agent."""
-    made = []
+    """Returns a sample of every pool, also without traffic. `slots`: turns at the same time, an agent."""
+    samples = []
     for pool in pools:
         seen, used = traffic.get(pool.name, Traffic()), usage.get(pool.name, PoolUsage())
-        made.append(
+        samples.append(
             PoolSample(
                 pool=pool.name,
                 at=at,
@@ -70,29 +70,29 @@ def samples_of(
                 slots_per_agent=slots[pool.name],
             )
         )
-    return made
+    return samples
 
 
 PREDICTOR_S = 3.0
-"""A predictor that takes longer is done without at this look."""
+"""A tick goes on without a predictor that takes longer."""
 
 PRUNE_EVERY = timedelta(hours=1)
 
 PEAKS = timedelta(days=8)
-"""A forecast is measured by the most that a pool needed in so long: last week's same day is in it."""
+"""A forecast is compared with a pool's peak over this time, which includes the same day of last week."""
 
 PEAKS_EVERY = timedelta(minutes=5)
-"""Samples also come from elsewhere: a trace that was loaded, another controller."""
+"""Peaks are read again, because samples also come from loaded traces and other controllers."""
 
 
 class ScaledFleet(Protocol):
     """The fleet as the scaler changes it."""
 
     def pools(self) -> Sequence[PoolInfo]:
-        """Those that have agents to start; one of size 0 was switched off by somebody and stays so."""
+        """Returns pools that have agents to start. A pool of size 0 was switched off and stays so."""
 
     def slots(self, pool: str) -> float:
-        """Turns at once an agent, mean."""
+        """Returns the mean number of turns that an agent takes at the same time."""
 
     @property
     def standby(self) -> int: ...
@@ -100,20 +100,20 @@ class ScaledFleet(Protocol):
     async def usage(self) -> Mapping[str, PoolUsage]: ...
 
     async def nodes(self, agents_per_node: int) -> int:
-        """As many nodes as what is up amounts to."""
+        """Returns the number of nodes that the running cluster amounts to."""
 
     async def resize(self, sizes: Mapping[str, int], standby: int, borrowed: Mapping[str, int]) -> None:
-        """Make it so, durably; `borrowed` are standbys that work for a pool. Raises `StoreUnavailable`."""
+        """Saves and applies sizes; `borrowed` are standbys that work for a pool. Raises `StoreUnavailable`."""
 
     async def request_nodes(self, agents: int) -> None:
-        """Tell whoever adds nodes that there shall be room for so many agents."""
+        """Asks the autoscaler for room for so many agents."""
 
 
 class Scaler:
-    """One a fleet. `open`, then `run`; a test calls `tick` itself.
+    """Scales one fleet. Call `open`, then `run`; tests call `tick` instead.
 
     Args:
-        rules: of this fleet; those of `settings` with its own blocks.
+        rules: the rules of `settings` with this fleet's blocks.
         now: wall-clock seconds; `monotonic`: seconds that no clock change moves.
     """
 
@@ -150,7 +150,7 @@ class Scaler:
         self._ticked_at: datetime | None = None
         self._pruned_at: datetime | None = None
         self._requested: int | None = None
-        self._trouble = "it has not looked yet"
+        self._trouble = "no sample was taken yet"
 
     @property
     def acts(self) -> bool:
@@ -158,7 +158,7 @@ class Scaler:
 
     @property
     def borrowed_standbys(self) -> dict[str, int]:
-        """Standbys that work for a pool since the last look, also when that was before a restart."""
+        """Standbys that work for a pool since the last tick, also if that was before a restart."""
         return {
             name: pool.borrowed_standbys
             for name, pool in self._state.pools.items()
@@ -166,11 +166,11 @@ class Scaler:
         }
 
     async def open(self) -> None:
-        """What it knew before it died: how long cool-downs last, and the last minutes. Raises `StoreUnavailable`."""
-        kept = await self._store.state()
-        if kept is not None:
+        """Loads the saved state and the last minutes' samples. Raises `StoreUnavailable`."""
+        saved = await self._store.state()
+        if saved is not None:
             try:
-                self._state = ScalerState.model_validate_json(kept)
+                self._state = ScalerState.model_validate_json(saved)
             except ValidationError:
                 log.warning("scaler_state_not_read")
         since = self._time() - self._window
@@ -179,12 +179,12 @@ class Scaler:
         self._peaks = await self._store.peaks(since=self._peaks_at - PEAKS)
 
     async def run(self) -> None:
-        """Tick until cancelled, at whole multiples of `SAMPLE_S` seconds."""
+        """Ticks until cancelled, at whole multiples of `SAMPLE_S` seconds."""
         while True:
             await asyncio.sleep(SAMPLE_S - self._now() % SAMPLE_S)
             try:
                 await self.tick()
-            except Exception as error:  # a look's boundary: what is desired stays as it is until the next one
+            except Exception as error:  # sizes stay as they are until the next tick
                 self._trouble = f"{type(error).__name__}: {error}"[:300]
                 log.exception("scaling_tick_failed")
 
@@ -205,7 +205,7 @@ class Scaler:
                 self._alerts.pop(pool, None)
 
     async def tick(self) -> ScaleDecision | None:
-        """One round; None while nothing is deployed."""
+        """Samples, forecasts, decides and acts, once. Returns None while nothing is deployed."""
         now = self._time()
         samples = await self._sample(now)
         self._predicted = await self._predict(samples)
@@ -215,7 +215,7 @@ class Scaler:
         if not sizes:
             self._trouble = "nothing is deployed yet"
             return None
-        state = self._noticed(sizes)
+        state = self._with_others_changes(sizes)
         verdict = decide(
             ScalerInput(
                 now=now,
@@ -256,7 +256,7 @@ class Scaler:
             standby=self._fleet.standby,
             decision=self._decision,
             errors=self._predicted.errors,
-            predictor=self._says_of_predictor(),
+            predictor=self._predictor_status(),
             alerts=tuple(sorted(self._alerted())),
             trouble=self._trouble,
         )
@@ -268,7 +268,7 @@ class Scaler:
         return self._samples[-1].at if self._samples else None
 
     async def _sample(self, now: datetime) -> list[PoolSample]:
-        """None where no gateway has reported: a sample of nothing would look like no load."""
+        """Returns nothing until a gateway has reported: an empty sample would look like no load."""
         usage = await self._fleet.usage()
         traffic = self._traffic.take(self._monotonic())
         pools = self._fleet.pools()
@@ -276,34 +276,34 @@ class Scaler:
             return []
         at = datetime.fromtimestamp(now.timestamp() // SAMPLE_S * SAMPLE_S, UTC)
         slots = {pool.name: self._fleet.slots(pool.name) for pool in pools}
-        made = samples_of(at, pools, traffic, usage, slots)
-        self._samples.extend(made)
+        samples = samples_of(at, pools, traffic, usage, slots)
+        self._samples.extend(samples)
         while self._samples and now - self._samples[0].at > self._window:
             self._samples.popleft()
-        for pool, peak in peaks_of(made).items():
+        for pool, peak in peaks_of(samples).items():
             self._peaks[pool] = max(peak, self._peaks.get(pool, 0.0))
-        self._meters.sampled(made)
-        return made
+        self._meters.sampled(samples)
+        return samples
 
     async def _predict(self, samples: Sequence[PoolSample]) -> Predicted:
-        """What it says; without an answer what it said last, which the decision leaves aside once it is old."""
+        """Asks the predictor. Without an answer its last one is used, which the decision ignores once it is old."""
         if self._predictor is None or not self._settings.forecast:
             return Predicted()
         try:
             predicted = await asyncio.wait_for(self._predictor.predict(samples), PREDICTOR_S)
-        except Exception as error:  # whatever it is, rules decide without it
+        except Exception as error:  # rules decide without it
             log.warning("predictor_failed", exc_info=True)
-            said = "it does not answer" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
-            predicted = Predicted(trouble=said[:300])
+            trouble = "it does not answer" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
+            predicted = Predicted(trouble=trouble[:300])
         if not predicted.forecasts and predicted.trouble:
             return self._predicted.model_copy(update={"trouble": predicted.trouble})
         self._meters.predicted(predicted)
         return predicted
 
     async def _save_samples(self, samples: Sequence[PoolSample]) -> None:
-        """Those of the last minutes, where the store was away."""
+        """Saves samples, and those of the last minutes that could not be saved."""
         now = self._time()
-        self._unsaved = [one for one in (*self._unsaved, *samples) if now - one.at <= self._window]
+        self._unsaved = [sample for sample in (*self._unsaved, *samples) if now - sample.at <= self._window]
         try:
             if self._unsaved:
                 await self._store.add_samples(self._unsaved)
@@ -317,8 +317,8 @@ class Scaler:
         except OssaError as error:
             log.warning("samples_not_saved", extra={"reason": error.message})
 
-    def _noticed(self, sizes: Mapping[str, int]) -> ScalerState:
-        """A pool that somebody else resized is left alone for a cool-down, as after a scaling of ours."""
+    def _with_others_changes(self, sizes: Mapping[str, int]) -> ScalerState:
+        """Gives a pool that somebody else resized a cool-down, as after a scaling of our own."""
         others = [pool for pool, size in sizes.items() if self._expected.get(pool, size) != size]
         new = [pool for pool in sizes if self._expected and pool not in self._expected]
         return self._state.changed([*others, *new], self._rules.cooldown_s)
@@ -338,7 +338,7 @@ class Scaler:
                 await self._fleet.resize(wanted, decision.standby, {pool.pool: pool.lent for pool in decision.pools})
                 await self._request(decision)
             except (OssaError, TimeoutError, ConnectionError) as error:
-                # Nothing, or a part, was changed: the next look sees what, and the time that passed still counts.
+                # Nothing, or a part, was changed: the next tick sees it, and the time that passed still counts.
                 self._trouble = f"not carried out: {error}"[:300]
                 log.warning("scaling_not_carried_out", extra={"reason": self._trouble})
                 return decision
@@ -353,10 +353,10 @@ class Scaler:
         return decision
 
     async def _request(self, decision: ScaleDecision) -> None:
-        """Nodes for what is expected past what is decided; asked again only when it changes.
+        """Requests nodes for expected agents past the decided ones, when their number changes.
 
-        Blocks ask for room themselves. Ray keeps a node for a request whether the fleet works there or on another one:
-        a request for no more than the blocks hold would keep an empty node beside the one that is used.
+        Blocks ask for room themselves. Ray keeps a node for a request even if the fleet runs on another one: a request
+        for no more than the blocks hold would keep an empty node.
         """
         if not self._settings.request_nodes or decision.nodes_hint is None:
             return
@@ -381,11 +381,10 @@ class Scaler:
         self._alerts = {pool: until for pool, until in self._alerts.items() if until > now}
         return list(self._alerts)
 
-    def _says_of_predictor(self) -> str:
+    def _predictor_status(self) -> str:
         if self._predictor is None or not self._settings.forecast:
             return "off"
-        said = self._predicted
-        return " - ".join(filter(None, (said.model or "none", said.trouble)))
+        return " - ".join(filter(None, (self._predicted.model or "none", self._predicted.trouble)))
 
 
 def _standbys(decision: ScaleDecision) -> tuple[int, dict[str, int]]:
@@ -393,5 +392,11 @@ def _standbys(decision: ScaleDecision) -> tuple[int, dict[str, int]]:
 
 
 def _about(pool: str, decision: ScaleDecision) -> dict[str, object]:
-    one = next(one for one in decision.pools if one.pool == pool)
-    return {"pool": pool, "before": one.before, "agents": one.agents, "by": decision.by, "reasons": one.reasons}
+    change = next(change for change in decision.pools if change.pool == pool)
+    return {
+        "pool": pool,
+        "before": change.before,
+        "agents": change.agents,
+        "by": decision.by,
+        "reasons": change.reasons,
+    }

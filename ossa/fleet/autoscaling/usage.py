@@ -1,4 +1,4 @@
-"""What agents use of CPU and memory, a pool, between one question and the next."""
+"""CPU and memory that agents use, by pool, between one sample and the next."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from ossa.fleet.supervisor import AgentProcess
 
 ANSWER_S = 5.0
 AT_ONCE = 32
-"""Agents that are asked at a time."""
+"""Agents asked at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolUsage:
-    """Means over a pool's agents; None: nobody could say."""
+    """Means over a pool's agents; None if no agent reported a value."""
 
     cpu: float | None = None
     memory: float | None = None
 
 
 class UsageSampler:
-    """Args:
-    cpus_per_agent: what an agent reserved; `cpu` is a share of it and may pass 1.
+    """Samples agents' usage.
+
+    Args:
+        cpus_per_agent: an agent's reservation; `cpu` is a share of it and may pass 1.
     """
 
     def __init__(self, cpus_per_agent: float) -> None:

@@ -1,4 +1,4 @@
-"""The whole decision: read, propose a pool, fit to the fleet, size the standbys, remember."""
+"""The whole decision: reads samples, proposes sizes, fits them to the fleet, sizes standbys, updates the state."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _remember(
 
 
 def _goes_on_to(made: Proposal) -> int | None:
-    """Where a scale-in that has blocks left to take ends; what raised or kept the pool ended it."""
+    """Returns where a scale-in with blocks left to take ends. A raise or a hold has ended it."""
     waits = made.forecast == made.size == made.rules
     target = made.shrink_to
     if target is None or target >= made.forecast or not (waits or made.forecast < made.size):

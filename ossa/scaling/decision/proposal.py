@@ -1,4 +1,4 @@
-"""What the rules alone, and then the forecast, want for one pool; before the fleet's bounds."""
+"""Proposes one pool's size by the rules alone and with the forecast, before the fleet's bounds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ossa.scaling.decision.triggers import emergency_cause, emergency_reach, few
 
 @dataclass(slots=True)
 class Proposal:
-    """`rules` and `forecast` are agents; `forecast` is never below `rules`. Grows while the decision is made."""
+    """`rules` and `forecast` are numbers of agents; `forecast` is never below `rules`. Filled in step by step."""
 
     pool: str
     size: int
@@ -26,7 +26,7 @@ class Proposal:
     emergency: bool = False
     cause: str | None = None
     shrink_to: int | None = None
-    """Where the scale-in ends that begins or goes on at this look."""
+    """Where the scale-in ends that begins or goes on at this tick."""
     reasons: list[str] = field(default_factory=list)
 
 
@@ -40,7 +40,7 @@ def propose(
     rules: ScaleRules,
     start_up: StartUp,
 ) -> Proposal:
-    """One pool by itself: within its own floor and ceiling, whatever it was told."""
+    """Proposes a size for one pool by itself, within its own floor and ceiling."""
     made = Proposal(pool, size, reading, expectation, state, rules=size, forecast=size)
     _by_rules(made, alerted, rules)
     _by_forecast(made, rules, start_up)
@@ -78,7 +78,7 @@ def _by_rules(made: Proposal, alerted: bool, rules: ScaleRules) -> None:
 
 
 def _less(made: Proposal, rules: ScaleRules) -> None:
-    """One block less, where every rule lets it go: the first one of a scale-in, or the next one of it."""
+    """Takes one block away if every rule agrees: the first or the next one of a scale-in."""
     own, size, state, reading = bounds(made.pool, rules), made.size, made.state, made.reading
     left = max(block_less(size, rules.block_agents), own.floor)
     goes_on = state.shrink_to is not None and size > state.shrink_to
@@ -100,10 +100,10 @@ def _less(made: Proposal, rules: ScaleRules) -> None:
 
 
 def _by_forecast(made: Proposal, rules: ScaleRules, start_up: StartUp) -> None:
-    """Keeps what is expected to be needed before the next change, and raises when it is needed soon.
+    """Keeps agents that are expected to be needed before the next change, and adds those that are needed soon.
 
-    Soon is before agents that are asked for at the next look could be up, or the first horizon. A raise is sized for
-    all of the cool-down that follows it.
+    Soon is before agents requested at the next tick could be up, or the first horizon. A raise covers all of the
+    cool-down that follows it.
     """
     made.forecast = made.rules
     if made.expectation is None or made.reading is None:

@@ -1,4 +1,4 @@
-"""One pool's samples, summed up. What is old, from the future or not a number does not count."""
+"""Sums up one pool's samples. Old, future and non-finite ones do not count."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ossa.contracts.scaling import SAMPLE_S, PoolSample
 
 FRESH_S = 4.5 * SAMPLE_S
 AHEAD_S = 1.5 * SAMPLE_S
-"""How far another machine's clock may be ahead."""
+"""Another machine's clock may be ahead by this much."""
 
 SMOOTH_S = 60.0
 GROWING = 3
 """Samples in a row with more waiting each time."""
 
 COMPLETE = 0.8
-"""Share of a window's samples without which nothing is taken away."""
+"""With a smaller share of the window's samples nothing is taken away."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`cpu`, `memory`, `error_rate`: means over a minute; None: not known. `most`: turns at once, waiting ones too."""
+    """`cpu`, `memory`, `error_rate`: means over a minute; None if unknown. Needs count running and waiting turns."""
 
     agents: int
     """Agents of the pool, without borrowed standbys."""
@@ -39,7 +39,7 @@ class Reading:
     recent: float
     """The largest need in the last minute."""
     calm: float
-    """The largest need in the time that a scale-in looks back."""
+    """The largest need within `calm_s`."""
     queued: int
     growing: bool
     queue_wait_s: float | None
@@ -47,7 +47,7 @@ class Reading:
     error_rate: float | None
     cpu: float | None
     cpu_agents: float | None
-    """Agents that this CPU would fill: what stays the same while agents come and go."""
+    """Agents that this CPU would fill. It stays the same while agents come and go."""
     memory: float | None
     complete: bool
 

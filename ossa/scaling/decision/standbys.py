@@ -18,11 +18,11 @@ from ossa.scaling.decision.proposal import Proposal
 
 
 def standbys(proposals: Sequence[Proposal], held: int, nodes: int | None, rules: ScaleRules, start_up: StartUp) -> int:
-    """Standbys of the fleet: what the upper band passes the agents by within the start-up time, summed over pools.
+    """Returns the fleet's standbys: how far the upper band exceeds the agents within the start-up time, over all pools.
 
-    The start-up time is that of so many cold agents, of which only some start at once; a cold node comes on top where
-    what is up has no room left for them. Standbys come on top of `rules.standby`, which stand by for agents that are
-    lost; at most what agents leave below the ceiling. Where a pool cannot be seen, as many stay as are `held`.
+    The start-up time is that of so many cold agents, of which only some start at the same time, plus that of a cold
+    node where the running nodes have no room for them. `rules.standby`, which replace lost agents, come on top. The
+    fleet's ceiling limits the sum. If a pool has no reading, at least the `held` standbys stay.
     """
     agents = sum(one.forecast for one in proposals)
     growth = _growth(proposals, start_up.agent_s + SAMPLE_S, rules)
@@ -41,7 +41,7 @@ def standbys(proposals: Sequence[Proposal], held: int, nodes: int | None, rules:
 
 
 def nodes_hint(proposals: Sequence[Proposal], standby: int, rules: ScaleRules, start_up: StartUp) -> int:
-    """Nodes for what is decided, and for the most that is expected before a node asked for later would be up."""
+    """Returns nodes for the decision and for the most that is expected before a node requested later is up."""
     lead = start_up.node_s + start_up.agent_s + rules.cooldown_s
     agents = sum(max(one.forecast, math.ceil(_most(one, lead, rules.agents_quantile))) for one in proposals)
     return math.ceil(min(agents + standby, rules.fleet_ceiling) / start_up.agents_per_node)
@@ -53,7 +53,7 @@ def _growth(proposals: Sequence[Proposal], lead_s: float, rules: ScaleRules) -> 
 
 
 def _later(proposals: Sequence[Proposal], now: int, rules: ScaleRules) -> list[tuple[float, int]]:
-    """(seconds until it begins, agents more than there are) of each minute that is forecast to need more than `now`."""
+    """Returns (seconds until it begins, additional agents) of each minute forecast to need more than `now`."""
     growth: dict[float, int] = defaultdict(int)
     for one in proposals:
         if one.expectation is None or one.reading is None:
@@ -65,7 +65,7 @@ def _later(proposals: Sequence[Proposal], now: int, rules: ScaleRules) -> list[t
 
 
 def _kept(made: Proposal) -> int:
-    """Lent ones that are at work: they stay when a forecast is gone."""
+    """Returns borrowed standbys that are in use: they stay when a forecast is gone."""
     if made.reading is None:
         return made.state.borrowed_standbys
     return max(
@@ -74,14 +74,14 @@ def _kept(made: Proposal) -> int:
 
 
 def _held(made: Proposal, lead_s: float, quantile: float) -> float:
-    """Agents to have ready at that time; 0 without a forecast."""
+    """Returns agents to have ready at that time; 0 without a forecast."""
     if made.expectation is None or made.reading is None:
         return 0.0
     return made.expectation.held(lead_s, quantile) / made.reading.slots
 
 
 def _most(made: Proposal, until_s: float, quantile: float) -> float:
-    """Agents for the largest quantile until that time; 0 without a forecast."""
+    """Returns agents for the largest quantile until that time; 0 without a forecast."""
     if made.expectation is None or made.reading is None:
         return 0.0
     return made.expectation.most(until_s, quantile) / made.reading.slots
@@ -90,10 +90,10 @@ def _most(made: Proposal, until_s: float, quantile: float) -> float:
 def borrow_standbys(
     proposals: Sequence[Proposal], standby: int, rules: ScaleRules, start_up: StartUp
 ) -> dict[str, int]:
-    """Standbys a pool: what it needed in the last minute or is expected to need next, past its own agents.
+    """Returns standbys by pool: its need of the last minute, or its expected need, past its own agents.
 
-    Those that are always held stay for agents that are lost. A pool never works with more than its ceiling, and one
-    that cannot be seen keeps what it has.
+    `rules.standby` are never borrowed: they replace lost agents. A pool never works with more than its ceiling. A pool
+    without a reading keeps what it has.
     """
     wishes = {one.pool: _wish(one, rules, start_up) for one in proposals}
     return share(wishes, max(0, standby - rules.standby), 1)

@@ -17,11 +17,11 @@ EVERY_POOL = "*"
 
 @dataclass(frozen=True, slots=True)
 class ScalerInput:
-    """One look at the fleet. `sizes` is what pools shall have now; the decision is about exactly those pools.
+    """Everything one decision is made from. `sizes` are the desired sizes; the decision is about exactly those pools.
 
-    `samples` should reach back a cool-down; order does not matter. `alerts` names the pools with a critical alert
-    that more agents help (`*`: every pool). `nodes` are the nodes that are up; None: not known. `earlier` are forecasts
-    made before the newest, of minutes that those leave out. `peaks`: the most turns at once that a pool had in days.
+    `samples` should reach back a cool-down; order does not matter. `alerts` names pools with a critical alert that more
+    agents help (`*`: every pool). `nodes` are the nodes that are up; None if unknown. `earlier` are older forecasts, of
+    minutes that the newest leave out. `peaks` are the most turns at the same time that a pool had in days.
     """
 
     now: datetime
@@ -39,11 +39,11 @@ class ScalerInput:
 
 
 LONGEST_STEP_S = 60.0
-"""The most that one look may count as passed: a clock that jumped ends no cool-down."""
+"""One tick counts as at most this long, so that a clock that jumped ends no cool-down."""
 
 
 class PoolState(Value):
-    """Seconds that are left, not points in time, so that a clock set back or forth changes neither."""
+    """Holds remaining seconds, not points in time, so that a clock that is set does not change them."""
 
     cooldown_s: float = Field(0.0, ge=0)
     watch_s: float = Field(0.0, ge=0, description="after an emergency: no other one, and nothing is taken away")
@@ -64,13 +64,13 @@ class PoolState(Value):
 
 
 class ScalerState(Value):
-    """Kept by the caller, as JSON where it has to outlive the process. The default is a scaler that starts."""
+    """The scaler's memory, kept by the caller and stored as JSON. The default is that of a new scaler."""
 
     at: datetime | None = None
     pools: dict[str, PoolState] = Field(default_factory=dict)
 
     def passed(self, now: datetime) -> float:
-        """Seconds since the last look, in [0, `LONGEST_STEP_S`]."""
+        """Returns the seconds since the last tick, in [0, `LONGEST_STEP_S`]."""
         if self.at is None:
             return 0.0
         return min(LONGEST_STEP_S, max(0.0, (now - self.at).total_seconds()))
@@ -79,6 +79,6 @@ class ScalerState(Value):
         return self.pools.get(name, PoolState()).later(passed_s)
 
     def changed(self, pools: Iterable[str], cooldown_s: float) -> ScalerState:
-        """As if these pools had been scaled now: somebody else did it."""
+        """Returns the state as if these pools had been scaled now, because somebody else did it."""
         others = {name: self.pool(name, 0.0).model_copy(update={"cooldown_s": cooldown_s}) for name in pools}
         return self.model_copy(update={"pools": {**self.pools, **others}}) if others else self

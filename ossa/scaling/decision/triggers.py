@@ -11,11 +11,10 @@ from ossa.scaling.decision.state import PoolState
 
 
 def wanted(reading: Reading, size: int, rules: ScaleRules) -> tuple[int, list[str]]:
-    """Agents that the triggers ask for, at least `size`, and why.
+    """Returns the agents that the triggers ask for, at least `size`, and the reasons.
 
     A share over its trigger asks for as many agents as bring it back to the trigger: n * share / trigger. Waits and
-    errors say nothing of how many: they ask for a block more, or for what runs and waits now, unless agents are
-    still on their way.
+    errors give no number: they ask for one block more, or for what runs and waits now, unless agents are starting.
     """
     found: list[tuple[float, str]] = []
     for name, share, trigger in (("CPU", reading.cpu, rules.cpu), ("memory", reading.memory, rules.memory)):
@@ -36,12 +35,12 @@ def wanted(reading: Reading, size: int, rules: ScaleRules) -> tuple[int, list[st
 
 
 def settled(reading: Reading, size: int) -> bool:
-    """Whether the last change is done: none starts, none is at its last turn."""
+    """Whether the last change is complete: no agent starts or drains."""
     return not reading.starting and not reading.draining and reading.agents == size
 
 
 def may_shrink(reading: Reading | None, size: int, rules: ScaleRules) -> tuple[bool, str]:
-    """Whether what is left after one block less would stay below every trigger, and what says no."""
+    """Returns whether the pool would stay below every trigger with one block less, and the reason."""
     if reading is None or not reading.complete:
         return False, "samples are missing"
     left = block_less(size, rules.block_agents)
@@ -54,7 +53,7 @@ def may_shrink(reading: Reading | None, size: int, rules: ScaleRules) -> tuple[b
 
 
 def fewest(reading: Reading, size: int, floor: int, rules: ScaleRules) -> int:
-    """Where taking block after block ends, as things are: what would be left stays below every trigger."""
+    """Returns the smallest size, block by block, that stays below every trigger as things are."""
     while (left := max(block_less(size, rules.block_agents), floor)) < size and left > 0:
         if _against(reading, left, rules):
             break
@@ -63,7 +62,7 @@ def fewest(reading: Reading, size: int, floor: int, rules: ScaleRules) -> int:
 
 
 def _against(reading: Reading, left: int, rules: ScaleRules) -> str:
-    """Which rule would not have so few agents left; empty: none."""
+    """Returns which rule objects to so few agents; empty if none does."""
     if reading.calm > left * reading.slots * rules.busy:
         return f"{reading.calm:.1f} turns at once need more than {left} agents"
     grown = reading.agents / left
@@ -82,7 +81,7 @@ def _against(reading: Reading, left: int, rules: ScaleRules) -> str:
 
 
 def emergency_cause(reading: Reading | None, alerted: bool, rules: ScaleRules) -> str | None:
-    """Why there is an emergency now; None: there is none."""
+    """Returns why there is an emergency now, or None."""
     if alerted:
         return "critical alert"
     if reading is None or not reading.growing:
@@ -92,7 +91,7 @@ def emergency_cause(reading: Reading | None, alerted: bool, rules: ScaleRules) -
 
 
 def emergency_reach(reading: Reading | None, alerted: bool, size: int, rules: ScaleRules) -> int:
-    """Agents at once: all that is allowed for an alert, what runs and waits now for a queue."""
+    """Returns the size to jump to: the largest allowed one for an alert, what runs and waits now for a queue."""
     most = int(max(size, 1) * rules.emergency_factor)
     if alerted or reading is None:
         return most
@@ -100,7 +99,7 @@ def emergency_reach(reading: Reading | None, alerted: bool, size: int, rules: Sc
 
 
 def after_emergency(state: PoolState, why: str | None, acted: bool, rules: ScaleRules) -> PoolState:
-    """Disarmed by acting; armed again when the cause was away and the watch is over."""
+    """Disarms after acting; arms again once the cause is gone and the watch is over."""
     if acted:
         return state.model_copy(update={"armed": False, "watch_s": rules.emergency_watch_s})
     if not state.armed and why is None and state.watch_s <= 0:

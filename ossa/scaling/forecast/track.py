@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 LEVELS = np.asarray(QUANTILES)
 TAILS = tuple(level for level in QUANTILES if level != 0.5)
 BAND = (0.05, 0.95)
+ERROR_ALPHA = 0.05
+"""Smoothing of the errors' size."""
 
 FADE = 0.998
 """What is left of a regret after one observation: half of it after 350."""
@@ -64,19 +66,21 @@ class Issued:
     tail_proposals: Floats
     tail_weights: Floats
     mixed_tails: Floats
+    error_size: float
 
 
 class Track:
     """Forecasts one horizon of one series. Call `issue` at each origin, and `learn` once its value is known, in order.
 
-    Two proposals are blended for each tail quantile: the centre with the errors of late, and the trees' quantile with
-    its own errors, relative to the local scale.
+    Three proposals are blended for each tail quantile: the centre with recent errors, the centre with errors relative
+    to their recent size, and the trees' quantile with its own errors, relative to the local scale.
     """
 
     def __init__(self, prior: Floats, horizon: int) -> None:
         self._centre = Blend(np.asarray([0.5]), prior)
-        self._tails = Blend(np.asarray(TAILS), np.ones(2))
-        self._errors = Residuals()
+        self._tails = Blend(np.asarray(TAILS), np.ones(3))
+        self._errors, self._sized_errors = Residuals(), Residuals()
+        self._error_size: float | None = None
         self._tree_errors = [Residuals() for _ in TAILS]
         self._levels = AdaptiveLevels(LEVELS, BAND, horizon)
 
@@ -87,14 +91,15 @@ class Track:
 
     def issue(self, outlook: Outlook) -> Issued:
         centre = float(self._centre.mix(outlook.centres[None, :])[0])
-        proposals = self._proposals(centre, outlook)
+        size = self._error_size or 0.1 * outlook.scale
+        proposals = self._proposals(centre, size, outlook)
         mixed = self._tails.mix(proposals)
         middle = QUANTILES.index(0.5)
         raw = np.maximum(np.insert(mixed, middle, centre), 0.0)
         raw[:middle] = np.minimum(raw[:middle], raw[middle])
         raw[middle:] = np.maximum.accumulate(raw[middle:])
         prediction = Prediction(*self._levels.apply(raw))
-        return Issued(outlook, prediction, centre, self._centre.weights, proposals, self._tails.weights, mixed)
+        return Issued(outlook, prediction, centre, self._centre.weights, proposals, self._tails.weights, mixed, size)
 
     def learn(self, issued: Issued, actual: float) -> None:
         """Takes in the value that came. An unknown one (NaN) is skipped."""
@@ -103,17 +108,25 @@ class Track:
         outlook = issued.outlook
         self._centre.learn(outlook.centres[None, :], issued.centre_weights, np.asarray([issued.centre]), actual)
         self._tails.learn(issued.tail_proposals, issued.tail_weights, issued.mixed_tails, actual)
-        self._errors.add(actual - issued.centre)
+        error = actual - issued.centre
+        self._errors.add(error)
+        self._sized_errors.add(error / max(issued.error_size, 1e-9))
+        before = abs(error) if self._error_size is None else self._error_size
+        self._error_size = max(before + ERROR_ALPHA * (abs(error) - before), 1e-3 * outlook.scale)
         for errors, tail in zip(self._tree_errors, outlook.tails.tolist(), strict=True):
             errors.add((actual - tail) / outlook.scale)
         self._levels.learn(issued.prediction.quantiles, issued.prediction.low, issued.prediction.high, actual)
 
-    def _proposals(self, centre: float, outlook: Outlook) -> Floats:
-        """(Q - 1, 2)"""
+    def _proposals(self, centre: float, size: float, outlook: Outlook) -> Floats:
+        """(Q - 1, 3)"""
         tails = zip(TAILS, outlook.tails.tolist(), self._tree_errors, strict=True)
         return np.asarray(
             [
-                (centre + self._errors.quantile(level), tail + errors.quantile(level) * outlook.scale)
+                (
+                    centre + self._errors.quantile(level),
+                    centre + self._sized_errors.quantile(level) * size,
+                    tail + errors.quantile(level) * outlook.scale,
+                )
                 for level, tail, errors in tails
             ]
         )

@@ -7,7 +7,7 @@ import pytest
 from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.fleet import DesiredFleet, DesiredPool
 from ossa.fleet.operations import plan_operation
-from ossa.fleet.state import wanted_agents
+from ossa.fleet.state import desired_agents
 
 
 def spec(name: str, version: str = "1") -> AgentSpec:
@@ -21,7 +21,7 @@ def applied(pool: DesiredPool, new: AgentSpec) -> DesiredPool:
 
 
 def running(pool: DesiredPool) -> list[str]:
-    return [assignment.spec.name for assignment in wanted_agents(DesiredFleet(pools=(pool,))).values()]
+    return [assignment.spec.name for assignment in desired_agents(DesiredFleet(pools=(pool,))).values()]
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 7])

@@ -25,7 +25,7 @@ from ossa.fleet.state import (
     RemoveBlock,
     StartAgent,
     StartStandby,
-    wanted_agents,
+    desired_agents,
 )
 
 
@@ -150,7 +150,7 @@ class _Fleet:
             assert len(inside) <= block.agents, f"{block.name} is overfull"
         starting = [p for p in self.processes.values() if p.state is ProcessState.STARTING]
         assert len([p for p in starting if p.since == self.now]) <= self.settings.start_parallelism + len(
-            wanted_agents(want)
+            desired_agents(want)
         )
         serving = sum(p.state is ProcessState.READY and p.agent_id is not None for p in self.processes.values())
         self.served_least["all"] = min(self.served_least.get("all", serving), serving)
@@ -344,8 +344,8 @@ def test_whatever_is_wished_and_whatever_dies_the_fleet_gets_there(
             if fleet.processes:
                 fleet.kill(sorted(fleet.processes)[death % len(fleet.processes)])
     fleet.settle(want)
-    assert fleet.ids() == sorted(wanted_agents(want))
-    assert all(p.digest == wanted_agents(want)[p.agent_id].spec.digest for p in fleet.processes.values() if p.agent_id)
+    assert fleet.ids() == sorted(desired_agents(want))
+    assert all(p.digest == desired_agents(want)[p.agent_id].spec.digest for p in fleet.processes.values() if p.agent_id)
     assert len(fleet.standbys()) == standby
     room = sum(block.agents for block in fleet.blocks.values())
     assert room - first - second - standby < 2 * block_agents

@@ -265,7 +265,7 @@ async def test_decisions_that_changed_something_are_kept_and_no_others() -> None
 
 async def test_status_shows_pools_rules_and_the_last_decision() -> None:
     bench = Bench(predictor=Saying(3.0))
-    assert bench.scaler.status().trouble == "it has not looked yet"
+    assert bench.scaler.status().trouble == "no sample was taken yet"
     await bench.tick()
     status = bench.scaler.status()
     assert status.at is not None and status.at.timestamp() == START + 10
