@@ -21,8 +21,8 @@ from ossa.contracts.errors import ModelFailed, ModelRejected, OssaError, TimedOu
 from ossa.contracts.model import ModelReply, ModelRequest
 from ossa.models.answers import StreamedAnswer, error_text, read_completion
 from ossa.models.http import HttpExchange, HttpFailed, HttpPool, NotConnected, Origin, TooLarge
-from ossa.models.retry import RetryPolicy, next_wait, retry_after, retryable
-from ossa.models.sse import SseOverflow, SseParser
+from ossa.models.retry import next_wait, retry_after, retryable
+from ossa.resilience.server_sent import EventDecoder, EventOverflow
 
 log = logging.getLogger("ossa.models")
 
@@ -79,7 +79,6 @@ class OpenAIClient:
         self.counters = ClientCounters()
         self._origin = Origin.parse(endpoint.base_url)
         self._pool = HttpPool(self._origin, connect_timeout_s=endpoint.connect_timeout_s)
-        self._policy = RetryPolicy(max_retries=endpoint.max_retries, backoff_s=endpoint.backoff_s)
         self._roll = roll
         self._clock = clock or SystemClock()
         self._max_answer_bytes = max_answer_bytes
@@ -180,16 +179,16 @@ class OpenAIClient:
             exchange.release()
 
     async def _events(self, exchange: HttpExchange, call: _Call) -> AsyncIterator[bytes]:
-        parser = SseParser()
+        decoder = EventDecoder()
         while chunk := await self._piece(exchange.some, call):
             try:
-                events = parser.feed(chunk)
-            except SseOverflow as error:
+                events = decoder.feed(chunk)
+            except EventOverflow as error:
                 raise ModelFailed(str(error)) from error
-            for data in events:
-                if data == b"[DONE]":
+            for event in events:
+                if event.data == b"[DONE]":
                     return
-                yield data
+                yield event.data
 
     async def _piece(self, read: Callable[[], Awaitable[bytes]], call: _Call) -> bytes:
         try:
@@ -288,7 +287,12 @@ class _Call:
         """Wait for the next try. Raises the try's error when there will be none."""
         client = self._client
         wait = next_wait(
-            client._policy, self._retries, asked_s=failed.after_s, left_s=self.left_s(), roll=client._roll()
+            self._retries,
+            max_retries=client.endpoint.max_retries,
+            first_s=client.endpoint.backoff_s,
+            asked_s=failed.after_s,
+            left_s=self.left_s(),
+            roll=client._roll(),
         )
         if wait is None or (self._billed_once and not surely_unbilled(failed.error)):
             client.counters.failures += 1

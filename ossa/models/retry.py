@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from ossa.resilience.backoff import backoff_s
 
 RETRY_AFTER_CAP_S = 60.0
 """The longest wait an endpoint may ask of us; a longer one is given up, because the caller is waiting."""
 
+LONGEST_BACKOFF_S = 20.0
+
 _RETRIED = frozenset({408, 409, 425, 429})
-
-
-class RetryPolicy(NamedTuple):
-    """`max_retries` tries after the first. Waits double from `backoff_s` up to `cap_s`, with full jitter."""
-
-    max_retries: int = 3
-    backoff_s: float = 0.25
-    cap_s: float = 20.0
 
 
 def retryable(status: int) -> bool:
@@ -39,19 +34,19 @@ def retry_after(headers: Mapping[bytes, bytes], *, now: float) -> float | None:
 
 
 def next_wait(
-    policy: RetryPolicy, retries_done: int, *, asked_s: float | None, left_s: float, roll: float
+    retries_done: int, *, max_retries: int, first_s: float, asked_s: float | None, left_s: float, roll: float
 ) -> float | None:
-    """How long to wait before the next try; None: give up now.
+    """Returns how long to wait before the next try; None: give up now.
 
     Args:
+        first_s: bound of the first wait, which doubles up to `LONGEST_BACKOFF_S`; each wait is drawn below its bound.
         asked_s: the endpoint's `Retry-After`; a floor under the backoff.
         left_s: what is left of the call's time; a wait that would not fit is not begun.
         roll: a uniform random number in [0, 1).
     """
-    if retries_done >= policy.max_retries:
+    if retries_done >= max_retries:
         return None
-    # 2.0 ** 30 * backoff is far over any cap; the bound keeps the power finite.
-    wait = roll * min(policy.cap_s, policy.backoff_s * 2.0 ** min(retries_done, 30))
+    wait = backoff_s(retries_done, first_s=first_s, longest_s=LONGEST_BACKOFF_S, roll=roll)
     if asked_s is not None:
         if asked_s > RETRY_AFTER_CAP_S:
             return None

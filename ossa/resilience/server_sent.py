@@ -10,7 +10,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class EventOverflow(ValueError):
-    """One event is larger than `MAX_EVENT_BYTES`."""
+    """One event is larger than the decoder takes."""
 
 
 class ServerEvent(NamedTuple):
@@ -19,6 +19,11 @@ class ServerEvent(NamedTuple):
     data: bytes
     type: str = "message"
     id: str = ""
+
+    @property
+    def text(self) -> str:
+        """The data as text; bytes that are no UTF-8 are replaced."""
+        return self.data.decode("utf-8", errors="replace")
 
 
 def encode_event(data: bytes, *, type: str = "", id: str = "") -> bytes:
@@ -31,11 +36,15 @@ class EventDecoder:
     """Takes bytes as they come, cut anywhere, and gives whole events.
 
     Lines end at CR, LF or CRLF and nowhere else: JSON may hold U+2028 as it is.
+
+    Args:
+        max_bytes: of one event; None: any.
     """
 
-    __slots__ = ("_data", "_id", "_rest", "_size", "_started", "_type")
+    __slots__ = ("_data", "_id", "_max_bytes", "_rest", "_size", "_started", "_type")
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int | None = MAX_EVENT_BYTES) -> None:
+        self._max_bytes = max_bytes
         self._rest = b""
         self._data: list[bytes] = []
         self._size = 0
@@ -60,8 +69,8 @@ class EventDecoder:
             self._rest = rest + b"\r" if held else rest
         else:
             *lines, self._rest = text.split(b"\n")
-        if len(self._rest) + self._size > MAX_EVENT_BYTES:
-            raise EventOverflow(f"a server-sent event is larger than {MAX_EVENT_BYTES} bytes")
+        if self._max_bytes is not None and len(self._rest) + self._size > self._max_bytes:
+            raise EventOverflow(f"a server-sent event is larger than {self._max_bytes} bytes")
         return self._events(lines)
 
     def _events(self, lines: list[bytes]) -> list[ServerEvent]:

@@ -10,11 +10,11 @@ from typing import Any, Generic
 import httpx
 
 from ossa.contracts.task import Usage
+from ossa.resilience.server_sent import ServerEvent
 from ossa.sdk.blocking import IO, AsyncIO, BlockingIO, iterate, run
 from ossa.sdk.errors import UnexpectedAnswer, error_of_body
 from ossa.sdk.exchange import Exchange, Request
 from ossa.sdk.received import Received, read
-from ossa.sdk.server_sent import ServerEvent
 
 Prompt = str | Sequence[Mapping[str, Any]]
 
@@ -92,10 +92,10 @@ class ChatAssembly:
 
     def take(self, event: ServerEvent) -> str:
         """Returns the event's piece of text, often empty. Raises the error that an error event stands for."""
-        if event.data == "[DONE]":
+        if event.data == b"[DONE]":
             self._done = True
             return ""
-        chunk = _object(event.data)
+        chunk = _object(event.text)
         if isinstance(chunk.get("error"), dict):
             raise error_of_body(chunk["error"])
         self._model = str(chunk.get("model") or self._model)

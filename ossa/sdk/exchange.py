@@ -14,12 +14,12 @@ from urllib.parse import quote
 import httpx
 
 from ossa.contracts.errors import OssaError, TimedOut
+from ossa.resilience.server_sent import EventDecoder, ServerEvent
 from ossa.sdk.blocking import IO, BlockingIO
 from ossa.sdk.connection import Connection
 from ossa.sdk.errors import UnexpectedAnswer, error_of, error_of_transport
 from ossa.sdk.received import read
 from ossa.sdk.retry import RetryPolicy
-from ossa.sdk.server_sent import EventDecoder, ServerEvent
 
 CONNECT_TIMEOUT_S = 5.0
 LONGEST_POLL_S = 2.0
@@ -103,7 +103,7 @@ class Exchange(Generic[IO]):
 
     async def events(self, response: httpx.Response) -> AsyncGenerator[ServerEvent, None]:
         """Yields the server-sent events of a started answer until its end, and closes it."""
-        decoder = EventDecoder()
+        decoder = EventDecoder(max_bytes=None)
         try:
             async for chunk in self.io.chunks(response):
                 for event in decoder.feed(chunk):

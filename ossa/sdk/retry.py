@@ -6,6 +6,7 @@ from random import Random
 
 from ossa.contracts.errors import AgentLost, Fenced, FleetBusy, NotReady, OssaError, StoreUnavailable, TimedOut
 from ossa.contracts.value import Value
+from ossa.resilience.backoff import backoff_s
 from ossa.sdk.errors import Unreachable
 
 _PASSING = (FleetBusy, NotReady, StoreUnavailable, AgentLost, Fenced)
@@ -28,7 +29,8 @@ class RetryPolicy(Value):
         asked = error.retry_after_s or 0.0
         if asked > self.longest_wait_s:
             return None
-        return min(self.longest_wait_s, asked + rng.uniform(0, self.backoff_s * 2**attempt))
+        wait = backoff_s(attempt, first_s=self.backoff_s, longest_s=self.longest_wait_s, roll=rng.random())
+        return min(self.longest_wait_s, asked + wait)
 
 
 def _may_repeat(error: OssaError, *, repeatable: bool) -> bool:

@@ -13,13 +13,13 @@ from pydantic import AliasChoices, Field
 
 from ossa.contracts.errors import OssaError
 from ossa.contracts.task import Outcome, Usage
+from ossa.resilience.server_sent import ServerEvent
 from ossa.sdk.blocking import IO, Calls, call, stream
 from ossa.sdk.chat import Prompt, messages_of
 from ossa.sdk.errors import Unreachable
 from ossa.sdk.exchange import Request, given, path_of
 from ossa.sdk.received import Listing, Received
 from ossa.sdk.routing import Feedback, Routes
-from ossa.sdk.server_sent import ServerEvent
 
 TASKS = "/api/v1/tasks"
 
@@ -95,9 +95,9 @@ class EventTrail:
 
     def take(self, event: ServerEvent) -> TaskEvent:
         try:
-            data = json.loads(event.data)
+            data = json.loads(event.text)
         except ValueError:
-            data = event.data
+            data = event.text
         if not isinstance(data, dict):
             data = {"value": data}
         self.after = event.id or self.after

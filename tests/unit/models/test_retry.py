@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ossa.models.retry import RETRY_AFTER_CAP_S, RetryPolicy, next_wait, retry_after, retryable
+from ossa.models.retry import RETRY_AFTER_CAP_S, next_wait, retry_after, retryable
 
 NOW = 1_800_000_000.0
 
@@ -43,8 +43,7 @@ def test_only_answers_that_may_pass_are_retried() -> None:
 
 @given(st.integers(0, 9), st.floats(0, 0.999), st.one_of(st.none(), st.floats(0, 100)))
 def test_a_wait_lies_between_what_was_asked_and_the_backoffs_cap(done: int, roll: float, asked: float | None) -> None:
-    policy = RetryPolicy(max_retries=8, backoff_s=0.25, cap_s=20)
-    wait = next_wait(policy, done, asked_s=asked, left_s=50, roll=roll)
+    wait = next_wait(done, max_retries=8, first_s=0.25, asked_s=asked, left_s=50, roll=roll)
     if done >= 8 or (asked or 0) > RETRY_AFTER_CAP_S:
         assert wait is None
     elif wait is not None:
@@ -55,5 +54,5 @@ def test_a_wait_lies_between_what_was_asked_and_the_backoffs_cap(done: int, roll
 
 
 def test_a_wait_that_would_outlast_the_call_is_not_begun() -> None:
-    assert next_wait(RetryPolicy(), 0, asked_s=5, left_s=5, roll=0) is None
-    assert next_wait(RetryPolicy(), 0, asked_s=5, left_s=5.1, roll=0) == 5
+    assert next_wait(0, max_retries=3, first_s=0.25, asked_s=5, left_s=5, roll=0) is None
+    assert next_wait(0, max_retries=3, first_s=0.25, asked_s=5, left_s=5.1, roll=0) == 5

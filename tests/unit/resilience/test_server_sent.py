@@ -50,3 +50,9 @@ def test_an_event_without_end_is_refused() -> None:
     with pytest.raises(EventOverflow):
         for _ in range(MAX_EVENT_BYTES // 2**20 + 2):
             decoder.feed(b"data: " + b"x" * 2**20 + b"\n")
+
+
+def test_a_decoder_without_a_bound_takes_an_event_of_any_size() -> None:
+    decoder = EventDecoder(max_bytes=None)
+    data = b"x" * (MAX_EVENT_BYTES + 1)
+    assert decoder.feed(b"data: " + data + b"\n\n") == [ServerEvent(data)]

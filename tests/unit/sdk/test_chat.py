@@ -9,15 +9,15 @@ import httpx
 import pytest
 
 from ossa.contracts.errors import AgentLost
+from ossa.resilience.server_sent import ServerEvent
 from ossa.sdk.chat import ChatAssembly
 from ossa.sdk.errors import UnexpectedAnswer
-from ossa.sdk.server_sent import ServerEvent
 
 
 def assembly(*chunks: dict[str, Any] | str) -> ChatAssembly:
     made = ChatAssembly(httpx.Headers({"x-ossa-agent": "a-001"}))
     for chunk in chunks:
-        made.take(ServerEvent(data=chunk if isinstance(chunk, str) else json.dumps(chunk)))
+        made.take(ServerEvent((chunk if isinstance(chunk, str) else json.dumps(chunk)).encode()))
     return made
 
 
@@ -50,7 +50,7 @@ def test_usage_and_cost_come_with_the_last_chunk() -> None:
 def test_an_error_in_the_stream_is_raised_as_what_it_is() -> None:
     made = assembly(delta(content="x"))
     with pytest.raises(AgentLost, match="task goes on"):
-        made.take(ServerEvent(data='{"error": {"message": "the task goes on", "code": "agent_lost", "param": null}}'))
+        made.take(ServerEvent(data=b'{"error": {"message": "the task goes on", "code": "agent_lost", "param": null}}'))
 
 
 @pytest.mark.parametrize("chunks", [[], [delta(content="half")]])
