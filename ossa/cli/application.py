@@ -7,24 +7,19 @@ from typing import Annotated
 import typer
 
 from ossa.cli import (
-    asking,
     backup,
-    budgets,
-    changing,
     cluster,
-    compressing,
+    compress,
     cost,
     database,
     events,
+    fleet,
     keys,
-    listing,
+    manifests,
     memory,
-    rating,
     router,
-    routing,
-    running,
     scaling,
-    validating,
+    tasks,
 )
 
 app = typer.Typer(
@@ -54,21 +49,21 @@ def ossa(
     """Run a fleet of OSSA agents on Ray, and talk to it."""
 
 
-app.command(epilog="Example: ossa up --agents 20 --detach")(running.up)
-app.command(epilog="Example: ossa down")(running.down)
-app.command(epilog="Example: ossa status --json | jq .pools")(running.status)
-app.command(epilog="Example: ossa ask 'What is a placement group?' --pool intelligence --stream")(asking.ask)
-app.command(epilog="Example: ossa apply agent.yaml --pool security")(changing.apply)
-app.command(epilog="Example: ossa validate manifests/ agent.yaml")(validating.validate)
-app.command(epilog="Example: ossa compress app.log -q 'why does it restart?'")(compressing.compress)
-app.command(epilog="Example: ossa scale security 40. Example: ossa scale --explain")(changing.scale)
+app.command(epilog="Example: ossa up --agents 20 --detach")(fleet.up)
+app.command(epilog="Example: ossa down")(fleet.down)
+app.command(epilog="Example: ossa status --json | jq .pools")(fleet.status)
+app.command(epilog="Example: ossa ask 'What is a placement group?' --pool intelligence --stream")(tasks.ask)
+app.command(epilog="Example: ossa apply agent.yaml --pool security")(manifests.apply)
+app.command(epilog="Example: ossa validate manifests/ agent.yaml")(manifests.validate)
+app.command(epilog="Example: ossa compress app.log -q 'why does it restart?'")(compress.compress)
+app.command(epilog="Example: ossa scale security 40. Example: ossa scale --explain")(scaling.scale)
 app.command(epilog="Example: ossa alert security --for 10m")(scaling.alert)
-app.command(epilog="Example: ossa agents --pool security")(listing.agents)
-app.command(epilog="Example: ossa route 'Review this change' --explain")(routing.route)
-app.command(epilog="Example: ossa tasks task_0193... --events")(listing.tasks)
-app.command(epilog="Example: ossa feedback task_0193... down --expected security")(rating.feedback)
+app.command(epilog="Example: ossa agents --pool security")(fleet.agents)
+app.command(epilog="Example: ossa route 'Review this change' --explain")(tasks.route)
+app.command(epilog="Example: ossa tasks task_0193... --events")(tasks.tasks)
+app.command(epilog="Example: ossa feedback task_0193... down --expected security")(tasks.feedback)
 app.add_typer(keys.app, name="keys")
-app.add_typer(budgets.app, name="budgets")
+app.add_typer(cost.budgets, name="budgets")
 app.add_typer(cost.app, name="cost")
 app.add_typer(router.app, name="router")
 app.add_typer(memory.app, name="memory")

@@ -1,19 +1,15 @@
-"""`ossa backup`: at the home of this machine, without a fleet that answers."""
+"""`ossa backup`. It works on the home of this machine and needs no fleet that answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ossa.cli import options
 from ossa.cli.exit_code import ExitCode
-from ossa.cli.session import reporting
-from ossa.cli.terminal import Terminal
+from ossa.cli.session import Session, local_command
 from ossa.contracts.backups import BackupSet, Reach
 
 if TYPE_CHECKING:
@@ -24,102 +20,83 @@ app = typer.Typer(
 )
 
 COLUMNS = ("id", "until", "engine", "size", "cold memories", "schema")
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @app.command(epilog="Example: ossa backup now --json")
-def now(as_json: options.Json = False) -> None:
-    """Make a backup while the fleet works, and let go of those that are too old."""
-    with _backups(as_json) as (backups, terminal):
-        made = backups.now(archive=_archives())
-        if as_json:
-            terminal.json(made)
-        else:
-            terminal.text(made.id)
-            terminal.note(f"{_size(made.size)} to restore {made.base.ended_at:%Y-%m-%dT%H:%M:%SZ}.")
+@local_command
+def now(session: Session) -> None:
+    """Make a backup while the fleet works, and remove those that are too old."""
+    made = _backups(session).now(archive=session.settings.backup.enabled)
+    session.terminal.result(made, text=made.id)
+    session.terminal.note(f"{_size(made.size)} to restore {made.base.ended_at:{TIME}}.")
 
 
 @app.command("list", epilog="Example: ossa backup list --json")
-def list_(as_json: options.Json = False) -> None:
-    """List backups, oldest first. Exit code 1 where one cannot be read."""
-    with _backups(as_json) as (backups, terminal):
-        (sets, damaged), reach = backups.sets(), backups.reach()
-        if as_json:
-            terminal.json({"backups": sets, "damaged": damaged, "reach": reach.until.isoformat() if reach else None})
-        else:
-            terminal.table(COLUMNS, map(_row, sets))
-            terminal.note(_window(sets, reach))
-            for id in damaged:
-                terminal.note(f"{id} cannot be read: its manifest is damaged.")
-        if damaged:
-            raise typer.Exit(ExitCode.FAILED)
+@local_command
+def list_(session: Session) -> None:
+    """List backups, oldest first. Exit code 1 when one cannot be read."""
+    backups, terminal = _backups(session), session.terminal
+    (sets, damaged), reach = backups.sets(), backups.reach()
+    if session.as_json:
+        terminal.json({"backups": sets, "damaged": damaged, "reach": reach.until.isoformat() if reach else None})
+    else:
+        terminal.table(COLUMNS, map(_row, sets))
+        terminal.note(_window(sets, reach))
+        for id in damaged:
+            terminal.note(f"{id} cannot be read: its manifest is damaged.")
+    if damaged:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command(epilog="Example: ossa backup restore --to 2026-11-28T08:00:00Z --into ~/restored")
+@local_command
 def restore(
+    session: Session,
     into: Annotated[Path, typer.Option("--into", help="The home to make; empty, or it does not exist yet.")],
     id: Annotated[str | None, typer.Argument(help="The backup to begin with; alone, as it was at its end.")] = None,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="As in ISO 8601; without a zone it is local time.")
+        str | None, typer.Option("--to", metavar="TIME", help="ISO 8601; without a zone it is local time.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    as_json: options.Json = False,
 ) -> None:
     """Bring a home back: to a time, to a backup's end, or without either to the newest there is.
 
-    Exit code 1 where a cold memory's content is lost.
+    Exit code 1 when the content of a cold memory is lost.
     """
     at = _time(to) if to is not None else None
-    with _backups(as_json) as (backups, terminal):
-        found = backups.restore(into.expanduser().absolute(), id=id, at=at, force=force)
-        if as_json:
-            terminal.json(found)
-        else:
-            terminal.text(found.into)
-            last = (
-                f"the last change is of {found.at.isoformat()}" if found.at else "nothing was changed since the backup"
-            )
-            terminal.note(f"Restored from {found.id}; {last}. `OSSA_HOME={found.into} ossa up` starts it.")
-            for name in found.lost_objects:
-                terminal.note(f"The content of the memory {name} is lost.")
-        if found.lost_objects:
-            raise typer.Exit(ExitCode.FAILED)
+    restored = _backups(session).restore(into.expanduser().absolute(), id=id, at=at, force=force)
+    session.terminal.result(restored, text=restored.into)
+    last = f"the last change is of {restored.at.isoformat()}" if restored.at else "nothing changed since the backup"
+    session.terminal.note(f"Restored from {restored.id}; {last}. `OSSA_HOME={restored.into} ossa up` starts it.")
+    for name in restored.lost_objects:
+        session.terminal.note(f"The content of the memory {name} is lost.")
+    if restored.lost_objects:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command(epilog="Example: ossa backup verify --json")
+@local_command
 def verify(
-    id: Annotated[str | None, typer.Argument(help="Without it the newest.")] = None, as_json: options.Json = False
+    session: Session, id: Annotated[str | None, typer.Argument(help="The backup; without it the newest.")] = None
 ) -> None:
     """Restore a backup to a scratch folder, start it there and read all of it. Exit code 1 when it is damaged."""
-    with _backups(as_json) as (backups, terminal):
-        found = backups.verify(id)
-        if as_json:
-            terminal.json(found)
-        else:
-            terminal.table(("table", "rows"), found.rows.items())
-            goes = f", WAL until {found.reach:%Y-%m-%dT%H:%M:%SZ}" if found.reach else ""
-            terminal.note(
-                f"{found.id} is whole: schema {found.schema_version}, {found.objects} cold memories, "
-                f"{found.wal_segments} WAL segments{goes}."
-            )
+    verified = _backups(session).verify(id)
+    if session.as_json:
+        session.terminal.json(verified)
+        return
+    session.terminal.table(("table", "rows"), verified.rows.items())
+    reach = f", WAL until {verified.reach:{TIME}}" if verified.reach else ""
+    session.terminal.note(
+        f"{verified.id} is whole: schema {verified.schema_version}, {verified.objects} cold memories, "
+        f"{verified.wal_segments} WAL segments{reach}."
+    )
 
 
-@contextmanager
-def _backups(as_json: bool) -> Iterator[tuple[Backups, Terminal]]:
-    with reporting(as_json=as_json) as terminal:
-        from ossa.app.backups import make_backups
-        from ossa.settings import Settings
+def _backups(session: Session) -> Backups:
+    from ossa.app.backups import make_backups
 
-        yield make_backups(Settings(), progress=_progress(terminal)), terminal
-
-
-def _progress(terminal: Terminal) -> Callable[[str], None]:
-    return lambda stage: terminal.note(f"{stage} ...")
-
-
-def _archives() -> bool:
-    from ossa.settings import Settings
-
-    return Settings().backup.enabled
+    return make_backups(session.settings, progress=lambda stage: session.terminal.note(f"{stage} ..."))
 
 
 def _time(given: str) -> datetime:
@@ -129,18 +106,18 @@ def _time(given: str) -> datetime:
         raise typer.BadParameter(f"--to is a time such as 2026-11-28T08:00:00Z, not {given!r}.") from None
 
 
-def _row(one: BackupSet) -> tuple[object, ...]:
-    until = f"{one.base.ended_at:%Y-%m-%dT%H:%M:%SZ}"
-    return one.id, until, one.base.engine, _size(one.size), one.objects, one.base.schema_version
+def _row(backup: BackupSet) -> tuple[object, ...]:
+    until = f"{backup.base.ended_at:{TIME}}"
+    return backup.id, until, backup.base.engine, _size(backup.size), backup.objects, backup.base.schema_version
 
 
 def _window(sets: list[BackupSet], reach: Reach | None) -> str:
     if not sets:
         return "There is no backup yet: `ossa backup now` makes one."
-    first = f"{sets[0].base.ended_at:%Y-%m-%dT%H:%M:%SZ}"
+    first = f"{sets[0].base.ended_at:{TIME}}"
     if reach is None:
         return "No WAL is archived: each can be restored as it was at its end (OSSA_BACKUP__ENABLED archives it)."
-    return f"Any time from {first} to {reach.until:%Y-%m-%dT%H:%M:%SZ} can be restored."
+    return f"Any time from {first} to {reach.until:{TIME}} can be restored."
 
 
 def _size(size: int) -> str:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from ossa.cli import options
 from ossa.cli.exit_code import ExitCode
-from ossa.cli.session import connected, reporting, wiring
+from ossa.cli.session import Session, fleet_command, local_command
 from ossa.cli.terminal import Terminal
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.event_status import EventStatus
-from ossa.contracts.events import EventBus, PartitionLag, Received
+from ossa.contracts.events import EventBus, Received
 
 if TYPE_CHECKING:
     from ossa.events.dead_letters import DeadLetter
 
-app = typer.Typer(help="See events on their way, and put back those that failed.", no_args_is_help=True,
-                  rich_markup_mode=None)  # fmt: skip
+app = typer.Typer(
+    help="See events on their way, and put back those that failed.", no_args_is_help=True, rich_markup_mode=None
+)
 
 T = TypeVar("T")
 
@@ -31,118 +30,111 @@ _WAIT_S = 1.0
 
 
 @app.command(epilog="Example: ossa events status --json | jq .outbox")
-def status(
-    context: typer.Context, url: options.Url = None, api_key: options.ApiKey = None, as_json: options.Json = False
-) -> None:
-    """Show what waits to be published, and the bus. Exit code 1 when events are told and cannot be published."""
-    with connected(context, url, api_key, as_json=as_json) as (client, terminal):
-        found = client.events()
-        terminal.json(found) if as_json else _show(terminal, found)
-    if found.trouble:
+@fleet_command
+def status(session: Session) -> None:
+    """Show what waits to be published, and the bus. Exit code 1 when events are on and cannot be published."""
+    status = session.client.events()
+    if session.as_json:
+        session.terminal.json(status)
+    else:
+        _show(session.terminal, status)
+    if status.trouble:
         raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command(epilog="Example: ossa events lag audit")
-def lag(
-    context: typer.Context,
-    group: Annotated[str, typer.Argument(help="The consumer group.")],
-    as_json: options.Json = False,
-) -> None:
-    """Show how far a consumer group is behind, by partition; those without anything waiting are left out."""
-    with reporting(as_json=as_json) as terminal:
-        found = _with_bus(context, lambda bus: bus.lag(group))
-        waiting = sum(one.waiting for one in found)
-        if as_json:
-            terminal.json({"group": group, "waiting": waiting, "partitions": [_partition(one) for one in found]})
-        else:
-            behind = [one for one in found if one.waiting]
-            terminal.table(LAG_COLUMNS, [tuple(_partition(one).values()) for one in behind])
-            terminal.note(f"{waiting} messages wait for {group}, in {len(behind)} of {len(found)} partitions.")
+@local_command
+def lag(session: Session, group: Annotated[str, typer.Argument(help="The consumer group.")]) -> None:
+    """Show how far a consumer group is behind, by partition. Partitions with nothing waiting are left out."""
+    partitions = _with_bus(session, lambda bus: bus.lag(group))
+    waiting = sum(partition.waiting for partition in partitions)
+    rows = [{name: getattr(partition, name) for name in LAG_COLUMNS} for partition in partitions]
+    if session.as_json:
+        session.terminal.json({"group": group, "waiting": waiting, "partitions": rows})
+    else:
+        behind = [tuple(row.values()) for row in rows if row["waiting"]]
+        session.terminal.table(LAG_COLUMNS, behind)
+        session.terminal.note(f"{waiting} messages wait for {group}, in {len(behind)} of {len(rows)} partitions.")
 
 
 @app.command(epilog="Example: ossa events dead --limit 20")
+@local_command
 def dead(
-    context: typer.Context,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")] = 100,
-    as_json: options.Json = False,
+    session: Session,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many, at most.")] = 100,
 ) -> None:
     """List events that a consumer could not handle and that were not put back."""
-    with reporting(as_json=as_json) as terminal:
-        from ossa.events.dead_letters import dead_letters
+    from ossa.events.dead_letters import dead_letters
 
-        found = _with_bus(context, lambda bus: dead_letters(bus, limit=limit))
-        if as_json:
-            terminal.json([one.model_dump(mode="json") for one in found])
-        else:
-            terminal.table(DEAD_COLUMNS, [_dead_row(one) for one in found])
+    letters = _with_bus(session, lambda bus: dead_letters(bus, limit=limit))
+    if session.as_json:
+        session.terminal.json(letters)
+    else:
+        session.terminal.table(DEAD_COLUMNS, [_dead_row(letter) for letter in letters])
 
 
 @app.command(epilog="Example: ossa events replay --limit 1")
+@local_command
 def replay(
-    context: typer.Context,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many, the first ones.")] = None,
-    as_json: options.Json = False,
+    session: Session,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="How many, at most; the first ones.")] = None,
 ) -> None:
-    """Put dead letters back on the topic they came from, for every group; who was done with one knows it."""
-    with reporting(as_json=as_json) as terminal:
-        from ossa.events.dead_letters import replay as put_back
+    """Put dead letters back on their topic, for every group; groups that have handled one skip it."""
+    from ossa.events.dead_letters import replay as put_back
 
-        done = _with_bus(context, lambda bus: put_back(bus, limit=limit))
-        terminal.json({"replayed": done}) if as_json else terminal.note(f"{done} put back.")
+    count = _with_bus(session, lambda bus: put_back(bus, limit=limit))
+    session.terminal.result({"replayed": count}, note=f"{count} put back.")
 
 
 @app.command(epilog="Example: ossa events tail --from-beginning --limit 10")
+@local_command
 def tail(
-    context: typer.Context,
-    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Else from now on.")] = False,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="End after so many; else Ctrl-C does.")] = None,
-    as_json: options.Json = False,
+    session: Session,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Start with the oldest event; else with the next one.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after so many; else at Ctrl-C.")] = None,
 ) -> None:
-    """Show events as they come. It is in no group, and takes them from nobody."""
-    with reporting(as_json=as_json) as terminal:
+    """Show events as they come. It joins no group, and takes events from nobody."""
 
-        async def follow(bus: EventBus) -> None:
-            left = limit
-            subscription = await bus.read(bus.status.topic, newest=not from_beginning)
-            try:
-                while left is None or left > 0:
-                    for one in await subscription.take(limit=min(left or 100, 100), wait_s=_WAIT_S):
-                        _print(terminal, one)
-                        left = left if left is None else left - 1
-            finally:
-                await subscription.close()
+    async def follow(bus: EventBus) -> None:
+        left = limit
+        subscription = await bus.read(bus.status.topic, newest=not from_beginning)
+        try:
+            while left is None or left > 0:
+                for received in await subscription.take(limit=min(left or 100, 100), wait_s=_WAIT_S):
+                    _print(session.terminal, received)
+                    left = left if left is None else left - 1
+        finally:
+            await subscription.close()
 
-        _with_bus(context, follow)
+    _with_bus(session, follow)
 
 
-def _show(terminal: Terminal, found: EventStatus) -> None:
-    if not found.telling or found.bus is None:
+def _show(terminal: Terminal, status: EventStatus) -> None:
+    if not status.telling or status.bus is None:
         terminal.note("No events are told: set OSSA_EVENTS__BOOTSTRAP_SERVERS, or OSSA_EVENTS__MOCK=true to try it.")
         return
     columns = ("bus", "address", "topic", "waiting", "oldest_s", "published")
-    bus, outbox = found.bus, found.outbox
+    bus, outbox = status.bus, status.outbox
     terminal.table(columns, [
-        (bus.kind, bus.address, bus.topic, outbox.rows, f"{outbox.oldest_s:.1f}", found.published)
+        (bus.kind, bus.address, bus.topic, outbox.rows, f"{outbox.oldest_s:.1f}", status.published)
     ])  # fmt: skip
-    if found.groups:
-        terminal.table(("group", "waiting"), list(found.groups.items()))
+    if status.groups:
+        terminal.table(("group", "waiting"), list(status.groups.items()))
     for remark in bus.remarks:
         terminal.note(remark)
-    if found.trouble:
-        terminal.note(f"Not published: {found.trouble}")
+    if status.trouble:
+        terminal.note(f"Not published: {status.trouble}")
 
 
-def _dead_row(one: DeadLetter) -> tuple[object, ...]:
-    named = (one.event_id or one.key, one.event_type, one.tenant)
-    return (*named, one.group, one.tries, one.replays, one.at, one.error)
-
-
-def _partition(one: PartitionLag) -> dict[str, object]:
-    return {name: getattr(one, name) for name in LAG_COLUMNS}
+def _dead_row(letter: DeadLetter) -> tuple[object, ...]:
+    named = (letter.event_id or letter.key, letter.event_type, letter.tenant)
+    return (*named, letter.group, letter.tries, letter.replays, letter.at, letter.error)
 
 
 def _print(terminal: Terminal, received: Received) -> None:
-    """What is no event is shown as such, and ends nothing."""
+    """Prints an event. A message that is not one is shown as such."""
     from ossa.events.messages import event_of
 
     try:
@@ -159,17 +151,12 @@ def _print(terminal: Terminal, received: Received) -> None:
         terminal.text(f"{event.time:%H:%M:%S.%f}  {event.tenant}  {event.id}  {event.type}  {gist}")
 
 
-def _with_bus(context: typer.Context, work: Callable[[EventBus], Awaitable[T]]) -> T:
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[EventBus]:
-        bus = wiring(context).bus()
+def _with_bus(session: Session, work: Callable[[EventBus], Awaitable[T]]) -> T:
+    async def run() -> T:
+        bus = session.wiring.bus()
         try:
-            yield bus
+            return await work(bus)
         finally:
             await bus.close()
-
-    async def run() -> T:
-        async with opened() as bus:
-            return await work(bus)
 
     return asyncio.run(run())

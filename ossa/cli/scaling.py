@@ -1,20 +1,19 @@
-"""`ossa scale` without a size, and `ossa alert`."""
+"""`ossa scale` and `ossa alert`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
-from ossa.cli import options
 from ossa.cli.exit_code import ExitCode
-from ossa.cli.session import connected
-from ossa.cli.terminal import Terminal
+from ossa.cli.session import Session, Timeout, Wait, fleet_command
 from ossa.contracts.errors import NotFound
 from ossa.contracts.scaling import HORIZONS_S, Forecast, PoolDecision, PoolStatus, ScaleDecision
-from ossa.sdk.client import Client
+from ossa.sdk.fleet import Operation
 from ossa.sdk.scaling import ForecastErrors, Scaling
 
 COLUMNS = ("pool", "agents", "ready", "running", "queued", "cpu", "memory")
@@ -25,50 +24,92 @@ _FOR = re.compile(r"([1-9][0-9]{0,5})([smh])")
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
-def show(client: Client, terminal: Terminal, pool: str | None, *, explain: bool) -> None:
-    """Raises `NotFound` for a pool that there is not."""
-    found = client.scaling()
-    if pool is not None:
-        found = _only(found, pool)
-    if terminal.as_json:
-        terminal.json(found)
+@fleet_command
+def scale(
+    session: Session,
+    pool: Annotated[
+        str | None, typer.Argument(help="Name of the pool; without one, show what the scaler does.")
+    ] = None,
+    size: Annotated[int | None, typer.Argument(min=0, max=10_000, help="Agents that it shall have.")] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Show the reasons of the last decision and changes, and trust in forecasts."),
+    ] = False,
+    shown: Annotated[str | None, typer.Option("--pool", help="Show only this pool.")] = None,
+    wait: Wait = True,
+    timeout_s: Timeout = 600.0,
+) -> None:
+    """Give a pool another size; without one, show the pools' load, what is expected, and what the scaler decides."""
+    if (pool is None) != (size is None):
+        raise typer.BadParameter("a pool's name and its size go together; --pool shows one pool.", param_hint="SIZE")
+    if pool is not None and (explain or shown):
+        raise typer.BadParameter("--explain and --pool show; they change no size.")
+    if pool is None or size is None:
+        _show(session, shown, explain=explain)
         return
-    horizons = [f"in {horizon_s // 60} min" for horizon_s in HORIZONS_S]
-    terminal.table((*COLUMNS, *horizons, "decision"), [_row(found, standing) for standing in found.pools])
-    if explain:
-        for line in _explained(found):
-            terminal.text(line)
-        if found.errors:
-            terminal.text("\nForecasts of late, and how wrong they were:")
-            terminal.table(ForecastErrors.columns, ForecastErrors(found.errors).rows())
-    for line in _notes(found):
-        terminal.note(line)
+    follow(session, session.client.pools.scale(pool, size), wait=wait, timeout_s=timeout_s)
 
 
+def follow(session: Session, operation: Operation, *, wait: bool, timeout_s: float) -> None:
+    """Shows the operation, once it has ended with `wait`; one that failed is exit code 1."""
+    terminal = session.terminal
+    if wait and not operation.ended:
+        with terminal.err.status(f"{operation.kind} {operation.id}") if terminal.err.is_terminal else nullcontext():
+            operation = session.client.operations.wait(operation.id, timeout_s=timeout_s)
+    if session.as_json:
+        terminal.json(operation)
+    else:
+        terminal.table(("operation", "kind", "status"), [(operation.id, operation.kind, operation.status)])
+    if operation.status != "failed":
+        return
+    if operation.error and not session.as_json:
+        terminal.error(operation.error.to_error())
+    raise typer.Exit(ExitCode.FAILED)
+
+
+@fleet_command
 def alert(
-    context: typer.Context,
+    session: Session,
     pool: Annotated[str, typer.Argument(help=f"Name of the pool, or {ALL}.")],
     lasting: Annotated[
         str, typer.Option("--for", metavar="TIME", help="How long it counts: 90s, 5m, 1h; at most a day.")
     ] = "5m",
-    end: Annotated[bool, typer.Option("--end", help="It is over.")] = False,
-    url: options.Url = None,
-    api_key: options.ApiKey = None,
-    as_json: options.Json = False,
+    end: Annotated[bool, typer.Option("--end", help="End the alert.")] = False,
 ) -> None:
     """Say that a pool needs more agents now, as a critical alert does. Needs the scope `fleet:write`."""
     for_s = 0 if end else _seconds(lasting)
-    with connected(context, url, api_key, as_json=as_json) as (client, terminal):
-        said = client.alert(*(() if pool == ALL else (pool,)), for_s=for_s)
-        if as_json:
-            terminal.json(said)
-        for one in said.ignored:
-            terminal.note(one.reason)
-        for taken in said.taken:
-            name = "every pool" if taken.pool == "*" else taken.pool
-            terminal.note(f"{name}: {'the alert is over' if end else f'an alert for {lasting.strip()}'}.")
-    if not said.taken:
+    terminal = session.terminal
+    alerts = session.client.alert(*(() if pool == ALL else (pool,)), for_s=for_s)
+    if session.as_json:
+        terminal.json(alerts)
+    for ignored in alerts.ignored:
+        terminal.note(ignored.reason)
+    for taken in alerts.taken:
+        name = "every pool" if taken.pool == "*" else taken.pool
+        terminal.note(f"{name}: {'the alert is over' if end else f'an alert for {lasting.strip()}'}.")
+    if not alerts.taken:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _show(session: Session, pool: str | None, *, explain: bool) -> None:
+    """Raises `NotFound` for a pool that there is not."""
+    terminal = session.terminal
+    scaling = session.client.scaling()
+    if pool is not None:
+        scaling = _only(scaling, pool)
+    if session.as_json:
+        terminal.json(scaling)
+        return
+    horizons = [f"in {horizon_s // 60} min" for horizon_s in HORIZONS_S]
+    terminal.table((*COLUMNS, *horizons, "decision"), [_row(scaling, status) for status in scaling.pools])
+    if explain:
+        for line in _explained(scaling):
+            terminal.text(line)
+        if scaling.errors:
+            terminal.text("\nForecasts of late, and how wrong they were:")
+            terminal.listing(ForecastErrors(scaling.errors))
+    for line in _notes(scaling):
+        terminal.note(line)
 
 
 def _seconds(text: str) -> int:
@@ -79,34 +120,34 @@ def _seconds(text: str) -> int:
     return seconds
 
 
-def _only(found: Scaling, pool: str) -> Scaling:
-    known = [standing.pool for standing in found.pools]
-    if pool not in known:
-        raise NotFound(f"there is no pool {pool!r}: the pools are {', '.join(known)}", param="pool")
-    recent = [_of_pool(decision, pool) for decision in found.recent]
-    return found.model_copy(
+def _only(scaling: Scaling, pool: str) -> Scaling:
+    names = [status.pool for status in scaling.pools]
+    if pool not in names:
+        raise NotFound(f"there is no pool {pool!r}: the pools are {', '.join(names)}", param="pool")
+    recent = [_of_pool(decision, pool) for decision in scaling.recent]
+    return scaling.model_copy(
         update={
-            "pools": tuple(standing for standing in found.pools if standing.pool == pool),
-            "decision": _of_pool(found.decision, pool) if found.decision else None,
-            "errors": tuple(one for one in found.errors if one.pool == pool),
+            "pools": tuple(status for status in scaling.pools if status.pool == pool),
+            "decision": _of_pool(scaling.decision, pool) if scaling.decision else None,
+            "errors": tuple(error for error in scaling.errors if error.pool == pool),
             "recent": tuple(decision for decision in recent if any(map(_moved, decision.pools))),
         }
     )
 
 
 def _of_pool(decision: ScaleDecision, pool: str) -> ScaleDecision:
-    pools = tuple(one for one in decision.pools if one.pool == pool)
-    forecasts = tuple(one for one in decision.forecasts if one.pool == pool)
+    pools = tuple(item for item in decision.pools if item.pool == pool)
+    forecasts = tuple(item for item in decision.forecasts if item.pool == pool)
     return decision.model_copy(update={"pools": pools, "forecasts": forecasts})
 
 
-def _row(found: Scaling, standing: PoolStatus) -> Sequence[object]:
-    sample, decided = standing.sample, found.decided(standing.pool)
+def _row(scaling: Scaling, pool: PoolStatus) -> Sequence[object]:
+    sample, decision = pool.sample, scaling.decided(pool.pool)
     seen: tuple[object, ...] = ("", "", "", "")
     if sample is not None:
         seen = (f"{sample.running:.1f}", sample.queued, _percent(sample.cpu), _percent(sample.memory))
-    forecasts = (_band(found.forecast(standing.pool, horizon_s)) for horizon_s in HORIZONS_S)
-    return (standing.pool, standing.size, standing.ready, *seen, *forecasts, _change(decided) if decided else "")
+    forecasts = (_band(scaling.forecast(pool.pool, horizon_s)) for horizon_s in HORIZONS_S)
+    return (pool.pool, pool.size, pool.ready, *seen, *forecasts, _change(decision) if decision else "")
 
 
 def _percent(share: float | None) -> str:
@@ -114,35 +155,35 @@ def _percent(share: float | None) -> str:
 
 
 def _band(forecast: Forecast | None) -> str:
-    """The middle and nine of ten cases around it, in turns at once; `?`: not trusted."""
+    """Shows the median and the range of nine cases in ten, in turns at once; `?` marks one that is not trusted."""
     if forecast is None or not forecast.quantiles.keys() >= {LOW, MIDDLE, HIGH}:
         return ""
     low, middle, high = (forecast.quantiles[level] for level in (LOW, MIDDLE, HIGH))
     return f"{middle:.1f} ({low:.1f}-{high:.1f}){'' if forecast.trusted else '?'}"
 
 
-def _moved(decided: PoolDecision) -> bool:
-    return decided.agents != decided.before
+def _moved(decision: PoolDecision) -> bool:
+    return decision.agents != decision.before
 
 
-def _change(decided: PoolDecision) -> str:
-    lent = f", {decided.lent} lent" if decided.lent else ""
-    if not _moved(decided):
-        return f"stays {decided.agents}{lent}"
-    return f"{decided.before} -> {decided.agents}{lent}{' (emergency)' if decided.emergency else ''}"
+def _change(decision: PoolDecision) -> str:
+    lent = f", {decision.lent} lent" if decision.lent else ""
+    if not _moved(decision):
+        return f"stays {decision.agents}{lent}"
+    return f"{decision.before} -> {decision.agents}{lent}{' (emergency)' if decision.emergency else ''}"
 
 
-def _explained(found: Scaling) -> Iterator[str]:
-    decision = found.decision
+def _explained(scaling: Scaling) -> Iterator[str]:
+    decision = scaling.decision
     if decision is not None:
         yield f"\nThe last decision, of {decision.at:%Y-%m-%d %H:%M:%S}, {_mover(decision)}:"
         yield from _reasons(decision.pools)
-    if found.recent:
+    if scaling.recent:
         yield "\nThe last changes:"
-    for change in found.recent:
-        told = ", in trial" if change.dry_run else ""
-        yield f"{change.at:%Y-%m-%d %H:%M:%S}{told}, {_mover(change)}; {change.standby} standbys:"
-        yield from _reasons([one for one in change.pools if _moved(one)])
+    for change in scaling.recent:
+        trial = ", in trial" if change.dry_run else ""
+        yield f"{change.at:%Y-%m-%d %H:%M:%S}{trial}, {_mover(change)}; {change.standby} standbys:"
+        yield from _reasons([item for item in change.pools if _moved(item)])
 
 
 def _mover(decision: ScaleDecision) -> str:
@@ -152,8 +193,9 @@ def _mover(decision: ScaleDecision) -> str:
 
 
 def _reasons(pools: Sequence[PoolDecision]) -> Iterator[str]:
-    for one in pools:
-        yield f"  {one.pool}: {_change(one)}. {' '.join(_sentence(reason) for reason in one.reasons)}".rstrip()
+    for decision in pools:
+        reasons = " ".join(_sentence(reason) for reason in decision.reasons)
+        yield f"  {decision.pool}: {_change(decision)}. {reasons}".rstrip()
 
 
 def _sentence(reason: str) -> str:
@@ -161,14 +203,14 @@ def _sentence(reason: str) -> str:
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
 
 
-def _notes(found: Scaling) -> Iterator[str]:
+def _notes(scaling: Scaling) -> Iterator[str]:
     what = {"on": "Scaling is on", "dry-run": "Scaling is in trial: it decides and changes nothing"}
-    wanted = found.decision.standby if found.decision else found.standby
-    yield f"{what.get(found.mode, f'Scaling is {found.mode}')}. Standbys: {found.standby}, wanted {wanted}."
-    if found.predictor:
-        yield f"Forecasts: {found.predictor}."
-    if found.alerts:
-        named = ", ".join("every pool" if pool == "*" else pool for pool in found.alerts)
+    wanted = scaling.decision.standby if scaling.decision else scaling.standby
+    yield f"{what.get(scaling.mode, f'Scaling is {scaling.mode}')}. Standbys: {scaling.standby}, wanted {wanted}."
+    if scaling.predictor:
+        yield f"Forecasts: {scaling.predictor}."
+    if scaling.alerts:
+        named = ", ".join("every pool" if pool == "*" else pool for pool in scaling.alerts)
         yield f"Critical alerts: {named}."
-    if found.trouble:
-        yield f"Nothing is decided: {found.trouble}"
+    if scaling.trouble:
+        yield f"Nothing is decided: {scaling.trouble}"

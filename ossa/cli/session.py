@@ -1,12 +1,14 @@
-"""What a command has at hand: the terminal, the fleet's client, the composition root."""
+"""What a command works with: the terminal, the fleet's client, the composition root; and the options they share."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, wraps
 from importlib import import_module
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, Protocol, cast, get_type_hints
 
 import typer
 
@@ -15,6 +17,29 @@ from ossa.cli.terminal import Terminal
 from ossa.contracts.errors import OssaError
 from ossa.contracts.events import EventBus
 from ossa.sdk.client import Client
+
+if TYPE_CHECKING:
+    from ossa.settings import Settings
+
+P = ParamSpec("P")
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url", help="Address of the fleet; else OSSA_URL, else the fleet that runs here.", show_default=False
+    ),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        help="API key; other users of this machine can see it, OSSA_API_KEY is safer.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, errors too.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the change is through.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait at most.")]
 
 
 class Composition(Protocol):
@@ -47,33 +72,83 @@ def _bus() -> EventBus:
 
 @dataclass(frozen=True)
 class Wiring:
-    """Handed to the application as its context object; tests hand in another."""
+    """Given to the application as its context object; tests give another."""
 
     connect: Connect = _connect
     composition: Callable[[], Composition] = _composition
     bus: Callable[[], EventBus] = _bus
 
 
-def wiring(context: typer.Context) -> Wiring:
-    found = context.find_object(Wiring)
-    return found or Wiring()
+class Session:
+    """One run of a command."""
+
+    def __init__(self, wiring: Wiring, terminal: Terminal, url: str | None, api_key: str | None) -> None:
+        self.wiring = wiring
+        self.terminal = terminal
+        self.as_json = terminal.as_json
+        self._fleet = url, api_key
+
+    @cached_property
+    def client(self) -> Client:
+        """A client of the fleet that the options, the environment or the run file name."""
+        return self.wiring.connect(*self._fleet)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of this home."""
+        from ossa.settings import Settings
+
+        return Settings()
+
+    def close(self) -> None:
+        if "client" in self.__dict__:
+            self.client.close()
+
+
+def fleet_command(function: Callable[Concatenate[Session, P], None]) -> Callable[..., None]:
+    """Makes a command of a function: gives it a session, and the command --url, --api-key and --json."""
+    return _command(function, {"url": (Url, None), "api_key": (ApiKey, None), "as_json": (Json, False)})
+
+
+def local_command(function: Callable[Concatenate[Session, P], None]) -> Callable[..., None]:
+    """`fleet_command` for what needs no fleet that answers: it has --json alone."""
+    return _command(function, {"as_json": (Json, False)})
+
+
+def _command(function: Callable[..., None], shared: dict[str, tuple[Any, Any]]) -> Callable[..., None]:
+    hints = get_type_hints(function, include_extras=True)
+    _, *own = inspect.signature(function).parameters.values()
+    parameters = [
+        inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context),
+        *(parameter.replace(annotation=hints[parameter.name]) for parameter in own),
+        *(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+            for name, (annotation, default) in shared.items()
+        ),
+    ]
+
+    @wraps(function)
+    def command(context: typer.Context, **arguments: Any) -> None:
+        options = {name: arguments.pop(name) for name in shared}
+        with _session(context, **options) as session:
+            function(session, **arguments)
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
 
 
 @contextmanager
-def reporting(*, as_json: bool) -> Iterator[Terminal]:
-    """A terminal; an `OssaError` inside becomes a sentence on standard error and an exit code."""
+def _session(
+    context: typer.Context, *, as_json: bool, url: str | None = None, api_key: str | None = None
+) -> Iterator[Session]:
+    """An `OssaError` inside becomes a sentence on standard error and an exit code."""
     terminal = Terminal(as_json=as_json)
+    session = Session(context.find_object(Wiring) or Wiring(), terminal, url, api_key)
     try:
-        yield terminal
+        yield session
     except OssaError as error:
         terminal.error(error)
         raise typer.Exit(exit_code_of(error)) from error
-
-
-@contextmanager
-def connected(
-    context: typer.Context, url: str | None, api_key: str | None, *, as_json: bool
-) -> Iterator[tuple[Client, Terminal]]:
-    """A client of the fleet the options, the environment or the run file name."""
-    with reporting(as_json=as_json) as terminal, wiring(context).connect(url, api_key) as client:
-        yield client, terminal
+    finally:
+        session.close()

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ossa.contracts.errors import OssaError
+from ossa.sdk.received import Listing
 
 SHADES = {
     "ready": "green",
@@ -50,6 +51,20 @@ class Terminal:
         """A remark for a person."""
         if not self.as_json:
             self.err.print(Text(text, style="dim"))
+
+    def result(self, value: Any, *, text: str | None = None, note: str | None = None) -> None:
+        """Prints what a command was asked for: JSON with --json, else a listing as a table, else the text or note."""
+        if self.as_json:
+            self.json(value)
+        elif text is not None:
+            self.text(text)
+        elif note is not None:
+            self.note(note)
+        else:
+            self.listing(value)
+
+    def listing(self, listing: Listing[Any]) -> None:
+        self.table(listing.columns, listing.rows())
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         cells = [[_cell(value) for value in row] for row in rows]

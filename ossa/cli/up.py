@@ -13,9 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from ossa.app.local_fleet import LocalFleet, stop_left
-from ossa.cli.example import ExampleReport
+from ossa.cli.examples import ExampleReport, run_examples
 from ossa.cli.exit_code import ExitCode
-from ossa.cli.report import run_examples
 from ossa.cli.stop_signals import stop_signals
 from ossa.cli.terminal import Terminal
 from ossa.contracts.errors import Cancelled

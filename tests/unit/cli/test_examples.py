@@ -8,8 +8,7 @@ import httpx
 import pytest
 from rich.console import Console
 
-from ossa.cli.example import Example, ExampleReport, bundled_examples
-from ossa.cli.report import run_examples
+from ossa.cli.examples import Example, ExampleReport, bundled_examples, run_examples
 from ossa.contracts.errors import FleetBusy
 from ossa.contracts.fleet import POOLS
 from ossa.contracts.task import Outcome, TaskStatus

@@ -8,18 +8,19 @@ from typing import Annotated
 
 import typer
 
-from ossa.cli import options
-from ossa.cli.session import reporting
+from ossa.cli.session import Session, local_command
 from ossa.contracts.errors import InvalidRequest
 
 STDIN = Path("-")
 
 
+@local_command
 def compress(
+    session: Session,
     path: Annotated[Path, typer.Argument(help="A text file; - reads standard input.", allow_dash=True)] = STDIN,
     question: Annotated[str, typer.Option("--question", "-q", help="What the text is wanted for.")] = "",
     reduction: Annotated[
-        float | None, typer.Option(help="Share of the tokens to leave out, 0 to below 1; 0.85 unless said.")
+        float | None, typer.Option(help="Share of the tokens to leave out, 0 to below 1; default 0.85.")
     ] = None,
     budget: Annotated[int | None, typer.Option(help="Tokens the result may have, instead of --reduction.")] = None,
     kind: Annotated[
@@ -28,29 +29,24 @@ def compress(
     floor: Annotated[
         bool, typer.Option("--floor/--no-floor", help="Give more room where too much would be lost.")
     ] = True,
-    as_json: options.Json = False,
 ) -> None:
     """Make a text shorter for a model, by what it is and what is asked of it. Needs no fleet."""
-    with reporting(as_json=as_json) as terminal:
-        # numpy and the word vectors are loaded by this command alone.
-        from ossa.vortex import compress as compress_text
+    # numpy and the word vectors are loaded by this command alone.
+    from ossa.vortex import compress as compress_text
 
-        found = compress_text(
-            _read(path),
-            question,
-            reduction=reduction,
-            budget_tokens=budget,
-            kind=kind,  # type: ignore[arg-type]  # checked there, with a message that lists the kinds
-            floor=floor,
-        )
-        if as_json:
-            terminal.json(found.model_dump() | {"reduction": round(found.reduction, 4)})
-        else:
-            terminal.text(found.text)
-            terminal.note(
-                f"{found.tokens_before:,} tokens before, {found.tokens_after:,} after ({found.reduction:.0%} less); "
-                f"fidelity {found.fidelity:.2f}{'; the floor gave more room than was asked for' * found.widened}"
-            )
+    short = compress_text(
+        _read(path),
+        question,
+        reduction=reduction,
+        budget_tokens=budget,
+        kind=kind,  # type: ignore[arg-type]  # checked there, with a message that lists the kinds
+        floor=floor,
+    )
+    session.terminal.result(short.model_dump() | {"reduction": round(short.reduction, 4)}, text=short.text)
+    session.terminal.note(
+        f"{short.tokens_before:,} tokens before, {short.tokens_after:,} after ({short.reduction:.0%} less); "
+        f"fidelity {short.fidelity:.2f}{'; the floor gave more room than was asked for' * short.widened}"
+    )
 
 
 def _read(path: Path) -> str:
