@@ -10,6 +10,7 @@ from ossa.caching.guarded import GuardedCache, JitteredCache
 from ossa.contracts.errors import PayloadTooLarge, StoreUnavailable
 from ossa.resilience.breaker import BreakerState
 from ossa.testing.stores.cache import MemoryCache
+from tests.support.clock import ManualClock
 
 
 class Asked(MemoryCache):
@@ -32,14 +33,6 @@ class Asked(MemoryCache):
         await super().set(key, value, tenant=tenant, ttl_s=ttl_s)
 
 
-class Timer:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 async def fails(cache: GuardedCache, tenant: str = "t", times: int = 1) -> None:
     for _ in range(times):
         with pytest.raises(StoreUnavailable):
@@ -47,8 +40,8 @@ async def fails(cache: GuardedCache, tenant: str = "t", times: int = 1) -> None:
 
 
 async def test_a_store_that_failed_in_a_row_is_left_alone_then_one_tries_and_all_come_back() -> None:
-    store, timer = Asked(), Timer()
-    cache = GuardedCache(store, failures=3, rest_s=5, clock=timer)
+    store, timer = Asked(), ManualClock()
+    cache = GuardedCache(store, failures=3, rest_s=5, clock=timer.monotonic)
     store.go_down()
     await fails(cache, times=2)
     store.come_back()
@@ -58,12 +51,12 @@ async def test_a_store_that_failed_in_a_row_is_left_alone_then_one_tries_and_all
     assert store.times == 2 + 1 + 3
     assert cache.counts.breaker is BreakerState.OPEN
     assert (cache.counts.failed, cache.counts.rested) == (5, 7)
-    timer.now = 5.0
+    timer.advance(5)
     await fails(cache, times=10)
     assert store.times == 7
     store.come_back()
     await fails(cache)
-    timer.now = 10.0
+    timer.advance(5)
     assert await cache.get("k", tenant="t") is None
     assert await cache.get("k", tenant="t") is None
     assert store.times == 9
@@ -71,13 +64,13 @@ async def test_a_store_that_failed_in_a_row_is_left_alone_then_one_tries_and_all
 
 
 async def test_while_one_tries_the_others_do_not_wait_with_it() -> None:
-    store, timer = Asked(), Timer()
-    cache = GuardedCache(store, failures=1, rest_s=5, answer_s=30, clock=timer)
+    store, timer = Asked(), ManualClock()
+    cache = GuardedCache(store, failures=1, rest_s=5, answer_s=30, clock=timer.monotonic)
     store.go_down()
     await fails(cache)
     store.come_back()
     store.hangs = True
-    timer.now = 5.0
+    timer.advance(5)
     trying = asyncio.create_task(cache.get("k", tenant="t"))
     await asyncio.sleep(0)
     assert cache.counts.breaker is BreakerState.HALF_OPEN
@@ -109,15 +102,15 @@ async def test_what_fails_in_one_place_says_nothing_of_another() -> None:
 
 
 async def test_a_place_that_nobody_goes_to_any_more_is_forgotten() -> None:
-    store, timer, now_at = Asked(), Timer(), {"t": "old"}
-    cache = GuardedCache(store, failures=1, rest_s=1, place=lambda tenant: now_at[tenant], clock=timer)
+    store, timer, now_at = Asked(), ManualClock(), {"t": "old"}
+    cache = GuardedCache(store, failures=1, rest_s=1, place=lambda tenant: now_at[tenant], clock=timer.monotonic)
     store.go_down()
     await fails(cache)
     store.come_back()
     now_at["t"] = "new"
     await cache.get("k", tenant="t")
     assert cache.counts.breaker is BreakerState.OPEN
-    timer.now = 60.0
+    timer.advance(60)
     await cache.get("k", tenant="t")
     assert cache.counts.breaker is BreakerState.CLOSED
 
@@ -149,14 +142,14 @@ async def test_lifetimes_differ_by_up_to_a_tenth() -> None:
 
 
 def test_an_absence_is_remembered_for_its_time_and_until_it_comes() -> None:
-    timer = Timer()
-    absences = Absences(for_s=5, most=2, clock=timer)
+    timer = ManualClock()
+    absences = Absences(for_s=5, most=2, clock=timer.monotonic)
     absences.missed("a")
     absences.missed("b")
     assert "a" in absences and "c" not in absences
     absences.came("a")
     assert "a" not in absences and "b" in absences
-    timer.now = 5.0
+    timer.advance(5)
     assert "b" not in absences
     for key in "xyz":
         absences.missed(key)

@@ -12,11 +12,12 @@ import pytest
 from ossa.channel import ChannelLink, ChannelServer
 from ossa.channel.frames import ANSWER_IN_OUTCOME, PROTOCOL_VERSION, FrameError, FrameParser, encode
 from ossa.contracts.errors import AgentLost, Fenced, FleetBusy, NotFound, OssaError
-from ossa.contracts.fleet import AgentInfo, AgentState
+from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import Outcome, Step, TaskRequest, TaskStatus, Turn, Usage
 from ossa.contracts.turn import TurnCall, TurnCallResult, TurnResult, TurnSink
 from ossa.contracts.value import Value
 from ossa.testing.agent import RecordingSink
+from tests.support import fleet
 
 DEADLINE_S = 5
 
@@ -31,10 +32,7 @@ def turn(text: str = "hello", *, stream: bool = False) -> Turn:
 
 
 def info(address: str, incarnation: str = "i1") -> AgentInfo:
-    return AgentInfo(
-        agent_id="a-000", incarnation=incarnation, pool="a", manifest="m", version="1", digest="d",
-        state=AgentState.READY, address=address,
-    )  # fmt: skip
+    return fleet.agent("a-000", incarnation=incarnation, address=address)
 
 
 class Agent:

@@ -2,6 +2,7 @@
 
 from ossa.contracts.task import Usage, UsageToday
 from ossa.gateway.extensions.daily_usage import STALE_S, DailyUsage
+from tests.support.clock import ManualClock
 
 
 class Journal:
@@ -14,26 +15,19 @@ class Journal:
         return self.usage
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 async def test_far_from_the_limit_it_is_read_once_in_a_while() -> None:
-    journal, clock = Journal(), Clock()
-    daily = DailyUsage(journal.read, clock)
+    journal, clock = Journal(), ManualClock()
+    daily = DailyUsage(journal.read, clock.monotonic)
     for _ in range(10):
         await daily.of("manifest:a", max_tokens=1000, max_cost_usd=None)
     assert journal.reads == 1
-    clock.now += STALE_S
+    clock.advance(STALE_S)
     await daily.of("manifest:a", max_tokens=1000, max_cost_usd=None)
     assert journal.reads == 2
 
 
 async def test_own_spending_shows_at_once() -> None:
-    daily = DailyUsage(Journal().read, Clock())
+    daily = DailyUsage(Journal().read, ManualClock().monotonic)
     await daily.of("manifest:a", max_tokens=1000, max_cost_usd=None)
     daily.spent("manifest:a", Usage(prompt_tokens=10, completion_tokens=5, cost_usd=0.5))
     assert await daily.of("manifest:a", max_tokens=1000, max_cost_usd=None) == UsageToday(tokens=15, cost_usd=0.5)
@@ -41,7 +35,7 @@ async def test_own_spending_shows_at_once() -> None:
 
 async def test_near_a_limit_every_request_reads() -> None:
     journal = Journal()
-    daily = DailyUsage(journal.read, Clock())
+    daily = DailyUsage(journal.read, ManualClock().monotonic)
     journal.usage = UsageToday(tokens=900, cost_usd=0.0)
     for _ in range(3):
         await daily.of("manifest:a", max_tokens=1000, max_cost_usd=None)

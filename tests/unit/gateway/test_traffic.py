@@ -7,52 +7,33 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ossa.contracts.errors import FleetBusy, InvalidRequest, NotFound, OssaError
-from ossa.contracts.fleet import AgentState, FleetSnapshot, PoolInfo
+from ossa.contracts.fleet import AgentState
 from ossa.contracts.scaling import MOST_TIMES, PoolTraffic, TrafficReport
 from ossa.contracts.stores import Backlog
 from ossa.contracts.task import ErrorInfo, Outcome, Target, Task, TaskRequest, TaskStatus
 from ossa.gateway.extensions.traffic.counts import thinned
 from ossa.gateway.extensions.traffic.meter import TrafficMeter
 from ossa.gateway.extensions.traffic.shares import split
-from ossa.routing import FleetIndex
 from ossa.testing.gateway import fake_agent
+from tests.support.clock import ManualClock
+from tests.support.fleet import index
 
 SECURITY = fake_agent("security-000", slots=4)
 INTELLIGENCE = fake_agent("intelligence-000", slots=12)
 OWN = fake_agent("acme-000", pool="security", tenant="acme", manifest="mine")
-INDEX = FleetIndex.of(
-    FleetSnapshot(
-        version=1,
-        epoch="e",
-        pools=(PoolInfo(name="security", desired=1, ready=1), PoolInfo(name="intelligence", desired=1, ready=1)),
-        agents=(SECURITY, INTELLIGENCE, OWN),
-    )
-)
+INDEX = index(SECURITY, INTELLIGENCE, OWN)
 TO_SECURITY, AUTO = Target(kind="pool", name="security"), Target()
 DONE = Outcome(status=TaskStatus.SUCCEEDED)
 
 
-class Clock:
-    """Seconds that pass when they are told to."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def pass_(self, seconds: float) -> None:
-        self.now += seconds
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def meter(clock: Clock) -> TrafficMeter:
-    return TrafficMeter(clock)
+def meter(clock: ManualClock) -> TrafficMeter:
+    return TrafficMeter(clock.monotonic)
 
 
 def pools(meter: TrafficMeter, *backlog: Backlog) -> dict[str, PoolTraffic]:
@@ -76,70 +57,72 @@ def failed(code: str) -> Outcome:
     return Outcome(status=TaskStatus.FAILED, error=ErrorInfo(code=code, message="no"))
 
 
-def test_a_turn_is_counted_where_its_agent_is_with_its_wait_and_its_time(meter: TrafficMeter, clock: Clock) -> None:
+def test_a_turn_is_counted_where_its_agent_is_with_its_wait_and_its_time(
+    meter: TrafficMeter, clock: ManualClock
+) -> None:
     meter.asked("t", AUTO)
-    clock.pass_(0.5)
+    clock.advance(0.5)
     turn = meter.of(task(task_id="t"))
     turn.began(SECURITY)
     turn.began(SECURITY)  # what is said again changes nothing
-    clock.pass_(2.0)
+    clock.advance(2.0)
     turn.left()
-    clock.pass_(7.5)  # the journal takes its time: nobody waits for an agent, and no agent works
+    clock.advance(7.5)  # the journal takes its time: nobody waits for an agent, and no agent works
     assert not meter.waiting(INDEX)
     turn.ended(DONE)
     report = meter.report("r", INDEX)
     seen = PoolTraffic(pool="security", arrivals=1, ended=1, running_s=2.0, waits_s=(0.5,), turns_s=(2.0,))
     assert report == TrafficReport(replica="r", seconds=10.0, pools=(seen,))
-    clock.pass_(10.0)
+    clock.advance(10.0)
     assert meter.report("r", INDEX) == TrafficReport(replica="r", seconds=10.0)
 
 
-def test_turns_at_once_are_summed_over_time_and_over_periods(meter: TrafficMeter, clock: Clock) -> None:
+def test_turns_at_once_are_summed_over_time_and_over_periods(meter: TrafficMeter, clock: ManualClock) -> None:
     for name in ("a", "b"):
         meter.of(task(TO_SECURITY, task_id=name)).began(SECURITY)
-        clock.pass_(3.0)
+        clock.advance(3.0)
     assert pools(meter)["security"].running_s == 3 + 6
-    clock.pass_(10.0)
+    clock.advance(10.0)
     seen = pools(meter)["security"]
     assert (seen.running_s, seen.arrivals, seen.waits_s) == (20.0, 0, ())
 
 
-def test_a_long_turn_tells_its_wait_before_it_ends_and_once(meter: TrafficMeter, clock: Clock) -> None:
+def test_a_long_turn_tells_its_wait_before_it_ends_and_once(meter: TrafficMeter, clock: ManualClock) -> None:
     turn = meter.of(task(TO_SECURITY))
-    clock.pass_(1.5)
+    clock.advance(1.5)
     turn.began(SECURITY)
     assert pools(meter)["security"].waits_s == (1.5,)
-    clock.pass_(60.0)
+    clock.advance(60.0)
     turn.ended(DONE)
     seen = pools(meter)["security"]
     assert (seen.waits_s, seen.turns_s, seen.ended) == ((), (60.0,), 1)
 
 
-def test_an_agent_that_is_full_after_all_is_no_beginning(meter: TrafficMeter, clock: Clock) -> None:
+def test_an_agent_that_is_full_after_all_is_no_beginning(meter: TrafficMeter, clock: ManualClock) -> None:
     turn = meter.of(task(TO_SECURITY))
-    clock.pass_(1.0)
+    clock.advance(1.0)
     turn.began(SECURITY)
     turn.turned_away()
     turn.left()
     assert meter.waiting(INDEX) == {"security": 1}
     assert pools(meter)["security"].waits_s == ()
-    clock.pass_(2.0)
+    clock.advance(2.0)
     turn.began(SECURITY)
     turn.ended(DONE)
     seen = pools(meter)["security"]
     assert (seen.waits_s, seen.arrivals, seen.ended) == ((3.0,), 0, 1)
 
 
-def test_a_turn_that_is_taken_over_arrived_and_waited_once(meter: TrafficMeter, clock: Clock) -> None:
+def test_a_turn_that_is_taken_over_arrived_and_waited_once(meter: TrafficMeter, clock: ManualClock) -> None:
     turn = meter.of(task(TO_SECURITY))
     turn.began(SECURITY)
-    clock.pass_(1.0)
+    clock.advance(1.0)
     turn.left()  # its agent was lost
     turn.waits()
     assert meter.waiting(INDEX) == {"security": 1}
-    clock.pass_(5.0)
+    clock.advance(5.0)
     turn.began(INTELLIGENCE)
-    clock.pass_(2.0)
+    clock.advance(2.0)
     turn.ended(DONE)
     seen = pools(meter)
     assert (seen["security"].arrivals, seen["security"].waits_s, seen["security"].running_s) == (1, (0.0,), 1.0)
@@ -147,20 +130,20 @@ def test_a_turn_that_is_taken_over_arrived_and_waited_once(meter: TrafficMeter, 
 
 
 def test_what_waited_in_the_journal_counts_as_waiting_and_arrived_when_it_was_accepted(
-    meter: TrafficMeter, clock: Clock
+    meter: TrafficMeter, clock: ManualClock
 ) -> None:
     meter.queued(TO_SECURITY)
     assert pools(meter)["security"].arrivals == 1
     meter.claimed(task(TO_SECURITY, waited_s=30.0))
     turn = meter.of(task(TO_SECURITY))
-    clock.pass_(1.0)
+    clock.advance(1.0)
     turn.began(SECURITY)
     turn.ended(DONE)
     seen = pools(meter)["security"]
     assert (seen.arrivals, seen.waits_s) == (0, (31.0,))
 
 
-def test_another_owners_lost_task_has_neither_arrived_nor_waited(meter: TrafficMeter, clock: Clock) -> None:
+def test_another_owners_lost_task_has_neither_arrived_nor_waited(meter: TrafficMeter, clock: ManualClock) -> None:
     meter.claimed(task(TO_SECURITY, attempts=2, waited_s=30.0))
     turn = meter.of(task(TO_SECURITY))
     turn.began(SECURITY)
@@ -238,11 +221,11 @@ def test_the_journals_backlog_waits_for_its_pools_and_what_is_unknown_for_none(m
     assert {name: pool.queued for name, pool in seen.items()} == {"security": 7, "intelligence": 7}
 
 
-def test_a_tenants_own_agent_is_no_pools(meter: TrafficMeter, clock: Clock) -> None:
+def test_a_tenants_own_agent_is_no_pools(meter: TrafficMeter, clock: ManualClock) -> None:
     meter.asked("t", Target(kind="agent", name="mine"))
     turn = meter.of(task(task_id="t"))
     turn.began(OWN)
-    clock.pass_(5.0)
+    clock.advance(5.0)
     turn.ended(DONE)
     assert pools(meter) == {}
 
@@ -256,7 +239,7 @@ def test_a_run_that_was_replaced_does_not_end_its_successors_turn(meter: Traffic
     assert meter.of(task(TO_SECURITY)) is not old
 
 
-def test_nothing_is_kept_of_turns_that_are_over(meter: TrafficMeter, clock: Clock) -> None:
+def test_nothing_is_kept_of_turns_that_are_over(meter: TrafficMeter, clock: ManualClock) -> None:
     for number in range(50):
         turn = meter.of(task(Target(kind="agent", name=f"unknown-{number}"), task_id=f"t{number}"))
         turn.gone()
@@ -291,9 +274,9 @@ def test_without_weights_nothing_is_shared_out() -> None:
 
 def test_agents_that_are_not_ready_have_no_places_unless_none_is_ready(meter: TrafficMeter) -> None:
     starting = fake_agent("intelligence-001", slots=12, state=AgentState.STARTING)
-    index = FleetIndex.of(FleetSnapshot(version=1, epoch="e", agents=(SECURITY, starting)))
-    (seen,) = meter.report("r", index, [Backlog(target=AUTO, tasks=4)]).pools
+    fleet = index(SECURITY, starting)
+    (seen,) = meter.report("r", fleet, [Backlog(target=AUTO, tasks=4)]).pools
     assert (seen.pool, seen.queued) == ("security", 4)
-    index = FleetIndex.of(FleetSnapshot(version=1, epoch="e", agents=(starting,)))
-    (seen,) = meter.report("r", index, [Backlog(target=AUTO, tasks=4)]).pools
+    fleet = index(starting)
+    (seen,) = meter.report("r", fleet, [Backlog(target=AUTO, tasks=4)]).pools
     assert (seen.pool, seen.queued) == ("intelligence", 4)

@@ -125,7 +125,7 @@ class Coherence(RuleBasedStateMachine):
     @rule(process=OF_PROCESSES, seconds=st.sampled_from((0, 0, 101, 201, 600)), at_once=st.booleans())
     def sweep(self, process: int, seconds: int, at_once: bool) -> None:
         """After idleness it moves items down, and expires them."""
-        self.world.clock.pass_by(seconds)
+        self.world.clock.advance(seconds)
         self._start(self.processes[process].sweep(), at_once)
 
     @rule(data=st.data(), count=st.integers(1, 12))
@@ -201,7 +201,7 @@ class Coherence(RuleBasedStateMachine):
 
     def _may_be_over(self, place: Place) -> bool:
         row = self.catalogue._rows.get(place)
-        return row is not None and is_over(row, POLICY.rules(row.kind), self.world.clock())
+        return row is not None and is_over(row, POLICY.rules(row.kind), self.world.clock.now())
 
     def _start(
         self, work: Coroutine[Any, Any, Any], at_once: bool, asked: tuple[list[Place], dict[Place, int]] | None = None
@@ -250,7 +250,7 @@ class Coherence(RuleBasedStateMachine):
             for _ in range(3):
                 for _ in range(3):
                     assert (await process.sweep()).failures == 0
-                self.world.clock.pass_by(GRACE_S)
+                self.world.clock.advance(GRACE_S)
             assert (await process.sweep()).failures == 0
 
         self.loop.run_until_complete(sweep())

@@ -53,7 +53,7 @@ class _Stopped:
 async def remembered(world: World) -> MemoryService:
     memory = world.process()
     await memory.remember(NewMemory(id="m", content="cat", subject="anna"), tenant="acme")
-    world.clock.pass_by(IDLE_S)
+    world.clock.advance(IDLE_S)
     return memory
 
 
@@ -118,7 +118,7 @@ async def test_a_copy_that_a_dead_process_made_after_the_forgetting_goes_too() -
     assert world.objects.held() == [left]
     await memory.sweep()
     assert world.objects.held() == [left], "it is confirmed already"
-    world.clock.pass_by(GRACE_S)
+    world.clock.advance(GRACE_S)
     await memory.sweep()
     assert world.objects.held() == []
 

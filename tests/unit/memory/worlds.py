@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from ossa.contracts.memory_policy import PlacementPolicy
@@ -16,6 +16,7 @@ from ossa.testing.stores.cache import MemoryCache
 from ossa.testing.stores.catalogue import InMemoryCatalogue
 from ossa.testing.stores.objects import InMemoryObjects
 from ossa.testing.stores.vectors import MemoryVectors
+from tests.support.clock import ManualClock
 
 WORDS = ("cat", "dog", "car")
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -26,28 +27,14 @@ async def embed(text: str) -> Sequence[float]:
     return [float(text.split().count(word)) for word in WORDS]
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.at = START
-
-    def __call__(self) -> datetime:
-        return self.at
-
-    def seconds(self) -> float:
-        return (self.at - START).total_seconds()
-
-    def pass_by(self, seconds: float) -> None:
-        self.at += timedelta(seconds=seconds)
-
-
 class World:
     """The stores that processes share."""
 
     def __init__(self, policy: PlacementPolicy | None = None) -> None:
         self.policy = policy or PlacementPolicy()
-        self.clock = Clock()
+        self.clock = ManualClock(START)
         self.catalogue = InMemoryCatalogue()
-        self.cache = MemoryCache(self.clock.seconds)
+        self.cache = MemoryCache(self.clock.monotonic)
         self.vectors = MemoryVectors(memory_schema(len(WORDS)))
         self.objects = InMemoryObjects()
 
@@ -55,12 +42,12 @@ class World:
         """One more, with a front of its own. `through` goes between it and each store."""
         return MemoryService(
             through(self.catalogue),
-            HotCopies(through(self.cache), answer_s=1e6, clock=self.clock.seconds),
+            HotCopies(through(self.cache), answer_s=1e6, clock=self.clock.monotonic),
             WarmVectors(through(self.vectors)),
             through(self.objects),
             embed=embed,
             policy=self.policy,
-            now=self.clock,
+            now=self.clock.now,
         )
 
 

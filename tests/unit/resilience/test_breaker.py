@@ -1,19 +1,12 @@
 from __future__ import annotations
 
 from ossa.resilience.breaker import Breakers, BreakerState
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import ManualClock
 
 
 def test_a_subject_is_left_alone_after_failures_in_a_row_then_one_call_tries() -> None:
-    clock = Clock()
-    breakers = Breakers(clock, failures=2, rest_s=5)
+    clock = ManualClock()
+    breakers = Breakers(clock.monotonic, failures=2, rest_s=5)
     assert not breakers.failed("a")
     breakers.succeeded("a")
     assert not breakers.failed("a")
@@ -22,7 +15,7 @@ def test_a_subject_is_left_alone_after_failures_in_a_row_then_one_call_tries() -
     assert not breakers.admit("a") and breakers.open() == {"a"}
     assert breakers.admit("b")
     assert breakers.worst() is BreakerState.OPEN
-    clock.now = 5.0
+    clock.advance(5)
     assert breakers.worst() is BreakerState.HALF_OPEN and not breakers.open()
     assert breakers.admit("a")
     assert not breakers.admit("a") and breakers.open() == {"a"}
@@ -32,34 +25,34 @@ def test_a_subject_is_left_alone_after_failures_in_a_row_then_one_call_tries() -
 
 
 def test_a_failed_try_rests_twice_as_long_up_to_the_longest_and_is_no_new_opening() -> None:
-    clock = Clock()
-    breakers = Breakers(clock, failures=1, rest_s=5, longest_s=15)
+    clock = ManualClock()
+    breakers = Breakers(clock.monotonic, failures=1, rest_s=5, longest_s=15)
     assert breakers.failed("a")
-    clock.now = 5.0
+    clock.advance(5)
     for rest_s in (10, 15, 15):
         assert breakers.admit("a")
         assert not breakers.failed("a")
-        clock.now += rest_s - 0.1
+        clock.advance(rest_s - 0.1)
         assert not breakers.admit("a")
-        clock.now += 0.1
+        clock.advance(0.1)
     assert breakers.admit("a")
 
 
 def test_a_failure_of_a_call_that_began_before_the_breaker_opened_does_not_prolong_the_rest() -> None:
-    clock = Clock()
-    breakers = Breakers(clock, failures=1, rest_s=5)
+    clock = ManualClock()
+    breakers = Breakers(clock.monotonic, failures=1, rest_s=5)
     breakers.failed("a")
-    clock.now = 4.0
+    clock.advance(4)
     breakers.failed("a")
-    clock.now = 5.0
+    clock.advance(1)
     assert breakers.admit("a")
 
 
 def test_who_gave_up_a_try_lets_another_one_try() -> None:
-    clock = Clock()
-    breakers = Breakers(clock, failures=1, rest_s=5)
+    clock = ManualClock()
+    breakers = Breakers(clock.monotonic, failures=1, rest_s=5)
     breakers.failed("a")
-    clock.now = 5.0
+    clock.advance(5)
     assert breakers.admit("a")
     breakers.gave_up("a")
     breakers.gave_up("never seen")
@@ -67,16 +60,16 @@ def test_who_gave_up_a_try_lets_another_one_try() -> None:
 
 
 def test_a_subject_that_nobody_asks_for_any_more_is_forgotten() -> None:
-    clock = Clock()
-    breakers = Breakers(clock, failures=1, rest_s=5, abandoned_s=30)
+    clock = ManualClock()
+    breakers = Breakers(clock.monotonic, failures=1, rest_s=5, abandoned_s=30)
     breakers.failed("a")
-    clock.now = 35.0
+    clock.advance(35)
     assert breakers.worst() is BreakerState.CLOSED
     assert len(breakers) == 0
 
 
 def test_subjects_are_bounded_and_the_one_that_failed_longest_ago_goes_first() -> None:
-    breakers = Breakers(Clock(), failures=1, rest_s=5, most=2)
+    breakers = Breakers(ManualClock().monotonic, failures=1, rest_s=5, most=2)
     for subject in ("a", "b", "a", "c"):
         breakers.failed(subject)
     assert breakers.open() == {"a", "c"}

@@ -23,6 +23,7 @@ from ossa.routing import (
     route,
 )
 from ossa.routing.breaker import FAILURES, LONGEST_S, OPEN_S
+from tests.support.clock import ManualClock
 from tests.support.fleet import agent, index
 
 FLEET = index(
@@ -150,17 +151,9 @@ def test_a_decision_tells_its_reasons_and_survives_the_journal() -> None:
     assert type(record).model_validate(record.model_dump(mode="json", exclude_defaults=True)) == record
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_a_breaker_opens_after_failures_in_a_row_and_closes_after_one_good_try() -> None:
-    clock = Clock()
-    breakers = Breakers(clock)
+    clock = ManualClock()
+    breakers = Breakers(clock.monotonic)
     for _ in range(FAILURES - 1):
         breakers.ended("reviewer", failed=True)
     breakers.ended("reviewer", failed=False)
@@ -169,7 +162,7 @@ def test_a_breaker_opens_after_failures_in_a_row_and_closes_after_one_good_try()
     assert not breakers.open()
     breakers.ended("reviewer", failed=True)
     assert breakers.open() == {"reviewer"}
-    clock.now += OPEN_S
+    clock.advance(OPEN_S)
     assert not breakers.open()
     breakers.admit("reviewer")
     assert breakers.open() == {"reviewer"}  # one try at a time
@@ -178,11 +171,11 @@ def test_a_breaker_opens_after_failures_in_a_row_and_closes_after_one_good_try()
 
 
 def test_a_failed_try_keeps_it_open_longer_and_a_cancelled_one_lets_another_try() -> None:
-    clock = Clock()
-    breakers = Breakers(clock)
+    clock = ManualClock()
+    breakers = Breakers(clock.monotonic)
     for _ in range(FAILURES):
         breakers.ended("tier:premium", failed=True)
-    clock.now += OPEN_S
+    clock.advance(OPEN_S)
     breakers.admit("tier:premium")
     breakers.gave_up("tier:premium")
     assert not breakers.open()
@@ -191,9 +184,9 @@ def test_a_failed_try_keeps_it_open_longer_and_a_cancelled_one_lets_another_try(
         breakers.admit("tier:premium")
         breakers.ended("tier:premium", failed=True)
         wait = min(LONGEST_S, wait * 2)
-        clock.now += wait - 0.01
+        clock.advance(wait - 0.01)
         assert breakers.open()
-        clock.now += 0.02
+        clock.advance(0.02)
         assert not breakers.open()
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ossa.contracts.fleet import AgentInfo, AgentState, FleetSnapshot
-from ossa.routing import FleetIndex
+from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.routing.descriptions import Descriptions
 from ossa.routing.learned.agents import AgentMatcher, AgentTable, AgentText
 from ossa.routing.learned.reading import BUCKETS, read
 from ossa.testing.gateway import eventually
+from tests.support import fleet as support
+from tests.support.fleet import index as fleet
 
 ASKED = read("who greets people")
 
@@ -24,20 +25,8 @@ def matcher() -> AgentMatcher:
 
 
 def agent(manifest: str, description: str = "", state: AgentState = AgentState.READY) -> AgentInfo:
-    return AgentInfo(
-        agent_id=f"security-{manifest}",
-        pool="security",
-        manifest=manifest,
-        description=description,
-        version="1",
-        digest="d",
-        state=state,
-        incarnation=f"{manifest}#1",
-    )
-
-
-def fleet(*agents: AgentInfo) -> FleetIndex:
-    return FleetIndex.of(FleetSnapshot(version=1, epoch="e", agents=agents, pools=()))
+    fields = {"manifest": manifest, "description": description, "state": state}
+    return support.agent(f"security-{manifest}", pool="security", **fields)
 
 
 class Later:

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ossa.contracts.fleet import AgentInfo, AgentState, FleetSnapshot
 from ossa.contracts.routing import Feedback, ModelKind, Route, RoutingPolicy
 from ossa.contracts.task import NewTask, Outcome, Step, Target, TaskRequest, TaskStatus
-from ossa.routing import Conditions, FleetIndex, RequestFeatures, loaded_model, route
+from ossa.routing import Conditions, RequestFeatures, loaded_model, route
 from ossa.routing.drift import Bounds
 from ossa.routing.learned.archive import ModelFile, ModelFileError, dump, load, quantise
 from ossa.routing.learned.encoder import DENSE
@@ -26,6 +25,7 @@ from ossa.routing.loaded_model import LoadedModel
 from ossa.routing.registry import LEARN_EVERY, LiveRouter
 from ossa.testing.gateway import eventually
 from ossa.testing.stores import MemoryStores
+from tests.support.fleet import agent, index
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 LABELS, POOLS = ("reviewer", "greeter"), ("community", "security")
@@ -109,14 +109,7 @@ class Rig:
             await self.router.refresh()
 
 
-def agent(agent_id: str, manifest: str) -> AgentInfo:
-    pool = agent_id.rpartition("-")[0]
-    known = {"version": "1", "digest": "d", "state": AgentState.READY, "incarnation": f"{agent_id}#1"}
-    return AgentInfo(agent_id=agent_id, pool=pool, manifest=manifest, **known)
-
-
-AGENTS = (agent("security-000", "reviewer"), agent("community-000", "unknown"))
-INDEX = FleetIndex.of(FleetSnapshot(version=1, epoch="e", agents=AGENTS, pools=()))
+INDEX = index(agent("security-000", manifest="reviewer"), agent("community-000", manifest="unknown"))
 
 
 def packaged_labels(kind: ModelKind, *, since: datetime) -> LoadedModel:

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ossa.contracts.agent_spec import Tier
-from ossa.contracts.fleet import AgentInfo, AgentState
+from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.routing import RoutingPolicy, TierInfo
 from ossa.routing import Conditions, FleetIndex, RequestFeatures, TierChoice, choose_tier, own_tier
+from tests.support import fleet as support
 
 TIERS: dict[Tier, TierInfo] = {
     "lightweight": TierInfo(tier="lightweight", model="small", input_usd_per_mtok=1, output_usd_per_mtok=4),
@@ -41,8 +42,7 @@ class Knows:
 
 
 def agent(**fields: Any) -> AgentInfo:
-    known: dict[str, Any] = {"agent_id": "a", "incarnation": "a#1", "pool": "p", "manifest": "m", "version": "1"}
-    return AgentInfo(**{**known, "digest": "d", "state": AgentState.READY, "tier": "premium", **fields})
+    return support.agent(**{"manifest": "m", "tier": "premium", **fields})
 
 
 def choose(

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.task import NewTask, Outcome, TaskRequest, TaskStatus, Usage, UsageToday
 from ossa.testing.stores import MemoryStores
+from tests.support.clock import ManualClock
 
 pytestmark = pytest.mark.asyncio
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime(2026, 5, 6, 23, 59, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 def task(number: int = 1) -> NewTask:
@@ -41,24 +34,24 @@ async def test_while_it_is_down_every_call_is_unavailable() -> None:
 
 
 async def test_leases_end_by_its_clock() -> None:
-    clock = Clock()
-    journal = MemoryStores(clock).journal
+    clock = ManualClock()
+    journal = MemoryStores(clock.now).journal
     await journal.renew("old", ttl_s=5)
     await journal.accept(task(), owner="old")
     await journal.renew("new", ttl_s=60)
     assert await journal.claim(owner="new", limit=1) == []
-    clock.now += timedelta(seconds=5)
+    clock.advance(5)
     assert [t.fence for t in await journal.claim(owner="new", limit=1)] == [2]
 
 
 async def test_usage_starts_anew_at_midnight_utc() -> None:
-    clock = Clock()
-    journal = MemoryStores(clock).journal
+    clock = ManualClock(datetime(2026, 5, 6, 23, 59, tzinfo=UTC))
+    journal = MemoryStores(clock.now).journal
     await journal.accept(task(), owner="a")
     outcome = Outcome(status=TaskStatus.SUCCEEDED, usage=Usage(prompt_tokens=3))
     await journal.finish("task_1", fence=1, outcome=outcome, usage_subjects=["tenant:acme"])
     assert await journal.usage_today("tenant:acme") == UsageToday(tokens=3)
-    clock.now += timedelta(minutes=1)
+    clock.advance(60)
     assert await journal.usage_today("tenant:acme") == UsageToday()
 
 

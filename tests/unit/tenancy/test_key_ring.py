@@ -10,6 +10,7 @@ from ossa.contracts.access import ApiKey, Scope
 from ossa.contracts.errors import NotFound, StoreUnavailable, Unauthenticated
 from ossa.tenancy.key_ring import KeyRing
 from ossa.tenancy.keys import MintedKey, mint
+from tests.support.clock import ManualClock
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -43,22 +44,14 @@ class CountingKeys:
         raise NotFound("absent")
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def minted() -> MintedKey:
     return mint(tenant="acme", name="ci", scopes=[Scope.CHAT], now=NOW)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
@@ -67,8 +60,8 @@ def store(minted: MintedKey) -> CountingKeys:
 
 
 @pytest.fixture
-def ring(store: CountingKeys, clock: Clock) -> KeyRing:
-    return KeyRing(store, cache_s=2.0, clock=clock, now=lambda: NOW)
+def ring(store: CountingKeys, clock: ManualClock) -> KeyRing:
+    return KeyRing(store, cache_s=2.0, clock=clock.monotonic, now=lambda: NOW)
 
 
 async def settle() -> None:
@@ -95,20 +88,20 @@ async def test_many_first_requests_share_one_look_up(ring: KeyRing, minted: Mint
 
 
 async def test_a_revocation_is_felt_within_the_cache_time(
-    ring: KeyRing, minted: MintedKey, store: CountingKeys, clock: Clock
+    ring: KeyRing, minted: MintedKey, store: CountingKeys, clock: ManualClock
 ) -> None:
     await ring.verify(minted.secret)
     await store.revoke(minted.key.id, at=NOW)
-    clock.now += 2.01
+    clock.advance(2.01)
     with pytest.raises(Unauthenticated):
         await ring.verify(minted.secret)
 
 
 async def test_a_busy_key_is_checked_again_beside_the_requests(
-    ring: KeyRing, minted: MintedKey, store: CountingKeys, clock: Clock
+    ring: KeyRing, minted: MintedKey, store: CountingKeys, clock: ManualClock
 ) -> None:
     await ring.verify(minted.secret)
-    clock.now += 1.5
+    clock.advance(1.5)
     await store.revoke(minted.key.id, at=NOW)
     await ring.verify(minted.secret)  # still believed; starts the check
     await settle()
@@ -117,15 +110,15 @@ async def test_a_busy_key_is_checked_again_beside_the_requests(
 
 
 async def test_a_busy_key_survives_a_short_absence_of_the_store(
-    ring: KeyRing, minted: MintedKey, store: CountingKeys, clock: Clock
+    ring: KeyRing, minted: MintedKey, store: CountingKeys, clock: ManualClock
 ) -> None:
     await ring.verify(minted.secret)
     store.away = True
-    clock.now += 1.5
+    clock.advance(1.5)
     await ring.verify(minted.secret)
     await settle()
     await ring.verify(minted.secret)
-    clock.now += 1.0
+    clock.advance(1.0)
     with pytest.raises(StoreUnavailable):
         await ring.verify(minted.secret)
 
@@ -139,13 +132,13 @@ async def test_unknown_keys_are_remembered_too(ring: KeyRing, store: CountingKey
 
 
 async def test_a_key_created_after_a_miss_works_after_the_cache_time(
-    ring: KeyRing, store: CountingKeys, clock: Clock
+    ring: KeyRing, store: CountingKeys, clock: ManualClock
 ) -> None:
     late = mint(tenant="acme", name="late", scopes=[Scope.CHAT], now=NOW)
     with pytest.raises(Unauthenticated):
         await ring.verify(late.secret)
     await store.add(late.key, secret_sha256=late.secret_sha256)
-    clock.now += 2.01
+    clock.advance(2.01)
     assert (await ring.verify(late.secret)).key_id == late.key.id
 
 
@@ -156,10 +149,10 @@ async def test_what_is_no_key_never_reaches_the_store(ring: KeyRing, store: Coun
     assert store.finds == 0
 
 
-async def test_an_expired_key_is_refused(clock: Clock) -> None:
+async def test_an_expired_key_is_refused(clock: ManualClock) -> None:
     old = mint(tenant="acme", name="old", scopes=[Scope.CHAT], now=NOW, expires_at=NOW + timedelta(seconds=5))
     now = NOW
-    ring = KeyRing(CountingKeys([old]), cache_s=60, clock=clock, now=lambda: now)
+    ring = KeyRing(CountingKeys([old]), cache_s=60, clock=clock.monotonic, now=lambda: now)
     await ring.verify(old.secret)
     now = NOW + timedelta(seconds=6)
     with pytest.raises(Unauthenticated):

@@ -12,20 +12,13 @@ from ossa.contracts.compression import Compressed, CompressionOrder
 from ossa.contracts.errors import NotFound, StoreUnavailable
 from ossa.testing.stores import MemoryStores
 from ossa.vortex.service import ENTRY_BYTES, CompressionService, RecentAnswers, key_of
+from tests.support.clock import ManualClock
 
 LOG = "\n".join(
     [*(f"2025-06-12 10:00:{n % 60:02} INFO request {n} served" for n in range(200)), "ERROR certificate expired"]
 )
 ORDER = CompressionOrder(content=LOG, question="what failed?")
 BEGAN = datetime(2025, 6, 12, tzinfo=UTC)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = BEGAN
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 class Worked:
@@ -83,14 +76,14 @@ async def test_a_tenant_cannot_tell_by_the_time_what_another_one_sent(worked: Wo
 
 
 async def test_an_answer_from_memory_has_its_original_kept_for_a_whole_lifetime_again() -> None:
-    clock = Clock()
-    service = CompressionService(MemoryStores().originals, lifetime=timedelta(days=7), now=clock)
+    clock = ManualClock()
+    service = CompressionService(MemoryStores().originals, lifetime=timedelta(days=7), now=clock.now)
     await service.compress(ORDER, tenant="acme")
-    clock.now += timedelta(days=6)
+    clock.advance(6 * 86_400)
     text = (await service.compress(ORDER, tenant="acme")).text
-    clock.now += timedelta(days=6)
+    clock.advance(6 * 86_400)
     assert await service.decompress(text, tenant="acme") == LOG
-    clock.now += timedelta(days=2)
+    clock.advance(2 * 86_400)
     with pytest.raises(NotFound):
         await service.decompress(text, tenant="acme")
 

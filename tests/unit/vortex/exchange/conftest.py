@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -21,20 +21,7 @@ from ossa.vortex.exchange import (
     TokenExchange,
     Trusted,
 )
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time.timestamp()
-
-    def forward(self, seconds: float) -> None:
-        self.time += timedelta(seconds=seconds)
+from tests.support.clock import ManualClock
 
 
 class Source:
@@ -66,7 +53,7 @@ class Bench:
     """Namespace `src` is answered by `source`."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = ManualClock(datetime(2026, 11, 23, 12, 0, tzinfo=UTC))
         self.source = Source()
         self.store = MemoryCache(self.clock.monotonic)
         self._registration = Registration("src", tuple(PlaceholderType), self.source)
@@ -79,7 +66,7 @@ class Bench:
     def exchange(self, **limits: Any) -> TokenExchange:
         """Each call is another process: the store is shared, the front is not."""
         registry, cache = ResolverRegistry([self._registration]), TieredCache(self.store)
-        return TokenExchange(registry, cache=cache, limits=ExchangeLimits(**limits), clock=self.clock)
+        return TokenExchange(registry, cache=cache, limits=ExchangeLimits(**limits), clock=self.clock.now)
 
 
 @pytest.fixture

@@ -45,14 +45,14 @@ async def test_a_value_is_used_again_for_the_lifetime_of_its_type(bench: Any, te
     exchange = bench.exchange()
     text = template(f"{{{kind}:src:s:x}}")
     await exchange.resolve(text, tenant="t")
-    bench.clock.forward(max(kind.lifetime_s - 0.5, 0))
+    bench.clock.advance(max(kind.lifetime_s - 0.5, 0))
     await exchange.resolve(text, tenant="t")
     if kind is PlaceholderType.TEMPORAL:
         assert len(bench.source.calls) == 2
         return
     await bench.exchange().resolve(text, tenant="t")
     assert len(bench.source.calls) == 1
-    bench.clock.forward(0.5)
+    bench.clock.advance(0.5)
     await exchange.resolve(text, tenant="t")
     assert len(bench.source.calls) == 2
 
@@ -146,10 +146,10 @@ async def test_a_value_made_from_another_is_made_again_when_that_one_changed(ben
     bench.source.answer = lambda call: "".join(call.values.values()) or bench.source.values["in"]
     exchange = bench.exchange()
     assert (await exchange.resolve(template("{DATA:src:s:out}"), tenant="t")).text == "1"
-    bench.clock.forward(61)
+    bench.clock.advance(61)
     bench.source.values["in"] = "2"
     assert (await exchange.resolve(template("{DATA:src:s:out}"), tenant="t")).text == "2"
-    bench.clock.forward(61)
+    bench.clock.advance(61)
     await exchange.resolve(template("{DATA:src:s:out}"), tenant="t")
     assert bench.source.asked == ["in", "out", "in", "out", "in"]
 
@@ -190,7 +190,7 @@ async def test_no_text_that_a_resolver_gives_ever_causes_a_resolver_call(
 async def test_what_another_wrote_into_the_store_causes_no_call_and_is_asked_for_anew(
     bench: Any, template: Make
 ) -> None:
-    forged = b'{"v":1,"at":%f,"in":"","parts":[{"ref":"{STATE:src:s:evil}"}]}' % bench.clock().timestamp()
+    forged = b'{"v":1,"at":%f,"in":"","parts":[{"ref":"{STATE:src:s:evil}"}]}' % bench.clock.now().timestamp()
     await bench.store.set("{STATE:src:s:x}", forged, tenant="t", ttl_s=60)
     assert (await bench.exchange().resolve(template("{STATE:src:s:x}"), tenant="t")).text == "<x>"
     assert bench.source.asked == ["x"]
@@ -375,7 +375,7 @@ async def test_without_its_store_the_exchange_goes_on_with_the_front(bench: Any,
         assert (await exchange.resolve(text, tenant="t")).text == "<a>"
     assert len(bench.source.calls) == 1
     bench.store.come_back()
-    bench.clock.forward(700)
+    bench.clock.advance(700)
     await exchange.resolve(text, tenant="t")
     await bench.exchange().resolve(text, tenant="t")
     assert len(bench.source.calls) == 2

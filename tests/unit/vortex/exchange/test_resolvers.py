@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from ossa.contracts.fleet import AgentInfo, AgentState, FleetSnapshot, PoolInfo
+from ossa.contracts.fleet import FleetSnapshot, PoolInfo
 from ossa.contracts.task import NewTask, Outcome, Step, TaskRequest, TaskStatus, Usage
 from ossa.testing.stores import MemoryStores
 from ossa.vortex.exchange import Template, TokenExchange
 from ossa.vortex.exchange.resolvers import standard_registry
+from tests.support.fleet import agent, fleet
 
 Make = Callable[[str], Template]
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -18,24 +19,17 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 class Fleet:
     def snapshot(self) -> FleetSnapshot:
-        def agent(name: str, tenant: str | None = None) -> AgentInfo:
-            return AgentInfo(
-                agent_id=name,
-                incarnation="i",
-                pool="intelligence",
-                tenant=tenant,
-                manifest="analyst",
-                version="1.2.0",
-                digest="d",
-                capabilities=("sql", "charts"),
-                description="Answers questions about numbers.",
-                state=AgentState.READY,
-                address="10.0.0.1:99",
-            )
-
+        fields = {
+            "pool": "intelligence",
+            "manifest": "analyst",
+            "version": "1.2.0",
+            "capabilities": ("sql", "charts"),
+            "description": "Answers questions about numbers.",
+            "address": "10.0.0.1:99",
+        }
         pool = PoolInfo(name="intelligence", desired=50, ready=48, starting=2, blocks=13, manifests=("analyst",))
-        agents = (agent("intelligence-001"), agent("private-1", "acme"))
-        return FleetSnapshot(version=1, epoch="e", pools=(pool,), agents=agents, channel_token="secret")
+        agents = (agent("intelligence-001", **fields), agent("private-1", tenant="acme", **fields))
+        return fleet(*agents, pools=(pool,), channel_token="secret")
 
 
 class Memory:
@@ -54,7 +48,7 @@ class Metrics:
 @pytest.fixture
 def ask(bench: Any, template: Make) -> Callable[..., Any]:
     registry = standard_registry(fleet=Fleet(), memory=Memory(), metrics=Metrics())
-    exchange = TokenExchange(registry, clock=bench.clock)
+    exchange = TokenExchange(registry, clock=bench.clock.now)
 
     async def ask(text: str, tenant: str = "acme") -> str:
         found = await exchange.resolve(template(text), tenant=tenant)
@@ -112,7 +106,7 @@ async def test_numbers_are_written_plainly(ask: Any) -> None:
 )
 async def test_time_is_the_exchanges_own(ask: Any, bench: Any, asked: str, said: str) -> None:
     assert await ask(f"{{TEMPORAL:time:{asked}}}") == said
-    bench.clock.forward(3600)
+    bench.clock.advance(3600)
     if asked == "utc:time":
         assert await ask("{TEMPORAL:time:utc:time}") == "13:00:00"
 
@@ -128,7 +122,7 @@ async def test_a_zone_that_is_none_is_refused(ask: Any, zone: str) -> None:
 
 
 async def test_tasks_are_read_from_the_journal_and_are_a_tenants_own(bench: Any, template: Make) -> None:
-    stores = MemoryStores(bench.clock)
+    stores = MemoryStores(bench.clock.now)
     journal = stores.journal
     request = TaskRequest(
         messages=[
@@ -141,7 +135,7 @@ async def test_tasks_are_read_from_the_journal_and_are_a_tenants_own(bench: Any,
     usage = Usage(prompt_tokens=7, completion_tokens=2, cost_usd=0.25, model_calls=1)
     step = Step(seq=0, kind="tool_result", agent_id="intelligence-001", payload=payload, usage=usage, at=AT)
     await journal.append("task_1", fence=1, steps=[step])
-    exchange = TokenExchange(standard_registry(tasks=journal), clock=bench.clock)
+    exchange = TokenExchange(standard_registry(tasks=journal), clock=bench.clock.now)
 
     async def ask(text: str, tenant: str = "acme") -> str:
         found = await exchange.resolve(template(text), tenant=tenant, bindings={"task": "task_1"})
@@ -159,6 +153,6 @@ async def test_tasks_are_read_from_the_journal_and_are_a_tenants_own(bench: Any,
     answer = {"role": "assistant", "content": "It is noon."}
     done = Outcome(status=TaskStatus.SUCCEEDED, message=answer, usage=usage, agent_id="intelligence-002", pool="p")
     await journal.finish("task_1", fence=1, outcome=done)
-    bench.clock.forward(301)
+    bench.clock.advance(301)
     assert await ask("{STATE:task:current:status} {CONTEXT:task:current:answer}") == "succeeded It is noon."
     assert await ask("{STATE:task:current:agent} {STATE:task:current:pool}") == "intelligence-002 p"
