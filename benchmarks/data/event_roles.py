@@ -64,8 +64,7 @@ async def writer(said: dict[str, Any]) -> dict[str, Any]:
 
 
 async def publisher(said: dict[str, Any]) -> dict[str, Any]:
-    from ossa.events.metrics import PublisherMetrics
-    from ossa.events.publisher import Publisher
+    from ossa.events.publisher import Publisher, PublisherMetrics
     from ossa.stores.kafka import KafkaBus
     from ossa.stores.postgres import PostgresStores
 
@@ -84,7 +83,7 @@ async def publisher(said: dict[str, Any]) -> dict[str, Any]:
 async def consumer(said: dict[str, Any]) -> dict[str, Any]:
     """Handles until all that is expected was, or it is told to stop; says what was lost, twice, out of order."""
     from ossa.events.consumer import EventConsumer
-    from ossa.events.metrics import ConsumerMetrics
+    from ossa.events.publisher import ConsumerMetrics
     from ossa.stores.kafka import KafkaBus
 
     bus = KafkaBus(EventSettings(**said["events"]))

@@ -18,8 +18,7 @@ from ossa.contracts.events import TASK_ACCEPTED, Event
 from ossa.contracts.stores import Journal
 from ossa.contracts.task import NewTask, Outcome, TaskRequest, TaskStatus
 from ossa.events.consumer import EventConsumer
-from ossa.events.metrics import ConsumerMetrics, PublisherMetrics
-from ossa.events.publisher import Publisher
+from ossa.events.publisher import ConsumerMetrics, Publisher, PublisherMetrics
 from ossa.stores.kafka import KafkaBus
 from ossa.stores.postgres import PostgresStores
 from scripts.services import Services

@@ -18,7 +18,7 @@ OBJECTS = "objects"
 def make_backups(settings: Settings, *, progress: Progress = lambda _: None) -> Backups:
     """Raises `InvalidRequest` for a storage that cannot be used."""
     from ossa.stores.backups.lock import exclusive_lock
-    from ossa.stores.backups.restored import RestoredPostgres
+    from ossa.stores.backups.server import RestoredPostgres
     from ossa.stores.objects.blobs import ObjectBlobs
 
     home = settings.home_dir

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from ossa.contracts.configuration import Database
-from ossa.stores.postgres.condition import Condition, condition
 from ossa.stores.postgres.connection import Server
-from ossa.stores.postgres.roles import make_roles, roles_sql
-from ossa.stores.postgres.schema import migrate
+from ossa.stores.postgres.schema import Condition, condition, make_roles, migrate, roles_sql
 
 __all__ = ["Condition", "check_database", "make_database_roles", "migrate_database", "roles_sql"]
 

@@ -76,7 +76,7 @@ class MemoryFactory:
             return EmbeddedQdrant(folder / "vectors", schema=schema, wait_s=OWNER_WAIT_S)
         except ImportError:
             log.warning("memory_without_index", extra={"missing": "pip install 'ossa-on-ray[embedded]'"})
-            from ossa.memory.absent import AbsentIndex
+            from ossa.memory.warm import AbsentIndex
 
             return AbsentIndex("Qdrant is not installed: pip install 'ossa-on-ray[embedded]'.")
 
@@ -95,7 +95,7 @@ def reindex_all(settings: Settings) -> int:
     """
     from ossa.app.services import POSTGRES_DIR
     from ossa.embedded.postgres import EmbeddedPostgres
-    from ossa.stores.backups.restored import mark_all
+    from ossa.stores.backups.server import mark_all
 
     dsn = settings.database.dsn.get_secret_value()
     if not dsn:

@@ -12,9 +12,8 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ossa.backups.catalogue import SETS, Catalogue
-from ossa.backups.objects import LIST, POOL, Listed, ObjectPool, packed
-from ossa.backups.retention import base_for, expired, unneeded_objects
+from ossa.backups.catalogue import LIST, POOL, SETS, Catalogue, Listed, ObjectPool, packed
+from ossa.backups.schedule import base_for, expired, unneeded_objects
 from ossa.backups.unfinished import is_marked, mark, refuse_marked, unmark
 from ossa.contracts.backups import (
     BackupDamaged,

@@ -12,8 +12,7 @@ from ossa.cli.exit_code import ExitCode
 from ossa.cli.session import Session, fleet_command, local_command
 from ossa.cli.terminal import Terminal
 from ossa.contracts.errors import InvalidRequest
-from ossa.contracts.event_status import EventStatus
-from ossa.contracts.events import EventBus, Received
+from ossa.contracts.events import EventBus, EventStatus, Received
 
 if TYPE_CHECKING:
     from ossa.events.dead_letters import DeadLetter

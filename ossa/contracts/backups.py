@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from ossa.contracts.errors import OssaError
 from ossa.contracts.progress import Progress
@@ -229,3 +231,24 @@ class RestoredStore(Protocol):
 
     def renew(self, dsn: str) -> int:
         """Fences above all that were ever given, and every memory to be indexed again; how many."""
+
+
+V = TypeVar("V", bound=Value)
+
+
+def sealed(value: Value) -> bytes:
+    """JSON: the value, and its sha256."""
+    found = value.model_dump(mode="json")
+    return json.dumps({"sha256": _digest(found), "value": found}, indent=1).encode()
+
+
+def unsealed(kind: type[V], data: bytes) -> V:
+    """Raises `ValueError` for anything but what `sealed` made of such a value."""
+    read = json.loads(data)
+    if not isinstance(read, dict) or "value" not in read or read.get("sha256") != _digest(read["value"]):
+        raise ValueError("its sha256 is another one")
+    return kind.model_validate_json(json.dumps(read["value"]))
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

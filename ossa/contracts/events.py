@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from ossa.contracts.value import Value
 
@@ -195,3 +195,15 @@ class EventBus(Protocol):
         """What a group has not committed, of the events' topic or another. A group nobody knows has all before it."""
 
     async def close(self) -> None: ...
+
+
+class EventStatus(Value):
+    """`leading`: the replica that answered is the one that publishes. `trouble`: why it does not, or ''."""
+
+    telling: bool = Field(description="whether the journal writes events down")
+    outbox: OutboxStatus = OutboxStatus()
+    bus: BusStatus | None = None
+    leading: bool = False
+    published: int = Field(0, description="by the replica that answered, since it began")
+    trouble: str = ""
+    groups: dict[str, int] = Field(default_factory=dict, description="watched groups: messages they have not committed")

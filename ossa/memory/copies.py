@@ -11,8 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from ossa.contracts.memory import MemoryTier
-from ossa.contracts.memory_rows import Copy, MemoryRow
-from ossa.contracts.memory_tiers import ColdTier, HotTier, MemoryCatalogue, WarmTier
+from ossa.contracts.memory_tiers import ColdTier, Copy, HotTier, MemoryCatalogue, MemoryRow, WarmTier
 
 log = logging.getLogger(__name__)
 

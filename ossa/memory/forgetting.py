@@ -11,8 +11,7 @@ from typing import Literal
 
 from ossa.contracts.errors import NotFound, StoreUnavailable
 from ossa.contracts.memory import ForgetProof, Scope, TierProof
-from ossa.contracts.memory_rows import Erasure
-from ossa.contracts.memory_tiers import ColdTier, HotTier, MemoryCatalogue, WarmTier
+from ossa.contracts.memory_tiers import ColdTier, Erasure, HotTier, MemoryCatalogue, WarmTier
 
 log = logging.getLogger(__name__)
 

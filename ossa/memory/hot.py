@@ -17,7 +17,7 @@ from ossa.caching.front import Absences, Front
 from ossa.caching.guarded import GuardedCache
 from ossa.contracts.cache import CacheStore
 from ossa.contracts.errors import OssaError, StoreUnavailable
-from ossa.contracts.memory_rows import Copy, Erasure
+from ossa.contracts.memory_tiers import Copy, Erasure
 
 T = TypeVar("T")
 

@@ -11,11 +11,9 @@ from datetime import datetime
 from ossa.contracts.errors import InvalidRequest, NotFound, StoreUnavailable
 from ossa.contracts.memory import Grant, MemoryItem, Recall, Recalled
 from ossa.contracts.memory_policy import EVERY_KIND, PlacementPolicy
-from ossa.contracts.memory_rows import Copy, MemoryRow, Near
-from ossa.contracts.memory_tiers import ColdTier, HotTier, MemoryCatalogue, WarmTier
+from ossa.contracts.memory_tiers import ColdTier, Copy, HotTier, MemoryCatalogue, MemoryRow, Near, WarmTier
 from ossa.memory.copies import Embed
-from ossa.memory.placement import expiry, is_over
-from ossa.memory.uses import Uses
+from ossa.memory.placement import Uses, expiry, is_over
 
 log = logging.getLogger(__name__)
 

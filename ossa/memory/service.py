@@ -13,13 +13,12 @@ from ossa.caching.counts import CacheCounts
 from ossa.contracts.errors import InvalidRequest, NotFound, OssaError
 from ossa.contracts.memory import ForgetProof, Grant, MemoryItem, NewMemory, Recall, Recalled, Scope
 from ossa.contracts.memory_policy import EVERY_KIND, PlacementPolicy
-from ossa.contracts.memory_rows import Copy, Draft
-from ossa.contracts.memory_tiers import ColdTier, HotTier, MemoryCatalogue, WarmTier
+from ossa.contracts.memory_tiers import ColdTier, Copy, Draft, HotTier, MemoryCatalogue, WarmTier
 from ossa.memory.copies import Copies, Embed
 from ossa.memory.forgetting import Forgetting, none_of
+from ossa.memory.placement import Uses
 from ossa.memory.reading import Reading, digest_of
 from ossa.memory.sweeper import Sweeper, Swept
-from ossa.memory.uses import Uses
 
 log = logging.getLogger(__name__)
 

@@ -14,12 +14,10 @@ from datetime import datetime, timedelta
 from ossa.contracts.errors import OssaError
 from ossa.contracts.memory import MemoryTier, Scope
 from ossa.contracts.memory_policy import KindRules, PlacementPolicy
-from ossa.contracts.memory_rows import MemoryRow
-from ossa.contracts.memory_tiers import MemoryCatalogue
+from ossa.contracts.memory_tiers import MemoryCatalogue, MemoryRow
 from ossa.memory.copies import Copies
 from ossa.memory.forgetting import Forgetting
-from ossa.memory.placement import is_over, next_tier
-from ossa.memory.uses import Uses
+from ossa.memory.placement import Uses, is_over, next_tier
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NoReturn
 from uuid import NAMESPACE_URL, uuid5
 
+from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.memory import Fact, Recall
-from ossa.contracts.memory_rows import Erasure, MemoryRow, Near
+from ossa.contracts.memory_tiers import Erasure, MemoryRow, Near
 from ossa.contracts.vectors import Below, Matched, Point, VectorIndex, VectorSchema
 
 AT_ONCE = 16
@@ -116,3 +118,21 @@ def _below(erasure: Erasure) -> Below:
 
 def _point(row: MemoryRow, fence: int) -> str:
     return str(uuid5(_NAMES, json.dumps([row.tenant, row.id, fence])))
+
+
+class AbsentIndex:
+    """`ossa.contracts.vectors.VectorIndex` without an engine. Every call raises `StoreUnavailable` with `reason`.
+
+    A memory with this index keeps and lists its items; it cannot search by meaning.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    async def _refuse(self, *_args: Any, **_options: Any) -> NoReturn:
+        raise StoreUnavailable(self._reason, retry_after_s=1.0)
+
+    open = upsert = search = fetch = oldest = count = delete = delete_where = _refuse
+
+    async def close(self) -> None:
+        """Does nothing: there is nothing to close."""

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ConfigDict, Field, computed_field
 
 from ossa.contracts.compression import Compressed
-from ossa.contracts.event_status import EventStatus
+from ossa.contracts.events import EventStatus
 from ossa.contracts.routing import Route
 from ossa.sdk.blocking import IO, Calls, call
 from ossa.sdk.chat import Prompt, messages_of

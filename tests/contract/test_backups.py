@@ -42,7 +42,7 @@ from ossa.memory.service import MemoryService
 from ossa.memory.warm import WarmVectors, memory_schema
 from ossa.settings import Settings
 from ossa.stores.backups import wal
-from ossa.stores.backups.tried import programs, recovered
+from ossa.stores.backups.programs import programs, recovered
 from ossa.stores.objects.memory import ObjectMemory
 from ossa.stores.postgres import PostgresStores
 from ossa.testing.stores.vectors import MemoryVectors
@@ -453,7 +453,7 @@ import sys
 from pathlib import Path
 from ossa.app.backups import make_backups
 from ossa.settings import Settings
-from ossa.stores.backups.restored import RestoredPostgres
+from ossa.stores.backups.server import RestoredPostgres
 def slow(self, dsn):
     print("half", flush=True)
     sys.stdin.read()

@@ -18,7 +18,7 @@ from ossa.contracts.configuration import Database
 from ossa.contracts.errors import BudgetExceeded
 from ossa.contracts.task import Task
 from ossa.embedded.postgres import EmbeddedPostgres
-from ossa.stores.money import nanos
+from ossa.stores.budget_rules import nanos
 from ossa.stores.postgres import PostgresStores
 from ossa.stores.postgres.budgets import PostgresBudgets
 from ossa.testing.stores import MemoryStores

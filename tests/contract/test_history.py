@@ -52,7 +52,7 @@ async def test_what_ended_later_stays(stores: Stores, made: Any) -> None:
 
 
 async def test_more_than_a_batch_goes_in_one_round(stores: Stores, made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ossa.stores.postgres.history.PRUNED_AT_ONCE", 2)
+    monkeypatch.setattr("ossa.stores.postgres.journal.PRUNED_AT_ONCE", 2)
     for _ in range(5):
         await ended(stores, made)
     assert (await stores.history.prune(before=soon())).tasks == 5

@@ -14,7 +14,7 @@ import pytest
 
 from ossa.contracts.errors import InvalidRequest, NotFound, StoreUnavailable
 from ossa.contracts.memory import Scope
-from ossa.contracts.memory_rows import Erasure, MemoryRow
+from ossa.contracts.memory_tiers import Erasure, MemoryRow
 from ossa.stores.objects.blobs import AT_ONCE, ObjectBlobs
 from ossa.stores.objects.memory import ObjectMemory
 

@@ -24,16 +24,14 @@ from time import monotonic, sleep
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Reach, Until
+from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Reach, Until, sealed, unsealed
 from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
 from ossa.contracts.progress import Progress
-from ossa.contracts.sealed import sealed, unsealed
 from ossa.embedded.postgres import find_postmaster
-from ossa.stores.backups import recovery, wal
-from ossa.stores.backups.command import run
-from ossa.stores.backups.facts import finish_segment, server_facts, slot_is_active, write_wal
+from ossa.stores.backups import base_copy, wal
 from ossa.stores.backups.lock import exclusive_lock
-from ossa.stores.backups.tried import RecoveryFailed, programs, recovered
+from ossa.stores.backups.programs import RecoveryFailed, programs, recovered, run
+from ossa.stores.backups.server import finish_segment, server_facts, slot_is_active, write_wal
 from ossa.stores.objects.blobs import ObjectBlobs
 
 NAME = "ossa"
@@ -128,7 +126,7 @@ class BarmanBackups:
         except NotFound:
             return None
         except ValueError as error:
-            raise recovery.unknown_reach(_REACH) from error
+            raise base_copy.unknown_reach(_REACH) from error
 
     def current(self, bases: Sequence[Base]) -> Sequence[Base]:
         course = self._newest()
@@ -148,7 +146,7 @@ class BarmanBackups:
     def lay(self, base: Base, home: Path, *, until: Until, progress: Progress, replacing: Callable[[], None]) -> None:
         found, missing = self._wanted(base, until)
         if until != "base":
-            recovery.check_time(until, missing, self.reach())
+            base_copy.check_time(until, missing, self.reach())
         elif missing is not None:
             raise BackupDamaged(
                 f"WAL segment {missing} is missing, without which the copy is not whole.", param=missing
@@ -210,11 +208,11 @@ class BarmanBackups:
                 yield self._at(port)
         except RecoveryFailed as error:
             said = str(error.details["log"])
-            recovery.explain(said, until, missing, error)
-            recovery.without_time(cluster)
+            base_copy.explain(said, until, missing, error)
+            base_copy.without_time(cluster)
             with recovered(cluster, bin_dir, log, limit_s=LONG_S) as port:
                 yield self._at(port)
-        recovery.finished(cluster)
+        base_copy.finished(cluster)
         (cluster / _MISSING).unlink()
         log.unlink(missing_ok=True)
 

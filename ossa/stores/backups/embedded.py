@@ -27,19 +27,18 @@ from time import monotonic, sleep
 
 import psycopg
 
-from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Blobs, Reach, Until
+from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Blobs, Reach, Until, sealed, unsealed
 from ossa.contracts.errors import Conflict, NotFound, StoreUnavailable
 from ossa.contracts.progress import Progress
-from ossa.contracts.sealed import sealed, unsealed
 from ossa.contracts.value import Value
 from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.embedded.postgres_layout import Layout
 from ossa.embedded.postgres_programs import find_binaries
-from ossa.stores.backups import recovery, wal
-from ossa.stores.backups.command import run
-from ossa.stores.backups.copied import MANIFEST, PARTS, unpack, wal_range
-from ossa.stores.backups.facts import finish_segment, is_handed_over, server_facts, write_wal
+from ossa.stores.backups import base_copy, wal
+from ossa.stores.backups.base_copy import MANIFEST, PARTS, unpack, wal_range
 from ossa.stores.backups.lock import exclusive_lock, work_folder
+from ossa.stores.backups.programs import run
+from ossa.stores.backups.server import finish_segment, is_handed_over, server_facts, write_wal
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +141,7 @@ class EmbeddedBackups:
         except NotFound:
             return None
         except ValueError as error:
-            raise recovery.unknown_reach(_REACH) from error
+            raise base_copy.unknown_reach(_REACH) from error
 
     def current(self, bases: Sequence[Base]) -> Sequence[Base]:
         course = self._newest(self._archived())
@@ -174,7 +173,7 @@ class EmbeddedBackups:
         else:
             course = self._course(base, names)
             found, missing = self._wanted(base, course, names)
-            recovery.check_time(until, missing, self.reach())
+            base_copy.check_time(until, missing, self.reach())
         with self._scratch(home) as scratch:
             progress("reading the copy of PostgreSQL")
             for file in base.files:
@@ -183,7 +182,7 @@ class EmbeddedBackups:
             def fill(cluster: Path) -> None:
                 progress("unpacking and checking it")
                 unpack(scratch, cluster)
-                fetched = cluster / recovery.FETCHED
+                fetched = cluster / base_copy.FETCHED
                 shutil.rmtree(fetched, ignore_errors=True)
                 fetched.mkdir()
                 if found:
@@ -193,8 +192,8 @@ class EmbeddedBackups:
                 for name in names:
                     if wal.history_of(name):
                         self._stored(name, fetched / f"{name}.gz")
-                (fetched / recovery.MISSING).write_text(missing or "")
-                recovery.prepare(cluster, until=until, timeline=course.steps[-1][0])
+                (fetched / base_copy.MISSING).write_text(missing or "")
+                base_copy.prepare(cluster, until=until, timeline=course.steps[-1][0])
 
             password = (scratch / PASSWORD).read_text().strip()
             server = EmbeddedPostgres(server_dir(home))
@@ -211,8 +210,8 @@ class EmbeddedBackups:
         progress("starting PostgreSQL, which replays its WAL")
         try:
             dsn = _recovered(server, layout, until)
-            recovery.finished(layout.cluster)
-            shutil.rmtree(layout.cluster / recovery.FETCHED)
+            base_copy.finished(layout.cluster)
+            shutil.rmtree(layout.cluster / base_copy.FETCHED)
             yield dsn
         finally:
             server.stop()
@@ -400,8 +399,9 @@ def _recovered(server: EmbeddedPostgres, layout: Layout, until: Until) -> str:
     try:
         return server.start()
     except StoreUnavailable as error:
-        missing = (layout.cluster / recovery.FETCHED / recovery.MISSING).read_text()
-        said = layout.log.read_bytes()
-        recovery.explain(said[before if before <= len(said) else 0 :].decode("utf-8", "replace"), until, missing, error)
-    recovery.without_time(layout.cluster)
+        missing = (layout.cluster / base_copy.FETCHED / base_copy.MISSING).read_text()
+        log_text = layout.log.read_bytes()
+        fresh = log_text[before if before <= len(log_text) else 0 :].decode("utf-8", "replace")
+        base_copy.explain(fresh, until, missing, error)
+    base_copy.without_time(layout.cluster)
     return server.start()

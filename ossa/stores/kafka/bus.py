@@ -10,12 +10,10 @@ from confluent_kafka import Consumer, TopicPartition
 from ossa.contracts.configuration import EventSettings
 from ossa.contracts.errors import BusUnavailable, TopicUnfit
 from ossa.contracts.events import BusStatus, Message, PartitionLag
-from ossa.stores.kafka.configuration import common, consuming, producing
+from ossa.stores.kafka.configuration import REMARKS, MockBroker, common, consuming, producing
 from ossa.stores.kafka.diagnosis import why
-from ossa.stores.kafka.failure import is_telling, ours, translated
-from ossa.stores.kafka.mock import REMARKS, MockBroker
+from ossa.stores.kafka.failure import is_telling, ours, quieten_drivers, translated
 from ossa.stores.kafka.producer import KafkaProducer
-from ossa.stores.kafka.quiet import quieten_drivers
 from ossa.stores.kafka.subscription import KafkaSubscription
 from ossa.stores.kafka.topics import ensure_topics
 

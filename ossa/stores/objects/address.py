@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from obstore.exceptions import BaseError
 from obstore.store import from_url
 
-from ossa.contracts.errors import InvalidRequest
+from ossa.contracts.errors import InvalidRequest, StoreUnavailable
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -76,3 +79,19 @@ def open_storage(url: str, options: Mapping[str, str], *, param: str) -> ObjectS
             raise
         having = f", with the options {', '.join(sorted(named))}" if named else ""
         raise InvalidRequest(f"{shown} is no storage that can be used{having}.", param=param) from None
+
+
+RETRY_AFTER_S = 1.0
+
+
+@asynccontextmanager
+async def translated(answer_s: float) -> AsyncIterator[None]:
+    """Raises `StoreUnavailable` for whatever the driver raises, and after `answer_s`. Its message holds no key."""
+    try:
+        async with asyncio.timeout(answer_s):
+            yield
+    except TimeoutError as error:
+        raise StoreUnavailable("The object storage did not answer in time.", retry_after_s=RETRY_AFTER_S) from error
+    except (BaseError, OSError, ValueError) as error:
+        said = f"The object storage is unavailable ({type(error).__name__})."
+        raise StoreUnavailable(said, retry_after_s=RETRY_AFTER_S) from error

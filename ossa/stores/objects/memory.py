@@ -19,9 +19,8 @@ import obstore
 from obstore.store import LocalStore
 
 from ossa.contracts.errors import InvalidRequest
-from ossa.contracts.memory_rows import Erasure, MemoryRow
-from ossa.stores.objects.address import folder_of, open_storage
-from ossa.stores.objects.failure import translated
+from ossa.contracts.memory_tiers import Erasure, MemoryRow
+from ossa.stores.objects.address import folder_of, open_storage, translated
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore

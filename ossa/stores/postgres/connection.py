@@ -16,11 +16,9 @@ from ossa.contracts.configuration import Database
 from ossa.contracts.errors import InvalidRequest, StoreUnavailable
 from ossa.resilience.backoff import Backoff
 from ossa.stores.postgres.dsn import Dsn, read_dsn
-from ossa.stores.postgres.failure import DRIVER_ERRORS, Remedy, reason, remedy, translate
-from ossa.stores.postgres.pool import Pool
+from ossa.stores.postgres.failure import DRIVER_ERRORS, Remedy, reason, refused, remedy, translate
+from ossa.stores.postgres.pool import Pool, Session
 from ossa.stores.postgres.queries import load_queries
-from ossa.stores.postgres.refusal import refused
-from ossa.stores.postgres.session import Session
 
 logger = logging.getLogger(__name__)
 

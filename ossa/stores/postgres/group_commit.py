@@ -23,8 +23,8 @@ from ossa.stores.postgres.arrays import register_arrays
 from ossa.stores.postgres.batch import Accept, Batch, Write
 from ossa.stores.postgres.connection import Server
 from ossa.stores.postgres.failure import Remedy, reason, remedy, translate
+from ossa.stores.postgres.pool import Session
 from ossa.stores.postgres.queries import load_queries
-from ossa.stores.postgres.session import Session
 
 logger = logging.getLogger(__name__)
 

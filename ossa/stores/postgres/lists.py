@@ -1,6 +1,11 @@
 """Reads that tolerate lag: lists and reports. From a replica that is proved to be near enough, else from the primary.
 
 What a caller must find as it wrote it (a task by its id, fences, claims, balances) is never read here.
+
+The proof: a process notes rising numbers in a row of its own on the primary, with the time by its own clock. Once a
+replica shows a number, all that was committed by that time can be read from it. No two machines' clocks are compared,
+and no positions in a journal that begins another timeline with each failover. An idle primary is no special case, and
+neither is a replica that is cut off and believes itself up to date: its proof grows old.
 """
 
 from __future__ import annotations
@@ -8,15 +13,38 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import monotonic
 from typing import LiteralString
 
 from ossa.contracts.errors import OssaError, StoreUnavailable
 from ossa.stores.postgres.connection import Params, Reader, Row
-from ossa.stores.postgres.lag import Mark, current_as_of, near_enough, still_useful
+from ossa.stores.postgres.pool import Session
 from ossa.stores.postgres.queries import load_queries
-from ossa.stores.postgres.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Noted on the primary; `at` is before it was sent."""
+
+    at: float
+    number: int
+
+
+def current_as_of(marks: Sequence[Mark], shown: int) -> float | None:
+    """The latest noted moment of which all commits can be read where `shown` is; None: none is proved."""
+    return max((mark.at for mark in marks if mark.number <= shown), default=None)
+
+
+def near_enough(as_of: float | None, *, now: float, bound_s: float) -> bool:
+    return as_of is not None and now - as_of <= bound_s
+
+
+def still_useful(marks: Sequence[Mark], *, now: float, bound_s: float) -> list[Mark]:
+    """Without those that could prove nothing within the bound any more."""
+    return [mark for mark in marks if now - mark.at <= bound_s]
+
 
 logger = logging.getLogger(__name__)
 

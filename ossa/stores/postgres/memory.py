@@ -11,11 +11,11 @@ import orjson
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.memory import ForgetProof, Grant, MemoryTier, Recall, Scope
 from ossa.contracts.memory_policy import KindSet
-from ossa.contracts.memory_rows import Draft, Erasure, MemoryRow, Use
+from ossa.contracts.memory_tiers import Draft, Erasure, MemoryRow, Use
+from ossa.stores.checks import check_replaced
 from ossa.stores.postgres.connection import Reader, Row
 from ossa.stores.postgres.queries import load_queries
-from ossa.stores.postgres.readable import readable
-from ossa.stores.remembering import check_replaced
+from ossa.stores.postgres.rows import readable
 
 TRIES = 5
 """Times that two writers may make the same item at once."""

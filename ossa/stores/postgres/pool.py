@@ -1,8 +1,4 @@
-"""A few connections, shared.
-
-Without background tasks: a program that ends without closing it just ends, and
-a lost server costs nothing until somebody asks again.
-"""
+"""One connection, and what is known of it."""
 
 from __future__ import annotations
 
@@ -10,10 +6,29 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow
 
 from ossa.contracts.errors import NotReady
-from ossa.stores.postgres.session import Session
+
+
+class Session(AsyncConnection[DictRow]):
+    """A connection in autocommit mode, its rows dicts.
+
+    Attributes:
+        guarded: acts of one tenant run where row-level security holds (`ossa_tenant`).
+        standby: its server follows another one.
+    """
+
+    guarded: bool = False
+    standby: bool = False
+
+    @property
+    def place(self) -> str:
+        """The server it is connected to."""
+        return f"{self.info.host}:{self.info.port}"
+
 
 Connect = Callable[[], Awaitable[Session]]
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from ossa.contracts.access import ApiKey
 from ossa.contracts.stores import Backlog
 from ossa.contracts.task import Outcome, Target, Task, TaskRequest, TaskStatus
 from ossa.stores.journal_rules import TaskState
+from ossa.stores.postgres.connection import Row
 
 
 def task_of(row: dict[str, Any]) -> Task:
@@ -31,3 +36,24 @@ def task_state_of(row: dict[str, Any]) -> TaskState:
 
 def key_of(row: dict[str, Any]) -> ApiKey:
     return ApiKey(**row)
+
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def readable(rows: Iterable[Row], make: Callable[[Row], T], *, what: str, named: str) -> list[tuple[Row, T]]:
+    """Each row that `make` can read, and what it made.
+
+    Args:
+        what: of the log entry.
+        named: the column that names the row there; nothing else of it is logged.
+    """
+    found: list[tuple[Row, T]] = []
+    for row in rows:
+        try:
+            found.append((row, make(row)))
+        except ValidationError as error:
+            fields = sorted({".".join(map(str, fault["loc"][:1])) for fault in error.errors()})
+            logger.error("store_row_unreadable", extra={"what": what, named: row[named], "fields": fields})
+    return found

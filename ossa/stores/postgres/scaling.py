@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ossa.contracts.scaling import PoolSample, ScaleDecision
-from ossa.stores.json_text import as_json
+from ossa.stores.checks import as_json
 from ossa.stores.postgres.connection import Reader
 from ossa.stores.postgres.lists import Lists
 from ossa.stores.postgres.queries import load_queries
-from ossa.stores.postgres.readable import readable
+from ossa.stores.postgres.rows import readable
 
 WRITTEN_AT_ONCE = 10_000
 READ_AT_ONCE = 2_000

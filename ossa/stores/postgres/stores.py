@@ -5,23 +5,21 @@ from __future__ import annotations
 import logging
 
 from ossa.contracts.configuration import Database, EventSettings
-from ossa.stores.postgres.budgets import PostgresBudgets
+from ossa.stores.postgres.budgets import PostgresBudgets, PostgresSpending
 from ossa.stores.postgres.connection import Reader, Server
 from ossa.stores.postgres.dsn import replica_dsn
 from ossa.stores.postgres.fleet import PostgresFleet
-from ossa.stores.postgres.history import PostgresHistory
-from ossa.stores.postgres.journal import PostgresJournal
+from ossa.stores.postgres.journal import PostgresHistory, PostgresJournal
 from ossa.stores.postgres.keys import PostgresKeys
 from ossa.stores.postgres.lists import Lists
 from ossa.stores.postgres.memory import PostgresCatalogue
 from ossa.stores.postgres.originals import PostgresOriginals
 from ossa.stores.postgres.outbox import PostgresOutbox, PostgresProcessed
+from ossa.stores.postgres.pool import Session
 from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.routing import PostgresRouting
 from ossa.stores.postgres.scaling import PostgresScaling
 from ossa.stores.postgres.schema import migrate
-from ossa.stores.postgres.session import Session
-from ossa.stores.postgres.spending import PostgresSpending
 
 logger = logging.getLogger(__name__)
 

@@ -45,7 +45,7 @@ from qdrant_edge import Point as EdgePoint
 
 from ossa.contracts.errors import Conflict, OssaError, StoreUnavailable
 from ossa.contracts.vectors import Below, Found, Point, VectorSchema, Where
-from ossa.stores.vector_checks import check_asked, check_ids, check_points, check_vector
+from ossa.stores.checks import check_asked, check_ids, check_points, check_vector
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from ossa.contracts.errors import Conflict, InvalidRequest, StoreUnavailable
 from ossa.contracts.vectors import Below, Found, Point, VectorSchema, Where
-from ossa.stores.vector_checks import check_asked, check_ids, check_points, check_vector
+from ossa.stores.checks import check_asked, check_ids, check_points, check_vector
 
 IN_MEMORY = ":memory:"
 _REFUSED = frozenset({401, 403})

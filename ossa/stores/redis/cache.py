@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from ossa.contracts.cache import CacheAct, CacheOutcome
 from ossa.contracts.errors import InvalidRequest
-from ossa.stores.redis.acts import OneByOne
 from ossa.stores.redis.address import RedisAddress, RedisTls
 from ossa.stores.redis.failure import translated
-from ossa.stores.redis.plan import outcomes, plan
-from ossa.stores.redis.server import Server
+from ossa.stores.redis.plan import OneByOne, outcomes, plan
+from ossa.stores.redis.topology import Server
 
 
 class RedisCache(OneByOne):

@@ -15,13 +15,10 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, ResponseErr
 
 from ossa.contracts.cache import CacheAct, CacheOutcome
 from ossa.contracts.errors import InvalidRequest
-from ossa.stores.redis.acts import OneByOne
 from ossa.stores.redis.address import Host, RedisAddress, RedisTls
 from ossa.stores.redis.failure import DRIVER_ERRORS, translated
-from ossa.stores.redis.naming import slot
-from ossa.stores.redis.plan import Step, outcomes, plan
-from ossa.stores.redis.server import Command, Server
-from ossa.stores.redis.topology import Topology
+from ossa.stores.redis.plan import OneByOne, Step, outcomes, plan, slot
+from ossa.stores.redis.topology import Command, Server, Topology
 
 TRIES = 3
 

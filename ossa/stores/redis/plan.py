@@ -1,15 +1,69 @@
-"""From things to do to commands, and from answers to outcomes."""
+"""Cache acts as Redis commands: what entries are called, one command for many reads, outcomes from answers."""
 
 from __future__ import annotations
 
+import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
-from ossa.contracts.cache import CacheAct, CacheDrop, CacheGet, CacheOutcome
+from redis.crc import key_slot
+
+from ossa.contracts.cache import CacheAct, CacheDrop, CacheGet, CacheOutcome, CacheSet
+from ossa.contracts.errors import StoreUnavailable
 from ossa.stores.redis.failure import unavailable
-from ossa.stores.redis.naming import entry
-from ossa.stores.redis.server import Command
+from ossa.stores.redis.topology import Command
+
+TENANTS_KNOWN = 4096
+
+
+def entry(tenant: str, room: str, key: str) -> str:
+    """`ossa:{tenant}:room:key`, tenant and key as digests, the tenant's in braces.
+
+    Names may hold colons or anything else, so that written out those of two tenants could meet; a digest also bounds
+    the length, and keeps names out of what Redis logs. A cluster places a key by what is in its first braces: all of a
+    tenant's are on one server, so that one command gets many.
+    """
+    return f"ossa:{{{_tag(tenant)}}}:{room}:{_digest(key, 32)}"
+
+
+@lru_cache(TENANTS_KNOWN)
+def slot(tenant: str) -> int:
+    """Where a cluster has the tenant's entries."""
+    return key_slot(_tag(tenant).encode())
+
+
+@lru_cache(TENANTS_KNOWN)
+def _tag(tenant: str) -> str:
+    return _digest(tenant, 16)
+
+
+def _digest(text: str, size: int) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
+
+
+class OneByOne(ABC):
+    """What a `CacheStore` does, each a batch of one."""
+
+    @abstractmethod
+    async def batch(self, acts: Sequence[CacheAct]) -> list[CacheOutcome]: ...
+
+    async def get(self, key: str, *, tenant: str) -> bytes | None:
+        return await self._one(CacheGet(tenant, key))
+
+    async def set(self, key: str, value: bytes, *, tenant: str, ttl_s: float) -> None:
+        await self._one(CacheSet.checked(tenant, key, value, ttl_s))
+
+    async def drop(self, key: str, *, tenant: str) -> None:
+        await self._one(CacheDrop(tenant, key))
+
+    async def _one(self, act: CacheAct) -> bytes | None:
+        (outcome,) = await self.batch([act])
+        if isinstance(outcome, StoreUnavailable):
+            raise outcome
+        return outcome
 
 
 @dataclass(slots=True)

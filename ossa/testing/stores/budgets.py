@@ -8,8 +8,7 @@ from typing import Literal
 
 from ossa.contracts.budgets import Balance, Budget, Grant, Recovered, Reservation, period_end, period_key
 from ossa.contracts.errors import NotFound
-from ossa.stores.budgeting import CLOSED_KEPT_S, Account, grant, granted, refusal
-from ossa.stores.money import cost_nanos, nanos, usd
+from ossa.stores.budget_rules import CLOSED_KEPT_S, Account, cost_nanos, grant, granted, nanos, refusal, usd
 from ossa.testing.stores.gate import Gate
 from ossa.testing.stores.journal import Clock, MemoryJournal
 

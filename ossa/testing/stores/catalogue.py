@@ -8,8 +8,8 @@ from itertools import count
 
 from ossa.contracts.memory import ForgetProof, Grant, MemoryTier, Recall, Scope
 from ossa.contracts.memory_policy import KindSet
-from ossa.contracts.memory_rows import Draft, Erasure, MemoryRow, Use
-from ossa.stores.remembering import check_replaced
+from ossa.contracts.memory_tiers import Draft, Erasure, MemoryRow, Use
+from ossa.stores.checks import check_replaced
 from ossa.testing.stores.gate import Gate
 
 Key = tuple[str, str]

@@ -1,9 +1,15 @@
-"""The desired fleet in memory."""
+"""The desired fleet, its samples and decisions, and API keys in memory."""
 
 from __future__ import annotations
 
-from ossa.contracts.errors import NotFound
+from collections.abc import Sequence
+from datetime import datetime
+
+from ossa.contracts.access import ApiKey
+from ossa.contracts.errors import Conflict, NotFound
 from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool, Operation
+from ossa.contracts.scaling import PoolSample, ScaleDecision, peaks_of
+from ossa.stores.checks import as_json
 from ossa.testing.stores.gate import Gate
 
 
@@ -78,3 +84,94 @@ class MemoryFleet:
             and (not open_only or operation.status in ("pending", "running"))
         ]
         return sorted(found, key=lambda operation: operation.id, reverse=True)[:limit]
+
+
+class MemoryKeys:
+    """`ossa.contracts.stores.KeyStore`. A key's id and its secret are both unique."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._keys: dict[str, ApiKey] = {}
+        self._ids: dict[bytes, str] = {}
+
+    async def add(self, key: ApiKey, *, secret_sha256: bytes) -> None:
+        """Adding the same key again is a no-op. Raises `Conflict` when the id or the secret is another's."""
+        self._gate.check()
+        known = self._ids.get(secret_sha256)
+        if known is None and key.id not in self._keys:
+            self._keys[key.id] = key
+            self._ids[secret_sha256] = key.id
+        elif known != key.id or self._keys[key.id].tenant != key.tenant:
+            raise Conflict(f"A key {key.id} exists already.")
+
+    async def find(self, secret_sha256: bytes) -> ApiKey | None:
+        self._gate.check()
+        known = self._ids.get(secret_sha256)
+        return self._keys[known] if known else None
+
+    async def keys(self, *, tenant: str | None = None) -> list[ApiKey]:
+        self._gate.check()
+        found = [key for key in self._keys.values() if tenant is None or key.tenant == tenant]
+        return sorted(found, key=lambda key: (key.created_at, key.id))
+
+    async def revoke(self, key_id: str, *, at: datetime, tenant: str | None = None) -> ApiKey:
+        self._gate.check()
+        key = self._keys.get(key_id)
+        if key is None or (tenant is not None and key.tenant != tenant):
+            raise NotFound(f"There is no key {key_id}.")
+        if key.revoked_at is None:
+            self._keys[key_id] = key.model_copy(update={"revoked_at": at})
+        return self._keys[key_id]
+
+
+class MemoryScaling:
+    """`ossa.contracts.scaling.ScalingStore`. No call changes anything across an await, so each is atomic."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._samples: dict[tuple[datetime, str], PoolSample] = {}
+        self._decisions: dict[datetime, bytes] = {}
+        self._state: str | None = None
+
+    async def add_samples(self, samples: Sequence[PoolSample]) -> None:
+        self._gate.check()
+        self._samples.update({(sample.at, sample.pool): sample for sample in samples})
+
+    async def samples(
+        self, *, since: datetime, until: datetime | None = None, pools: Sequence[str] | None = None
+    ) -> list[PoolSample]:
+        self._gate.check()
+        return [
+            self._samples[at, pool]
+            for at, pool in sorted(self._samples)
+            if since <= at and (until is None or at < until) and (pools is None or pool in pools)
+        ]
+
+    async def peaks(self, *, since: datetime) -> dict[str, float]:
+        self._gate.check()
+        return peaks_of([sample for (at, _), sample in self._samples.items() if at >= since])
+
+    async def prune(self, *, before: datetime) -> int:
+        self._gate.check()
+        kept = {key: sample for key, sample in self._samples.items() if key[0] >= before}
+        decisions = {at: body for at, body in self._decisions.items() if at >= before}
+        removed = len(self._samples) - len(kept) + len(self._decisions) - len(decisions)
+        self._samples, self._decisions = kept, decisions
+        return removed
+
+    async def add_decision(self, decision: ScaleDecision) -> None:
+        self._gate.check()
+        self._decisions[decision.at] = as_json(decision)
+
+    async def decisions(self, *, limit: int = 50, before: datetime | None = None) -> list[ScaleDecision]:
+        self._gate.check()
+        newest = sorted((at for at in self._decisions if before is None or at < before), reverse=True)
+        return [ScaleDecision.model_validate_json(self._decisions[at]) for at in newest[:limit]]
+
+    async def save_state(self, state: str) -> None:
+        self._gate.check()
+        self._state = state
+
+    async def state(self) -> str | None:
+        self._gate.check()
+        return self._state

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from ossa.contracts.errors import Conflict, NotFound
-from ossa.contracts.stores import Accepted, Backlog
+from ossa.contracts.stores import Accepted, Backlog, Pruned
 from ossa.contracts.task import ErrorInfo, NewTask, Outcome, Step, Task, TaskRequest, TaskStatus, UsageToday
 from ossa.stores import event_bodies, journal_rules
+from ossa.stores.checks import as_json
 from ossa.stores.journal_rules import TaskState
-from ossa.stores.json_text import as_json
 from ossa.testing.stores.gate import Gate
 from ossa.testing.stores.outbox import MemoryOutbox
 
@@ -319,3 +319,15 @@ class MemoryJournal:
 
     def _today(self) -> date:
         return self._clock().astimezone(UTC).date()
+
+
+class MemoryHistory:
+    """`ossa.contracts.stores.HistoryStore`."""
+
+    def __init__(self, gate: Gate, journal: MemoryJournal) -> None:
+        self._gate = gate
+        self._journal = journal
+
+    async def prune(self, *, before: datetime) -> Pruned:
+        self._gate.check()
+        return Pruned(tasks=self._journal.forget_ended(before), parts=0)

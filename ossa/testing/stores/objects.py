@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ossa.contracts.memory_rows import Erasure, MemoryRow
+from ossa.contracts.memory_tiers import Erasure, MemoryRow
 from ossa.testing.stores.gate import Gate
 
 Place = tuple[str, str, str, int]

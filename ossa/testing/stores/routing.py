@@ -10,8 +10,8 @@ from typing import Any
 from ossa.contracts.errors import Conflict, NotFound
 from ossa.contracts.routing import Example, Feedback, ModelKind, ModelRecord, Route, RoutingPolicy
 from ossa.contracts.task import Task
+from ossa.stores.checks import as_json
 from ossa.stores.examples import example_of
-from ossa.stores.json_text import as_json
 from ossa.testing.stores.gate import Gate
 from ossa.testing.stores.journal import MemoryJournal
 

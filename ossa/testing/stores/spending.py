@@ -8,7 +8,7 @@ from datetime import UTC, date
 
 from ossa.contracts.spending import Approval, Spent, TaskFacts
 from ossa.contracts.task import Step, Task, TaskStatus
-from ossa.stores.json_text import as_json
+from ossa.stores.checks import as_json
 from ossa.testing.stores.budgets import MemoryBudgets
 from ossa.testing.stores.gate import Gate
 from ossa.testing.stores.journal import MemoryJournal

@@ -6,15 +6,12 @@ from datetime import UTC, datetime
 
 from ossa.contracts.configuration import EventSettings
 from ossa.testing.stores.budgets import MemoryBudgets
-from ossa.testing.stores.fleet import MemoryFleet
+from ossa.testing.stores.fleet import MemoryFleet, MemoryKeys, MemoryScaling
 from ossa.testing.stores.gate import Gate
-from ossa.testing.stores.history import MemoryHistory
-from ossa.testing.stores.journal import Clock, MemoryJournal
-from ossa.testing.stores.keys import MemoryKeys
+from ossa.testing.stores.journal import Clock, MemoryHistory, MemoryJournal
 from ossa.testing.stores.originals import MemoryOriginals
 from ossa.testing.stores.outbox import MemoryOutbox, MemoryProcessed
 from ossa.testing.stores.routing import MemoryRouting
-from ossa.testing.stores.scaling import MemoryScaling
 from ossa.testing.stores.spending import MemorySpending
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ossa.contracts.vectors import Below, Found, Point, VectorSchema, Where
-from ossa.stores.vector_checks import check_asked, check_ids, check_points, check_vector
+from ossa.stores.checks import check_asked, check_ids, check_points, check_vector
 from ossa.testing.stores.gate import DOWN, Gate
 
 

@@ -18,11 +18,9 @@ from ossa.contracts.configuration import Database, EventSettings
 from ossa.contracts.events import Event, Received
 from ossa.contracts.task import NewTask, Outcome, TaskRequest, TaskStatus
 from ossa.embedded.postgres import EmbeddedPostgres
-from ossa.events.consumer import EventConsumer, Handle, Patience
-from ossa.events.duplicates import DuplicateFilter
+from ossa.events.consumer import DuplicateFilter, EventConsumer, Handle, Patience
 from ossa.events.messages import event_of
-from ossa.events.metrics import ConsumerMetrics, PublisherMetrics
-from ossa.events.publisher import Publisher
+from ossa.events.publisher import ConsumerMetrics, Publisher, PublisherMetrics
 from ossa.stores.kafka import KafkaBus
 from ossa.stores.postgres import PostgresStores
 from scripts.services import Services

@@ -15,9 +15,8 @@ from prometheus_client import CollectorRegistry
 
 from ossa.contracts.configuration import Database, EventSettings
 from ossa.contracts.events import Event
-from ossa.events.consumer import EventConsumer
-from ossa.events.duplicates import DuplicateFilter
-from ossa.events.metrics import ConsumerMetrics
+from ossa.events.consumer import DuplicateFilter, EventConsumer
+from ossa.events.publisher import ConsumerMetrics
 from ossa.stores.kafka import KafkaBus
 from ossa.stores.postgres import PostgresStores
 

@@ -15,8 +15,7 @@ from ossa.contracts.budgets import Reservation, subjects_of
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import BudgetExceeded
 from ossa.contracts.task import NewTask, Step, TaskRequest, Usage
-from ossa.stores.budgeting import SOON_S
-from ossa.stores.money import nanos
+from ossa.stores.budget_rules import SOON_S, nanos
 from ossa.stores.postgres import PostgresStores
 
 CALLERS = 6

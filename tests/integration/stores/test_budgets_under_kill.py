@@ -19,7 +19,7 @@ from ossa.contracts.budgets import Budget, Reservation, subjects_of
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import BudgetExceeded
 from ossa.embedded.postgres import EmbeddedPostgres
-from ossa.stores.money import nanos
+from ossa.stores.budget_rules import nanos
 from ossa.stores.postgres import PostgresStores
 
 HARD_USD = 3.0

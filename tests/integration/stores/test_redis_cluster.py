@@ -15,7 +15,7 @@ from ossa.contracts.cache import CacheGet, CacheSet
 from ossa.contracts.errors import StoreUnavailable
 from ossa.stores.redis.cache import RedisCache
 from ossa.stores.redis.cluster import RedisClusterCache
-from ossa.stores.redis.naming import entry, slot
+from ossa.stores.redis.plan import entry, slot
 from scripts.services import Address, Services
 
 LIMIT_S = 60.0

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ossa.backups.retention import base_for, expired, is_due, unneeded_objects
+from ossa.backups.schedule import base_for, expired, is_due, unneeded_objects
 from ossa.contracts.backups import BackupSet, Base, Blob
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ossa.contracts.backups import Reach
-from ossa.contracts.sealed import sealed, unsealed
+from ossa.contracts.backups import Reach, sealed, unsealed
 from tests.unit.backups.test_retention import NOW
 
 REACH = Reach(until=NOW, timeline=1, segment="0" * 24)

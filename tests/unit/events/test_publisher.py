@@ -11,8 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ossa.contracts.errors import BusUnavailable, InvalidRequest, OssaError, TopicUnfit
-from ossa.events.metrics import PublisherMetrics
-from ossa.events.publisher import Publisher, measure
+from ossa.events.publisher import Publisher, PublisherMetrics, measure
 from tests.unit.events.world import QUICK, World, firsts, in_order, until
 
 pytestmark = pytest.mark.asyncio

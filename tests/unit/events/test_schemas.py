@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.events import SCHEMA_URN, TASK_ACCEPTED, TASK_FINISHED, TASK_STEP, Event
 from ossa.events.schemas import check_event, load_schemas
-from ossa.events.schemas.compatibility import breaks, broken_history
+from tests.unit.events.compatibility import breaks, broken_history
 
 OLD: dict[str, Any] = {
     "type": "object",

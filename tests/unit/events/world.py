@@ -12,11 +12,9 @@ from prometheus_client import CollectorRegistry
 from ossa.contracts.configuration import EventSettings
 from ossa.contracts.events import Event
 from ossa.contracts.task import NewTask, Outcome, TaskRequest, TaskStatus
-from ossa.events.consumer import EventConsumer, Patience
-from ossa.events.duplicates import DuplicateFilter
+from ossa.events.consumer import DuplicateFilter, EventConsumer, Patience
 from ossa.events.messages import event_of
-from ossa.events.metrics import ConsumerMetrics, PublisherMetrics
-from ossa.events.publisher import Pace, Publisher
+from ossa.events.publisher import ConsumerMetrics, Pace, Publisher, PublisherMetrics
 from ossa.testing.bus import MemoryBus
 from ossa.testing.stores import MemoryStores
 

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ossa.contracts.errors import Conflict, NotFound, StoreUnavailable
 from ossa.contracts.memory import MemoryItem, NewMemory, Recall, Recalled, Scope
 from ossa.contracts.memory_policy import KindRules, PlacementPolicy
-from ossa.contracts.memory_rows import Draft, Erasure, MemoryRow
+from ossa.contracts.memory_tiers import Draft, Erasure, MemoryRow
 from ossa.memory.forgetting import GRACE_S
 from ossa.memory.placement import is_over
 from ossa.testing.stores.catalogue import InMemoryCatalogue

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ossa.contracts.memory import MemoryTier
 from ossa.contracts.memory_policy import KindRules, PlacementPolicy
-from ossa.contracts.memory_rows import MemoryRow
+from ossa.contracts.memory_tiers import MemoryRow
 from ossa.memory.placement import expiry, is_over, next_tier, wanted_tier
 from tests.unit.memory.worlds import START
 

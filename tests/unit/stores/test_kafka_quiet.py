@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from ossa.stores.kafka.quiet import EVERY_S, MOST_LINES, NowAndThen, quieten_drivers
+from ossa.stores.kafka.failure import EVERY_S, MOST_LINES, NowAndThen, quieten_drivers
 from tests.support.clock import ManualClock
 
 

@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 
 from ossa.contracts.errors import OssaError, StoreUnavailable
-from ossa.stores.postgres.lag import Mark, current_as_of, near_enough, still_useful
-from ossa.stores.postgres.lists import BEHIND_S, LOOK_EVERY_S, REST_S, Lists
+from ossa.stores.postgres.lists import (
+    BEHIND_S,
+    LOOK_EVERY_S,
+    REST_S,
+    Lists,
+    Mark,
+    current_as_of,
+    near_enough,
+    still_useful,
+)
 
 MARKS = [Mark(at=10, number=1), Mark(at=11, number=2), Mark(at=12, number=4)]
 

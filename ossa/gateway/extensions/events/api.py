@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ossa.contracts.access import Scope
-from ossa.contracts.event_status import EventStatus
+from ossa.contracts.events import EventStatus
 from ossa.gateway.api.answer import json_answer
 from ossa.gateway.api.caller import AgentsReader
 from ossa.gateway.api.description import describe

@@ -6,10 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from ossa.contracts.configuration import EventSettings
 from ossa.contracts.errors import StoreUnavailable
-from ossa.contracts.event_status import EventStatus
-from ossa.contracts.events import EventBus, EventOutbox
-from ossa.events.metrics import PublisherMetrics
-from ossa.events.publisher import Publisher, measure
+from ossa.contracts.events import EventBus, EventOutbox, EventStatus
+from ossa.events.publisher import Publisher, PublisherMetrics, measure
 from ossa.gateway.metrics import GatewayMetrics
 
 _DAY_S = 86_400.0

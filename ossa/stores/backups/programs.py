@@ -1,11 +1,12 @@
-"""A PostgreSQL of the user's version that was laid down, run on 127.0.0.1 until it has recovered and been read."""
+"""Programs that a backup runs: their last words become ours when they fail, and a PostgreSQL that recovers."""
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -14,7 +15,38 @@ from ossa.contracts.errors import StoreUnavailable
 from ossa.embedded.postgres import find_postmaster
 from ossa.embedded.postgres_programs import choose_account
 from ossa.embedded.process import Launch, bindable, kill, spawn
-from ossa.stores.backups.command import last_words
+
+PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+def run(command: Sequence[str | Path], *, what: str, env: Mapping[str, str] | None = None, limit_s: float) -> str:
+    """What it wrote to standard output. `env` may hold a secret: it is told to the program alone.
+
+    Raises `StoreUnavailable`, which begins with `what`.
+    """
+    try:
+        done = subprocess.run(
+            [str(part) for part in command],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=limit_s,
+            stdin=subprocess.DEVNULL,
+            env={"PATH": PATH, "LC_ALL": "C", "TZ": "UTC", "HOME": os.environ.get("HOME", "/"), **(env or {})},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StoreUnavailable(f"{what}: {Path(command[0]).name} took more than {limit_s:.0f} s.") from error
+    except OSError as error:
+        raise StoreUnavailable(f"{what}: {command[0]} cannot be run: {error.strerror}.") from error
+    if done.returncode != 0:
+        raise StoreUnavailable(f"{what}: {last_words(done.stderr or done.stdout)}")
+    return done.stdout
+
+
+def last_words(said: str, lines: int = 3) -> str:
+    return " ".join(said.strip().splitlines()[-lines:]) or "it said nothing"
+
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _POLL_S = 0.05

@@ -1,4 +1,4 @@
-"""What every budget store decides alike."""
+"""What every budget store decides alike. Money is whole billionths of a dollar, so that sums are exact."""
 
 from __future__ import annotations
 
@@ -6,9 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ossa.contracts.budgets import Grant, Period, label_of, period_end
+from ossa.contracts.budgets import MOST_CALL_USD, MOST_USD, Grant, Period, label_of, period_end
 from ossa.contracts.errors import BudgetExceeded
-from ossa.stores.money import usd
+
+NANO = 1_000_000_000
+
+
+def nanos(usd: float) -> int:
+    """Never negative, at most `MOST_USD`, so that sums of a few fit the columns; what is no number is nothing."""
+    return round(min(usd, MOST_USD) * NANO) if usd > 0 else 0
+
+
+def cost_nanos(usd: float) -> int:
+    """Of one model call: what is claimed beyond reason counts as `MOST_CALL_USD`."""
+    return min(nanos(usd), nanos(MOST_CALL_USD))
+
+
+def usd(nanos: int) -> float:
+    return nanos / NANO
+
 
 SOON_S = 2.0
 """After which other calls' reservations may have been given back."""

@@ -1,4 +1,4 @@
-"""What every index of vectors refuses."""
+"""What every store refuses, whatever it is built on, and values as the JSON that is kept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import math
 from collections.abc import Sequence
 from uuid import UUID
 
-from ossa.contracts.errors import InvalidRequest
+from pydantic_core import PydanticSerializationError
+
+from ossa.contracts.errors import Conflict, InvalidRequest
+from ossa.contracts.memory_tiers import Draft, MemoryRow
+from ossa.contracts.value import Value
 from ossa.contracts.vectors import Below, Point, VectorSchema, Where
 
 
@@ -41,3 +45,26 @@ def check_asked(where: Where, below: Below | None) -> None:
     """Raises `InvalidRequest` where everything would be removed."""
     if not where and below is None:
         raise InvalidRequest("To remove all points, remove the index.", "where")
+
+
+def check_replaced(draft: Draft, old: MemoryRow | None) -> None:
+    """Raises `Conflict` where the draft may not take the place of what there is."""
+    if draft.if_version is not None and draft.if_version != (old.version if old is not None else 0):
+        raise Conflict(
+            f"{draft.id} is at version {old.version if old is not None else 0}, not {draft.if_version}.",
+            param="if_version",
+            details={"version": old.version if old is not None else 0},
+        )
+    if old is None:
+        return
+    for field, mine, there in (("kind", draft.kind, old.kind), ("subject", draft.subject, old.subject)):
+        if mine != there:
+            raise Conflict(f"{draft.id} has another {field}; forget it first, or take another id.", param=field)
+
+
+def as_json(value: Value) -> bytes:
+    """`value.json_bytes()`. Raises `InvalidRequest` for what JSON cannot hold."""
+    try:
+        return value.json_bytes()
+    except PydanticSerializationError as error:
+        raise InvalidRequest(f"A {type(value).__name__} holds a value that is not JSON.") from error
