@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
 from ossa.events.consumer import EventConsumer
-from ossa.events.metrics import ConsumerMetrics
+from ossa.events.publisher import ConsumerMetrics
 from ossa.gateway.api import (
     agents,
     chat,
