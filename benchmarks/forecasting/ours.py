@@ -27,12 +27,12 @@ class Forecasts:
     high: Floats
 
 
-def replayed(panel: Panel, horizon: int, at: Origins) -> Forecasts:
+def replayed(panel: Panel, horizon: int, at: Origins, settings: FitSettings | None = None) -> Forecasts:
     given = prepared(panel, 0, horizon)
     track = Track(given.prior(at.start), horizon)
     issued: list[Issued] = []
     for first, last in at.blocks():
-        said = say(given, _fitted(given, first), slice(first, last))
+        said = say(given, _fitted(given, first, settings or FitSettings()), slice(first, last))
         for row in range(first, last):
             due = row - horizon - at.warm
             if due >= 0:
@@ -47,8 +47,8 @@ def replayed(panel: Panel, horizon: int, at: Origins) -> Forecasts:
     )
 
 
-def _fitted(given: Prepared, until: int) -> Fitted | None:
+def _fitted(given: Prepared, until: int, settings: FitSettings) -> Fitted | None:
     try:
-        return fit(given, until, FitSettings())
+        return fit(given, until, settings)
     except SeriesError:
         return None

@@ -24,6 +24,8 @@ from ossa.testing.stores import MemoryStores
 
 ROWS = 1_200
 QUICK = {**FIRST, "rounds": 40, "tail_rounds": 10}
+ROUGH = {**FIRST, "rounds": 4, "tail_rounds": 3}
+"""For tests in which it does not matter how good a fit is."""
 
 
 def panel(rows: int = ROWS, *names: str) -> Panel:
@@ -37,7 +39,7 @@ def panel(rows: int = ROWS, *names: str) -> Panel:
 
 @pytest.fixture(scope="module")
 def model() -> ForecastModel:
-    return train(panel(900), HORIZONS, settings_of(QUICK), figures_too=False)
+    return train(panel(900), HORIZONS, settings_of(ROUGH), figures_too=False)
 
 
 def candidate(model: ForecastModel, *, promote: bool = True, replaces: int | None = None) -> Candidate:
@@ -60,11 +62,11 @@ def test_no_fit_sees_what_it_is_judged_by() -> None:
     strange = given.values.copy()
     strange[trainer.split.held_out :] = 777.0
     other = SpawnTrainer(Panel(given.start_s, given.step_s, given.names, strange), trainer.split, "")
-    assert trainer.fit(QUICK).version == other.fit(QUICK).version
+    assert trainer.fit(ROUGH).version == other.fit(ROUGH).version
     strange[trainer.split.shown :] = 777.0
     other = SpawnTrainer(Panel(given.start_s, given.step_s, given.names, strange), trainer.split, "")
-    assert trainer.fit(QUICK, held_back=True).version == other.fit(QUICK, held_back=True).version
-    assert trainer.whole(QUICK).card["trained"]["rows"] == ROWS
+    assert trainer.fit(ROUGH, held_back=True).version == other.fit(ROUGH, held_back=True).version
+    assert trainer.whole(ROUGH).card["trained"]["rows"] == ROWS
 
 
 def test_a_smaller_share_is_the_newest_part_of_it() -> None:
@@ -73,8 +75,8 @@ def test_a_smaller_share_is_the_newest_part_of_it() -> None:
     strange = given.values.copy()
     strange[:100] = 777.0
     other = SpawnTrainer(Panel(given.start_s, given.step_s, given.names, strange), trainer.split, "")
-    assert trainer.fit(QUICK, share=1.0).version != other.fit(QUICK, share=1.0).version
-    assert trainer.fit(QUICK, share=0.25).card["settings"]["most_rows"] == round(0.25 * trainer.split.held_out)
+    assert trainer.fit(ROUGH, share=1.0).version != other.fit(ROUGH, share=1.0).version
+    assert trainer.fit(ROUGH, share=0.25).card["settings"]["most_rows"] == round(0.25 * trainer.split.held_out)
 
 
 def test_the_first_parameters_are_the_settings_that_forecasts_come_with() -> None:
@@ -117,7 +119,7 @@ async def test_a_better_candidate_goes_live_and_can_be_read_again(model: Forecas
 async def test_a_model_that_went_live_during_the_search_is_not_pushed_aside(model: ForecastModel) -> None:
     stores = MemoryStores()
     await register(stores.routing, candidate(model))
-    other = train(panel(800), HORIZONS, settings_of(QUICK), figures_too=False)
+    other = train(panel(800), HORIZONS, settings_of(ROUGH), figures_too=False)
     version, verdict = await register(stores.routing, candidate(other, replaces=None))
     assert (version, verdict.promote) == (2, False)
     assert "version 1 is live by now" in verdict.reason

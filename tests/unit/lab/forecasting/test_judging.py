@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from lab.forecasting.fitting import FitSettings
+from lab.forecasting.fitting import BoostingSettings, FitSettings
 from lab.forecasting.judging import SETTLING, judge
 from lab.forecasting.training import train
 from ossa.scaling.forecast.series import Panel
 
 ROWS, START = 1_200, 900
+ROUGH = FitSettings(BoostingSettings(rounds=4), BoostingSettings(rounds=3))
 
 
 def panel(*, unknown: slice = slice(0, 0)) -> Panel:
@@ -46,14 +47,14 @@ def test_what_is_not_known_is_not_scored() -> None:
 def test_pools_without_any_load_are_no_trouble() -> None:
     given = panel()
     quiet = Panel(given.start_s, given.step_s, given.names, np.zeros_like(given.values))
-    model = train(quiet.until(START), (1,), FitSettings(), figures_too=False)
+    model = train(quiet.until(START), (1,), ROUGH, figures_too=False)
     (one,) = judge(model, quiet, START, (1,))
     assert one.wape is None and one.loss == 0.0
 
 
 def test_a_model_of_more_pools_is_judged_on_those_there_are() -> None:
     given = panel()
-    model = train(given.until(START), (1,), FitSettings(), figures_too=False)
+    model = train(given.until(START), (1,), ROUGH, figures_too=False)
     few = Panel(given.start_s, given.step_s, given.names[1:], given.values[:, 1:])
     (one,) = judge(model, few, START, (1,))
     assert [figures["pool"] for figures in one.pools] == ["security"]

@@ -52,7 +52,7 @@ class Fixed:
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another() -> None:
     def figures(seed: int) -> tuple[int, float, float]:
-        trace = waves(seed=seed)
+        trace = waves(minutes=120, seed=seed)
         outcome = run(Ours(RULES, MACHINE, SmoothingForecaster(), trace), trace)
         return outcome.cold_starts, outcome.idle_agent_hours, outcome.wait_p99_s
 

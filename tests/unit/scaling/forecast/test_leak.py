@@ -51,7 +51,7 @@ def test_a_fit_at_a_row_knows_only_what_lies_before_it(horizon: int) -> None:
 def test_forecasts_made_before_a_change_are_the_same_whatever_comes() -> None:
     """The whole replay of `benchmarks.forecast`, refits included."""
     at = origins(ROWS)
-    one, other = (replayed(panel(values), 5, at) for values in (load(), another_future()))
+    one, other = (replayed(panel(values), 5, at, QUICK) for values in (load(), another_future()))
     before = NOW - at.start
     np.testing.assert_array_equal(one.quantiles[:before], other.quantiles[:before])
     np.testing.assert_array_equal(one.high[:before], other.high[:before])
