@@ -12,22 +12,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ossa.agent.conversation import FETCH, Conversation, Entry, Shown
 from ossa.agent.fetch import fetch_tool
-from ossa.agent.results import Result, results_of
 from ossa.agent.tool_calls import calls_of
+from ossa.contracts.agent_hooks import ToolCall
 from ossa.contracts.clock import Clock, SystemClock
 from ossa.contracts.compression import Compressed, CompressionOrder
 from ossa.contracts.configuration import Endpoint, PromptCache, VortexSettings
 from ossa.contracts.errors import OssaError
+from ossa.contracts.task import Message
 from ossa.contracts.turn import TurnCall, TurnSink
 from ossa.models.estimate import CHARS_PER_TOKEN, message_tokens, prompt_tokens, text_tokens
 from ossa.vortex.originals import handle_in, handle_of
 from ossa.vortex.planning import Bill, Part, plan
 
 log = logging.getLogger("ossa.agent")
+
+QUESTION_CHARS = 2000
 
 HINT = "\n[call again for more]"
 HINT_TOKENS = 6
@@ -45,6 +48,18 @@ REPEAT_TOKENS = 16
 
 FORGED_SHARE = 0.5
 """Of the tokens of a content that ends in a note of another's making, what it may keep."""
+
+
+class Result(NamedTuple):
+    """`call`: the tool's name and arguments as they were written; empty where the call is not known."""
+
+    entry: Entry
+    call: str
+    question: str
+
+    @property
+    def content(self) -> str:
+        return str(self.entry.message["content"])
 
 
 class Fitted(NamedTuple):
@@ -93,7 +108,7 @@ class Context:
             lossy: something may be left out: there is room for the model to look it up.
         """
         entries = talk.entries()
-        results = {result.entry.key: result for result in results_of(entries)}
+        results = {result.entry.key: result for result in _results(entries)}
         self._short.update({key: shown for key in results if (shown := talk.shown(key)) is not None})
         self._offered = talk.fetchable
         await self._shorten(list(results.values()), entries, talk, sink)
@@ -298,3 +313,31 @@ def _named(content: str) -> Compressed:
         fidelity=1.0,
         handles=(handle,),
     )
+
+
+def _results(entries: Sequence[Entry]) -> list[Result]:
+    """The question of a result is the last thing a user said before it, and the call.
+
+    Only what came before counts, so that a caller who sends a conversation again, one message longer, has each result
+    shortened as it was before.
+    """
+    found: list[Result] = []
+    calls: dict[str, ToolCall] = {}
+    said = ""
+    for entry in entries:
+        message = entry.message
+        if message.get("role") == "user":
+            said = _message_text(message)[-QUESTION_CHARS:]
+        calls.update({call.call_id: call for call in calls_of(message)})
+        if entry.key:
+            call = calls.get(str(message.get("tool_call_id")))
+            made = f"{call.name} {call.arguments}" if call else ""
+            found.append(Result(entry, made, f"{said}\n{made[:QUESTION_CHARS]}".strip()))
+    return found
+
+
+def _message_text(message: Message) -> str:
+    content: Any = message.get("content")
+    if isinstance(content, list):
+        return "\n".join(part["text"] for part in content if isinstance(part.get("text"), str))
+    return content if isinstance(content, str) else ""

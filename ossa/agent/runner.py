@@ -2,64 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ossa.agent.hooks import load_hooks
 from ossa.agent.limits import DEFAULT_TIMEOUT_S
 from ossa.agent.tool_registry import ReadStatus, ToolRegistry
 from ossa.agent.turn import AgentTurn
 from ossa.contracts.agent_hooks import AgentHook
-from ossa.contracts.agent_spec import Tier
-from ossa.contracts.clock import Clock
-from ossa.contracts.configuration import Endpoint, Models, VortexSettings
-from ossa.contracts.model import ModelClient
+from ossa.contracts.configuration import Models, VortexSettings
 from ossa.contracts.task import Assignment
-from ossa.models.clients import ModelClients
-from ossa.models.tiers import Choice, choose_endpoint
-
-log = logging.getLogger("ossa.agent")
-
-
-def build_runner(
-    assignment: Assignment,
-    *,
-    models: Models,
-    clients: Callable[[Endpoint], ModelClient],
-    tools: ToolRegistry,
-    vortex: VortexSettings | None = None,
-    clock: Clock | None = None,
-    default_timeout_s: float = DEFAULT_TIMEOUT_S,
-    hooks: Sequence[AgentHook] = (),
-) -> AgentTurn:
-    """The runner of this agent's turns.
-
-    The manifest's tools that are not on the allow-list are left out and
-    reported once, here. Without `vortex` all contents go to the model whole.
-    Raises `NotReady` when no model endpoint is configured.
-    """
-    bound = tools.bind(assignment.spec.tools)
-    if bound.missing:
-        log.warning(
-            "tools_not_allowed",
-            extra={"agent_id": assignment.agent_id, "manifest": assignment.spec.name, "tools": list(bound.missing)},
-        )
-    choice = choose_endpoint(models, assignment.spec.model)
-
-    def of_tier(tier: Tier) -> tuple[Choice, ModelClient] | None:
-        endpoint = models.tiers.get(tier)
-        return None if endpoint is None else (Choice(tier=tier, endpoint=endpoint), clients(endpoint))
-
-    return AgentTurn(
-        assignment,
-        own=(choice, clients(choice.endpoint)),
-        of_tier=of_tier,
-        tools=bound,
-        vortex=vortex,
-        clock=clock,
-        default_timeout_s=default_timeout_s,
-        hooks=hooks,
-    )
+from ossa.models.client import ModelClients
 
 
 class RunnerFactory:
@@ -67,7 +19,7 @@ class RunnerFactory:
 
     `fleet_status` (picklable) is what the tool of that name reads; without it there is no such tool.
     `agent_hooks` are import paths (`ossa.contracts.agent_hooks`), outermost first.
-    Calling the factory raises what `build_runner`, `ToolRegistry.load` and `load_hooks` raise.
+    Calling the factory raises what `AgentTurn`, `ToolRegistry.load` and `load_hooks` raise.
     """
 
     def __init__(
@@ -101,7 +53,7 @@ class RunnerFactory:
         self.warm()
         assert self._loaded is not None
         tools, hooks, clients = self._loaded
-        return build_runner(
+        return AgentTurn(
             assignment,
             models=self._models,
             clients=clients,

@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from ossa.agent.cascade import rejection_reason
@@ -23,21 +21,20 @@ from ossa.agent.hooks import HookChain
 from ossa.agent.limits import DEFAULT_TIMEOUT_S, Budget, budget_of, check_steps, completion_cap, out_of_time
 from ossa.agent.parameters import cap_answer, client_tools, model_parameters, wants_no_tools
 from ossa.agent.spending import CallReservation, asked_cap, call_price, refund, reserve
-from ossa.agent.tool_calls import calls_of, idempotency_key, only
-from ossa.agent.tool_registry import BoundTools
-from ossa.agent.tool_run import INTERRUPTED, run_tool, unknown_tool
+from ossa.agent.tool_calls import INTERRUPTED, calls_of, idempotency_key, only, run_tool, unknown_tool
+from ossa.agent.tool_registry import ToolRegistry
 from ossa.agent.tools import Tool, ToolContext
 from ossa.contracts.agent_hooks import AgentHook, HookContext, ProceedModel, ToolCall, ToolResult
 from ossa.contracts.agent_spec import AgentSpec, Tier
 from ossa.contracts.clock import Clock, SystemClock
-from ossa.contracts.configuration import Endpoint, VortexSettings
+from ossa.contracts.configuration import Endpoint, Models, VortexSettings
 from ossa.contracts.errors import LimitExceeded, ModelFailed, ModelRejected, NotReady, OssaError, TimedOut
 from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
 from ossa.contracts.task import Assignment, ErrorInfo, Message, Outcome, TaskRequest, TaskStatus, Turn
 from ossa.contracts.turn import TurnCall, TurnResult, TurnSink
 from ossa.models.client import surely_unbilled
 from ossa.models.estimate import prompt_tokens
-from ossa.models.tiers import Choice
+from ossa.models.tiers import Choice, choose_endpoint
 
 log = logging.getLogger("ossa.agent")
 
@@ -56,29 +53,9 @@ LOOK_UP_ANSWERS = 1024
 
 _CANCEL_GRACE_S = 1.0
 
-OfTier = Callable[[Tier], tuple[Choice, ModelClient] | None]
-"""The endpoint of a tier and the way to it; None where settings have none."""
-
-
-@dataclass
-class TurnCounters:
-    """What an agent has done since it was assigned.
-
-    `failed` counts turns by error code, `hook_failures` unexpected exceptions by hook.
-    """
-
-    turns: int = 0
-    contents_shortened: int = 0
-    originals_fetched: int = 0
-    model_calls: int = 0
-    tool_calls: int = 0
-    tool_errors: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
-    hook_failures: Counter[str] = field(default_factory=Counter)
-
 
 class AgentTurn:
-    """One agent's `TurnRunner`. Any number of turns may run at once; they share nothing but the counters.
+    """One agent's `TurnRunner`. Any number of turns may run at once; they share no state.
 
     `run` raises only what the sink raised (the owner is gone, or is another
     now) and `CancelledError`; whatever else goes wrong is a failed outcome.
@@ -88,26 +65,34 @@ class AgentTurn:
         self,
         assignment: Assignment,
         *,
-        own: tuple[Choice, ModelClient],
-        tools: BoundTools,
+        models: Models,
+        clients: Callable[[Endpoint], ModelClient],
+        tools: ToolRegistry,
         vortex: VortexSettings | None = None,
         clock: Clock | None = None,
         default_timeout_s: float = DEFAULT_TIMEOUT_S,
-        of_tier: OfTier | None = None,
         hooks: Sequence[AgentHook] = (),
     ) -> None:
+        """Reports the manifest's tools that are not on the allow-list. Raises `NotReady` without a model endpoint.
+
+        Args:
+            vortex: without it all contents go to the model whole.
+            hooks: the first is the outermost.
+        """
         self.assignment = assignment
-        self.own = own
-        self.of_tier = of_tier
-        self.tools = tools
+        self._tiers = models.tiers
+        self._choice = choose_endpoint(models, assignment.spec.model)
+        self._clients = clients
+        self.tools = tools.bind(assignment.spec.tools)
+        if self.tools.missing:
+            missing = {"manifest": assignment.spec.name, "tools": list(self.tools.missing)}
+            log.warning("tools_not_allowed", extra={"agent_id": assignment.agent_id, **missing})
         self.vortex = vortex or VortexSettings(enabled=False)
         self.clock = clock or SystemClock()
         self.default_timeout_s = default_timeout_s
         self.hooks = HookChain(hooks)
-        self.counters = TurnCounters(hook_failures=self.hooks.failures)
 
     async def run(self, turn: Turn, sink: TurnSink) -> TurnResult:
-        self.counters.turns += 1
         running = _RunningTurn(self, turn, sink)
         try:
             return await running.to_the_end()
@@ -120,7 +105,6 @@ class AgentTurn:
             return self._failed(running, OssaError("the agent failed; its log has the cause"))
 
     def _failed(self, running: _RunningTurn, error: OssaError) -> TurnResult:
-        self.counters.failed[error.code] += 1
         log.info(
             "turn_failed",
             extra={"task_id": running.turn.task_id, "agent_id": self.assignment.agent_id, "code": error.code},
@@ -130,9 +114,9 @@ class AgentTurn:
 
     def models(self, turn: Turn) -> list[tuple[Choice, ModelClient]]:
         """What the turn may ask, one after the other: its owner's choice where it is there, else the agent's own."""
-        wanted = turn.cascade or ((turn.tier,) if turn.tier is not None else ())
-        known = [] if self.of_tier is None else [self.of_tier(tier) for tier in wanted]
-        return [one for one in known if one is not None] or [self.own]
+        tiers = turn.cascade or ((turn.tier,) if turn.tier is not None else ())
+        choices = [Choice(tier=tier, endpoint=self._tiers[tier]) for tier in tiers if tier in self._tiers]
+        return [(choice, self._clients(choice.endpoint)) for choice in choices or [self._choice]]
 
 
 class _OwnerFailed(BaseException):
@@ -268,7 +252,6 @@ class _RunningTurn:
             timeout_s=self._left_s() / (1 if len(self._models) == 1 else 2),
             billed_once=bool(paid.reservation),
         )
-        self.agent.counters.model_calls += 1
         reply = await self._hooked_reply(request, paid)
         message = talk.named(reply.message)
         if any(call.name in self._theirs for call in calls_of(message)):
@@ -355,7 +338,6 @@ class _RunningTurn:
             self._context = None
             return
         if fitted is not None:
-            self.agent.counters.contents_shortened += len(fitted.shown)
             talk.show(fitted.shown, offered=fitted.offer, at=self._clock.now())
             self._offer_fetch()
 
@@ -459,19 +441,13 @@ class _RunningTurn:
             await _cancelled(running)
 
     async def _answer(self, call: ToolCall, slots: asyncio.Semaphore) -> ToolResult:
-        counters = self.agent.counters
-        counters.tool_calls += 1
-        counters.originals_fetched += call.name == FETCH
         tool = self._ours.get(call.name)
         if tool is None:
-            answer = unknown_tool(call, sorted(self._ours))
-        elif tool.effects == "at_most_once" and call.call_id in self._talk.interrupted:
-            answer = ToolResult(INTERRUPTED, is_error=True)
-        else:
-            async with slots:
-                answer = await self._hooked_result(tool, call)
-        counters.tool_errors += answer.is_error
-        return answer
+            return unknown_tool(call, sorted(self._ours))
+        if tool.effects == "at_most_once" and call.call_id in self._talk.interrupted:
+            return ToolResult(INTERRUPTED, is_error=True)
+        async with slots:
+            return await self._hooked_result(tool, call)
 
     async def _hooked_result(self, tool: Tool, call: ToolCall) -> ToolResult:
         """The tool's result, through the agent's hooks. The model is told what a hook raises."""

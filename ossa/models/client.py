@@ -10,7 +10,6 @@ import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -18,8 +17,9 @@ import orjson
 from ossa.contracts.clock import Clock, SystemClock
 from ossa.contracts.configuration import Endpoint
 from ossa.contracts.errors import ModelFailed, ModelRejected, OssaError, TimedOut
-from ossa.contracts.model import ModelReply, ModelRequest
+from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
 from ossa.models.answers import StreamedAnswer, error_text, read_completion
+from ossa.models.forced_tools import ForcedTools
 from ossa.models.http import HttpExchange, HttpFailed, HttpPool, NotConnected, Origin, TooLarge
 from ossa.models.retry import next_wait, retry_after, retryable
 from ossa.resilience.server_sent import EventDecoder, EventOverflow
@@ -30,15 +30,6 @@ MAX_ANSWER_BYTES = 16 * 2**20
 _DRAIN_S = 0.2
 _OURS = frozenset({401, 402, 403, 404, 405})
 """Refusals the request did not cause: the key, the account, the URL or the model's name in settings."""
-
-
-@dataclass
-class ClientCounters:
-    """What a client has done since it was made. `failures` counts calls, not tries."""
-
-    calls: int = 0
-    retries: int = 0
-    failures: int = 0
 
 
 _PERHAPS_BILLED = frozenset({408, 504})
@@ -76,7 +67,6 @@ class OpenAIClient:
     ) -> None:
         """Raises `ValueError` when the endpoint's URL or key cannot be used."""
         self.endpoint = endpoint
-        self.counters = ClientCounters()
         self._origin = Origin.parse(endpoint.base_url)
         self._pool = HttpPool(self._origin, connect_timeout_s=endpoint.connect_timeout_s)
         self._roll = roll
@@ -111,9 +101,6 @@ class OpenAIClient:
                 return await self._complete_once(payload, request, call)
             except _TryAgain as failed:
                 await call.pause(failed)
-            except OssaError:
-                self.counters.failures += 1
-                raise
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[str | ModelReply]:
         """Text pieces, then the whole reply. Raises as `complete`; closing the iterator closes the call."""
@@ -129,12 +116,8 @@ class OpenAIClient:
                 return
             except _TryAgain as failed:
                 if yielded:
-                    self.counters.failures += 1
                     raise failed.error from failed
                 await call.pause(failed)
-            except OssaError:
-                self.counters.failures += 1
-                raise
 
     async def close(self) -> None:
         self._pool.close()
@@ -145,7 +128,6 @@ class OpenAIClient:
         body["stream"] = stream
         if stream:
             body["stream_options"] = {"include_usage": True}
-        self.counters.calls += 1
         data = orjson.dumps(body)
         return b"%b%d\r\n\r\n%b" % (self._head, len(data), data)
 
@@ -295,12 +277,33 @@ class _Call:
             roll=client._roll(),
         )
         if wait is None or (self._billed_once and not surely_unbilled(failed.error)):
-            client.counters.failures += 1
             raise failed.error from failed
         self._retries += 1
-        client.counters.retries += 1
         log.info(
             "model_call_retried",
             extra={"endpoint": repr(client), "retry": self._retries, "wait_s": round(wait, 3), "why": str(failed)},
         )
         await self._clock.sleep(wait)
+
+
+class ModelClients:
+    """Callable: endpoint -> its client, made on first use. Used in one event loop."""
+
+    def __init__(self) -> None:
+        self._clients: dict[str, ModelClient] = {}
+
+    def __call__(self, endpoint: Endpoint) -> ModelClient:
+        # Secrets are masked in an endpoint's JSON, so the key is part of the name here; it never leaves this dict.
+        name = f"{endpoint.model_dump_json()}|{endpoint.api_key.get_secret_value()}"
+        client: ModelClient | None = self._clients.get(name)
+        if client is None:
+            client = OpenAIClient(endpoint)
+            if endpoint.forced_tools == "schema":
+                client = ForcedTools(client)
+            self._clients[name] = client
+        return client
+
+    async def close(self) -> None:
+        while self._clients:
+            _, client = self._clients.popitem()
+            await client.close()

@@ -83,7 +83,7 @@ def tool_call(name: str, arguments: str = "{}", call_id: str = "call_0") -> Mess
 
 
 def single_client(model: ScriptedModel) -> Callable[[object], ScriptedModel]:
-    """`clients` for `build_runner`: every endpoint is served by this model."""
+    """`clients` for `AgentTurn`: every endpoint is served by this model."""
     return lambda _endpoint: model
 
 

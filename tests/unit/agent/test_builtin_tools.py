@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 import pytest
 
+from ossa.agent.tool_calls import run_tool
 from ossa.agent.tool_registry import ToolRegistry
-from ossa.agent.tool_run import run_tool
 from ossa.agent.tools import ToolContext
 from ossa.contracts.agent_hooks import ToolCall, ToolResult
 from ossa.contracts.agent_spec import ToolRef

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ossa.agent import AgentTurn, ToolRegistry, build_runner, tool
+from ossa.agent import AgentTurn, ToolRegistry, tool
 from ossa.agent.cascade import rejection_reason
 from ossa.contracts.agent_spec import AgentSpec, ToolRef
 from ossa.contracts.configuration import Endpoint, Models
@@ -38,7 +38,7 @@ def runner(
     refs = tuple(ToolRef(name=name) for name in registry.names)
     spec = AgentSpec(name="helper", dialect="ossa/v0.5.0", tools=refs)
     assignment = Assignment(agent_id="foundation-001", pool="foundation", spec=spec)
-    made = build_runner(
+    made = AgentTurn(
         assignment,
         models=MODELS,
         clients=lambda endpoint: scripted[endpoint.model],

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ossa.agent import AgentTurn, ToolRegistry, build_runner, tool
+from ossa.agent import AgentTurn, ToolRegistry, tool
 from ossa.agent.conversation import FETCH
 from ossa.contracts.agent_spec import AgentSpec, Limits, ToolRef
 from ossa.contracts.compression import Compressed
@@ -80,7 +80,7 @@ def runner(
     endpoint = Endpoint(
         base_url="http://scripted/v1", model="scripted-1", forced_tools=forced_tools, context_tokens=context_tokens
     )
-    return build_runner(
+    return AgentTurn(
         Assignment(agent_id="operations-001", pool="operations", spec=manifest),
         models=Models(tiers={"standard": endpoint}),
         clients=single_client(scripted),
@@ -118,7 +118,6 @@ async def test_a_long_result_goes_to_the_model_short_and_to_the_journal_whole() 
     assert [step.kind for step in steps] == ["model", "tool_call", "tool_result", "context", "model"]
     assert steps[2].payload["content"] == LOG
     assert result.outcome.usage.saved_tokens > 5000
-    assert agent.counters.contents_shortened == 1
 
 
 async def test_what_was_asked_decides_what_stays() -> None:
@@ -139,7 +138,6 @@ async def test_the_rest_is_fetched_by_its_handle() -> None:
     assert FETCH not in offered(scripted, 0)
     assert offered(scripted, 1) == [*TOOLS, FETCH], "after the others, so that these stay where they were"
     assert shown(scripted, 2) == LOG, "what was fetched is not shortened again"
-    assert agent.counters.originals_fetched == 1
 
 
 async def test_a_search_brings_back_what_it_asks_for() -> None:

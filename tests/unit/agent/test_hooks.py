@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ossa.agent import AgentTurn, RunnerFactory, ToolRegistry, build_runner, tool
+from ossa.agent import AgentTurn, RunnerFactory, ToolRegistry, tool
 from ossa.agent.hooks import HookChain, load_hooks
 from ossa.contracts.agent_hooks import AgentHook, HookContext, ProceedModel, ProceedTool, ToolCall, ToolResult
 from ossa.contracts.agent_spec import AgentSpec, ToolRef
@@ -35,7 +35,7 @@ def runner(scripted: ScriptedModel, *hooks: AgentHook, paid: list[int] | None = 
         return "paid"
 
     spec = AgentSpec(name="helper", dialect="ossa/v0.5.0", tools=(ToolRef(name="pay"),))
-    return build_runner(
+    return AgentTurn(
         Assignment(agent_id="foundation-001", pool="foundation", spec=spec),
         models=MODELS,
         clients=single_client(scripted),
@@ -185,7 +185,7 @@ async def test_a_hook_that_breaks_is_named_logged_and_counted(caplog: pytest.Log
     assert result.outcome.error.code == "internal"
     assert "Refusing" in result.outcome.error.message
     assert "secret" not in result.outcome.error.message
-    assert agent.counters.hook_failures == {"Refusing": 1}
+    assert agent.hooks.failures == {"Refusing": 1}
     assert "agent_hook_failed" in caplog.text
 
 
@@ -197,7 +197,7 @@ async def test_a_tool_hook_that_breaks_keeps_the_tool_from_running() -> None:
     assert paid == []
     assert sink.steps[-1].payload["is_error"]
     assert "secret" not in sink.steps[-1].payload["content"]
-    assert agent.counters.hook_failures == {"RefusingTools": 1}
+    assert agent.hooks.failures == {"RefusingTools": 1}
 
 
 class Forgetful(AgentHook):
@@ -224,7 +224,7 @@ async def test_no_hook_makes_a_tool_run_twice() -> None:
     agent = runner(ScriptedModel(), Twice(), paid=paid)
     await agent.run(turn('[[tool:pay {"amount": 3}]] done'), RecordingSink())
     assert paid == [3]
-    assert agent.counters.hook_failures == {"Twice": 1}
+    assert agent.hooks.failures == {"Twice": 1}
 
 
 async def test_what_the_model_raises_is_not_held_against_a_hook() -> None:
@@ -234,7 +234,7 @@ async def test_what_the_model_raises_is_not_held_against_a_hook() -> None:
         result = await agent.run(turn(), RecordingSink())
         assert result.outcome.error is not None
         assert result.outcome.error.code == code
-        assert not agent.counters.hook_failures
+        assert not agent.hooks.failures
 
 
 class Swallowing(AgentHook):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ossa.agent import AgentTurn, ToolRegistry, build_runner, tool
+from ossa.agent import AgentTurn, ToolRegistry, tool
 from ossa.contracts.agent_spec import AgentSpec, ToolRef
 from ossa.contracts.configuration import Endpoint, Models
 from ossa.contracts.errors import InvalidRequest
@@ -29,7 +29,7 @@ def runner(scripted: ScriptedModel, role: str = ROLE) -> AgentTurn:
 
     spec = AgentSpec(name="helper", dialect="ossa/v0.5.0", role=role, tools=(ToolRef(name="look"),))
     endpoint = Endpoint(base_url="http://scripted/v1", model="scripted-1")
-    return build_runner(
+    return AgentTurn(
         Assignment(agent_id="operations-001", pool="operations", spec=spec),
         models=Models(tiers={"standard": endpoint}),
         clients=single_client(scripted),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ossa.agent import ToolRegistry, build_runner
+from ossa.agent import AgentTurn, ToolRegistry
 from ossa.agent.conversation import Conversation
 from ossa.agent.spending import LONGEST_ANSWER_TOKENS, USEFUL_ANSWER_TOKENS, USUAL_ANSWER_TOKENS, call_price
 from ossa.contracts.agent_spec import AgentSpec, ModelPreference, ToolRef
@@ -48,7 +48,7 @@ async def run(
     spec = AgentSpec(
         name="reviewer", dialect="ossa/v0.5.0", role="", tools=(ToolRef(name="calculator"),), model=ModelPreference()
     )
-    runner = build_runner(
+    runner = AgentTurn(
         Assignment(agent_id="security-001", pool="security", spec=spec),
         models=Models(tiers={"standard": endpoint}),
         clients=single_client(model),

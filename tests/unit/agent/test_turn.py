@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ossa.agent import AgentTurn, ToolContext, ToolRegistry, build_runner, tool
+from ossa.agent import AgentTurn, ToolContext, ToolRegistry, tool
 from ossa.contracts.agent_spec import AgentSpec, ModelPreference, ToolRef
 from ossa.contracts.configuration import Endpoint, Models
 from ossa.contracts.errors import Fenced, ModelFailed, ModelRejected, NotReady
@@ -74,7 +74,7 @@ def runner(
     refs = tuple(ToolRef(name=name) for name in registry.names)
     manifest = AgentSpec(**{"name": "helper", "dialect": "ossa/v0.5.0", "tools": refs, **spec})
     assignment = Assignment(agent_id="foundation-001", pool="foundation", spec=manifest)
-    return build_runner(
+    return AgentTurn(
         assignment, models=models, clients=single_client(scripted), tools=registry, clock=clock or ManualClock()
     )
 
@@ -253,7 +253,6 @@ async def test_what_goes_wrong_with_a_tool_is_told_to_the_model(call: str, says:
     assert sink.steps[-1].payload["is_error"]
     assert says in sink.steps[-1].payload["content"]
     assert counted.keys == []
-    assert agent.counters.tool_errors == 1
 
 
 async def test_a_call_of_the_callers_own_tool_ends_the_turn() -> None:
@@ -333,7 +332,6 @@ async def test_an_error_of_the_model_is_a_failed_outcome(error: ModelFailed) -> 
     assert result.outcome.error is not None
     assert (result.outcome.error.code, result.outcome.error.message) == (error.code, error.message)
     assert result.outcome.error.retry_after_s == error.retry_after_s
-    assert agent.counters.failed[error.code] == 1
 
 
 async def test_a_failure_after_tools_keeps_the_usage_so_far() -> None:
@@ -351,7 +349,6 @@ async def test_an_unexpected_error_is_logged_and_says_nothing_to_the_caller(capl
     assert result.outcome.error.code == "internal"
     assert "secret" not in result.outcome.error.message
     assert "turn_crashed" in caplog.text
-    assert agent.counters.failed == {"internal": 1}
 
 
 async def test_the_number_of_model_calls_is_limited_and_named() -> None:
@@ -450,7 +447,7 @@ async def test_tools_off_the_allow_list_are_left_out_and_reported_once(caplog: p
     with caplog.at_level(logging.WARNING):
         agent = runner(model, tools=ToolRegistry([]), **{})
         spec = agent.assignment.spec.model_copy(update={"tools": (ToolRef(name="rm-rf"),)})
-        agent = build_runner(
+        agent = AgentTurn(
             agent.assignment.model_copy(update={"spec": spec}),
             models=MODELS,
             clients=single_client(model),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ossa.agent import ToolRegistry, build_runner
+from ossa.agent import AgentTurn, ToolRegistry
 from ossa.channel import ChannelLink
 from ossa.channel.server import ChannelServer
 from ossa.contracts.agent_spec import AgentSpec, ModelPreference
@@ -16,7 +16,7 @@ from ossa.contracts.budgets import Balance, Budget
 from ossa.contracts.configuration import Endpoint, Models
 from ossa.contracts.task import Assignment
 from ossa.gateway.extensions.spending.spending import Spending
-from ossa.models.clients import ModelClients
+from ossa.models.client import ModelClients
 from ossa.testing.gateway import FakeFleet, eventually, fake_agent
 from ossa.testing.models.server import ScriptedModelServer
 from ossa.testing.stores import MemoryStores
@@ -59,7 +59,7 @@ async def whole(open_rig: Any) -> AsyncIterator[Whole]:
             base_url=model.base_url, model="m", input_usd_per_mtok=0.0, output_usd_per_mtok=1000.0, max_retries=1
         )
         spec = AgentSpec(name="security-agent", dialect="ossa/v0.5.0", role="", model=ModelPreference())
-        runner = build_runner(
+        runner = AgentTurn(
             Assignment(agent_id="security-000", pool="security", spec=spec),
             models=Models(tiers={"standard": endpoint}),
             clients=clients,

@@ -7,8 +7,7 @@ from pydantic import SecretStr
 
 from ossa.contracts.configuration import Endpoint
 from ossa.contracts.model import ModelReply, ModelRequest
-from ossa.models.client import OpenAIClient
-from ossa.models.clients import ModelClients
+from ossa.models.client import ModelClients, OpenAIClient
 from ossa.models.forced_tools import ForcedTools
 from ossa.testing.models.client import ScriptedModel
 
