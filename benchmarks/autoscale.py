@@ -35,8 +35,7 @@ from rich.table import Table
 from benchmarks.arms import run_arm
 
 if TYPE_CHECKING:
-    from ossa.nodes.local_cluster import LocalCluster
-    from ossa.nodes.status import ClusterStatus
+    from ossa.nodes.local_cluster import ClusterStatus, LocalCluster
     from ossa.sdk.client import Client
 
 ARMS = ("bare", "fleet")

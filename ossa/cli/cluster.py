@@ -17,9 +17,8 @@ from ossa.cli.terminal import Terminal
 from ossa.contracts.errors import Cancelled
 
 if TYPE_CHECKING:
-    from ossa.nodes.local_cluster import LocalCluster
+    from ossa.nodes.local_cluster import ClusterStatus, LocalCluster
     from ossa.nodes.plan import ClusterPlan
-    from ossa.nodes.status import ClusterStatus
 
 app = typer.Typer(
     help="Start, show and end a Ray cluster on this machine whose nodes follow what is asked of it.",

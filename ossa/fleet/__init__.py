@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ossa.fleet.client import FleetClient
-    from ossa.fleet.controller_actor import ControllerConfig
-    from ossa.fleet.lifecycle import start_controller, stop_fleet
+    from ossa.fleet.controller_actor import ControllerConfig, start_controller, stop_fleet
 
 __all__ = ["ControllerConfig", "FleetClient", "start_controller", "stop_fleet"]
 
 _HOMES = {
     "ControllerConfig": "ossa.fleet.controller_actor",
     "FleetClient": "ossa.fleet.client",
-    "start_controller": "ossa.fleet.lifecycle",
-    "stop_fleet": "ossa.fleet.lifecycle",
+    "start_controller": "ossa.fleet.controller_actor",
+    "stop_fleet": "ossa.fleet.controller_actor",
 }
 
 

@@ -1,4 +1,4 @@
-"""The head: GCS, dashboard and the autoscaler, with no logical CPU, so that no agent runs there."""
+"""The head: GCS, dashboard and autoscaler. It has no logical CPU, so that no agent runs there."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from ossa.nodes.run_folder import HEAD_ID, MARK, ClusterRun, ProcessRecord, RunF
 
 START_TIMEOUT_S = 120.0
 HEAD_STORE_BYTES = 81_788_928
-"""78 MiB, near Ray's least: nothing that runs on the head keeps objects."""
+"""78 MiB, near Ray's minimum: nothing on the head keeps objects."""
 
 UPDATE_S = "1"
-"""Ray looks every 5 s by default."""
+"""Seconds between the autoscaler's rounds; Ray's default is 5."""
 
 HEALTH_CHECK_MS = "1000"
-"""Five refused checks in a row are a dead raylet; one that is only slow has 10 s for each."""
+"""Five refused checks in a row mean a dead raylet; a slow one has 10 s for each."""
 
 
 def start_head(plan: ClusterPlan, folder: RunFolder, gateway: GatewaySettings, run_id: str) -> ClusterRun:
-    """Write down the head as soon as its process is there, then wait for it. Raises `NotReady` with its log's end."""
+    """Starts the head, records it at once, and waits until it is up. Raises `NotReady` with the end of its log."""
     gcs, dashboard, client, metrics, ha_metrics, ha_stats = free_ports(6)
     base = Path(tempfile.gettempdir()) / f"ossa-ray-{os.getuid()}"
     own_folder(base)
-    # Sockets lie below it, whose paths may have 107 bytes.
+    # Socket paths below it may have 107 bytes at most.
     temp_dir = base / f"c{gcs}"
     own_folder(temp_dir)
     set_environment(gateway, temp_dir, ha_metrics, ha_stats)
@@ -71,19 +71,19 @@ def start_head(plan: ClusterPlan, folder: RunFolder, gateway: GatewaySettings, r
 
 
 def head_environment(base: Mapping[str, str], plan: ClusterPlan, *, run_id: str, metrics_port: int) -> dict[str, str]:
-    """Autoscaler v2 and its pace, and the mark by which processes of this run are known; nodes inherit all of it."""
+    """Returns the environment: autoscaler v2, its pace, and the mark of this run's processes. Nodes inherit it."""
     kept = {name: value for name, value in base.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {
         "AUTOSCALER_UPDATE_INTERVAL_S": UPDATE_S,
         "RAY_health_check_period_ms": HEALTH_CHECK_MS,
-        # A process a logical CPU in advance: the machine has fewer CPUs than its nodes say.
+        # No process in advance a logical CPU: the machine has fewer CPUs than its nodes claim.
         "RAY_enable_worker_prestart": "false",
         "RAY_prestart_worker_first_driver": "false",
         **kept,
         "RAY_enable_autoscaler_v2": "1",
         "RAY_CLOUD_INSTANCE_ID": HEAD_ID,
         "RAY_NODE_TYPE_NAME": plan.head_node_type,
-        # A call a node: the provider says how many start at the same time.
+        # One call a node: the provider limits how many start at the same time.
         "AUTOSCALER_MAX_LAUNCH_BATCH": "1",
         "AUTOSCALER_MAX_CONCURRENT_LAUNCHES": str(plan.max_workers),
         "AUTOSCALER_METRIC_PORT": str(metrics_port),

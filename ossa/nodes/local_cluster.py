@@ -1,4 +1,4 @@
-"""A cluster on this machine: up, how it is, down. Blocking; for `ossa cluster`, tests and benchmarks."""
+"""A cluster on this machine: starts it, shows its status, ends it. Blocking; for `ossa cluster` and tests."""
 
 from __future__ import annotations
 
@@ -6,29 +6,116 @@ import contextlib
 import os
 import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
+from pydantic import Field
 
 from ossa.app.local_ray import end_session
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import Conflict, NotReady
 from ossa.contracts.progress import Progress
+from ossa.contracts.value import Value
 from ossa.nodes.head import end_head, start_head
 from ossa.nodes.plan import ClusterPlan
 from ossa.nodes.raylet import end_nodes
-from ossa.nodes.run_folder import ClusterRun, RunFolder, marked
-from ossa.nodes.status import ClusterStatus, cluster_status
+from ossa.nodes.run_folder import ClusterRun, NodeRecord, RunFolder, marked
+
+ASK_S = 10
+
+
+class NodeStatus(Value):
+    """`state` is idle, running or draining as Ray reports it; starting; or dead when its processes have ended."""
+
+    node_id: str
+    state: str
+    pid: int
+    cpus: float = 0.0
+    cpus_used: float = 0.0
+    memory_bytes: int = 0
+    idle_s: float = 0.0
+
+
+class ClusterStatus(Value):
+    """`nodes_up` counts usable nodes without the head. `trouble` says why Ray could not be asked."""
+
+    address: str
+    dashboard_url: str
+    head_alive: bool
+    nodes_up: int = 0
+    nodes_starting: int = 0
+    nodes: tuple[NodeStatus, ...] = ()
+    waiting: int = Field(0, description="placement groups, tasks and actors that no node has room for")
+    trouble: str = ""
+
+    @property
+    def well(self) -> bool:
+        return self.head_alive and not self.trouble and self.nodes_up > 0
+
+
+def cluster_status(run: ClusterRun, records: Sequence[NodeRecord]) -> ClusterStatus:
+    """Returns the status. Asks the head for `ASK_S` seconds at most. Never raises."""
+    alive = run.head.alive()
+    nodes_by_id: dict[str, Any] = {}
+    waiting = 0
+    trouble = "" if alive else "the head is gone: `ossa cluster down` ends what is left"
+    if alive:
+        try:
+            nodes_by_id, waiting = _ask(run.address)
+        except Exception as error:  # noqa: BLE001 - whatever Ray raises is shown
+            trouble = f"the head does not answer: {error}"
+    nodes = tuple(_node(record, nodes_by_id.get(record.node_id)) for record in records)
+    return ClusterStatus(
+        address=run.address,
+        dashboard_url=run.dashboard_url,
+        head_alive=alive,
+        nodes_up=sum(node.state in ("idle", "running") for node in nodes),
+        nodes_starting=sum(node.state == "starting" for node in nodes),
+        nodes=nodes,
+        waiting=waiting,
+        trouble=trouble,
+    )
+
+
+def _ask(address: str) -> tuple[dict[str, Any], int]:
+    """Returns Ray's nodes by the provider's id, and the number of placement groups, tasks and actors without room."""
+    # Ray reads it when it is imported; every process of the cluster has it.
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    from ray.autoscaler.v2.sdk import get_cluster_status
+
+    status = get_cluster_status(address, timeout=ASK_S)
+    nodes = {node.instance_id: node for node in (*status.active_nodes, *status.idle_nodes)}
+    demands = (*status.resource_demands.ray_task_actor_demand, *status.resource_demands.placement_group_demand)
+    return nodes, sum(bundle.count for demand in demands for bundle in demand.bundles_by_count)
+
+
+def _node(record: NodeRecord, node: Any) -> NodeStatus:
+    if node is None or not record.process.alive():
+        state = "starting" if record.process.alive() else "dead"
+        return NodeStatus(node_id=record.node_id, state=state, pid=record.process.pid)
+    cpus = node.total_resources().get("CPU", 0.0)
+    return NodeStatus(
+        node_id=record.node_id,
+        state=node.node_status.lower(),
+        pid=record.process.pid,
+        cpus=cpus,
+        cpus_used=round(node.used_resources().get("CPU", 0.0), 3),
+        memory_bytes=int(node.total_resources().get("memory", 0)),
+        idle_s=round(node.resource_usage.idle_time_ms / 1000, 1),
+    )
+
 
 NODES_TIMEOUT_S = 300.0
 END_TRIES = 3
 
 
 class LocalCluster:
-    """`up`, then `run.address`; `down` ends every process of it, also of one that another process started.
+    """One cluster a home. Call `up`, then use `run.address`. `down` ends every process, whoever started it.
 
     Args:
-        home: its run folder is `<home>/cluster`; one cluster a home.
+        home: the run folder is `<home>/cluster`.
     """
 
     def __init__(self, home: Path, *, gateway: GatewaySettings, progress: Progress = lambda _: None) -> None:
@@ -41,9 +128,9 @@ class LocalCluster:
         return self.folder.run()
 
     def up(self, plan: ClusterPlan) -> ClusterRun:
-        """Head and the least number of nodes. Raises `Conflict` beside one that runs, `NotReady` when it fails.
+        """Starts the head and the least number of nodes. Ends the rest of an earlier cluster without a head first.
 
-        What was started before it failed is ended again. What is left of an earlier one without a head is ended first.
+        Raises `Conflict` if one runs already, `NotReady` when it fails; what was started is then ended again.
         """
         self._refuse_a_second()
         self.down()
@@ -64,20 +151,20 @@ class LocalCluster:
         return run is not None and run.head.alive()
 
     def status(self) -> ClusterStatus | None:
-        """None: nothing of this home runs. Asks Ray, for seconds at most."""
+        """Returns the status, or None if nothing of this home runs. Asks Ray, for seconds at most."""
         run = self.folder.run()
         return None if run is None else cluster_status(run, self.folder.nodes())
 
     def processes(self) -> list[int]:
-        """Numbers of all processes that carry the run's mark."""
+        """Returns the ids of all processes with the run's mark."""
         run = self.folder.run()
         return sorted(process.pid for process in marked(run.run)) if run else []
 
     def down(self) -> bool:
-        """End head and nodes, and what else carries the run's mark; whether there was a run.
+        """Ends the head, the nodes and every process with the run's mark. Returns whether there was a run.
 
-        The head goes first: its autoscaler would fill the places of nodes that go.
-        Raises `NotReady` when a process does not end; the run folder stays then.
+        The head goes first: its autoscaler would replace nodes that go. Raises `NotReady` when a process does not end;
+        the run folder stays then.
         """
         run = self.folder.run()
         if run is None:
@@ -112,7 +199,7 @@ class LocalCluster:
 
 
 def _end_marked(run: str) -> list[int]:
-    """What a crash kept from being written down. Returns the numbers of those that do not end."""
+    """Ends processes that a crash left unrecorded. Returns the ids of those that do not end."""
     left: list[int] = []
     for _ in range(END_TRIES):
         left = []

@@ -1,4 +1,4 @@
-"""What a cluster shall be: an autoscaler's configuration in Ray's own form, read and checked before Ray sees it."""
+"""A cluster's plan: an autoscaler configuration in Ray's own form, read and checked before Ray sees it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ LISTS = (
     "worker_start_ray_commands",
     "cluster_synced_files",
 )
-"""Ray fills these in for its own providers alone, and fails without them."""
+"""Ray fills these in only for its own providers, and fails without them."""
 
 
 class WrongPlan(InvalidRequest):
-    """A plan or an option that cannot be used; nothing was started."""
+    """A plan or an option cannot be used; nothing was started."""
 
     code, title = "wrong_usage", "Wrong cluster plan"
 
 
 class NodeType(Value):
-    """`resources`: logical CPUs; bytes of memory and of object store; others by name."""
+    """`resources` are logical CPUs, bytes of memory and of object store, and others by name."""
 
     resources: dict[str, int]
     node_config: dict[str, Any] = Field(default_factory=dict)
@@ -40,7 +40,7 @@ class NodeType(Value):
 
 
 class ProviderPlan(Value):
-    """`starts_at_once`: raylets in start at the same time. Other keys are the provider's own."""
+    """`starts_at_once` limits raylets that start at the same time. Other keys are the provider's own."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -86,7 +86,7 @@ class ClusterPlan(Value):
     def bounded(
         self, *, least: int | None = None, most: int | None = None, idle_timeout_s: float | None = None
     ) -> ClusterPlan:
-        """The same with other bounds. Raises `WrongPlan` where they cannot be."""
+        """Returns the plan with other bounds. Raises `WrongPlan` for impossible ones."""
         most = self.worker.max_workers if most is None else most
         least = min(self.worker.min_workers, most) if least is None else least
         if not 0 <= least <= most or most < 1:
@@ -99,14 +99,14 @@ class ClusterPlan(Value):
         )
 
     def for_ray(self, **provider: Any) -> dict[str, Any]:
-        """The document Ray's autoscaler reads, with what the provider has to know besides."""
+        """Returns the document for Ray's autoscaler, with additional settings for the provider."""
         document = self.model_dump(mode="json")
         document["provider"] |= provider
         return {**document, **{name: [] for name in LISTS}, "file_mounts": {}}
 
 
 def read_plan(path: Path) -> ClusterPlan:
-    """Raises `WrongPlan` that names the file and the field."""
+    """Reads a plan. Raises `WrongPlan` that names the file and the field."""
     try:
         return ClusterPlan.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:

@@ -1,7 +1,7 @@
-"""What Ray's autoscaler calls to get nodes and to give them back: `provider.module` of `cluster/ray-local.yaml`.
+"""The node provider that Ray's autoscaler calls: `provider.module` of `cluster/ray-local.yaml`.
 
-Ray makes one in the autoscaler's own process and calls it from several threads. Autoscaler v2 adapts it
-(`NodeProviderAdapter`): an id that is listed no more is a node that is gone, and its place is filled again.
+Ray creates it in the autoscaler's process and calls it from several threads. Autoscaler v2 adapts it
+(`NodeProviderAdapter`): an id that is no longer listed is a lost node, which the autoscaler replaces.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ log = logging.getLogger(__name__)
 
 
 class RayletProvider(NodeProvider):
-    """Nodes are raylets on this machine. What it knows is in the run folder: a new one takes over from there.
+    """Nodes are raylets on this machine. Its state is in the run folder, from which a new provider takes over.
 
     Args:
         provider_config: `provider` of the plan, with `run_folder`, `address`, `temp_dir` and `head_node_type`.
-        starter: starts and ends nodes; tests hand in another.
+        starter: starts and ends nodes; tests pass another.
     """
 
     def __init__(self, provider_config: dict[str, Any], cluster_name: str, starter: NodeStarter | None = None) -> None:
@@ -50,7 +50,7 @@ class RayletProvider(NodeProvider):
         self._enders = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ender")
 
     def non_terminated_nodes(self, tag_filters: Mapping[str, str]) -> list[str]:
-        """The head and every node whose process lives; what is left of others is ended on the way."""
+        """Returns the head and every node whose process lives. Remains of other nodes are ended."""
         with self._lock:
             dead = [record for record in self._nodes.values() if not self._starter.alive(record)]
             for record in dead:
@@ -59,9 +59,9 @@ class RayletProvider(NodeProvider):
         for record in dead:
             log.warning("node_died", extra={"node": record.node_id})
         if dead:
-            # Seconds, and the autoscaler waits for the list: its processes go in the background.
+            # This takes seconds and the autoscaler waits for the list, so it happens in the background.
             self._enders.submit(self._end, dead)
-        return [node_id for node_id, found in tags.items() if _match(found, tag_filters)]
+        return [node_id for node_id, node_tags in tags.items() if _match(node_tags, tag_filters)]
 
     def is_running(self, node_id: str) -> bool:
         record = self._nodes.get(node_id)
@@ -71,7 +71,7 @@ class RayletProvider(NodeProvider):
         return not self.is_running(node_id)
 
     def node_tags(self, node_id: str) -> dict[str, str]:
-        """Empty for a node that has gone since it was listed."""
+        """Returns a node's tags; none for a node that has gone since it was listed."""
         record = self._nodes.get(node_id)
         return dict(self._head_tags if node_id == HEAD_ID else record.tags if record else {})
 
@@ -83,7 +83,7 @@ class RayletProvider(NodeProvider):
                 self._folder.write_node(self._nodes[node_id])
 
     def internal_ip(self, node_id: str) -> str:
-        """All nodes share the machine's address: an id is all that tells them apart."""
+        """Returns the id: all nodes share the machine's address."""
         return node_id
 
     def external_ip(self, node_id: str) -> str:
@@ -97,9 +97,9 @@ class RayletProvider(NodeProvider):
         resources: dict[str, float],
         labels: dict[str, str],
     ) -> dict[str, Any]:
-        """Start nodes, `starts_at_once` of all calls at a time; returns when they are up or have failed.
+        """Starts nodes, `starts_at_once` over all calls; returns when they are up or have failed.
 
-        One that fails is dead, is listed no more, and the autoscaler asks again. Raises `OSError` where none starts.
+        A failed node is no longer listed, and the autoscaler asks again. Raises `OSError` if none starts.
         """
         made: dict[str, Any] = {}
         for _ in range(count):
@@ -113,7 +113,7 @@ class RayletProvider(NodeProvider):
         self.terminate_nodes([node_id])
 
     def terminate_nodes(self, node_ids: Sequence[str]) -> None:
-        """Returns when their processes have ended. A node that is gone already, and the head, are passed over."""
+        """Returns when the nodes' processes have ended. Nodes that are gone and the head are skipped."""
         with self._lock:
             taken = [self._nodes.pop(node_id) for node_id in node_ids if node_id in self._nodes]
         self._end(taken)
@@ -127,11 +127,11 @@ class RayletProvider(NodeProvider):
         return record
 
     def _end(self, records: Sequence[NodeRecord]) -> None:
-        """Their files go last: what could not be ended is found by them."""
+        """Ends nodes. Their records go last, so that what could not be ended can still be found."""
         self._starter.end(records)
         for record in records:
             self._folder.remove_node(record.node_id)
 
 
-def _match(tags: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    return all(tags.get(name) == value for name, value in wanted.items())
+def _match(tags: Mapping[str, str], filters: Mapping[str, str]) -> bool:
+    return all(tags.get(name) == value for name, value in filters.items())

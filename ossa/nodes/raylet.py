@@ -30,7 +30,7 @@ OWN_PORTS = (
     "--min-worker-port=0",
     "--max-worker-port=0",
 )
-"""0: the kernel gives a free one, so that no two nodes of this machine ever meet."""
+"""0: the kernel picks a free port, so that nodes of this machine never collide."""
 
 LOST_HEAD_S = 20
 """Seconds after which a node ends itself when its head no longer answers."""
@@ -45,23 +45,23 @@ class NodeStarter(Protocol):
     def start(
         self, node_id: str, *, resources: Mapping[str, float], labels: Mapping[str, str], tags: Mapping[str, str]
     ) -> NodeRecord:
-        """Begin; the node may still be starting. Raises `OSError` where it cannot."""
+        """Starts a node; returns before it is up. Raises `OSError` if it cannot."""
 
     def wait(self, record: NodeRecord) -> None:
-        """Return when the node is up, or has failed to be."""
+        """Returns when the node is up or has failed."""
 
     def alive(self, record: NodeRecord) -> bool: ...
 
     def end(self, records: Sequence[NodeRecord]) -> None:
-        """End every process of these nodes, and what they left."""
+        """Ends every process of these nodes, and removes their files."""
 
 
 class RayletStarter:
-    """Nodes of the Ray at `address`.
+    """Starts and ends nodes of the Ray cluster at `address`.
 
     Args:
-        temp_dir: below it each node has its own folder of Ray's; short, for sockets lie in it.
-        logs: a file a node, with what `ray start` says.
+        temp_dir: holds each node's Ray folder. Keep it short: sockets lie below it.
+        logs: holds the output of `ray start`, a file a node.
     """
 
     def __init__(self, address: str, *, temp_dir: Path, logs: Path, node_type_tag: str) -> None:
@@ -120,10 +120,10 @@ class RayletStarter:
 def node_command(
     address: str, temp_dir: Path, resources: Mapping[str, float], labels: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """`ray start` of one worker node."""
-    known = [f"{option}={int(resources[name])}" for name, option in RESOURCE_OPTIONS.items() if name in resources]
+    """Returns the `ray start` command of one worker node."""
+    options = [f"{option}={int(resources[name])}" for name, option in RESOURCE_OPTIONS.items() if name in resources]
     if "object_store_memory" in resources:
-        known.append(f"--object-store-memory={int(resources['object_store_memory'])}")
+        options.append(f"--object-store-memory={int(resources['object_store_memory'])}")
     others = {name: size for name, size in resources.items() if name not in (*RESOURCE_OPTIONS, "object_store_memory")}
     return (
         *RAY_START,
@@ -131,14 +131,14 @@ def node_command(
         f"--temp-dir={temp_dir}",
         *OWN_PORTS,
         "--include-log-monitor=false",
-        *known,
+        *options,
         f"--resources={json.dumps(others)}",
         *([f"--labels={','.join(f'{name}={value}' for name, value in labels.items())}"] if labels else []),
     )
 
 
 def node_environment(base: Mapping[str, str], node_id: str, node_type: str) -> dict[str, str]:
-    """What makes the autoscaler know the raylet as its own."""
+    """Returns the environment by which the autoscaler recognises the raylet."""
     kept = {name: value for name, value in base.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {
         **kept,
@@ -150,7 +150,7 @@ def node_environment(base: Mapping[str, str], node_id: str, node_type: str) -> d
 
 
 def end_nodes(records: Sequence[NodeRecord]) -> None:
-    """All at the same time: each takes seconds. A leader that is gone already does not keep its session alive."""
+    """Ends nodes in parallel, because each takes seconds. A session is ended even if its leader is gone."""
     if not records:
         return
     with ThreadPoolExecutor(max_workers=len(records), thread_name_prefix="ending") as threads:

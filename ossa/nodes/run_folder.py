@@ -1,6 +1,6 @@
-"""What runs, on disk: a file for the head and one a node, each with its process's number and start time.
+"""Records of what runs: a file for the head and one a node, each with its process's id and start time.
 
-A process is only ever taken for ours when both agree, or when it carries the run's mark in its environment.
+A process counts as ours only if both match, or if it carries the run's mark in its environment.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from ossa.contracts.value import Value
 T = TypeVar("T", bound=Value)
 
 MARK = "OSSA_CLUSTER_RUN"
-"""Environment variable of every process of a run."""
+"""Environment variable that marks every process of a run."""
 
 HEAD_ID = "head"
 """The head's id for the autoscaler, and `RAY_CLOUD_INSTANCE_ID` of its process."""
 
 CLOCK_S = 1.0
-"""Start times that differ by less are the same."""
+"""Start times that differ by less count as the same."""
 
 
 class ProcessRecord(Value):
-    """A process that leads a session: `started` is in seconds since 1970, as the kernel has it."""
+    """The leader of a session. `started` is in seconds since 1970, by the kernel."""
 
     pid: int
     started: float
@@ -43,7 +43,7 @@ class ProcessRecord(Value):
 
 
 class ClusterRun(Value):
-    """The head. `run`: what `MARK` says in each process; `temp_dir`: Ray's own files, gone with the cluster."""
+    """The head. `run` is the value of `MARK` in each process; `temp_dir` holds Ray's files."""
 
     run: str
     head: ProcessRecord
@@ -53,7 +53,7 @@ class ClusterRun(Value):
 
 
 class NodeRecord(Value):
-    """A worker node: what leads its processes, and the tags that the autoscaler gave it."""
+    """A worker node: the leader of its processes, and the tags that the autoscaler gave it."""
 
     node_id: str
     process: ProcessRecord
@@ -79,7 +79,7 @@ class RunFolder:
         _write(self._run_file, run)
 
     def run(self) -> ClusterRun | None:
-        """None where nothing was left, or nothing that can be read."""
+        """Returns the recorded run; None if there is none or it cannot be read."""
         return _read(ClusterRun, self._run_file)
 
     def write_node(self, record: NodeRecord) -> None:
@@ -89,11 +89,11 @@ class RunFolder:
         (self._nodes / f"{node_id}.json").unlink(missing_ok=True)
 
     def nodes(self) -> list[NodeRecord]:
-        found = (_read(NodeRecord, file) for file in sorted(self._nodes.glob("*.json")))
-        return [record for record in found if record is not None]
+        records = (_read(NodeRecord, file) for file in sorted(self._nodes.glob("*.json")))
+        return [record for record in records if record is not None]
 
     def clear(self) -> None:
-        """Forget the run and its nodes, after they have ended; the logs stay."""
+        """Removes the records of the run and its nodes, after they have ended. The logs stay."""
         for record in self.nodes():
             self.remove_node(record.node_id)
         run = self.run()
@@ -104,7 +104,7 @@ class RunFolder:
 
 
 def marked(run: str) -> Iterator[psutil.Process]:
-    """Processes of this user that carry the run's mark. Ray's workers rewrite theirs; their raylet keeps it."""
+    """Yields this user's processes with the run's mark. Ray's workers overwrite it; their raylet keeps it."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.uids().real == os.getuid() and process.environ().get(MARK) == run:
@@ -112,7 +112,7 @@ def marked(run: str) -> Iterator[psutil.Process]:
 
 
 def _write(file: Path, value: Value) -> None:
-    """Whole or not at all, readable by the owner alone."""
+    """Writes atomically, readable by the owner alone."""
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     draft.touch(mode=0o600)
     draft.write_text(value.model_dump_json(indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Samples in, forecasts out. All that it learns from is in the store, so it may die at any time."""
+"""The predictor: takes samples, returns forecasts. It learns from the store alone, so it may die at any time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MINUTE_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Minute:
-    """`needs`: mean turns at once, waiting ones too, by pool, over the minute that ended `at`."""
+    """`needs` are mean turns at the same time, waiting ones included, by pool, over the minute that ended `at`."""
 
     at: datetime
     needs: dict[str, float]
@@ -32,16 +32,16 @@ class Minute:
 
 @dataclass
 class Minutes:
-    """Takes samples in order of time and gives each minute back once a sample of a later one has come."""
+    """Takes samples in order of time, and returns each minute once a sample of a later one has come."""
 
     _minute: int | None = None
     _sums: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, samples: Iterable[PoolSample]) -> list[Minute]:
-        """The minutes that these samples complete. One that is older than the minute under way is left out."""
+        """Returns the minutes that these samples complete. Samples older than the current minute are skipped."""
         done: list[Minute] = []
         for sample in samples:
-            # A sample sums up what came before it: at 12:00:00 it is of the minute before.
+            # A sample sums up what came before it: one at 12:00:00 belongs to the minute before.
             minute = int((sample.at.timestamp() - 1e-6) // MINUTE_S)
             if self._minute is not None and minute < self._minute:
                 continue
@@ -58,13 +58,13 @@ class Minutes:
 
 
 KIND: Final = "forecast"
-"""Of the registry's models."""
+"""Kind of model in the registry."""
 
 HISTORY = timedelta(days=2)
-"""Read when it starts: yesterday's same hour is in it, and a day before to compare with."""
+"""Read at the start: it includes the same hour of yesterday and of the day before."""
 
 LEARNED = 180
-"""Minutes of that which blends and bands learn from; of the rest only lags are taken."""
+"""Minutes that blends and bands learn from; older ones only give lags."""
 
 MODEL_EVERY = timedelta(minutes=1)
 
@@ -74,10 +74,10 @@ def _now() -> datetime:
 
 
 class PredictorService:
-    """`ossa.contracts.scaling.Predictor` in this process. The stores are open, and closed by `close`.
+    """`ossa.contracts.scaling.Predictor` in this process. It takes open stores; `close` closes them.
 
     Args:
-        clock: UTC; for how old history is and when the registry is asked again.
+        clock: UTC; decides how old history is and when to ask the registry again.
     """
 
     def __init__(self, stores: PredictorStores, clock: Callable[[], datetime] = _now) -> None:
@@ -119,7 +119,7 @@ class PredictorService:
         await asyncio.to_thread(self._learn, minutes)
 
     async def _completed(self, samples: Sequence[PoolSample]) -> list[Minute]:
-        """Minutes that these samples complete; the first time, those of the store before them."""
+        """Returns the minutes that these samples complete; the first time also those in the store."""
         pools = tuple(sorted({sample.pool for sample in samples} | set(self._pools)))
         if pools == self._pools:
             return self._minutes.add(samples)
@@ -158,7 +158,7 @@ class PredictorService:
         return forecaster
 
     async def _ask_registry(self) -> None:
-        """The live model, each minute. What cannot be used leaves the one before in use. Raises `OssaError`."""
+        """Takes the live model, once a minute. An unusable one leaves the former in use. Raises `OssaError`."""
         now = self._clock()
         if self._asked_at is not None and timedelta(0) <= now - self._asked_at < MODEL_EVERY:
             return
@@ -173,7 +173,7 @@ class PredictorService:
         self._take(live, await asyncio.to_thread(load, content, source=f"forecast model {live.version}"))
 
     def _take(self, record: ModelRecord | None, model: ForecastModel | None) -> None:
-        """Begin anew with it: its first look reads history again, and its errors are its own."""
+        """Starts again with this model: the next call reads history, and errors are counted from zero."""
         self._record, self._model, self._trouble = record, model, ""
         self._pools, self._forecaster = (), None
         log.info("forecast_model_taken", extra={"model": model.version if model else "simple"})

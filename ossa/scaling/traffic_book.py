@@ -1,4 +1,4 @@
-"""Reports of all gateway replicas, brought together a pool."""
+"""Merges the traffic reports of all gateway replicas by pool."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from ossa.contracts.scaling import PoolTraffic, TrafficReport
 
 SILENT_S = 25.0
-"""A replica that has not reported for so long is gone."""
+"""A replica without a report for this long is gone."""
 
 ERRORS_OVER_S = 60.0
 FEWEST_ENDED = 10
-"""With fewer ended turns in that time a share of failed ones says nothing."""
+"""With fewer ended turns in that time, the share of failed ones is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Of one pool since the last look; see `PoolSample` for the meaning of each."""
+    """One pool's traffic since the last call. `PoolSample` explains the fields."""
 
     arrivals: int = 0
     running: float = 0.0
@@ -37,7 +37,7 @@ class _Replica:
 
 
 class TrafficBook:
-    """Times are monotonic seconds, the caller's."""
+    """Collects reports. Times are the caller's monotonic seconds."""
 
     def __init__(self) -> None:
         self._replicas: dict[str, _Replica] = {}
@@ -51,9 +51,9 @@ class TrafficBook:
             self._ends[pool.pool].append((now_s, pool.ended, pool.failed))
 
     def take(self, now_s: float) -> dict[str, Traffic] | None:
-        """By pool, what came since the last call. None: no replica has reported lately, so nothing is known.
+        """Returns traffic by pool since the last call; None if no replica has reported lately.
 
-        Of a replica whose next report is still on its way, what ran and waited last is taken to go on.
+        A replica whose next report is still on its way counts with what ran and waited last.
         """
         self._replicas = {name: one for name, one in self._replicas.items() if now_s - one.at_s <= SILENT_S}
         if not self._replicas:
@@ -92,7 +92,7 @@ class TrafficBook:
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:
-    """The smallest value that `share` of them do not pass; None of none."""
+    """Returns the smallest value that `share` of them do not exceed; None without values."""
     if not values:
         return None
     ranked = sorted(values)

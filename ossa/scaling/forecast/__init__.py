@@ -5,7 +5,7 @@
     forecaster.forecasts()                             # every pool, 1, 5 and 15 minutes ahead
     forecaster.errors["foundation", 60].wape           # published; past its bound `trusted` is False
 
-series -> features -> experts (simple and fitted) -> track (blend, calibration) -> forecaster (rolling_error)
+series -> features -> experts (simple and fitted) -> track (blend, calibration) -> forecaster
 
 `lab.forecasting` trains models; `model` reads and writes their files.
 """

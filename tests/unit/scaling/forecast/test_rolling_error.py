@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from ossa.scaling.forecast.rolling_error import ErrorBounds, RollingError
+from ossa.scaling.forecast.forecaster import ErrorBounds, RollingError
 
 LOAD = [20 + 10 * math.sin(step / 8) for step in range(400)]
 
