@@ -112,7 +112,7 @@ def tail(
 
 def _show(terminal: Terminal, status: EventStatus) -> None:
     if not status.telling or status.bus is None:
-        terminal.note("No events are told: set OSSA_EVENTS__BOOTSTRAP_SERVERS, or OSSA_EVENTS__MOCK=true to try it.")
+        terminal.note("Events are off: set OSSA_EVENTS__BOOTSTRAP_SERVERS, or OSSA_EVENTS__MOCK=true to try it.")
         return
     columns = ("bus", "address", "topic", "waiting", "oldest_s", "published")
     bus, outbox = status.bus, status.outbox

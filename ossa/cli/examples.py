@@ -1,4 +1,4 @@
-"""The example run: the bundled requests, sent through the public HTTP API as any client would, and what happened."""
+"""Sends the bundled example requests through the public HTTP API, as any client would, and reports what happened."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NUMBERS = frozenset({"tokens", "cost $", "seconds"})
 
 
 class Example(Value):
-    """A bundled request. `expect_tool`: it counts only if that tool really ran."""
+    """A bundled request. With `expect_tool` it is ok only if that tool really ran."""
 
     name: str
     kind: Literal["chat", "stream", "task"]
@@ -42,7 +42,7 @@ class Example(Value):
 
 
 class ExampleResult(Value):
-    """`ok`: an answer came, from the pool that was asked, and the tool that was to be used was used."""
+    """What became of an example. `ok`: the pool that was asked answered, and the expected tool was used."""
 
     name: str
     ok: bool
@@ -68,7 +68,7 @@ class ExampleReport(Value):
 
 
 def bundled_examples() -> tuple[Example, ...]:
-    """The examples that come with the package."""
+    """Returns the examples that come with the package."""
     text = files("ossa.cli").joinpath("example_requests.json").read_text(encoding="utf-8")
     return tuple(TypeAdapter(list[Example]).validate_python(json.loads(text)))
 
@@ -82,10 +82,10 @@ def run_examples(
     timeout_s: float = 120.0,
     transport: httpx.BaseTransport | None = None,
 ) -> ExampleReport:
-    """Send the examples one after another, print a table, return the same as data.
+    """Sends the examples one after another, prints a table, and returns the same as data.
 
-    A request that fails is a row that says why; this raises nothing for what the fleet does. `ok` is never taken
-    on trust: the text must not be empty, the pool must be the one asked, a tool's result must be in the journal.
+    A request that fails is a row that says why; nothing is raised for what the fleet does. Answers are checked: the
+    text must not be empty, the pool must be the one that was asked, a tool's result must be in the journal.
     """
     chosen = bundled_examples() if examples is None else tuple(examples)
     with Client(resolve(client_url, api_key), timeout_s=timeout_s, transport=transport) as client:
@@ -100,7 +100,7 @@ def run_examples(
 
 
 def print_report(report: ExampleReport, console: Console) -> None:
-    """A line a request, never cut whatever the width, then a line for each that is not ok."""
+    """Prints one line for each request, never cut, then one for each that is not ok."""
     rows = [COLUMNS, *(_row(result) for result in report.results)]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     for number, row in enumerate(rows):
@@ -157,14 +157,14 @@ def _run(client: Client, example: Example, timeout_s: float) -> ExampleResult:
 
 
 def _compared(answer: Answer | None, result: ExampleResult) -> dict[str, object]:
-    """What the client was told must be what the journal has."""
+    """Compares the answer that came with the one in the journal; returns what to change in the result."""
     if answer is None or not result.ok or answer.text == result.text:
         return {}
     return {"ok": False, "problem": "the answer that came is not the one in the journal"}
 
 
 def _judge(client: Client, example: Example, task_id: str) -> ExampleResult:
-    """What the journal says of the task, not what the answer claimed."""
+    """Judges by what the journal has of the task, not by what the answer claimed."""
     if not task_id:
         raise UnexpectedAnswer("The answer named no task, so that nothing can be said about it.")
     task = client.tasks.get(task_id)
@@ -186,7 +186,7 @@ def _judge(client: Client, example: Example, task_id: str) -> ExampleResult:
 
 
 def _problem(example: Example, task: Task, tools: Sequence[str]) -> str:
-    """Empty when all is as it should be."""
+    """Returns what is wrong, or an empty text."""
     if task.status != "succeeded":
         reason = task.outcome.error.message if task.outcome and task.outcome.error else "no reason given"
         return f"the task is {task.status}: {reason}"
@@ -200,7 +200,7 @@ def _problem(example: Example, task: Task, tools: Sequence[str]) -> str:
 
 
 def _tools_used(client: Client, task_id: str) -> tuple[str, ...]:
-    """Names of the tools whose results, and no errors, the journal holds for the task."""
+    """Returns the names of the tools that gave a result, not an error, in the task's journal."""
     used = []
     for event in client.tasks.events(task_id):
         if "tool_result" not in (event.type, event.data.get("kind")):

@@ -11,7 +11,7 @@ from ossa.sdk.errors import Unreachable
 class ExitCode(IntEnum):
     OK = 0
     FAILED = 1
-    """It was asked for and did not succeed, or the fleet is not well."""
+    """What was asked for did not succeed, or the fleet is not well."""
     USAGE = 2
     """The command line or a setting is wrong; nothing was asked."""
     UNREACHABLE = 3
@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
 
 
 REFUSED_HERE = frozenset({"wrong_setting", "wrong_usage"})
-"""Codes of errors that are raised before anything is asked."""
+"""Codes of errors that are raised before anything is sent."""
 
 
 def exit_code_of(error: OssaError) -> ExitCode:

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP as one exception, so that what was started is stopped on the way out."""
+"""Turns SIGINT, SIGTERM and SIGHUP into one exception, so that what was started is stopped on the way out."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
-    """One of them came."""
+    """A signal to stop came."""
 
 
 @dataclass
-class Told:
-    """`to_stop`: a signal came. Libraries put other errors in the place of what its handler raised."""
+class Signals:
+    """`to_stop`: a signal came. Libraries may replace the exception that its handler raised by one of their own."""
 
     to_stop: bool = False
 
 
 @contextmanager
-def stop_signals() -> Iterator[Told]:
-    """The first raises `Stopped`; later ones are ignored. A SIGHUP that is ignored already (`nohup`) stays so."""
-    told = Told()
+def stop_signals() -> Iterator[Signals]:
+    """Raises `Stopped` at the first signal and ignores later ones. A SIGHUP that is ignored (`nohup`) stays so."""
+    signals = Signals()
 
     def stop(_: int, __: FrameType | None) -> None:
-        told.to_stop = True
+        signals.to_stop = True
         for number in before:
             signal.signal(number, signal.SIG_IGN)
         raise Stopped
@@ -38,7 +38,7 @@ def stop_signals() -> Iterator[Told]:
     for number in before:
         signal.signal(number, stop)
     try:
-        yield told
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

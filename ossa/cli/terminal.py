@@ -1,4 +1,4 @@
-"""What a command writes: tables for people, plain columns for pipes, JSON for programs."""
+"""Writes what a command prints: tables for people, plain columns for pipes, JSON for programs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SHADES = {
 
 
 class Terminal:
-    """Results go to standard output, everything else to standard error, so that a pipe gets results alone."""
+    """Writes results to standard output and everything else to standard error, so that a pipe gets only results."""
 
     def __init__(self, *, as_json: bool, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self.as_json = as_json
@@ -39,16 +39,16 @@ class Terminal:
         self.err = Console(file=err or sys.stderr, highlight=False, soft_wrap=True)
 
     def json(self, value: Any) -> None:
-        """One JSON document on one line, exactly as it is."""
+        """Writes one JSON document on one line, exactly as it is."""
         self.out.file.write(json.dumps(_plain(value), ensure_ascii=False) + "\n")
 
     def text(self, text: str, *, end: str = "\n") -> None:
-        """Text as it is: what a model says is no markup."""
+        """Writes text as it is: what a model says is not markup."""
         self.out.file.write(text + end)
         self.out.file.flush()
 
     def note(self, text: str) -> None:
-        """A remark for a person."""
+        """Writes a remark for a person; nothing with --json."""
         if not self.as_json:
             self.err.print(Text(text, style="dim"))
 
@@ -74,7 +74,7 @@ class Terminal:
             self._columns([list(columns), *cells])
 
     def error(self, error: OssaError) -> None:
-        """One sentence, or with --json one object, on standard error."""
+        """Writes one sentence, or with --json one object, to standard error."""
         if self.as_json:
             body: dict[str, Any] = {"code": error.code, "message": error.message}
             if error.param:

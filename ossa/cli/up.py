@@ -1,4 +1,4 @@
-"""`ossa up` and `ossa down` on this machine: start, deploy with a bar a pool, send the examples, serve, stop."""
+"""Runs `ossa up` and `ossa down` on this machine: start, deploy, send the examples, serve, stop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WATCH_S = 2.0
 
 
 class UpReport(Value):
-    """What `ossa up` says once the examples have run. `agent_pss_mib`: mean memory of an agent's process (PSS)."""
+    """What `ossa up` reports once the examples have run. `agent_pss_mib`: mean memory (PSS) of an agent's process."""
 
     ok: bool
     url: str
@@ -64,13 +64,13 @@ class StartedFleet(Protocol):
 
 
 def run_up(*, agents: int | None, once: bool, detach: bool, port: int | None, json_output: bool) -> int:
-    """Everything `ossa up` does. Returns its exit code."""
+    """Does everything that `ossa up` does, and returns its exit code."""
     terminal = Terminal(as_json=json_output)
     settings = _settings(port)
     fleet = LocalFleet(settings, agents=agents, progress=terminal.note)
     report: UpReport | None = None
     # Ray's own threads print to standard output, which is the report's alone.
-    with contextlib.redirect_stdout(sys.stderr), stop_signals() as told:
+    with contextlib.redirect_stdout(sys.stderr), stop_signals() as signals:
         try:
             report = bring_up(fleet, terminal)
             show(report, terminal)
@@ -83,7 +83,7 @@ def run_up(*, agents: int | None, once: bool, detach: bool, port: int | None, js
                 _serve(fleet)
         except BaseException as error:
             fleet.stop()
-            if not (told.to_stop or isinstance(error, SystemExit)):  # Ray makes that of a SIGTERM while one joins it
+            if not (signals.to_stop or isinstance(error, SystemExit)):  # Ray turns a SIGTERM into it while it is joined
                 raise
             if report is None:
                 terminal.error(Cancelled("interrupted before the fleet was up; what was started is stopped again"))
@@ -92,7 +92,7 @@ def run_up(*, agents: int | None, once: bool, detach: bool, port: int | None, js
 
 
 def run_down(*, json_output: bool) -> int:
-    """Everything `ossa down` does."""
+    """Does everything that `ossa down` does, and returns its exit code."""
     terminal = Terminal(as_json=json_output)
     with contextlib.redirect_stdout(sys.stderr):
         stopped = stop_left(_settings(None))
@@ -111,18 +111,18 @@ def _settings(port: int | None) -> Settings:
 
 
 def bring_up(fleet: StartedFleet, terminal: Terminal, *, examples: bool = True) -> UpReport:
-    """Start, deploy, send the examples; what happened. Raises an `OssaError` that says what is in the way."""
+    """Starts and deploys a fleet, sends the examples, and reports. Raises an `OssaError` when it cannot start."""
     began = time.monotonic()
     fleet.start()
     started = time.monotonic()
     with connect(fleet.url, fleet.api_key) as client:
         _deploy(client, fleet, terminal)
         deployed = time.monotonic()
-        ran = run_examples(fleet.url, fleet.api_key, _console(terminal)) if examples else None
+        report = run_examples(fleet.url, fleet.api_key, _console(terminal)) if examples else None
         pools = client.pools.list()
     ready = {pool.name: pool.ready for pool in pools}
     return UpReport(
-        ok=(ran is None or ran.ok) and sum(ready.values()) >= fleet.agents,
+        ok=(report is None or report.ok) and sum(ready.values()) >= fleet.agents,
         url=fleet.url,
         api_key_file=str(fleet.key_file),
         docs_url=f"{fleet.url}/docs",
@@ -133,12 +133,12 @@ def bring_up(fleet: StartedFleet, terminal: Terminal, *, examples: bool = True) 
         seconds_to_start=round(started - began, 1),
         seconds_to_deploy=round(deployed - started, 1),
         agent_pss_mib=fleet.agent_pss_mib(),
-        examples=ran,
+        examples=report,
     )
 
 
 def _deploy(client: Client, fleet: StartedFleet, terminal: Terminal) -> None:
-    """Through the API, as anyone would; a bar a pool while it lasts."""
+    """Deploys the phase through the API, with a progress bar for each pool."""
     operation = client.deploy_phase(fleet.agents, fleet.settings.phase)
     deadline = time.monotonic() + DEPLOY_TIMEOUT_S
     with _bars(terminal) as bars:
@@ -152,7 +152,7 @@ def _deploy(client: Client, fleet: StartedFleet, terminal: Terminal) -> None:
             time.sleep(POLL_S)
     if operation.status != "succeeded":
         reason = operation.error.message if operation.error else "it took too long"
-        terminal.note(f"The phase was not deployed whole: {reason}")
+        terminal.note(f"The phase was not deployed completely: {reason}")
 
 
 def _bars(terminal: Terminal) -> Progress:
@@ -168,7 +168,7 @@ def _bars(terminal: Terminal) -> Progress:
 
 
 def _console(terminal: Terminal) -> Console:
-    """With --json the report's table goes to standard error: standard output gets the one document."""
+    """Returns where the examples' table goes: with --json to standard error, for standard output gets one document."""
     return terminal.err if terminal.as_json else terminal.out
 
 
@@ -189,7 +189,7 @@ def show(report: UpReport, terminal: Terminal) -> None:
         f"\n  Ray dashboard   {report.dashboard_url or 'of the cluster that was joined'}\n"
     )
     if not report.ok:
-        terminal.err.print(Text("Not all is well: see above.", style="bold red"))
+        terminal.err.print(Text("Something is wrong: see above.", style="bold red"))
 
 
 def _serve(fleet: LocalFleet) -> None:

@@ -44,16 +44,17 @@ class Answer(Received):
 
 
 def messages_of(prompt: Prompt) -> list[dict[str, Any]]:
-    """A text is one user message; a list of messages stays as it is."""
+    """Returns OpenAI messages: a text becomes one user message, a list of messages stays as it is."""
     return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(message) for message in prompt]
 
 
 def chat_request(
     prompt: Prompt, *, model: str, stream: bool, idempotency_key: str | None, parameters: Mapping[str, Any]
 ) -> Request:
-    """With an idempotency key it may be sent again and gives the same task, which goes on when the caller leaves.
+    """Returns the request of a chat.
 
-    Without one it is not accepted before there is an agent for it, and leaving cancels it.
+    With an idempotency key it may be sent again and gives the same task, which goes on when the caller leaves. Without
+    one it is not accepted before there is an agent for it, and leaving cancels it.
     """
     body: dict[str, Any] = {**parameters, "model": model, "messages": messages_of(prompt)}
     if stream:

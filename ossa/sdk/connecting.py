@@ -20,7 +20,7 @@ def connect(
     max_retries: int = 2,
     transport: httpx.BaseTransport | None = None,
 ) -> Client:
-    """A blocking client; sends nothing yet.
+    """Returns a blocking client; it sends nothing yet.
 
     Without `url` and `api_key` it looks at OSSA_URL and OSSA_API_KEY, then at what a local `ossa up` left behind.
     `transport` replaces the network (`httpx.MockTransport` in tests). Raises `Unreachable` when no fleet is known.

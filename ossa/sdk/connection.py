@@ -1,4 +1,4 @@
-"""Where the fleet is and who is asking."""
+"""Finds out where the fleet is and which key to use."""
 
 from __future__ import annotations
 
@@ -7,15 +7,48 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 from ossa.contracts.value import Value
 from ossa.sdk.errors import Unreachable, WrongUsage
-from ossa.sdk.run_file import RunFile
+
+RUN_FILE = "run.json"
+
+
+class RunFile(BaseModel):
+    """`<home>/run.json`, which a running fleet leaves for programs of the same person.
+
+    The key itself lies in a file of its own that only its owner reads.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    url: str
+    api_key_file: Path | None = None
+
+    @classmethod
+    def read(cls, home: Path) -> RunFile | None:
+        """Returns None when there is none or it cannot be read: a fleet that starts or stops replaces it."""
+        try:
+            run = cls.model_validate_json((home / RUN_FILE).read_bytes())
+        except (OSError, ValueError):
+            return None
+        if run.api_key_file is not None and not run.api_key_file.is_absolute():
+            return run.model_copy(update={"api_key_file": home / run.api_key_file})
+        return run
+
+    def api_key(self) -> str:
+        """Returns the key, or the empty string when its file cannot be read."""
+        if self.api_key_file is None:
+            return ""
+        try:
+            return self.api_key_file.read_text().strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
 
 
 class Connection(Value):
-    """`url` has no path's end slash; the key is masked in reprs."""
+    """The fleet's address and the key for it. `url` has no slash at its end; the key is masked in reprs."""
 
     url: str
     api_key: SecretStr = SecretStr("")
@@ -38,7 +71,7 @@ def resolve(
     environ: Mapping[str, str] | None = None,
     home: Callable[[], Path] = settings_home,
 ) -> Connection:
-    """The arguments, else OSSA_URL and OSSA_API_KEY, else the run file of a local fleet.
+    """Takes the arguments, else OSSA_URL and OSSA_API_KEY, else the run file of a local fleet.
 
     The run file's key goes to the run file's own address and to no other.
     Raises `Unreachable` when no address is known, `WrongUsage` when it is not one or the key cannot be one.
@@ -59,7 +92,7 @@ def resolve(
 
 
 def _key(given: str) -> str:
-    """Without the white space that files and shells leave around it. What is wrong is said without showing the key."""
+    """Strips the white space that files and shells leave around a key. The error does not show the key."""
     key = given.strip()
     if not (key.isascii() and key.isprintable()):
         raise WrongUsage("The API key holds control or non-ASCII characters: copy it again.", param="api_key")

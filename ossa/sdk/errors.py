@@ -1,4 +1,4 @@
-"""Errors of the way to the fleet, and how an HTTP answer becomes one of `ossa.contracts.errors`.
+"""Errors of reaching the fleet, and how an HTTP answer becomes one of `ossa.contracts.errors`.
 
 OssaError
 ├── InvalidRequest
@@ -51,7 +51,10 @@ class UnexpectedAnswer(OssaError):
 
 
 def error_of(response: httpx.Response) -> OssaError:
-    """The error an answer with status >= 400 stands for: problem+json, or OpenAI's form. The body must be read."""
+    """Returns the error that an answer with status >= 400 stands for: problem+json, or OpenAI's form.
+
+    The body must have been read.
+    """
     try:
         document = response.json()
     except ValueError:
@@ -67,13 +70,13 @@ def error_of(response: httpx.Response) -> OssaError:
 
 
 def error_of_body(body: dict[str, Any], status: int = 500, *, retry_after_s: float | None = None) -> OssaError:
-    """The error of an OpenAI error object (`{"message", "type", "param", "code"}`), also one in a stream."""
+    """Returns the error of an OpenAI error object (`{"message", "type", "param", "code"}`), also one in a stream."""
     code = body.get("code") or body.get("type")
     return _build(code, status, str(body.get("message") or "no message"), body.get("param"), retry_after_s, {})
 
 
 def error_of_transport(error: httpx.HTTPError, url: str) -> OssaError:
-    """What a failure below HTTP is called here."""
+    """Returns the error for a failure below HTTP."""
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         return Unreachable(
             f"No OSSA fleet answers at {url} ({error or type(error).__name__}).", details={"sent": False}
@@ -87,7 +90,7 @@ def error_of_transport(error: httpx.HTTPError, url: str) -> OssaError:
 
 
 def retry_after_s(response: httpx.Response) -> float | None:
-    """Seconds of a `Retry-After` header; None for none and for a date."""
+    """Returns the seconds of a `Retry-After` header; None for none and for a date."""
     try:
         return max(0.0, float(response.headers["retry-after"]))
     except (KeyError, ValueError):
@@ -112,8 +115,8 @@ def _build(
 ) -> OssaError:
     types = error_types()
     name = str(code or "").replace("-", "_")
-    found = types.get(_OPENAI_CODES.get(name, name)) or types.get(_BY_STATUS.get(status, "")) or OssaError
-    return found(message, param if isinstance(param, str) else None, wait_s, details)
+    error_type = types.get(_OPENAI_CODES.get(name, name)) or types.get(_BY_STATUS.get(status, "")) or OssaError
+    return error_type(message, param if isinstance(param, str) else None, wait_s, details)
 
 
 def _foreign(response: httpx.Response) -> OssaError:

@@ -1,4 +1,4 @@
-"""Whether to send a request again, and when. Pure."""
+"""Decides whether and when to send a request again. Pure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _PASSING = (FleetBusy, NotReady, StoreUnavailable, AgentLost, Fenced)
 
 
 class RetryPolicy(Value):
-    """Full jitter under a doubling bound; a `Retry-After` of the server counts as the least wait."""
+    """Waits with full jitter under a doubling bound; a `Retry-After` of the server is the least wait."""
 
     max_retries: int = 2
     backoff_s: float = 0.25
     longest_wait_s: float = 20.0
 
     def wait_s(self, attempt: int, error: OssaError, *, repeatable: bool, rng: Random) -> float | None:
-        """Seconds to wait before attempt + 1 (the first attempt is 0), or None: give the error to the caller.
+        """Returns the seconds to wait before attempt + 1 (the first is 0), or None: the caller gets the error.
 
         A request that is not `repeatable` goes out again only when the one before surely never arrived or was refused.
         """

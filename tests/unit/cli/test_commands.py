@@ -143,6 +143,18 @@ def test_a_wrong_command_line_is_exit_code_2_and_asks_nothing(
     assert not fleet.requests
 
 
+def test_a_wrong_command_line_is_told_before_a_fleet_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from typer.testing import CliRunner
+
+    monkeypatch.setenv("OSSA_HOME", str(tmp_path))
+    monkeypatch.delenv("OSSA_URL", raising=False)
+    assert CliRunner().invoke(app, ["ask", "Hi"]).exit_code == 3
+    for arguments in (["ask", " "], ["alert", "all", "--for", "soon"], ["route"], ["memory", "forget"]):
+        assert CliRunner().invoke(app, arguments).exit_code == 2
+
+
 def test_an_unknown_address_is_refused_without_a_traceback(run: Any) -> None:
     from typer.testing import CliRunner
 

@@ -6,6 +6,7 @@ import gc
 import sys
 import threading
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +62,13 @@ def test_the_old_import_path_works_and_warns() -> None:
     with pytest.warns(DeprecationWarning, match=r"imported from ossa\.testing\.app"):
         old = import_module("ossa.sdk.testing")
     assert old.FakeGateway is FakeGateway
+
+
+def test_the_example_in_the_examples_readme_passes() -> None:
+    readme = (Path(ossa.__file__).parents[1] / "examples" / "README.md").read_text()
+    code = readme.partition("```python\n")[2].partition("```")[0]
+    names: dict[str, object] = {}
+    exec(compile(code, "examples/README.md", "exec"), names)
+    example = names["test_it_asks_the_fleet"]
+    assert callable(example)
+    example()
