@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -24,27 +23,37 @@ def backoff_s(tries: int, *, first_s: float, longest_s: float, jitter: float = 1
     return bound * (1 - jitter + jitter * roll)
 
 
-@dataclass(slots=True)
 class Backoff:
     """The waits of one loop, by `backoff_s`."""
 
-    first_s: float
-    longest_s: float
-    jitter: float = 1.0
-    roll: Callable[[], float] = random.random
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    tries: int = 0
+    __slots__ = ("_first_s", "_jitter", "_longest_s", "_roll", "_sleep", "tries")
+
+    # No dataclass: every agent's process imports this module, and making one costs more than all the rest of it.
+    def __init__(
+        self,
+        first_s: float,
+        longest_s: float,
+        *,
+        jitter: float = 1.0,
+        roll: Callable[[], float] = random.random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self._jitter = jitter
+        self._roll = roll
+        self._sleep = sleep
+        self.tries = 0
 
     def next_s(self) -> float:
         """Counts a try, and returns the wait after it."""
-        self.tries += 1
-        return backoff_s(
-            self.tries - 1, first_s=self.first_s, longest_s=self.longest_s, jitter=self.jitter, roll=self.roll()
-        )
+        tries, self.tries = self.tries, self.tries + 1
+        bounds = {"first_s": self._first_s, "longest_s": self._longest_s, "jitter": self._jitter}
+        return backoff_s(tries, **bounds, roll=self._roll())
 
     async def pause(self) -> None:
         """Counts a try, and waits."""
-        await self.sleep(self.next_s())
+        await self._sleep(self.next_s())
 
     def reset(self) -> None:
         """Something succeeded: the next wait is the first again."""
