@@ -10,12 +10,15 @@ from typing import Any
 
 from ossa.contracts.answers import AnswerCounters, Answered, Asked, Hit, Refusal
 from ossa.contracts.configuration import AnswerSettings
+from ossa.resilience.breaker import Breakers
 
 log = logging.getLogger(__name__)
 
 FAILURES_IN_A_ROW = 3
 REST_S = 5.0
 """After so many failures nobody is asked for so long: a service that is away costs requests no deadline."""
+
+_SERVICE = "answers"
 
 
 class RemoteAnswers:
@@ -28,12 +31,10 @@ class RemoteAnswers:
         self.failures = 0
         self._service = service
         self._settings = settings
-        self._clock = clock
-        self._in_a_row = 0
-        self._rest_until = 0.0
+        self._breakers = Breakers(clock, failures=FAILURES_IN_A_ROW, rest_s=REST_S)
 
     async def look_up(self, asked: Asked) -> Hit | None:
-        if not self._settings.take(asked.tenant, asked.agent) or self._clock() < self._rest_until:
+        if not self._settings.take(asked.tenant, asked.agent) or not self._breakers.admit(_SERVICE):
             return None
         try:
             async with asyncio.timeout(self._settings.deadline_s):
@@ -41,13 +42,16 @@ class RemoteAnswers:
         except Exception as error:  # noqa: BLE001 - whatever it is, the request goes on without the cache
             self._note_failure(error)
             return None
-        self._in_a_row = 0
+        except BaseException:
+            self._breakers.gave_up(_SERVICE)
+            raise
+        self._breakers.succeeded(_SERVICE)
         return hit
 
     async def keep(self, asked: Asked, answered: Answered) -> Refusal | None:
         if not self._settings.take(asked.tenant, asked.agent):
             return "not_opted_in"
-        if self._clock() < self._rest_until:
+        if _SERVICE in self._breakers.open():
             return "unavailable"
         try:
             reason: Refusal | None = await self._service.keep(asked, answered)
@@ -67,8 +71,5 @@ class RemoteAnswers:
 
     def _note_failure(self, error: Exception) -> None:
         self.failures += 1
-        self._in_a_row += 1
-        if self._in_a_row >= FAILURES_IN_A_ROW:
-            self._in_a_row = 0
-            self._rest_until = self._clock() + REST_S
+        if self._breakers.failed(_SERVICE):
             log.warning("answer_cache_away", extra={"reason": str(error)[:200] or type(error).__name__})
