@@ -1,4 +1,4 @@
-"""What stands between whoever uses a shared cache and the store: small pieces, each a `CacheStore` over another one.
+"""Small pieces between a shared cache's user and its store, each a `CacheStore` over another one.
 
     GuardedCache           gives up in time, and leaves a store alone that failed again and again
       JitteredCache        lifetimes that do not end all at once

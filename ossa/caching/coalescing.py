@@ -173,7 +173,7 @@ class CoalescingCache:
             self._queues.pop(place, None)
 
     def _next(self, queue: _Queue) -> list[_Asked]:
-        """What nobody waits for any more is left out."""
+        """Takes the next batch. Questions that nobody waits for any more are dropped."""
         batch: list[_Asked] = []
         size = 0
         while queue.waiting and len(batch) < ACTS_MAX and size < BYTES_MAX:

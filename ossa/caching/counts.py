@@ -1,4 +1,4 @@
-"""What the caches of one room have done, in numbers."""
+"""Counts of what the caches of one room have done."""
 
 from __future__ import annotations
 

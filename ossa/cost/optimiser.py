@@ -41,7 +41,7 @@ class Proposal(Value):
 
 
 class Seen(Value):
-    """What the journal and the fleet show. `days`: that the examples are from."""
+    """The figures of the journal and the fleet. The examples are from `days` days."""
 
     examples: tuple[Example, ...] = ()
     facts: tuple[TaskFacts, ...] = ()
@@ -203,7 +203,7 @@ LONG_TOKENS = 400
 """Tokens of tool results in a task from which on shortening is worth a look; as `vortex.min_tokens`."""
 
 BATCH_DISCOUNT = 0.5
-"""What providers take off for batches that may wait a day (OpenAI's and Anthropic's price lists)."""
+"""Discount of providers for batches that may wait a day (OpenAI's and Anthropic's price lists)."""
 
 
 def months_in(facts: Sequence[TaskFacts]) -> float:
@@ -343,9 +343,7 @@ class Measured(Value):
 
 
 def measure(approval: Approval, spent: Sequence[Spent]) -> Measured:
-    """Args:
-    spent: of the days around the approval, all manifests.
-    """
+    """Measures an approved proposal. `spent` has the days around the approval, of all manifests."""
     day = approval.at.astimezone(UTC).date()
     rows = [row for row in spent if approval.kind != "tier" or row.manifest == approval.subject]
     before = [row for row in rows if day - timedelta(days=DAYS) <= row.day < day]

@@ -1,4 +1,4 @@
-"""What the configured models cost, from the price list in the `genai-prices` package (no network).
+"""Prices the configured models from the list in the `genai-prices` package (no network).
 
 Runs in the composition root: the list is large, and agents get endpoints that carry their price.
 """

@@ -1,4 +1,4 @@
-"""What tasks cost, grouped, and what an agent costs a month. Pure."""
+"""Reports what tasks cost, grouped, and what an agent costs a month. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ By = Literal["tenant", "pool", "agent", "model", "tier"]
 
 MONTH_DAYS = 30.0
 TARGET_AGENT_MONTH_USD = 125.0
-"""What an agent may cost a month by the mission."""
+"""An agent may cost so much a month by the mission."""
 
 SHORTEST_DAYS = 1 / 24
 
@@ -62,9 +62,7 @@ class CostReport(Value):
 
 
 def report(spent: Sequence[Spent], *, by: By, since: date, now: datetime, live_agents: int | None) -> CostReport:
-    """Args:
-    spent: of `since` and later days.
-    """
+    """Groups what was spent on `since` and later days."""
     groups: dict[str, list[Spent]] = {}
     for row in spent:
         groups.setdefault(_NAMES[by](row), []).append(row)

@@ -1,4 +1,4 @@
-"""What a manifest may cost to read. Real ones stay under 40 kB."""
+"""Bounds on what a manifest may cost to read. Real ones stay under 40 kB."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ MAX_NAME = 253
 
 MAX_INT = 2**63 - 1
 MIN_INT = -(2**63)
-"""What JSON, PostgreSQL and other languages agree on."""
+"""Whole numbers that JSON, PostgreSQL and other languages agree on."""
 MAX_DIGITS = 32
 """Longest number that is parsed at all: parsing an int is quadratic in its digits."""

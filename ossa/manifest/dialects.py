@@ -20,7 +20,7 @@ def keys(*dotted: str) -> tuple[Keys, ...]:
 
 
 class Unit(Enum):
-    """What a limit's number counts. `TOKENS`, `REQUESTS` and `STEPS` are whole and at least 1."""
+    """The unit of a limit's number. `TOKENS`, `REQUESTS` and `STEPS` are whole and at least 1."""
 
     TOKENS = "tokens"
     REQUESTS = "requests"

@@ -31,7 +31,7 @@ _LIMITS: dict[str, tuple[str, ...]] = {
 
 
 def compose(spec: AgentSpec) -> dict[str, Any]:
-    """What reads back as `spec`, apart from `dialect`, `document`, `source` and `digest`; empty fields are left out."""
+    """Writes a document that reads back as `spec`, but for `dialect`, `document`, `source` and `digest`."""
     labels = {**spec.labels, **({"pool": spec.pool} if spec.pool else {})}
     metadata = {
         "name": spec.name,

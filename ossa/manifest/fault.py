@@ -1,4 +1,4 @@
-"""How every refusal of a manifest is worded, so that people and machines find the place."""
+"""Words every refusal of a manifest, so that people and machines find the place."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Place:
         return [(key, self.at(key)) for key in self.value] if isinstance(self.value, dict) else []
 
     def followed(self) -> Place:
-        """Where a mapping's local `$ref` points (`#/components/tools/x`), else this place."""
+        """Follows a mapping's local `$ref` (`#/components/tools/x`); without one this is the place."""
         reference = self.value.get("$ref") if isinstance(self.value, dict) else None
         if not isinstance(reference, str) or not reference.startswith(_REF_PREFIX):
             return self

@@ -1,4 +1,4 @@
-"""What became of one document: loaded, rejected, or of another kind."""
+"""The outcome of reading one document: loaded, rejected, or of another kind."""
 
 from __future__ import annotations
 

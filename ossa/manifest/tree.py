@@ -34,7 +34,7 @@ class Tree:
 
 @dataclass(slots=True)
 class _Size:
-    """What a value costs when it is written out in full."""
+    """The cost of a value when it is written out in full."""
 
     nodes: int = 0
     chars: int = 0

@@ -1,4 +1,4 @@
-"""Which pieces stay, whole or in brief, under a budget of tokens."""
+"""Chooses the pieces that stay, whole or in brief, under a budget of tokens."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ossa.vortex.piece import Piece
 from ossa.vortex.words import Floats
 
 REPEAT = 0.35
-"""What a piece is worth for each one of its template that stays already."""
+"""Factor on a piece's worth for each piece of its template that stays already."""
 
 TOLD = 0.1
-"""What a value is worth that stands elsewhere in what stays."""
+"""Factor on the worth of a value that stands in another piece that stays."""
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What pieces are worth and what they cost in tokens: whole, and in brief where they can be put so.
+    """Worth and cost in tokens of pieces: whole, and in brief where they have a brief form.
 
     `brief_worth` and `brief_costs` are by the number of the piece. The worth of a whole piece is that of what it adds.
     """

@@ -8,7 +8,7 @@ from ossa.vortex.fidelity import fidelity
 from ossa.vortex.originals import Originals, handle_in, handle_of
 from ossa.vortex.piece import FEW_TOKENS, note_of
 from ossa.vortex.selection import TERSE_TOKENS, Selection
-from ossa.vortex.tokens import counter_for
+from ossa.vortex.tokens import TokenCounter, counter_for
 from ossa.vortex.vectors import Encoder
 
 MAX_CHARS = 20_000_000
@@ -37,19 +37,19 @@ def compress(
     What is compressed already is left as it is, unless it is over a budget.
 
     Args:
-        question: what the content is wanted for; empty: nothing in particular.
+        question: what the content is needed for; empty: nothing in particular.
         reduction: share of the tokens to leave out, 0 to below 1 (0.85 when neither this nor a budget is given). With 0
             nothing is left out, and JSON is written with less around it.
-        budget_tokens: the most tokens the result may have, its closing note (a dozen) apart where not even that fits.
-            The floor does not widen it. Give this or `reduction`.
-        kind: of the whole content, when it is known; else it is found out, stretch by stretch.
+        budget_tokens: the most tokens of the result; its closing note (a dozen) may exceed them. The floor does not
+            widen it. Give this or `reduction`.
+        kind: of the whole content, when it is known; else each stretch is classified.
         floor: give more room than was asked for where the kind's fidelity floor or a protected piece needs it.
         model: whose vocabulary tokens are counted in.
         originals: where the original goes, so that its handle can be followed.
-        seen: what the reader has before it already, such as earlier results in a conversation: lines that stand there
-            too go first, and those that differ in numbers alone are worth less.
-        encoder: a larger one of yours in place of the static word vectors: texts to an array (texts, dimensions). It
-            decides the speed; floors and weights were measured with the word vectors.
+        seen: text that the reader has already, such as earlier results in a conversation: its lines go first, and
+            lines that differ from them in numbers alone are worth less.
+        encoder: replaces the static word vectors: texts to an array (texts, dimensions). It decides the speed; floors
+            and weights were measured with the word vectors.
 
     Raises:
         InvalidRequest: names the argument. Any text is taken; nothing that is in it raises.
@@ -57,40 +57,43 @@ def compress(
     _check(content, reduction, budget_tokens, kind)
     counter = counter_for(model)
     before = counter.count(content)
-    budget = (
-        budget_tokens if budget_tokens is not None else int(before * (1 - (0.85 if reduction is None else reduction)))
-    )
-    small = before <= SMALL_TOKENS and floor and budget_tokens is None
-    again = budget_tokens is None and handle_in(content) is not None
+    share = 0.85 if reduction is None else reduction
+    budget = budget_tokens if budget_tokens is not None else int(before * (1 - share))
     rewrite = reduction == 0
-    if (before <= budget and not rewrite) or small or again:
-        return Compressed(text=content, tokens_before=before, tokens_after=before, fidelity=1.0)
+    whole = Compressed(text=content, tokens_before=before, tokens_after=before, fidelity=1.0)
+    small = (before <= SMALL_TOKENS and floor) or handle_in(content) is not None
+    if (before <= budget and not rewrite) or (small and budget_tokens is None):
+        return whole
     handle = handle_of(content)
     work = Selection(content, question, kind, counter, terse=before <= TERSE_TOKENS, encoder=encoder, seen=seen)
+    shorter = _shortened(work, counter, handle, before, budget, widen=floor and budget_tokens is None, rewrite=rewrite)
+    if shorter.tokens_after >= before:
+        return whole.model_copy(update={"kinds": shorter.kinds})
+    if originals is not None:
+        originals.put(content, tenant=tenant)
+    return shorter
+
+
+def _shortened(
+    work: Selection, counter: TokenCounter, handle: str, before: int, budget: int, *, widen: bool, rewrite: bool
+) -> Compressed:
+    """Selects within the budget. `widen`: the floor may exceed it. `rewrite`: everything stays, in fewer characters."""
     tight = budget < FEW_TOKENS or rewrite
     note = note_of(len(work.pieces), handle, tight=tight)
     room = max(0, budget - counter.count(f"\n{note}"))
     kept = work.everything() if rewrite else work.choose(room)
-    widened = False
-    if floor and budget_tokens is None and not rewrite:
-        wider = work.widen(room, kept, before)
-        widened = wider is not None
-        kept = wider if wider is not None else kept
-    text, kept = work.fit(kept, handle, None if widened or rewrite else budget, tight=tight)
-    after = counter.count(text)
-    if after >= before:
-        return Compressed(text=content, tokens_before=before, tokens_after=before, fidelity=1.0, kinds=work.kinds())
-    if originals is not None:
-        originals.put(content, tenant=tenant)
+    wider = work.widen(room, kept, before) if widen and not rewrite else None
+    kept = kept if wider is None else wider
+    text, kept = work.fit(kept, handle, None if wider is not None or rewrite else budget, tight=tight)
     return Compressed(
         text=text,
         tokens_before=before,
-        tokens_after=after,
+        tokens_after=counter.count(text),
         fidelity=round(fidelity(work.scored.vectors, kept), 4),
         handles=(handle,),
         dropped=work.left_out(kept),
         kinds=work.kinds(),
-        widened=widened,
+        widened=wider is not None,
     )
 
 

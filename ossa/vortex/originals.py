@@ -16,7 +16,7 @@ HANDLE_PREFIX = "vx:"
 HANDLE_CHARS = 10
 HANDLE = re.compile(rf"{HANDLE_PREFIX}[a-z2-7]{{{HANDLE_CHARS}}}")
 NOTE = re.compile(rf"\[(?:\d+ left out:|\+\d+) ({HANDLE_PREFIX}[a-z2-7]{{{HANDLE_CHARS}}})\]\s*$")
-"""How a compressed text ends; `+` and the number under a small budget."""
+"""The end of a compressed text; `+` and the number under a small budget."""
 
 LIFETIME_S = 24 * 3600.0
 MAX_BYTES = 256 * 2**20

@@ -1,4 +1,4 @@
-"""Which contents of a conversation go in their shorter form, so that no bill is higher for it.
+"""Decides which contents of a conversation go in their shorter form, so that no bill is higher for it.
 
 A prompt that only ever loses tokens is never dearer, with three exceptions, each of which has its rule here:
 

@@ -36,13 +36,13 @@ PROSE_SHARE = 0.9
 
 @dataclass(frozen=True)
 class Scored:
-    """What is known of the pieces.
+    """The scores of the pieces, and what they rest on.
 
     Attributes:
         scores: shape (pieces,).
         vectors: unit vectors, shape (pieces, dimensions).
         named: 1 where alone something stands that the question names, less where it stands often; shape (pieces,).
-        chances: that a piece is the one that is wanted, adding up to 1; None where no trained model tells.
+        chances: of each piece to be the one that is needed, adding up to 1; None where no trained model tells.
     """
 
     scores: Floats

@@ -22,7 +22,7 @@ from ossa.vortex.weights import WEIGHTS
 from ossa.vortex.words import Floats
 
 ONLY = 1.0
-"""What is named in one piece only counts so much (`marks.named`)."""
+"""The score of a name that stands in one piece only (`marks.named`)."""
 
 PROTECTED = 1.0
 """A piece with that prior (a fault) is protected."""

@@ -1,4 +1,4 @@
-"""What is worth something in any text, whatever is asked: faults, negations, identifiers, and the names in a line."""
+"""Signals that count whatever is asked: faults, negations, identifiers, and the names in a line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much each part of a score counts, by kind. Set by hand; what is trained is in `ranking`."""
+"""Weights of the parts of a score, by kind. They are set by hand; trained weights are in `ranking`."""
 
 from __future__ import annotations
 

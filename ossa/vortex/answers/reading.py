@@ -1,4 +1,4 @@
-"""What in a question an answer depends on, read by rules (for English; see the word lists beside this file).
+"""Reads by rules what in a question an answer depends on (for English; see the word lists beside this file).
 
 Of a text in another language every word is a content word, so that only nearly identical questions agree.
 The word lists are read once a process; a line that begins with # is for people.
@@ -207,7 +207,7 @@ def _is_content(word: str, before: str) -> bool:
 
 
 def _in_sequence(word: str, before: str) -> str | None:
-    """What stands for the word in `Reading.sequence`; None for a framing word."""
+    """Returns the word's entry in `Reading.sequence`; None for a framing word."""
     if word in THIRD_PERSONS:
         return THIRD_PERSONS[word]
     if word in NEGATIONS or word in AGAIN:

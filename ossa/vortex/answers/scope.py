@@ -1,4 +1,4 @@
-"""What shapes an answer beside the question. Light: whoever builds requests imports it."""
+"""The scope of a question: all that shapes an answer beside it. Light, because whoever builds requests imports it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def scope_of(
 
 
 def _around(messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the last message has beside its text: its fields, and of each part its fields and the text's length."""
+    """Returns all of the last message but its text: its fields, and each part's fields and length of text."""
     if not messages:
         return {}
     last = messages[-1]

@@ -1,1 +1,1 @@
-"""What a stretch of text is, and how each kind comes apart. One file a kind."""
+"""The kinds of text: how each is recognised, and how it is cut into pieces."""

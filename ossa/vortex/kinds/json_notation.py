@@ -69,7 +69,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class Notation:
-    """How the scalars of one document are written."""
+    """Writes the scalars of one document."""
 
     def __init__(self, document: Any) -> None:
         self._numbers = _keys_of_numbers(document)

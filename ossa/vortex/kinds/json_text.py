@@ -43,7 +43,7 @@ REFERENCE = re.compile(
     r"^(?!\d{1,2}:\d\d)(?!\d{1,5}(?:\.\d*)?$)(?:(?=.*\d)[A-Za-z0-9][\w./:@+-]{2,}|[A-Z][A-Z0-9_-]{2,}"
     r"|[\w-]+(?:[./:_@][\w-]+)+)$"
 )
-"""What other calls refer to a thing by: ids, dates, codes, names with digits or dots in them. Not times or amounts."""
+"""Values by which other calls refer to a thing: ids, dates, codes, names with digits or dots. No times or amounts."""
 
 REFERENCE_KEY = re.compile(r"(?i)(?:^|_|\b)(?:id|name|number|code|key|uuid|ref|user|first_name|last_name)s?$")
 REFERENCE_WORTH = 0.6

@@ -10,15 +10,15 @@ from ossa.vortex.signals import fault_weight
 
 LONG_CHARS = 600
 VARIABLE = re.compile(r"[\w.:/@+-]*\d[\w.:/@+-]*|\"[^\"]*\"|'[^']*'|(?<=[Ii][Dd][:=] )\w+|(?<=[Ii][Dd][:=])\w+")
-"""What changes from one line of a template to the next: whatever has a digit, what is quoted, what is called an id."""
+"""The parts that differ between lines of one template: words with a digit, quoted text, and ids."""
 PLACE = re.compile(
     r"https?://\S+|(?:[\w.-]+/)+[\w.-]+|^\[File: "
     r"|\b[\w-]+\.(?:py|js|ts|go|rs|java|c|h|cpp|rb|sh|md|ya?ml|json|toml|txt|cfg|pl)\b(?::\d+)?"
 )
-"""A file or a place in one: what the next step will name."""
+"""A file or a place in one, which the next step will name."""
 
 FIRST = 0.4
-"""The first line says what the rest is."""
+"""Least prior of the first line, which says what the rest is."""
 
 DEFINITION = re.compile(
     r"^\s*(?:\d+[:|\t ]\s*)?(?:(?:async )?def |class |import |from \S+ import|func |fn |pub |type |interface |struct |"
@@ -58,7 +58,7 @@ def split(text: str, kind: Kind, shapes: Shapes) -> list[Piece]:
 
 
 def _parts(line: str) -> list[str]:
-    """A line, or the parts of one that is too long to be taken or left as a whole."""
+    """Returns the line, or the parts of one that is too long to stay or go as a whole."""
     if len(line) <= LONG_CHARS:
         return [line.rstrip()]
     parts: list[str] = []

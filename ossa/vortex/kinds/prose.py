@@ -15,7 +15,7 @@ PARAGRAPH = re.compile(r"\n\s*\n")
 PRONOUN = re.compile(
     r"(?:He|She|It|They|His|Her|Its|Their|This|These|Those|The (?:song|film|book|album|band|series|show))\b"
 )
-"""A sentence that begins so needs the title to be understood."""
+"""A sentence that begins with one of these needs the title to be understood."""
 
 TITLE_CHARS = 90
 LONG_CHARS = 1200
@@ -50,7 +50,7 @@ def _paragraph(text: str, group: int, glue: str, pieces: list[Piece]) -> None:
 
 
 def _sentences(line: str) -> list[tuple[str, str]]:
-    """Sentences with the white space behind them; what has no end for too long is cut between words."""
+    """Returns sentences with the white space behind them. One that is too long is cut between words."""
     found: list[tuple[str, str]] = []
     at = 0
     for end in END.finditer(line):
@@ -73,7 +73,7 @@ def _cut(text: str, space: str) -> list[tuple[str, str]]:
 
 
 WINDOW = 6
-"""Turns that are looked at as one."""
+"""So many turns are one group."""
 
 
 def split_dialogue(text: str) -> list[Piece]:

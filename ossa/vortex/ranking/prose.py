@@ -31,7 +31,7 @@ ASKS = tuple(
         ),
     )
 )
-"""What a question asks for, and what an answer to it looks like: a person, a time, a number, a place."""
+"""Patterns of questions and of their answers: a person, a time, a number, a place."""
 
 NAMES = (
     "lexical",
@@ -190,5 +190,5 @@ def _hops(
 
 
 def _sums(words: Words, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How many of the chosen words each piece has; shape (pieces,)."""
+    """Counts the chosen words of each piece; shape (pieces,)."""
     return np.bincount(words.owner[chosen], minlength=words.texts)

@@ -1,4 +1,4 @@
-"""How likely it is that a later call passes on a value of a document. Logistic regression on what it looks like."""
+"""Estimates the chance that a later call passes on a value of a document, by logistic regression on its looks."""
 
 from __future__ import annotations
 
