@@ -15,6 +15,7 @@ from ossa.agent import RunnerFactory
 from ossa.app.answers import AnswersFactory
 from ossa.app.backup_actor import start_backups, stop_backups
 from ossa.app.connections import shared
+from ossa.app.extensions import installed_agent_hooks
 from ossa.app.factories import CompressionFactory, GatewayFactory, StoresFactory
 from ossa.app.memory import MemoryFactory, check_memory
 from ossa.app.services import Backing
@@ -49,6 +50,7 @@ def deploy(settings: Settings, backing: Backing, *, fleet_id: str, host: str, po
             runner_factory=RunnerFactory(
                 backing.models,
                 tool_modules=settings.fleet.tool_modules,
+                agent_hooks=(*settings.fleet.agent_hooks, *installed_agent_hooks()),
                 default_timeout_s=settings.gateway.default_timeout_s,
                 fleet_status=FleetStatusReader(settings.fleet.namespace),
                 vortex=settings.vortex,

@@ -32,6 +32,7 @@ from ossa.gateway.extensions import (
 from ossa.gateway.hooks import Extension
 
 ENTRY_POINTS = "ossa.extensions"
+AGENT_HOOKS = "ossa.agent_hooks"
 
 MakeExtension = Callable[[GatewayCore], Extension]
 
@@ -84,6 +85,11 @@ def extensions_of(
 def installed_extensions() -> list[MakeExtension]:
     """The extensions of installed packages, by name. Raises `InvalidRequest` that names a broken one."""
     return [_load(point) for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)]
+
+
+def installed_agent_hooks() -> tuple[str, ...]:
+    """Import paths of the agent hooks of installed packages, by name. They are loaded in the agents' processes."""
+    return tuple(point.value for point in sorted(entry_points(group=AGENT_HOOKS), key=lambda point: point.name))
 
 
 def _load(point: EntryPoint) -> MakeExtension:

@@ -266,6 +266,9 @@ class FleetSettings(Section):
     drain_timeout_s: float = Field(60, gt=0)
     reconcile_interval_s: float = Field(2.0, gt=0)
     tool_modules: tuple[str, ...] = Field((), description="extra importable modules whose `TOOLS` join the allow-list")
+    agent_hooks: tuple[str, ...] = Field(
+        (), description="`module:NAME` of hooks round agents' model and tool calls, the outermost first"
+    )
 
 
 class ScalingSettings(Section):

@@ -10,7 +10,7 @@ from ossa.contracts.agent_spec import Tier
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.routing import AgentScore, Route, RoutingPolicy, TierInfo, TierScore
 from ossa.routing.features import RequestFeatures
-from ossa.routing.index import FleetIndex
+from ossa.routing.index import AgentGroup, FleetIndex
 
 RECORDED_CANDIDATES = 5
 """Candidates in a record; agents of one manifest count as one."""
@@ -49,6 +49,7 @@ class Conditions:
         pace: factor below 1 for agents that are slower than others of their manifest, by agent id.
         partner: the agent that had this conversation before.
         budget_left_usd: what one more task of an agent may cost; returns None without a limit.
+        filters: further rules by name; a group of agents that one of them rejects is not asked.
     """
 
     policy: RoutingPolicy = field(default_factory=RoutingPolicy)
@@ -58,6 +59,7 @@ class Conditions:
     pace: Mapping[str, float] = field(default_factory=dict)
     partner: str = ""
     budget_left_usd: Callable[[AgentInfo], float | None] = lambda _: None
+    filters: Mapping[str, Callable[[AgentGroup], bool]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

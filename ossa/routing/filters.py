@@ -60,6 +60,11 @@ def able_groups(
         if able and not trusted:
             raise NotFound(f"No agent that could do it claims the trust of {floor:g} that the policy asks for.")
         able = trusted
+    for name, allows in conditions.filters.items():
+        allowed = _kept(index, able, filtered, name, allows)
+        if able and not allowed:
+            raise NotFound(f"No agent that could do it is allowed by the filter {name!r}.", param="model")
+        able = allowed
     if broken := conditions.open_breakers:
         working = _kept(
             index, able, filtered, "breaker", lambda group: agent_subject(group.tenant, group.manifest) not in broken

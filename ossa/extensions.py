@@ -1,0 +1,55 @@
+"""What a package needs to extend the gateway. The rest of `ossa.gateway` may change between versions.
+
+    from ossa.extensions import Extension, GatewayCore, TaskHook
+
+    class OnlyByDay(TaskHook):
+        async def admit(self, task, caller):
+            if not 8 <= datetime.now().hour < 20:
+                raise Forbidden("Come back by day.")
+
+    def extension(core: GatewayCore) -> Extension:
+        return Extension("only-by-day", hooks=[OnlyByDay()])
+
+The package names the function under the entry point group `ossa.extensions` (docs/extensions.md).
+"""
+
+from ossa.contracts.errors import Conflict, FleetBusy, Forbidden, InvalidRequest, NotFound, NotReady, OssaError
+from ossa.contracts.events import Event
+from ossa.contracts.task import NewTask, Outcome, Step, Task
+from ossa.contracts.turn import TurnCall, TurnCallResult
+from ossa.gateway.api.caller import authenticate
+from ossa.gateway.context import GatewayContext, context_of
+from ossa.gateway.core import GatewayCore
+from ossa.gateway.health import Check
+from ossa.gateway.hooks import Extension, Run, TaskHook, TaskState
+from ossa.gateway.routing_request import RoutingRequest
+from ossa.routing import Conditions, FleetIndex
+
+__all__ = [
+    "Check",
+    "Conditions",
+    "Conflict",
+    "Event",
+    "Extension",
+    "FleetBusy",
+    "FleetIndex",
+    "Forbidden",
+    "GatewayContext",
+    "GatewayCore",
+    "InvalidRequest",
+    "NewTask",
+    "NotFound",
+    "NotReady",
+    "OssaError",
+    "Outcome",
+    "RoutingRequest",
+    "Run",
+    "Step",
+    "Task",
+    "TaskHook",
+    "TaskState",
+    "TurnCall",
+    "TurnCallResult",
+    "authenticate",
+    "context_of",
+]
