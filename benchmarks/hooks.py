@@ -3,9 +3,9 @@
     python -m benchmarks.hooks --out hooks.json
 
 A gateway in this process, over stores in memory and a fake agent, with its standard extensions. The calls of hooks that
-one chat makes are recorded. Then rounds alternate: chats through the gateway, and the same calls replayed over twins that
-override the same methods as the real hooks and do nothing in them. The replay costs what calling the hooks costs, without
-their work. HTTP, PostgreSQL and the channel to agents are left out, so a real chat costs more and the share of
+one chat makes are recorded. Then rounds alternate: chats through the gateway, and the same calls replayed over twins
+that override the same methods as the real hooks and do nothing in them. The replay costs what calling the hooks costs,
+without their work. HTTP, PostgreSQL and the channel to agents are left out, so a real chat costs more and the share of
 the seam is smaller than said here.
 """
 
