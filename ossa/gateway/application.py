@@ -13,22 +13,8 @@ from fastapi_offline import FastAPIOffline
 
 from ossa.events.consumer import EventConsumer
 from ossa.events.publisher import ConsumerMetrics
-from ossa.gateway.api import (
-    agents,
-    chat,
-    document,
-    failures,
-    health,
-    keys,
-    models,
-    operations,
-    orchestration,
-    pools,
-    task_events,
-    tasks,
-)
-from ossa.gateway.api.edge import Edge
-from ossa.gateway.api.fast_lane import Endpoint, FastLane
+from ossa.gateway.api import agents, chat, document, fleet, health, keys, models, pools, responses, tasks
+from ossa.gateway.api.edge import Edge, Endpoint, FastLane
 from ossa.gateway.context import GatewayContext
 from ossa.gateway.core import GatewayCore
 from ossa.gateway.dispatcher import DRAIN_S, Dispatcher
@@ -39,15 +25,13 @@ ROUTERS: tuple[ModuleType, ...] = (
     chat,
     models,
     tasks,
-    task_events,
-    orchestration,
+    fleet,
     agents,
     pools,
-    operations,
     keys,
     health,
 )
-"""`orchestration` before `agents`: `/api/v1/agents/spawn-pool` must not be taken for an agent's id."""
+"""`fleet` before `agents`: `/api/v1/agents/spawn-pool` must not be taken for an agent's id."""
 
 
 def create_app(
@@ -136,7 +120,7 @@ def _application(
     for router in routers:
         app.include_router(router)
     app.state.api_routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
-    failures.install(app)
+    responses.install(app)
     document.install(app, schemas)
     # The one that is added last is the outermost.
     app.add_middleware(FastLane, lanes=_lanes(app))

@@ -31,7 +31,7 @@ from ossa.contracts.access import Scope
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import OssaError
 from ossa.contracts.stores import Stores
-from ossa.gateway.api.failures import failure_answer
+from ossa.gateway.api.responses import failure_response
 from ossa.memory.hot import HotCopies
 from ossa.memory.service import MemoryService
 from ossa.memory.warm import WarmVectors, memory_schema
@@ -253,7 +253,7 @@ class _Cut(httpx.SyncByteStream, httpx.AsyncByteStream):
 def _failure(error: OssaError, path: str) -> httpx.Response:
     """The gateway's answer to a request that failed so; a test need not wait a whole second to repeat it."""
     scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
-    answer = failure_answer(Request(scope), error)
+    answer = failure_response(Request(scope), error)
     response = httpx.Response(answer.status_code, headers=answer.headers.items(), content=bytes(answer.body))
     if error.retry_after_s is not None:
         response.headers["retry-after"] = str(error.retry_after_s)

@@ -15,13 +15,11 @@ from ossa.contracts.access import Principal, Scope
 from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.errors import InvalidRequest, LimitExceeded, NotFound, NotReady
 from ossa.contracts.fleet import AgentInfo, AgentState, DesiredAgent, Operation
-from ossa.gateway.api.answer import json_answer
-from ossa.gateway.api.body import JsonBody
-from ossa.gateway.api.caller import AgentsReader, AgentsWriter, FleetWriter
 from ossa.gateway.api.description import describe
-from ossa.gateway.api.failures import checked
-from ossa.gateway.api.operations import started
+from ossa.gateway.api.fleet import started
 from ossa.gateway.api.pools import known_pool
+from ossa.gateway.api.request import AgentsReader, AgentsWriter, FleetWriter, JsonBody
+from ossa.gateway.api.responses import checked, json_response
 from ossa.gateway.api.schemas import AgentBody, AgentPage, AgentView
 from ossa.gateway.context import GatewayContext, context_of
 
@@ -49,14 +47,14 @@ async def list_agents(
     ]
     page = views[:limit]
     following = page[-1].agent_id if len(views) > limit else None
-    return json_answer(AgentPage(data=page, next=following))
+    return json_response(AgentPage(data=page, next=following))
 
 
 @router.get(
     "/api/v1/agents/{agent_id}", **describe("One agent", scope=Scope.AGENTS_READ, answer=AgentView, errors=(404,))
 )
 async def get_agent(request: Request, agent_id: str, caller: AgentsReader) -> Response:
-    return json_answer(await _find(context_of(request), caller, agent_id))
+    return json_response(await _find(context_of(request), caller, agent_id))
 
 
 @router.post(
@@ -83,7 +81,7 @@ async def create_agent(request: Request, caller: AgentsWriter, body: JsonBody) -
         await _check_quota(context, caller.tenant)
         await context.core.fleet.spawn_agent(agent)
     headers = {"location": f"/api/v1/agents/{agent.agent_id}"}
-    return json_answer(_starting(agent), status=202, headers=headers)
+    return json_response(_starting(agent), status=202, headers=headers)
 
 
 @router.delete(
@@ -101,7 +99,7 @@ async def delete_agent(request: Request, agent_id: str, caller: AgentsWriter) ->
     context = context_of(request)
     view = await _find(context, caller, agent_id)
     await context.core.fleet.remove_agent(agent_id, tenant=caller.tenant)
-    return json_answer(view.model_copy(update={"state": "draining"}), status=202)
+    return json_response(view.model_copy(update={"state": "draining"}), status=202)
 
 
 @router.post(

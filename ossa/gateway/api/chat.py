@@ -1,9 +1,13 @@
-"""`POST /v1/chat/completions`, not streamed; the streamed way is `chat_stream`."""
+"""`POST /v1/chat/completions`: reads the request, runs the task and answers, whole or as a stream."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
+from collections.abc import AsyncGenerator, Coroutine
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
 
 import orjson
 from fastapi import APIRouter
@@ -11,22 +15,30 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ossa.contracts.access import Scope
-from ossa.contracts.errors import OssaError
-from ossa.contracts.task import NewTask, TaskStatus
-from ossa.gateway.api.answer import json_answer
-from ossa.gateway.api.awaited import wait_for_outcome
-from ossa.gateway.api.body import idempotency_key, json_body, wants_cache, wants_vortex
-from ossa.gateway.api.caller import authenticate
-from ossa.gateway.api.chat_order import ChatOrder, read_chat_order
-from ossa.gateway.api.chat_stream import stream_chat
-from ossa.gateway.api.completion import completion, outcome_headers
+from ossa.contracts.configuration import GatewaySettings
+from ossa.contracts.errors import Cancelled, FleetBusy, InvalidRequest, OssaError
+from ossa.contracts.task import NewTask, Outcome, Task, TaskRequest, TaskStatus
+from ossa.gateway.api.completion import DONE, Chunks, agent_headers, completion, outcome_headers, stream_error
 from ossa.gateway.api.description import describe
-from ossa.gateway.api.failures import error_from, failure_answer
+from ossa.gateway.api.messages import check_parameters, read_messages, read_target
+from ossa.gateway.api.request import authenticate, cache_header, idempotency_key, json_body, vortex_header
+from ossa.gateway.api.responses import EventStream, error_from, failure_response, hung_up, json_response
 from ossa.gateway.api.schemas import ChatCompletion
 from ossa.gateway.context import GatewayContext, context_of
+from ossa.gateway.dispatcher import Chat
 from ossa.gateway.ids import new_task_id
+from ossa.gateway.listener import Listener
 
 router = APIRouter(tags=["OpenAI"])
+
+OWN_FIELDS = frozenset({"model", "messages", "stream", "stream_options", "n", "metadata", "timeout_s", "store"})
+"""Fields that the gateway reads. All others are kept with the task, and the agent passes on those it knows."""
+
+FOLLOW_GRACE_S = 10.0
+KEEP_ALIVE_S = 15.0
+KEEP_ALIVE = b": keep-alive\n\n"
+
+T = TypeVar("T")
 
 
 @router.post(
@@ -49,33 +61,255 @@ async def chat_completions(request: Request) -> Response:
     context = context_of(request)
     principal = await authenticate(request, Scope.CHAT)
     body = await json_body(request)
-    order = read_chat_order(body, context.core.settings, vortex=wants_vortex(request), cache=wants_cache(request))
+    params = read_chat(body, context.core.settings, vortex=vortex_header(request), cache=cache_header(request))
     key = idempotency_key(request)
     new = NewTask.model_construct(
         id=new_task_id(),
         tenant=principal.tenant,
-        request=order.request,
+        request=params.request,
         idempotency_key=key,
         body_sha256=body_digest("chat", body) if key is not None else "",
     )
-    if order.stream:
-        return await stream_chat(request, context, new, order)
-    return await _answer_whole(request, context, new, order)
+    if params.stream:
+        return await _answer_as_stream(request, context, new, params)
+    return await _answer_whole(request, context, new, params)
 
 
 def body_digest(kind: str, body: dict[str, object]) -> str:
-    """The same for the same JSON, however it is spaced and ordered."""
+    """Returns a hash that does not depend on the JSON's spacing and order of fields."""
     return hashlib.sha256(kind.encode() + b"\n" + orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-async def _answer_whole(request: Request, context: GatewayContext, new: NewTask, order: ChatOrder) -> Response:
+# The request
+
+
+@dataclass(frozen=True)
+class ChatParams:
+    """A checked chat request. `model` is as the client wrote it."""
+
+    model: str
+    request: TaskRequest
+    stream: bool
+    include_usage: bool
+
+
+def read_chat(
+    body: dict[str, Any],
+    settings: GatewaySettings,
+    *,
+    vortex: bool | None = None,
+    cache: Literal["off", "refresh"] | None = None,
+) -> ChatParams:
+    """Raises `InvalidRequest` or `NotFound`, each with `param`."""
+    target = read_target(body.get("model"))
+    messages = read_messages(body.get("messages"), at_most=settings.max_messages)
+    if body.get("n") not in (None, 1):
+        raise InvalidRequest("n must be 1: one request gives one answer.", param="n")
+    stream = _flag(body, "stream")
+    options = _object(body, "stream_options")
+    if options and not stream:
+        raise InvalidRequest("stream_options may only be given with stream.", param="stream_options")
+    request = TaskRequest.model_construct(
+        target=target,
+        messages=messages,
+        parameters=_parameters(body),
+        metadata=_object(body, "metadata"),
+        timeout_s=_timeout(body.get("timeout_s")),
+        vortex=vortex,
+        cache=cache,
+    )
+    include_usage = _flag(options, "include_usage", path="stream_options.include_usage")
+    return ChatParams(model=body["model"], request=request, stream=stream, include_usage=include_usage)
+
+
+def _timeout(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86_400:
+        raise InvalidRequest("timeout_s must be a number of seconds from 0 to 86400.", param="timeout_s")
+    return float(value)
+
+
+def _parameters(body: dict[str, Any]) -> dict[str, Any]:
+    parameters = {name: value for name, value in body.items() if name not in OWN_FIELDS and value is not None}
+    if parameters:
+        check_parameters(parameters)
+    return parameters
+
+
+def _flag(body: dict[str, Any], name: str, *, path: str | None = None) -> bool:
+    value = body.get(name)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise InvalidRequest(f"{path or name} must be true or false.", param=path or name)
+
+
+def _object(body: dict[str, Any], name: str) -> dict[str, Any]:
+    value = body.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"{name} must be an object.", param=name)
+    return value
+
+
+# Wait for the outcome
+
+
+async def wait_for_outcome(request: Request, context: GatewayContext, chat: Chat) -> Outcome:
+    """Returns the task's outcome, from this replica or from the one that runs it by now.
+
+    A client that hangs up cancels the task, unless it gave an Idempotency-Key. Raises `Cancelled` then.
+    """
+    return await _while_client_waits(request, chat, _outcome(context, chat))
+
+
+async def _while_client_waits(request: Request, chat: Chat, result: Coroutine[Any, Any, T]) -> T:
+    """Raises `Cancelled` when the client hangs up first."""
+    waiting = asyncio.create_task(result, name="chat-result")
+    gone = asyncio.create_task(hung_up(request.receive), name="chat-client")
+    try:
+        await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            abandon(chat)
+            raise Cancelled("The client hung up.")
+        return waiting.result()
+    except asyncio.CancelledError:
+        abandon(chat)  # Serve cancels the handler of a client that has gone
+        raise
+    finally:
+        gone.cancel()
+        waiting.cancel()
+
+
+def abandon(chat: Chat) -> None:
+    """Cancels a chat nobody waits for. A client with an Idempotency-Key may come back for the answer."""
+    if chat.run is not None and chat.task.idempotency_key is None:
+        chat.run.cancel()
+
+
+async def _outcome(context: GatewayContext, chat: Chat) -> Outcome:
+    """Raises `FleetBusy` when the task was put back, and what `Dispatcher.follow` raises."""
+    if chat.run is not None and chat.run.end is not None:
+        end = await asyncio.shield(chat.run.end)
+        if end.ending == "released":
+            raise end.error or FleetBusy("The fleet is full.", retry_after_s=1.0)
+        if end.outcome is not None:
+            return end.outcome
+    elif chat.task.outcome is not None:
+        return chat.task.outcome
+    task = await _follow(context, chat.task)
+    return task.outcome or Outcome(status=task.status)
+
+
+async def _follow(context: GatewayContext, task: Task) -> Task:
+    """Waits in the journal for the end of a task that another owner runs."""
+    allowed_s = task.request.timeout_s or context.core.settings.default_timeout_s
+    return await context.dispatcher.follow(task.id, tenant=task.tenant, at_most_s=allowed_s + FOLLOW_GRACE_S)
+
+
+# The answer
+
+
+async def _answer_whole(request: Request, context: GatewayContext, new: NewTask, params: ChatParams) -> Response:
     chat = await context.dispatcher.chat(new)
     task_id = chat.task.id
     try:
         outcome = await wait_for_outcome(request, context, chat)
     except OssaError as error:
-        return failure_answer(request, error, {"x-ossa-task-id": task_id})
+        return failure_response(request, error, {"x-ossa-task-id": task_id})
     if outcome.status is not TaskStatus.SUCCEEDED:
-        return failure_answer(request, error_from(outcome.error), outcome_headers(task_id, outcome))
-    answer = completion(task_id, order.model, outcome, int(time.time()))
-    return json_answer(answer, headers=outcome_headers(task_id, outcome))
+        return failure_response(request, error_from(outcome.error), outcome_headers(task_id, outcome))
+    answer = completion(task_id, params.model, outcome, int(time.time()))
+    return json_response(answer, headers=outcome_headers(task_id, outcome))
+
+
+async def _answer_as_stream(request: Request, context: GatewayContext, new: NewTask, params: ChatParams) -> Response:
+    """A failure before the first piece gets an ordinary error response; later an `error` event ends the stream."""
+    listener = Listener()
+    chat = await context.dispatcher.chat(new, listener)
+    task_id = chat.task.id
+    listens = chat.run is not None and chat.run.listener is listener
+    try:
+        first = await _while_client_waits(request, chat, listener.pieces.get()) if listens else None
+        if first is None:  # it ended without a piece
+            outcome = await wait_for_outcome(request, context, chat)
+            return _whole_as_stream(request, task_id, params, outcome)
+    except OssaError as error:
+        return failure_response(request, error, {"x-ossa-task-id": task_id})
+    chunks = Chunks(task_id, params.model, int(time.time()))
+    events = _events(context, chat, listener, chunks, first, include_usage=params.include_usage)
+    headers = agent_headers(task_id, listener.agent, listener.earlier, listener.over_soft)
+    return EventStream(events, headers, on_unread=lambda: abandon(chat))
+
+
+def _whole_as_stream(request: Request, task_id: str, params: ChatParams, outcome: Outcome) -> Response:
+    """Streams an answer that is there already: a repeated request's, or one without text."""
+    headers = outcome_headers(task_id, outcome)
+    if outcome.status is not TaskStatus.SUCCEEDED:
+        return failure_response(request, error_from(outcome.error), headers)
+
+    async def events() -> AsyncGenerator[bytes]:
+        chunks = Chunks(task_id, params.model, int(time.time()))
+        yield chunks.first()
+        content = (outcome.message or {}).get("content")
+        if isinstance(content, str) and content:
+            yield chunks.text(content)
+        yield _last_events(chunks, outcome, include_usage=params.include_usage)
+
+    return EventStream(events(), headers)
+
+
+async def _events(
+    context: GatewayContext, chat: Chat, listener: Listener, chunks: Chunks, first: str, *, include_usage: bool
+) -> AsyncGenerator[bytes]:
+    task_id = chat.task.id
+    ended = False
+    try:
+        yield chunks.first() + chunks.text(first)
+        while True:
+            piece = await _next_piece(listener)
+            if piece is None:
+                break
+            yield KEEP_ALIVE if piece == "" else chunks.text(piece)
+        ended = listener.diverged
+        if listener.diverged:
+            yield _diverged(task_id)
+            return
+        outcome = await _outcome(context, chat)
+        ended = True
+        if chat.run is not None and chat.run.end is not None and chat.run.end.result().ending == "lost":
+            # Another owner ended the task: its answer need not continue what was sent.
+            yield _diverged(task_id)
+        elif outcome.status is TaskStatus.SUCCEEDED:
+            yield _last_events(chunks, outcome, include_usage=include_usage)
+        else:
+            error = error_from(outcome.error)
+            yield stream_error(f"{error.message} (task {task_id})", error.code, task_id)
+    except OssaError as error:
+        yield stream_error(f"{error.message} (task {task_id})", error.code, task_id)
+    finally:
+        if not ended:
+            abandon(chat)
+
+
+async def _next_piece(listener: Listener) -> str | None:
+    """Returns the empty string when no piece came for `KEEP_ALIVE_S`."""
+    try:
+        async with asyncio.timeout(KEEP_ALIVE_S):
+            return await listener.pieces.get()
+    except TimeoutError:
+        return ""
+
+
+def _last_events(chunks: Chunks, outcome: Outcome, *, include_usage: bool) -> bytes:
+    usage = chunks.usage(outcome.usage) if include_usage else b""
+    return chunks.last(outcome) + usage + DONE
+
+
+def _diverged(task_id: str) -> bytes:
+    message = (
+        f"The agent was lost and its successor's answer does not continue what was sent. "
+        f"The task goes on: GET /api/v1/tasks/{task_id} has the answer."
+    )
+    return stream_error(message, "agent_lost", task_id)

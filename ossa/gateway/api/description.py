@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from ossa.contracts.access import Scope
-from ossa.gateway.api.failures import Problem
+from ossa.gateway.api.responses import Problem
 
 COMMON_ERRORS = (422, 500, 503)
 CALLER_ERRORS = (401, 403)

@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from ossa.gateway.api.failures import PROBLEM_MEDIA_TYPE, OpenAIError
+from ossa.gateway.api.responses import PROBLEM_MEDIA_TYPE, OpenAIError
 from ossa.gateway.api.schemas import REQUEST_MODELS, TaskEvent
 
 REF = "#/components/schemas/{model}"

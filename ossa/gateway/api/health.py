@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ossa.contracts.errors import NotReady, StoreUnavailable
-from ossa.gateway.api.answer import json_answer
 from ossa.gateway.api.description import describe
+from ossa.gateway.api.responses import json_response
 from ossa.gateway.api.schemas import Health, Version
 from ossa.gateway.context import GatewayContext, context_of
 from ossa.gateway.health import Check, HealthCheck
@@ -32,17 +32,17 @@ def _described_health() -> dict[str, object]:
 async def health(request: Request) -> Response:
     found = await check_health(context_of(request))
     headers = {} if found.ready else {"retry-after": "1"}
-    return json_answer(found, status=200 if found.ready else 503, headers=headers)
+    return json_response(found, status=200 if found.ready else 503, headers=headers)
 
 
 @router.get("/health/live", **describe("Whether the process lives", scope=None, answer=Health))
 async def live(request: Request) -> Response:
-    return json_answer(Health(live=True, ready=context_of(request).dispatcher.accepting, checks={}))
+    return json_response(Health(live=True, ready=context_of(request).dispatcher.accepting, checks={}))
 
 
 @router.get("/version", **describe("What this is", scope=None, answer=Version))
 async def version(request: Request) -> Response:
-    return json_answer(Version(name="ossa-on-ray", version=context_of(request).version, api="v1"))
+    return json_response(Version(name="ossa-on-ray", version=context_of(request).version, api="v1"))
 
 
 @router.get(

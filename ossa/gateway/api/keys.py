@@ -11,11 +11,9 @@ from starlette.responses import Response
 
 from ossa.contracts.access import ApiKey, Principal, Scope
 from ossa.contracts.errors import Forbidden, InvalidRequest, NotFound
-from ossa.gateway.api.answer import json_answer
-from ossa.gateway.api.body import JsonBody
-from ossa.gateway.api.caller import Admin
 from ossa.gateway.api.description import describe
-from ossa.gateway.api.failures import checked
+from ossa.gateway.api.request import Admin, JsonBody
+from ossa.gateway.api.responses import checked, json_response
 from ossa.gateway.api.schemas import KeyBody, KeyList, NewKey
 from ossa.gateway.context import GatewayContext, context_of
 from ossa.tenancy.keys import mint
@@ -52,14 +50,14 @@ async def create_key(request: Request, caller: Admin, body: JsonBody) -> Respons
         raise InvalidRequest("expires_at must lie in the future and have a time zone.", param="expires_at")
     minted = mint(tenant=tenant, name=order.name, scopes=order.scopes, now=now, expires_at=expires_at)
     await context.core.stores.keys.add(minted.key, secret_sha256=minted.secret_sha256)
-    return json_answer(NewKey(key=minted.key, secret=minted.secret), status=201)
+    return json_response(NewKey(key=minted.key, secret=minted.secret), status=201)
 
 
 @router.get("/api/v1/keys", **describe("List keys, without their secrets", scope=Scope.ADMIN, answer=KeyList))
 async def list_keys(request: Request, caller: Admin) -> Response:
     context = context_of(request)
     tenant = None if _is_operator(context, caller) else caller.tenant
-    return json_answer(KeyList(data=await context.core.stores.keys.keys(tenant=tenant)))
+    return json_response(KeyList(data=await context.core.stores.keys.keys(tenant=tenant)))
 
 
 @router.delete(
@@ -79,7 +77,7 @@ async def revoke_key(request: Request, key_id: str, caller: Admin) -> Response:
     tenant = None if _is_operator(context, caller) else caller.tenant
     key = await context.core.stores.keys.revoke(key_id, at=datetime.now(UTC), tenant=tenant)
     context.keys.forget()
-    return json_answer(key)
+    return json_response(key)
 
 
 def _is_operator(context: GatewayContext, caller: Principal) -> bool:

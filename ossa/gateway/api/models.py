@@ -9,9 +9,9 @@ from starlette.responses import Response
 from ossa.contracts.access import Principal, Scope
 from ossa.contracts.errors import NotFound
 from ossa.contracts.fleet import POOL_ALIASES
-from ossa.gateway.api.answer import json_answer
-from ossa.gateway.api.caller import ChatCaller
 from ossa.gateway.api.description import describe
+from ossa.gateway.api.request import ChatCaller
+from ossa.gateway.api.responses import json_response
 from ossa.gateway.api.schemas import ModelCard, ModelList
 from ossa.gateway.context import GatewayContext, context_of
 
@@ -23,7 +23,7 @@ async def list_models(request: Request, caller: ChatCaller) -> Response:
     context = context_of(request)
     created = int(context.started_at)
     cards = [ModelCard(id=name, created=created) for name in _names(context, caller)]
-    return json_answer(ModelList(data=cards))
+    return json_response(ModelList(data=cards))
 
 
 @router.get("/v1/models/{model:path}", **describe("One of them", scope=Scope.CHAT, answer=ModelCard, errors=(404,)))
@@ -35,7 +35,7 @@ async def get_model(request: Request, model: str, caller: ChatCaller) -> Respons
     is_alias = kind == "pool" and f"pool/{POOL_ALIASES.get(name, '')}" in _names(context, caller)
     if not (is_agent or is_alias or model in _names(context, caller)):
         raise NotFound(f"There is no model {model!r}; GET /v1/models lists them.", param="model")
-    return json_answer(ModelCard(id=model, created=int(context.started_at)))
+    return json_response(ModelCard(id=model, created=int(context.started_at)))
 
 
 def _names(context: GatewayContext, caller: Principal) -> list[str]:

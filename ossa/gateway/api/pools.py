@@ -11,12 +11,10 @@ from starlette.responses import Response
 from ossa.contracts.access import Scope
 from ossa.contracts.errors import NotFound, NotReady
 from ossa.contracts.fleet import POOL_ALIASES, POOLS, Operation, PoolInfo
-from ossa.gateway.api.answer import json_answer
-from ossa.gateway.api.body import JsonBody
-from ossa.gateway.api.caller import AgentsReader, FleetWriter
 from ossa.gateway.api.description import describe
-from ossa.gateway.api.failures import checked
-from ossa.gateway.api.operations import started
+from ossa.gateway.api.fleet import started
+from ossa.gateway.api.request import AgentsReader, FleetWriter, JsonBody
+from ossa.gateway.api.responses import checked, json_response
 from ossa.gateway.api.schemas import ManifestBody, PoolList, ScaleBody
 from ossa.gateway.context import GatewayContext, context_of
 
@@ -40,7 +38,7 @@ def known_pool(context: GatewayContext, name: str) -> str:
 @router.get("/api/v1/pools", **describe("List pools", scope=Scope.AGENTS_READ, answer=PoolList))
 async def list_pools(request: Request, caller: AgentsReader) -> Response:
     snapshot = context_of(request).core.fleet.snapshot()
-    return json_answer(PoolList(data=list(snapshot.pools), standby=snapshot.standby))
+    return json_response(PoolList(data=list(snapshot.pools), standby=snapshot.standby))
 
 
 @router.get("/api/v1/pools/{name}", **describe("One pool", scope=Scope.AGENTS_READ, answer=PoolInfo, errors=(404,)))
@@ -49,8 +47,8 @@ async def get_pool(request: Request, name: str, caller: AgentsReader) -> Respons
     real = known_pool(context, name)
     for pool in context.core.fleet.snapshot().pools:
         if pool.name == real:
-            return json_answer(pool)
-    return json_answer(PoolInfo(name=real, desired=0, ready=0))
+            return json_response(pool)
+    return json_response(PoolInfo(name=real, desired=0, ready=0))
 
 
 @router.post(

@@ -1,30 +1,39 @@
-"""`/api/v1/tasks`: work that is not waited for."""
+"""`/api/v1/tasks`: work that the client does not wait for, its pages and its events."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ossa.contracts.access import Scope
-from ossa.contracts.errors import InvalidRequest, NotFound
-from ossa.contracts.task import NewTask, TaskRequest, TaskStatus
-from ossa.gateway.api.answer import json_answer
-from ossa.gateway.api.body import JsonBody, idempotency_key, wants_cache, wants_vortex
-from ossa.gateway.api.caller import TasksCaller
+from ossa.contracts.errors import InvalidRequest, NotFound, StoreUnavailable
+from ossa.contracts.stores import Journal
+from ossa.contracts.task import NewTask, Task, TaskRequest, TaskStatus
 from ossa.gateway.api.chat import body_digest
-from ossa.gateway.api.description import describe
-from ossa.gateway.api.failures import checked
-from ossa.gateway.api.messages import asked_messages, read_target
-from ossa.gateway.api.parameters import check_parameters
+from ossa.gateway.api.description import EVENTS, describe
+from ossa.gateway.api.messages import asked_messages, check_parameters, read_target
+from ossa.gateway.api.request import JsonBody, TasksCaller, cache_header, idempotency_key, vortex_header
+from ossa.gateway.api.responses import EventStream, checked, event, json_response
 from ossa.gateway.api.schemas import TaskBody, TaskPage, TaskView
-from ossa.gateway.api.task_page import read_task_page, task_view
 from ossa.gateway.context import context_of
 from ossa.gateway.ids import is_task_id, new_task_id
 
 router = APIRouter(tags=["Tasks"])
+
+PAGE_BYTES = 4 * 2**20
+FIRST_READ = 5
+"""Tasks read from the journal at once; doubled while they turn out to be small."""
+
+FIRST_WAIT_S = 0.05
+LONGEST_WAIT_S = 0.5
+KEEP_ALIVE_S = 15.0
+MAX_SEQ = 2**31 - 1
 
 
 @router.post(
@@ -54,7 +63,7 @@ async def create_task(request: Request, caller: TasksCaller, body: JsonBody) -> 
     )
     accepted = await context.dispatcher.submit(new)
     headers = {"location": f"/api/v1/tasks/{accepted.task.id}"}
-    return json_answer(task_view(accepted.task), status=202, headers=headers)
+    return json_response(task_view(accepted.task), status=202, headers=headers)
 
 
 @router.get(
@@ -83,7 +92,7 @@ async def list_tasks(
 @router.get("/api/v1/tasks/{task_id}", **describe("One task", scope=Scope.TASKS, answer=TaskView, errors=(404,)))
 async def get_task(request: Request, task_id: str, caller: TasksCaller) -> Response:
     check_task_id(task_id)
-    return json_answer(task_view(await context_of(request).core.stores.journal.get(task_id, tenant=caller.tenant)))
+    return json_response(task_view(await context_of(request).core.stores.journal.get(task_id, tenant=caller.tenant)))
 
 
 @router.post(
@@ -100,7 +109,7 @@ async def get_task(request: Request, task_id: str, caller: TasksCaller) -> Respo
 async def cancel_task(request: Request, task_id: str, caller: TasksCaller) -> Response:
     check_task_id(task_id)
     task = await context_of(request).dispatcher.cancel(task_id, tenant=caller.tenant)
-    return json_answer(task_view(task), status=202)
+    return json_response(task_view(task), status=202)
 
 
 def check_task_id(task_id: str) -> None:
@@ -119,6 +128,118 @@ def _task_request(order: TaskBody, max_messages: int, request: Request) -> TaskR
         metadata=order.metadata,
         timeout_s=order.timeout_s,
         asynchronous=True,
-        vortex=wants_vortex(request),
-        cache=wants_cache(request),
+        vortex=vortex_header(request),
+        cache=cache_header(request),
     )
+
+
+async def read_task_page(
+    journal: Journal, *, tenant: str, status: TaskStatus | None, limit: int, before: str | None
+) -> bytes:
+    """A `TaskPage` as JSON, newest first: up to `limit` tasks, fewer when they are long, at least one if there is any.
+
+    It is longer than `PAGE_BYTES` only by its own frame, or when its single task is.
+    """
+    views: list[bytes] = []
+    size, last, read_at_once = 0, before, FIRST_READ
+    while len(views) < limit:
+        wanted = min(read_at_once, limit - len(views))
+        tasks = await journal.tasks(tenant=tenant, status=status, limit=wanted, before=last)
+        for task in tasks:
+            view = task_view(task).model_dump_json().encode()
+            size += len(view) + 1
+            if views and size > PAGE_BYTES:
+                return _page(views, last)
+            views.append(view)
+            last = task.id
+        if len(tasks) < wanted:
+            return _page(views, None)
+        if size * 4 < PAGE_BYTES:
+            read_at_once *= 2
+    return _page(views, last)
+
+
+def task_view(task: Task) -> TaskView:
+    return TaskView.model_construct(
+        id=task.id,
+        status=task.status,
+        model=str(task.request.target),
+        attempts=task.attempts,
+        cancel_requested=task.cancel_requested,
+        metadata=task.request.metadata,
+        outcome=task.outcome,
+        created_at=task.created_at,
+        updated_at=task.updated_at,
+        finished_at=task.finished_at,
+    )
+
+
+def _page(views: list[bytes], following: str | None) -> bytes:
+    return b'{"data":[' + b",".join(views) + b'],"next":' + orjson.dumps(following) + b"}"
+
+
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "description": "go on after this event",
+    "schema": {"type": "integer", "minimum": 0, "maximum": MAX_SEQ},
+}
+
+
+def _described() -> dict[str, object]:
+    said = describe(
+        "Follow a task",
+        "Each journaled step is an event `step` whose id is its `seq` (schema TaskEvent); the last event is `end` "
+        "with the task (schema TaskView). A client that was cut off sends `Last-Event-ID` and misses nothing.",
+        scope=Scope.TASKS,
+        errors=(404,),
+        content=EVENTS,
+    )
+    said["openapi_extra"]["parameters"] = [_LAST_EVENT_ID]
+    return said
+
+
+@router.get("/api/v1/tasks/{task_id}/events", **_described())  # type: ignore[arg-type]
+async def task_events(request: Request, task_id: str, caller: TasksCaller) -> Response:
+    check_task_id(task_id)
+    after = _last_event_id(request)
+    journal = context_of(request).core.stores.journal
+    task = await journal.get(task_id, tenant=caller.tenant)
+    return EventStream(_events(journal, task, after))
+
+
+async def _events(journal: Journal, task: Task, after: int) -> AsyncGenerator[bytes]:
+    wait_s = FIRST_WAIT_S
+    silent_s = 0.0
+    yield b"retry: 1000\n\n"
+    while True:
+        try:
+            # The task first, then its steps: once it has ended no step can follow.
+            task = await journal.get(task.id, tenant=task.tenant)
+            steps = await journal.steps(task.id, tenant=task.tenant, after=after)
+        except StoreUnavailable:
+            steps = []
+        else:
+            for step in steps:
+                after = step.seq
+                yield event(step.model_dump(mode="json"), name="step", id=step.seq)
+            if task.status.ended:
+                yield event(task_view(task).model_dump(mode="json"), name="end")
+                return
+        wait_s = FIRST_WAIT_S if steps else min(LONGEST_WAIT_S, wait_s * 1.5)
+        silent_s = 0.0 if steps else silent_s + wait_s
+        if silent_s >= KEEP_ALIVE_S:
+            silent_s = 0.0
+            yield b": keep-alive\n\n"
+        await asyncio.sleep(wait_s)
+
+
+def _last_event_id(request: Request) -> int:
+    found = request.headers.get("last-event-id", "")
+    if not found:
+        return -1
+    # The length first: Python refuses to read thousands of digits.
+    if not found.isascii() or not found.isdigit() or len(found) > len(str(MAX_SEQ)) or int(found) > MAX_SEQ:
+        raise InvalidRequest("Last-Event-ID must be the id of an event of this task.", param="Last-Event-ID")
+    return int(found)

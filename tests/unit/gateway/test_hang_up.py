@@ -9,7 +9,7 @@ import pytest
 
 from ossa.contracts.stores import Accepted
 from ossa.contracts.task import NewTask, Task, TaskStatus
-from ossa.gateway.api.answer import EventStream
+from ossa.gateway.api.responses import EventStream
 from ossa.testing.gateway import eventually
 
 
@@ -115,7 +115,7 @@ async def test_many_who_hang_up_at_once_leave_nothing_to_do(open_rig: Any) -> No
 
 
 async def test_a_streams_task_is_cancelled_when_the_client_has_gone_before_the_stream_began() -> None:
-    began, unheard = [], []
+    began, on_unread = [], []
 
     async def events() -> Any:
         began.append(1)
@@ -127,5 +127,5 @@ async def test_a_streams_task_is_cancelled_when_the_client_has_gone_before_the_s
     async def send(message: Any) -> None:
         await asyncio.Event().wait()
 
-    await EventStream(events(), unheard=lambda: unheard.append(1))({"type": "http"}, receive, send)
-    assert (began, unheard) == ([], [1])
+    await EventStream(events(), on_unread=lambda: on_unread.append(1))({"type": "http"}, receive, send)
+    assert (began, on_unread) == ([], [1])

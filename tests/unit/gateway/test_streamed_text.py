@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ossa.gateway.streamed_text import Diverged, StreamedText
+from ossa.gateway.listener import Diverged, StreamedText
 
 
 def test_text_passes_as_it_comes() -> None:

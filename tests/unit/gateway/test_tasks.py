@@ -214,7 +214,7 @@ async def test_a_page_of_long_tasks_is_bounded_and_the_next_goes_on(rig: Any) ->
 
 
 async def test_a_task_longer_than_a_page_is_a_page(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ossa.gateway.api.task_page.PAGE_BYTES", 1000)
+    monkeypatch.setattr("ossa.gateway.api.tasks.PAGE_BYTES", 1000)
     rig.link.hold()
     ids = [
         (await rig.call("POST", "/api/v1/tasks", {"input": "x", "metadata": {"long": "x" * 2000}})).json()["id"]

@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from ossa.contracts.access import Scope
 from ossa.contracts.answers import Answers
-from ossa.gateway.api.answer import json_answer
-from ossa.gateway.api.caller import Admin
 from ossa.gateway.api.description import describe
+from ossa.gateway.api.request import Admin
+from ossa.gateway.api.responses import json_response
 from ossa.gateway.api.schemas import ForgottenView
 from ossa.gateway.context import context_of
 
@@ -39,4 +39,4 @@ async def forget_answers(
 ) -> Response:
     answers: Answers | None = context_of(request).extensions["answers"].service
     count = 0 if answers is None else await answers.forget(caller.tenant, agent=agent, document=document)
-    return json_answer(ForgottenView(forgotten=count))
+    return json_response(ForgottenView(forgotten=count))

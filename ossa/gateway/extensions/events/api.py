@@ -8,9 +8,9 @@ from starlette.responses import Response
 
 from ossa.contracts.access import Scope
 from ossa.contracts.events import EventStatus
-from ossa.gateway.api.answer import json_answer
-from ossa.gateway.api.caller import AgentsReader
 from ossa.gateway.api.description import describe
+from ossa.gateway.api.request import AgentsReader
+from ossa.gateway.api.responses import json_response
 from ossa.gateway.context import context_of
 from ossa.gateway.extensions.events.eventing import Eventing
 
@@ -28,4 +28,4 @@ router = APIRouter(tags=["Fleet"])
     ),
 )
 async def event_status(request: Request, caller: AgentsReader) -> Response:
-    return json_answer(await context_of(request).service(Eventing, "events").status())
+    return json_response(await context_of(request).service(Eventing, "events").status())

@@ -11,11 +11,9 @@ from starlette.responses import Response
 from ossa.contracts.access import Scope as KeyScope
 from ossa.contracts.errors import NotReady
 from ossa.contracts.memory import ForgetProof, Grant, Memory, MemoryItem, NewMemory, Recall, Scope
-from ossa.gateway.api.answer import json_answer
-from ossa.gateway.api.body import JsonBody
-from ossa.gateway.api.caller import Admin, ChatCaller
 from ossa.gateway.api.description import describe
-from ossa.gateway.api.failures import checked
+from ossa.gateway.api.request import Admin, ChatCaller, JsonBody
+from ossa.gateway.api.responses import checked, json_response
 from ossa.gateway.context import context_of
 from ossa.gateway.extensions.memory.schemas import ForgetBody, FoundList, GrantBody, GrantList, RecallBody, RememberBody
 
@@ -41,7 +39,7 @@ TenantPath = Annotated[str, Path(min_length=1, max_length=256)]
 async def remember(request: Request, caller: ChatCaller, body: JsonBody) -> Response:
     new = checked(RememberBody, body)
     made = await _memory(request).remember(NewMemory(**dict(new)), tenant=caller.tenant)
-    return json_answer(made)
+    return json_response(made)
 
 
 @router.post(
@@ -58,7 +56,7 @@ async def remember(request: Request, caller: ChatCaller, body: JsonBody) -> Resp
 )
 async def find(request: Request, caller: ChatCaller, body: JsonBody) -> Response:
     query = Recall(**dict(checked(RecallBody, body)))
-    return json_answer(FoundList(data=await _memory(request).find(query, tenant=caller.tenant)))
+    return json_response(FoundList(data=await _memory(request).find(query, tenant=caller.tenant)))
 
 
 @router.post(
@@ -74,7 +72,7 @@ async def find(request: Request, caller: ChatCaller, body: JsonBody) -> Response
 )
 async def forget_all(request: Request, caller: Admin, body: JsonBody) -> Response:
     asked = checked(ForgetBody, body)
-    return json_answer(await _memory(request).forget(Scope(tenant=caller.tenant, subject=asked.subject)))
+    return json_response(await _memory(request).forget(Scope(tenant=caller.tenant, subject=asked.subject)))
 
 
 @router.get(
@@ -82,7 +80,7 @@ async def forget_all(request: Request, caller: Admin, body: JsonBody) -> Respons
     **describe("List who else may read", "Grants of the key's tenant.", scope=KeyScope.ADMIN, answer=GrantList),
 )
 async def grants(request: Request, caller: Admin) -> Response:
-    return json_answer(GrantList(data=await _memory(request).grants(caller.tenant)))
+    return json_response(GrantList(data=await _memory(request).grants(caller.tenant)))
 
 
 @router.put(
@@ -97,7 +95,7 @@ async def grants(request: Request, caller: Admin) -> Response:
 )
 async def grant(request: Request, caller: Admin, tenant: TenantPath, body: JsonBody) -> Response:
     kinds = tuple(checked(GrantBody, body).kinds)
-    return json_answer(await _memory(request).grant(caller.tenant, to=tenant, kinds=kinds))
+    return json_response(await _memory(request).grant(caller.tenant, to=tenant, kinds=kinds))
 
 
 @router.delete(
@@ -119,7 +117,7 @@ async def recall(
     id: ItemIdPath,
     of: Annotated[str | None, Query(min_length=1, max_length=256, description="another tenant, by its grant")] = None,
 ) -> Response:
-    return json_answer(await _memory(request).recall(id, tenant=caller.tenant, of=of))
+    return json_response(await _memory(request).recall(id, tenant=caller.tenant, of=of))
 
 
 @router.delete(
@@ -133,7 +131,7 @@ async def recall(
     ),
 )
 async def forget(request: Request, caller: ChatCaller, id: ItemIdPath) -> Response:
-    return json_answer(await _memory(request).forget(Scope(tenant=caller.tenant, ids=(id,))))
+    return json_response(await _memory(request).forget(Scope(tenant=caller.tenant, ids=(id,))))
 
 
 def _memory(request: Request) -> Memory:

@@ -14,9 +14,9 @@ from ossa.contracts.errors import NotReady
 from ossa.contracts.fleet import AgentState
 from ossa.cost.optimiser import Proposal
 from ossa.cost.report import By, CostReport, report
-from ossa.gateway.api.answer import json_answer
-from ossa.gateway.api.caller import Admin, FleetWriter
 from ossa.gateway.api.description import describe
+from ossa.gateway.api.request import Admin, FleetWriter
+from ossa.gateway.api.responses import json_response
 from ossa.gateway.context import GatewayContext, context_of
 from ossa.gateway.extensions.optimiser.optimiser import Optimiser
 from ossa.gateway.extensions.optimiser.schemas import ProposalList
@@ -45,7 +45,7 @@ async def cost_report(
     since = (now - timedelta(days=days - 1)).date()
     spent = await context.core.stores.spending.spending(since=since, tenant=None if everything else caller.tenant)
     agents = live_agents(context) if everything else None
-    return json_answer(report(spent, by=by, since=since, now=now, live_agents=agents))
+    return json_response(report(spent, by=by, since=since, now=now, live_agents=agents))
 
 
 @router.get(
@@ -59,7 +59,7 @@ async def cost_report(
 )
 async def cost_proposals(request: Request, caller: FleetWriter) -> Response:
     optimiser = context_of(request).service(Optimiser, "optimiser")
-    return json_answer(ProposalList(data=await optimiser.proposals(), approved=await optimiser.measured()))
+    return json_response(ProposalList(data=await optimiser.proposals(), approved=await optimiser.measured()))
 
 
 @router.post(
@@ -76,7 +76,7 @@ async def approve_proposal(request: Request, proposal_id: str, caller: FleetWrit
     context = context_of(request)
     approved = await context.service(Optimiser, "optimiser").approve(proposal_id, by=caller.key_id)
     await context.service(LiveRouter, "routing").refresh()
-    return json_answer(approved)
+    return json_response(approved)
 
 
 def live_agents(context: GatewayContext) -> int:

@@ -13,11 +13,9 @@ from starlette.responses import Response
 from ossa.contracts.access import Principal, Scope
 from ossa.contracts.errors import Conflict, Forbidden, NotFound
 from ossa.contracts.routing import EVERY_TENANT, ModelKind, ModelRecord, RouterStatus, RoutingPolicy
-from ossa.gateway.api.answer import json_answer
-from ossa.gateway.api.body import JsonBody
-from ossa.gateway.api.caller import Admin, AgentsReader, FleetWriter
 from ossa.gateway.api.description import describe
-from ossa.gateway.api.failures import checked
+from ossa.gateway.api.request import Admin, AgentsReader, FleetWriter, JsonBody
+from ossa.gateway.api.responses import checked, json_response
 from ossa.gateway.context import GatewayContext, context_of
 from ossa.gateway.extensions.routing.schemas import PolicyView, RolledBackView, RouterModelList
 from ossa.routing.learned.archive import ModelFileError
@@ -85,7 +83,7 @@ async def delete_policy(request: Request, caller: Admin, tenant: Tenant = None) 
     **describe("Router models, newest first", scope=Scope.AGENTS_READ, answer=RouterModelList),
 )
 async def list_router_models(request: Request, caller: AgentsReader, kind: ModelKind | None = None) -> Response:
-    return json_answer(RouterModelList(data=list(await context_of(request).core.stores.routing.models(kind=kind))))
+    return json_response(RouterModelList(data=list(await context_of(request).core.stores.routing.models(kind=kind))))
 
 
 @router.post(
@@ -104,7 +102,7 @@ async def promote_router_model(request: Request, kind: ModelKind, version: Versi
     await _try(context, kind, version)
     record = await context.core.stores.routing.promote(kind, version)
     await context.service(LiveRouter, "routing").refresh()
-    return json_answer(record)
+    return json_response(record)
 
 
 @router.post(
@@ -120,7 +118,7 @@ async def roll_back_router_model(request: Request, kind: ModelKind, caller: Flee
     context = context_of(request)
     live = await context.core.stores.routing.roll_back(kind)
     await context.service(LiveRouter, "routing").refresh()
-    return json_answer(RolledBackView(kind=kind, live=live))
+    return json_response(RolledBackView(kind=kind, live=live))
 
 
 @router.get(
@@ -133,7 +131,7 @@ async def roll_back_router_model(request: Request, kind: ModelKind, caller: Flee
     ),
 )
 async def router_status(request: Request, caller: AgentsReader) -> Response:
-    return json_answer(context_of(request).service(LiveRouter, "routing").status())
+    return json_response(context_of(request).service(LiveRouter, "routing").status())
 
 
 def _named(context: GatewayContext, caller: Principal, tenant: str | None) -> str:
@@ -150,7 +148,7 @@ async def _holding(context: GatewayContext, tenant: str) -> Response:
         view = PolicyView(tenant=tenant, policy=policies[EVERY_TENANT], source="everybody")
     else:
         view = PolicyView(tenant=tenant, policy=RoutingPolicy(), source="usual")
-    return json_answer(view)
+    return json_response(view)
 
 
 async def _try(context: GatewayContext, kind: ModelKind, version: int) -> None:

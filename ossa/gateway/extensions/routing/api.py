@@ -12,13 +12,10 @@ from ossa.contracts.access import Scope
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.routing import Route
 from ossa.contracts.task import TaskRequest
-from ossa.gateway.api.answer import json_answer
-from ossa.gateway.api.body import JsonBody
-from ossa.gateway.api.caller import TasksCaller
 from ossa.gateway.api.description import describe
-from ossa.gateway.api.failures import checked
-from ossa.gateway.api.messages import asked_messages, read_target
-from ossa.gateway.api.parameters import check_parameters
+from ossa.gateway.api.messages import asked_messages, check_parameters, read_target
+from ossa.gateway.api.request import JsonBody, TasksCaller
+from ossa.gateway.api.responses import checked, json_response
 from ossa.gateway.api.schemas import RouteBatch, RouteBody, RouteList, TaskRoutes
 from ossa.gateway.api.tasks import check_task_id
 from ossa.gateway.context import context_of
@@ -50,7 +47,7 @@ async def route_requests(request: Request, caller: TasksCaller, body: JsonBody) 
         asked = _asked(order, context.core.settings.max_messages, path)
         await asyncio.sleep(0)  # a batch is not to hold up the turns between its decisions
         found.append(decided(context.dispatcher.scheduler, asked, tenant=caller.tenant))
-    return json_answer(RouteList(data=found))
+    return json_response(RouteList(data=found))
 
 
 @router.get(
@@ -69,7 +66,7 @@ async def task_route(request: Request, task_id: str, caller: TasksCaller) -> Res
     task = await journal.get(task_id, tenant=caller.tenant)
     steps = await journal.steps(task.id, tenant=caller.tenant)
     routes = [Route.model_validate(step.payload) for step in steps if step.kind == "route"]
-    return json_answer(TaskRoutes(task_id=task.id, data=routes))
+    return json_response(TaskRoutes(task_id=task.id, data=routes))
 
 
 def _asked(order: RouteBody, max_messages: int, path: str) -> TaskRequest:

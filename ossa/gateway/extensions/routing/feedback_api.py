@@ -12,11 +12,9 @@ from ossa.contracts.access import Scope
 from ossa.contracts.errors import InvalidRequest, NotReady
 from ossa.contracts.fleet import POOL_ALIASES, POOLS, FleetSnapshot
 from ossa.contracts.routing import Feedback
-from ossa.gateway.api.answer import json_answer
-from ossa.gateway.api.body import JsonBody
-from ossa.gateway.api.caller import TasksCaller
 from ossa.gateway.api.description import describe
-from ossa.gateway.api.failures import checked
+from ossa.gateway.api.request import JsonBody, TasksCaller
+from ossa.gateway.api.responses import checked, json_response
 from ossa.gateway.api.tasks import check_task_id
 from ossa.gateway.context import context_of
 from ossa.gateway.extensions.routing.schemas import FeedbackBody, FeedbackView
@@ -51,7 +49,7 @@ async def rate_task(request: Request, task_id: str, caller: TasksCaller, body: J
         at=datetime.now(UTC),
     )
     await context.core.stores.routing.rate(feedback)
-    return json_answer(FeedbackView(**feedback.model_dump(exclude={"tenant"})))
+    return json_response(FeedbackView(**feedback.model_dump(exclude={"tenant"})))
 
 
 def _snapshot(request: Request) -> FleetSnapshot | None:

@@ -12,11 +12,9 @@ from ossa.contracts.access import Principal, Scope
 from ossa.contracts.budgets import MOST_BUDGETS, Balance, Budget, Period, SubjectKind
 from ossa.contracts.errors import Forbidden, InvalidRequest, LimitExceeded, NotFound
 from ossa.contracts.fleet import POOL_ALIASES
-from ossa.gateway.api.answer import json_answer
-from ossa.gateway.api.body import JsonBody
-from ossa.gateway.api.caller import Admin
 from ossa.gateway.api.description import describe
-from ossa.gateway.api.failures import checked
+from ossa.gateway.api.request import Admin, JsonBody
+from ossa.gateway.api.responses import checked, json_response
 from ossa.gateway.context import GatewayContext, context_of
 from ossa.gateway.extensions.optimiser.schemas import NAME, TENANT, BudgetBody, BudgetList, BudgetView
 from ossa.gateway.extensions.spending.spending import Spending
@@ -33,7 +31,7 @@ async def list_budgets(request: Request, caller: Admin) -> Response:
     found = [
         balance for balance in await context.core.stores.budgets.budgets() if _sees(context, caller, balance.budget)
     ]
-    return json_answer(BudgetList(data=[BudgetView.of(balance) for balance in found]))
+    return json_response(BudgetList(data=[BudgetView.of(balance) for balance in found]))
 
 
 @router.put(
@@ -53,7 +51,7 @@ async def put_budget(request: Request, caller: Admin, body: JsonBody) -> Respons
     await _check_room(context, caller, budget)
     await context.core.stores.budgets.put(budget)
     await context.service(Spending, "spending").read()
-    return json_answer(BudgetView.of(await _balance(context, budget.id)))
+    return json_response(BudgetView.of(await _balance(context, budget.id)))
 
 
 @router.delete(
@@ -80,7 +78,7 @@ async def delete_budget(
     gone = await _balance(context, budget.id)
     await context.core.stores.budgets.remove(budget.id)
     await context.service(Spending, "spending").read()
-    return json_answer(BudgetView.of(gone))
+    return json_response(BudgetView.of(gone))
 
 
 def _budget(context: GatewayContext, caller: Principal, order: BudgetBody) -> Budget:

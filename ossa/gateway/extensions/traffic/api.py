@@ -10,12 +10,10 @@ from starlette.responses import Response
 
 from ossa.contracts.access import Scope
 from ossa.contracts.errors import NotFound
-from ossa.gateway.api.answer import json_answer
-from ossa.gateway.api.body import JsonBody
-from ossa.gateway.api.caller import AgentsReader, FleetWriter
 from ossa.gateway.api.description import describe
-from ossa.gateway.api.failures import checked
 from ossa.gateway.api.pools import known_pool
+from ossa.gateway.api.request import AgentsReader, FleetWriter, JsonBody
+from ossa.gateway.api.responses import checked, json_response
 from ossa.gateway.context import GatewayContext, context_of
 from ossa.gateway.extensions.traffic.schemas import (
     AlertBody,
@@ -50,7 +48,7 @@ async def scaling(
     context = context_of(request)
     status = await context.core.fleet.scaling()
     recent = await context.core.stores.scaling.decisions(limit=limit)
-    return json_answer(ScalingView(**dict(status), recent=tuple(recent)))
+    return json_response(ScalingView(**dict(status), recent=tuple(recent)))
 
 
 @router.post(
@@ -80,7 +78,7 @@ async def take_alerts(
         await context.core.fleet.alert(over, for_s=0)
     if firing:
         await context.core.fleet.alert(firing, for_s=for_s)
-    return json_answer(view)
+    return json_response(view)
 
 
 def _sorted_out(context: GatewayContext, alerts: list[AlertBody], for_s: float) -> AlertsView:

@@ -11,11 +11,9 @@ from starlette.responses import Response
 from ossa.contracts.access import Scope
 from ossa.contracts.compression import CompressionOrder, Compressor
 from ossa.contracts.errors import NotReady
-from ossa.gateway.api.answer import json_answer
-from ossa.gateway.api.body import JsonBody
-from ossa.gateway.api.caller import ChatCaller
 from ossa.gateway.api.description import describe
-from ossa.gateway.api.failures import checked
+from ossa.gateway.api.request import ChatCaller, JsonBody
+from ossa.gateway.api.responses import checked, json_response
 from ossa.gateway.api.schemas import CompressBody, CompressedView, DecompressBody, DecompressedView
 from ossa.gateway.context import context_of
 
@@ -38,7 +36,7 @@ async def compress(request: Request, caller: ChatCaller, body: JsonBody) -> Resp
     began = time.perf_counter()
     found = await _compressor(request).compress(CompressionOrder(**order.model_dump()), tenant=caller.tenant)
     took = (time.perf_counter() - began) * 1000
-    return json_answer(
+    return json_response(
         CompressedView(**found.model_dump(), reduction=round(found.reduction, 4), milliseconds=round(took, 2))
     )
 
@@ -56,7 +54,7 @@ async def compress(request: Request, caller: ChatCaller, body: JsonBody) -> Resp
 )
 async def decompress(request: Request, caller: ChatCaller, body: JsonBody) -> Response:
     order = checked(DecompressBody, body)
-    return json_answer(
+    return json_response(
         DecompressedView(content=await _compressor(request).decompress(order.text, tenant=caller.tenant))
     )
 

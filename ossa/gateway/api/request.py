@@ -1,18 +1,47 @@
-"""A request's body: bounded while it is read, JSON whatever its Content-Type says."""
+"""What every route reads of a request: its caller, its body, and the headers that switch features."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import Depends
 from starlette.requests import ClientDisconnect, Request
 
-from ossa.contracts.errors import Cancelled, InvalidRequest, PayloadTooLarge
-from ossa.gateway.api.failures import MalformedBody
+from ossa.contracts.access import Principal, Scope
+from ossa.contracts.errors import Cancelled, Forbidden, InvalidRequest, PayloadTooLarge
+from ossa.gateway.api.responses import MalformedBody
 from ossa.gateway.context import context_of
+from ossa.tenancy.credentials import secret_from_headers
+
+
+async def authenticate(request: Request, scope: Scope) -> Principal:
+    """Raises `Unauthenticated`, `Forbidden`."""
+    headers = request.headers
+    secret = secret_from_headers(headers.get("authorization"), headers.get("x-api-key"))
+    context = context_of(request)
+    principal = await context.keys.verify(secret)
+    if not principal.allows(scope, operator_tenant=context.core.operator_tenant):
+        raise Forbidden(f"This key lacks the scope `{scope}`.")
+    return principal
+
+
+def _needs(scope: Scope) -> Callable[[Request], Awaitable[Principal]]:
+    async def caller(request: Request) -> Principal:
+        return await authenticate(request, scope)
+
+    return caller
+
+
+ChatCaller = Annotated[Principal, Depends(_needs(Scope.CHAT))]
+TasksCaller = Annotated[Principal, Depends(_needs(Scope.TASKS))]
+AgentsReader = Annotated[Principal, Depends(_needs(Scope.AGENTS_READ))]
+AgentsWriter = Annotated[Principal, Depends(_needs(Scope.AGENTS_WRITE))]
+FleetWriter = Annotated[Principal, Depends(_needs(Scope.FLEET_WRITE))]
+Admin = Annotated[Principal, Depends(_needs(Scope.ADMIN))]
+
 
 MAX_DEPTH = 100
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -68,7 +97,7 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
-def wants_vortex(request: Request) -> bool | None:
+def vortex_header(request: Request) -> bool | None:
     """The header `x-ossa-vortex`; None: it says nothing. Raises `InvalidRequest`."""
     said = request.headers.get("x-ossa-vortex")
     if said is None:
@@ -79,7 +108,7 @@ def wants_vortex(request: Request) -> bool | None:
     return found
 
 
-def wants_cache(request: Request) -> Literal["off", "refresh"] | None:
+def cache_header(request: Request) -> Literal["off", "refresh"] | None:
     """The header `x-ossa-cache`. Raises `InvalidRequest`."""
     said = request.headers.get("x-ossa-cache")
     if said is None:

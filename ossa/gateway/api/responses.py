@@ -1,11 +1,14 @@
-"""Errors as answers: RFC 9457 under `/api`, OpenAI's form under `/v1`."""
+"""HTTP responses: values, event streams and errors (RFC 9457 under `/api`, OpenAI's form under `/v1`)."""
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, ClassVar, TypeVar
 
+import orjson
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -13,10 +16,82 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from ossa.contracts.errors import InvalidRequest, OssaError, error_types
 from ossa.contracts.task import ErrorInfo
-from ossa.gateway.api.answer import json_answer
+from ossa.resilience.server_sent import encode_event
+
+
+def json_response(
+    value: BaseModel | Mapping[str, Any] | list[Any],
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    media_type: str = "application/json",
+) -> Response:
+    """A value as JSON."""
+    content = value.model_dump_json().encode() if isinstance(value, BaseModel) else orjson.dumps(value)
+    return Response(content, status_code=status, headers=dict(headers or {}), media_type=media_type)
+
+
+class EventStream(Response):
+    """Server-sent events, ended at once when the client hangs up: the generator is then closed.
+
+    Args:
+        on_unread: called when the client has gone before the generator began, which then cannot tidy up itself.
+    """
+
+    def __init__(
+        self,
+        events: AsyncGenerator[bytes],
+        headers: Mapping[str, str] | None = None,
+        *,
+        on_unread: Callable[[], None] | None = None,
+    ) -> None:
+        wanted = {"cache-control": "no-cache", "x-accel-buffering": "no", **(headers or {})}
+        super().__init__(None, status_code=200, headers=wanted, media_type="text/event-stream")
+        del self.headers["content-length"]
+        self._events = events
+        self._on_unread = on_unread
+        self._begun = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = asyncio.create_task(self._send_all(send), name="event-stream")
+        gone = asyncio.create_task(hung_up(receive), name="event-stream-client")
+        try:
+            await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            if not sending.done():
+                sending.cancel()
+                await asyncio.wait((sending,))
+            if not self._begun and self._on_unread is not None:
+                self._on_unread()
+        if not sending.cancelled():
+            sending.result()
+
+    async def _send_all(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with aclosing(self._events) as events:
+            self._begun = True
+            async for event in events:
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def hung_up(receive: Receive) -> None:
+    """Returns when the client has gone. To be awaited after the body was read."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+
+
+def event(data: Mapping[str, Any], *, name: str | None = None, id: int | None = None) -> bytes:
+    """One server-sent event."""
+    return encode_event(orjson.dumps(data, default=str), type=name or "", id="" if id is None else str(id))
+
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 NOT_TO_BE_RETRIED = frozenset(
@@ -106,7 +181,7 @@ def request_id_of(request: Request) -> str:
     return str(request.scope.get("ossa_request_id", ""))
 
 
-def failure_answer(request: Request, error: OssaError, headers: Mapping[str, str] | None = None) -> Response:
+def failure_response(request: Request, error: OssaError, headers: Mapping[str, str] | None = None) -> Response:
     """The answer to a failed request, in the form its path promises."""
     return _answer(
         request,
@@ -148,17 +223,17 @@ def install(app: FastAPI) -> None:
 
 async def _ossa_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, OssaError)
-    return failure_answer(request, error)
+    return failure_response(request, error)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ValidationError)
-    return failure_answer(request, invalid_fields(error))
+    return failure_response(request, invalid_fields(error))
 
 
 async def _request_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return failure_answer(request, invalid_fields(error, skip=1))
+    return failure_response(request, invalid_fields(error, skip=1))
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -185,9 +260,9 @@ def _methods_here(request: Request) -> set[str]:
     return {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
 
 
-def unexpected_answer(request: Request) -> Response:
+def unexpected_response(request: Request) -> Response:
     """For what nobody foresaw. Says nothing of the cause; the log has it under the request id."""
-    return failure_answer(request, OssaError("Something went wrong here. The request id leads to the cause."))
+    return failure_response(request, OssaError("Something went wrong here. The request id leads to the cause."))
 
 
 def _answer(
@@ -209,7 +284,7 @@ def _answer(
         body: dict[str, Any] = {
             "error": {"message": detail, "type": _OPENAI_TYPES.get(status, "api_error"), "param": param, "code": code}
         }
-        return json_answer(body, status=status, headers=headers)
+        return json_response(body, status=status, headers=headers)
     body = {
         "type": f"urn:ossa:error:{code}",
         "title": title,
@@ -222,7 +297,7 @@ def _answer(
         body["param"] = param
     if details:
         body |= {"errors": details["errors"]} if "errors" in details else {"details": details}
-    return json_answer(body, status=status, headers=headers, media_type=PROBLEM_MEDIA_TYPE)
+    return json_response(body, status=status, headers=headers, media_type=PROBLEM_MEDIA_TYPE)
 
 
 def _error_headers(error: OssaError) -> dict[str, str]:
