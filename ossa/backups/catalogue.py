@@ -21,7 +21,7 @@ POOL = "objects"
 LIST = "objects.json.gz"
 
 Listed = dict[str, BackupFile]
-"""By their names in the memory's storage."""
+"""Names in the memory's storage to the copies in the vault."""
 
 
 class ObjectPool:
@@ -137,7 +137,7 @@ class Catalogue:
         self._vault.put(_manifest(made.id), sealed(made))
 
     def remove(self, id: str) -> None:
-        """Its manifest first: what is half gone is no set."""
+        """Deletes the manifest first, so that a half-deleted set is not listed."""
         self._vault.delete([_manifest(id)])
         self._vault.delete([blob.path for blob in self._vault.list(f"{SETS}/{id}")])
 

@@ -15,7 +15,7 @@ from ossa.contracts.progress import Progress
 from ossa.contracts.value import Value
 
 FORMAT = 1
-"""Of a set's manifest."""
+"""The format of a set's manifest."""
 
 
 class BackupDamaged(OssaError):
@@ -223,7 +223,7 @@ class RestoredStore(Protocol):
     def schema_version(self, dsn: str) -> int: ...
 
     def rows(self, dsn: str) -> dict[str, int]:
-        """Of each table, by reading all of it."""
+        """Counts the rows of each table by reading all of it."""
 
     def last_commit(self, dsn: str) -> datetime | None: ...
 

@@ -11,7 +11,7 @@ from ossa.contracts.memory_policy import EVERY_KIND
 from ossa.contracts.value import Value
 
 MAX_CONTENT_BYTES = 256 * 2**10
-"""Of one item, as UTF-8."""
+"""The most bytes of one item, as UTF-8."""
 
 MAX_FACTS = 16
 MAX_FOUND = 200
@@ -207,8 +207,9 @@ class Memory(Protocol):
         """The newest version. Raises `NotFound`, also for another tenant's without a grant."""
 
     async def find(self, query: Recall, *, tenant: str) -> list[Recalled]:
-        """By meaning, or by time. Raises `NotFound` for another tenant without a grant, `StoreUnavailable` by meaning
-        when the index is away: by id and time it still answers.
+        """Finds items by meaning, or by time. Raises `NotFound` for another tenant without a grant.
+
+        Raises `StoreUnavailable` by meaning while the index is away: by id and time it still answers.
         """
 
     async def forget(self, scope: Scope) -> ForgetProof:

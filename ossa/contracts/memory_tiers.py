@@ -172,7 +172,7 @@ class MemoryCatalogue(Protocol):
         """The oldest first, with their contents."""
 
     async def idle(self, tier: MemoryTier, kinds: KindSet, *, before: datetime, limit: int) -> list[MemoryRow]:
-        """Of a tier, not used since, longest first, with their contents."""
+        """Returns a tier's items that were not used since, the longest unused first, with their contents."""
 
     async def expired(
         self, kinds: KindSet, *, now: datetime, changed_before: datetime | None, limit: int

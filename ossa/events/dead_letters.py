@@ -11,7 +11,7 @@ from ossa.contracts.value import Value
 from ossa.events.messages import event_of
 
 MOST_CHARS = 500
-"""Of an error's message: it may quote what it could not read."""
+"""The most characters of an error's message, which may quote what it could not read."""
 
 _WAIT_S = 2.0
 _SILENCES = 5

@@ -45,7 +45,7 @@ class PublisherMetrics:
 
 
 class ConsumerMetrics:
-    """Of one process that consumes."""
+    """Metrics of one process that consumes events."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         r = registry

@@ -87,7 +87,7 @@ class HotCopies:
         await self._each(ids, lambda cache, id: cache.drop(id, tenant=tenant))
 
     async def count(self, erasure: Erasure) -> int:
-        """Of what was remembered afterwards under the same ids nothing is counted."""
+        """Counts copies that are left. What was remembered afterwards under the same ids does not count."""
         tenant, ids = erasure.scope.tenant, erasure.ids
         near = [copy for id in ids if (copy := self._front.get((tenant, id), self._clock())) is not None]
         shared = await self._each(ids, lambda cache, id: cache.get(id, tenant=tenant))
@@ -101,7 +101,7 @@ class HotCopies:
                     await self._cache.close()
 
     async def _each(self, ids: Sequence[str], ask: Callable[[CacheStore, str], Awaitable[T]]) -> list[T]:
-        """Of the store itself, whether it rests or not: what is removed has to be. Raises `StoreUnavailable`."""
+        """Asks the store itself, even while its breaker is open: a removal must happen. Raises `StoreUnavailable`."""
         if self._cache is None:
             return []
         store = self._cache.store

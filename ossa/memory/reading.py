@@ -29,7 +29,7 @@ def digest_of(content: str) -> str:
 
 
 class Reading:
-    """Of one process. Raises what `ossa.contracts.memory.Memory` says."""
+    """Recalls and searches of one process. Raises what `ossa.contracts.memory.Memory` says."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ def nanos(usd: float) -> int:
 
 
 def cost_nanos(usd: float) -> int:
-    """Of one model call: what is claimed beyond reason counts as `MOST_CALL_USD`."""
+    """Returns the cost of one model call; a claim beyond reason counts as `MOST_CALL_USD`."""
     return min(nanos(usd), nanos(MOST_CALL_USD))
 
 

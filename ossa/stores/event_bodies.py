@@ -16,7 +16,7 @@ from ossa.contracts.events import SCHEMA_URN, TASK_ACCEPTED, TASK_FINISHED, TASK
 from ossa.contracts.task import NewTask, Outcome, Step, Usage
 
 MOST_CHARS = 256
-"""Of a name: some are a model's or a caller's, who may have written a book."""
+"""The most characters of a name: some come from a model or a caller, who may have written a book."""
 
 MOST_AMOUNT = 2**53
 """Integers from here on are not exact in every reader of JSON."""

@@ -24,7 +24,7 @@ from time import monotonic, sleep
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Reach, Until, sealed, unsealed
+from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Reach, Until
 from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
 from ossa.contracts.progress import Progress
 from ossa.embedded.postgres import find_postmaster
@@ -46,12 +46,11 @@ POLL_S = 0.2
 FETCHED = "barman_wal"
 """In a restored folder: where Barman has PostgreSQL look for WAL."""
 _MISSING = "ossa_missing"
-_REACH = "reach.json"
 _DIGESTS = "sha256"
 _DEFLATED = b"\x1f\x8b"
 
 
-class BarmanBackups:
+class BarmanBackups(wal.WalArchive):
     """`ossa.contracts.backups.BackupEngine`.
 
     Args:
@@ -67,7 +66,7 @@ class BarmanBackups:
     def __init__(self, folder: Path, *, dsn: str, home: Path, streams: bool, bin_dir: str = "") -> None:
         self._folder = folder / "barman"
         self._data = self._folder / "data" / NAME
-        self._notes = ObjectBlobs(str(self._folder))
+        super().__init__(ObjectBlobs(str(self._folder)), "reach.json", carried=False)
         self._dsn = dsn
         self._home = home
         self._streams = streams
@@ -116,35 +115,16 @@ class BarmanBackups:
         with exclusive_lock(self._home, "wal", wait_s=HANDED_OVER_S):
             last = self._receive()
             self._bring(last)
-            reach = Reach(until=now, timeline=int(last[:8], 16), segment=last)
-            self._notes.put(_REACH, sealed(reach))
-        return reach
-
-    def reach(self) -> Reach | None:
-        try:
-            return unsealed(Reach, self._notes.get(_REACH))
-        except NotFound:
-            return None
-        except ValueError as error:
-            raise base_copy.unknown_reach(_REACH) from error
-
-    def current(self, bases: Sequence[Base]) -> Sequence[Base]:
-        course = self._newest()
-        return [base for base in bases if course is None or course.holds(base)]
-
-    def missing(self, base: Base) -> str | None:
-        return self._wanted(base, "newest")[1]
+            return self._note_reach(Reach(until=now, timeline=int(last[:8], 16), segment=last))
 
     def check(self, base: Base, progress: Progress) -> int:
-        found, missing = self._wanted(base, "newest")
-        if missing is not None:
-            raise BackupDamaged(f"WAL segment {missing} is missing, and the archive went on.", param=missing)
-        for name in found:
+        segments = self._whole(base)
+        for name in segments:
             self._packed(name)
-        return len(found)
+        return len(segments)
 
     def lay(self, base: Base, home: Path, *, until: Until, progress: Progress, replacing: Callable[[], None]) -> None:
-        found, missing = self._wanted(base, until)
+        found, missing = self._wanted_until(base, until)
         if until != "base":
             base_copy.check_time(until, missing, self.reach())
         elif missing is not None:
@@ -175,7 +155,7 @@ class BarmanBackups:
             left.stop()
 
     def _fill(self, fresh: Path, base: Base, until: Until, segments: Sequence[str], progress: Progress) -> None:
-        """By Barman, for its settings and tablespaces. WAL is what was checked, whatever Barman's own lists say."""
+        """Has Barman copy, for its settings and tablespaces. The WAL is what was checked, whatever Barman lists."""
         home = fresh.parent.parent
         self._configure()
         for parent in (home, fresh.parent):
@@ -335,30 +315,17 @@ class BarmanBackups:
         arrived = self._arrived()
         return [name for name in self._digests() if name in arrived]
 
-    def _wanted(self, base: Base, until: Until) -> tuple[list[str], str | None]:
+    def _wanted_until(self, base: Base, until: Until) -> tuple[list[str], str | None]:
         """As `wal.wanted`; for the base alone what makes it consistent: Barman copies no WAL with it."""
         names = self._archived()
         if until != "base":
-            reach = self.reach()
-            least = reach.segment if reach else None
-            return wal.wanted(base, self._course(base), names, least=least, carried=False)
+            return self._wanted(base, self._course(base, names), names)
         own = [name for name in names if wal.number_on(base, name) <= wal.last_of(base)]
         least = wal.segment_name(base.timeline, wal.last_of(base), base.segment_bytes)
         return wal.wanted(base, self._course_to(base.timeline, names), own, least=least, carried=False)
 
-    def _newest(self) -> wal.Course | None:
-        names = self._archived()
-        timelines = [found for name in names if (found := wal.history_of(name))]
-        timelines += [int(name[:8], 16) for name in names if wal.is_segment(name)]
-        return self._course_to(max(timelines), names) if timelines else None
-
-    def _course(self, base: Base) -> wal.Course:
-        newest = self._newest()
-        return newest if newest and newest.holds(base) else self._course_to(base.timeline, self._archived())
-
-    def _course_to(self, timeline: int, names: Sequence[str]) -> wal.Course:
-        history = f"{timeline:08X}.history"
-        return wal.course_to(timeline, self._stored(history).decode() if history in names else "")
+    def _history(self, name: str) -> str:
+        return self._stored(name).decode()
 
     def _stored(self, name: str) -> bytes:
         """A segment or a history. Barman deflates what it archives, under the same name."""

@@ -108,13 +108,6 @@ def check_time(until: Until, missing: str | None, reach: Reach | None) -> None:
         )
 
 
-def unknown_reach(file: str) -> BackupDamaged:
-    return BackupDamaged(
-        f"{file} is damaged: the next round of the archive makes it anew. Until then restore a backup by its id.",
-        param=file,
-    )
-
-
 def explain(log: str, until: Until, missing: str, error: StoreUnavailable) -> None:
     """Returns where PostgreSQL only met the end of WAL before the time asked for, and none is missing.
 

@@ -53,7 +53,6 @@ UNREADABLE = (OSError, EOFError, zlib.error)
 """What `gzip` raises for data that is not what was written."""
 
 DIGEST = ".sha256"
-_REACH = "wal/reach.json"
 _SERVER = "server.json"
 
 
@@ -61,7 +60,7 @@ class _Server(Value):
     system_id: str
 
 
-class EmbeddedBackups:
+class EmbeddedBackups(wal.WalArchive):
     """`ossa.contracts.backups.BackupEngine`.
 
     Args:
@@ -73,6 +72,7 @@ class EmbeddedBackups:
     name = "embedded"
 
     def __init__(self, home: Path, vault: Blobs, *, keeps: bool) -> None:
+        super().__init__(vault, "wal/reach.json", carried=True)
         self._home = home
         self._vault = vault
         self._keeps = keeps
@@ -131,38 +131,17 @@ class EmbeddedBackups:
                     f"PostgreSQL does not hand over its WAL ({last}): {Layout(server_dir(self._home)).log} says why."
                 )
             sleep(POLL_S)
-        reach = Reach(until=now, timeline=int(last[:8], 16), segment=last)
-        self._vault.put(_REACH, sealed(reach))
-        return reach
-
-    def reach(self) -> Reach | None:
-        try:
-            return unsealed(Reach, self._vault.get(_REACH))
-        except NotFound:
-            return None
-        except ValueError as error:
-            raise base_copy.unknown_reach(_REACH) from error
-
-    def current(self, bases: Sequence[Base]) -> Sequence[Base]:
-        course = self._newest(self._archived())
-        return [base for base in bases if course is None or course.holds(base)]
-
-    def missing(self, base: Base) -> str | None:
-        names = self._archived()
-        return self._wanted(base, self._course(base, names), names)[1]
+        return self._note_reach(Reach(until=now, timeline=int(last[:8], 16), segment=last))
 
     def check(self, base: Base, progress: Progress) -> int:
         if self._owner() != _Server(system_id=base.system_id):
             raise BackupDamaged(f"{_SERVER} names another PostgreSQL than the backup is of.", param=_SERVER)
-        names = self._archived()
-        found, missing = self._wanted(base, self._course(base, names), names)
-        if missing is not None:
-            raise BackupDamaged(f"WAL segment {missing} is missing, and the archive went on.", param=missing)
+        segments = self._whole(base)
         with self._scratch() as scratch:
-            for name in found:
+            for name in segments:
                 self._segment(name, scratch / name, base.segment_bytes)
                 (scratch / name).unlink()
-        return len(found)
+        return len(segments)
 
     def lay(self, base: Base, home: Path, *, until: Until, progress: Progress, replacing: Callable[[], None]) -> None:
         names = self._archived()
@@ -304,28 +283,10 @@ class EmbeddedBackups:
         there = {Path(blob.path).name for blob in self._vault.list("wal")}
         return sorted(name.removesuffix(".gz") for name in there if name.endswith(".gz") and name + DIGEST in there)
 
-    def _wanted(self, base: Base, course: wal.Course, names: Sequence[str]) -> tuple[list[str], str | None]:
-        reach = self.reach()
-        return wal.wanted(base, course, names, least=reach.segment if reach else None)
-
-    def _newest(self, names: Sequence[str]) -> wal.Course | None:
-        """The course to the newest timeline; None where there is no archive."""
-        timelines = [found for name in names if (found := wal.history_of(name))]
-        timelines += [int(name[:8], 16) for name in names if wal.is_segment(name)]
-        return self._course_to(max(timelines), names) if timelines else None
-
-    def _course(self, base: Base, names: Sequence[str]) -> wal.Course:
-        """To the newest timeline; for a base that does not lead there its own."""
-        newest = self._newest(names)
-        return newest if newest is not None and newest.holds(base) else self._course_to(base.timeline, names)
-
-    def _course_to(self, timeline: int, names: Sequence[str]) -> wal.Course:
-        name = f"{timeline:08X}.history"
-        if name not in names:
-            return wal.course_to(timeline, "")
+    def _history(self, name: str) -> str:
         with self._scratch() as scratch:
             self._stored(name, scratch / name)
-            return wal.course_to(timeline, gzip.decompress((scratch / name).read_bytes()).decode())
+            return gzip.decompress((scratch / name).read_bytes()).decode()
 
     def _segment(self, name: str, file: Path, size: int) -> None:
         """Raises `BackupDamaged` for one that is not whole."""
@@ -371,7 +332,7 @@ def server_dir(home: Path) -> Path:
 
 
 def _copy(dsn: str, to: Path, label: str) -> None:
-    """By the replication protocol, with the WAL that makes it consistent; PostgreSQL checks its pages on the way."""
+    """Copies over the replication protocol, with the WAL that makes it consistent; PostgreSQL checks its pages."""
     with psycopg.connect(dsn) as connection:
         info = connection.info
         where = ["--host", info.host, "--port", str(info.port), "--username", info.user]
@@ -394,7 +355,7 @@ def _copy(dsn: str, to: Path, label: str) -> None:
 
 
 def _recovered(server: EmbeddedPostgres, layout: Layout, until: Until) -> str:
-    """Its DSN, once it has recovered and takes writes."""
+    """Returns the DSN once the server has recovered and takes writes."""
     before = layout.log.stat().st_size if layout.log.exists() else 0
     try:
         return server.start()

@@ -77,7 +77,7 @@ def programs(folder: str, version: int | None = None) -> Path:
 
 @contextmanager
 def recovered(cluster: Path, bin_dir: Path, log: Path, *, limit_s: float) -> Iterator[int]:
-    """Its port, once it takes writes; stopped at the end. Raises `RecoveryFailed`."""
+    """Yields the port once the server takes writes; stops it at the end. Raises `RecoveryFailed`."""
     access = cluster / "ossa_restore_hba.conf"
     access.write_text(_ACCESS)
     (cluster / "postgresql.conf").touch()

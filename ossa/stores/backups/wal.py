@@ -1,12 +1,14 @@
-"""Names of WAL segments: which come after one another, which are missing, which nobody needs. Pure."""
+"""WAL that was archived: names of segments, which of them are wanted, which are missing and which nobody needs."""
 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ossa.contracts.backups import Base
+from ossa.contracts.backups import BackupDamaged, Base, Blobs, Reach, sealed, unsealed
+from ossa.contracts.errors import NotFound
 
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
 _HISTORY = re.compile(r"([0-9A-F]{8})\.history")
@@ -112,3 +114,76 @@ def _name(number: int, course: Course, size: int) -> str:
 def _on(name: str, course: Course, size: int) -> bool:
     """What an old timeline wrote after it was left is not."""
     return name == _name(segment_number(name, size), course, size)
+
+
+class WalArchive(ABC):
+    """What every engine asks of the WAL that it archived.
+
+    Args:
+        notes: has the note up to which time everything committed is archived, under the name `reach_file`.
+        carried: bases bring the WAL that makes them consistent.
+    """
+
+    def __init__(self, notes: Blobs, reach_file: str, *, carried: bool) -> None:
+        self._notes = notes
+        self._reach_file = reach_file
+        self._carried = carried
+
+    @abstractmethod
+    def _archived(self) -> Sequence[str]:
+        """Names of the segments and histories that are whole."""
+
+    @abstractmethod
+    def _history(self, name: str) -> str:
+        """The text of a history. Raises `BackupDamaged`."""
+
+    def reach(self) -> Reach | None:
+        try:
+            return unsealed(Reach, self._notes.get(self._reach_file))
+        except NotFound:
+            return None
+        except ValueError as error:
+            raise BackupDamaged(
+                f"{self._reach_file} is damaged: the next round of the archive makes it anew. Until then restore a "
+                "backup by its id.",
+                param=self._reach_file,
+            ) from error
+
+    def current(self, bases: Sequence[Base]) -> Sequence[Base]:
+        course = self._newest(self._archived())
+        return [base for base in bases if course is None or course.holds(base)]
+
+    def missing(self, base: Base) -> str | None:
+        names = self._archived()
+        return self._wanted(base, self._course(base, names), names)[1]
+
+    def _note_reach(self, reach: Reach) -> Reach:
+        self._notes.put(self._reach_file, sealed(reach))
+        return reach
+
+    def _whole(self, base: Base) -> list[str]:
+        """The segments that carry a base on to the archive's end. Raises `BackupDamaged` for a gap."""
+        names = self._archived()
+        segments, missing = self._wanted(base, self._course(base, names), names)
+        if missing is not None:
+            raise BackupDamaged(f"WAL segment {missing} is missing, and the archive went on.", param=missing)
+        return segments
+
+    def _wanted(self, base: Base, course: Course, names: Sequence[str]) -> tuple[list[str], str | None]:
+        reach = self.reach()
+        return wanted(base, course, names, least=reach.segment if reach else None, carried=self._carried)
+
+    def _newest(self, names: Sequence[str]) -> Course | None:
+        """The course to the newest timeline; None where there is no archive."""
+        timelines = [timeline for name in names if (timeline := history_of(name))]
+        timelines += [int(name[:8], 16) for name in names if is_segment(name)]
+        return self._course_to(max(timelines), names) if timelines else None
+
+    def _course(self, base: Base, names: Sequence[str]) -> Course:
+        """The course to the newest timeline; for a base that does not lead there, to its own."""
+        newest = self._newest(names)
+        return newest if newest is not None and newest.holds(base) else self._course_to(base.timeline, names)
+
+    def _course_to(self, timeline: int, names: Sequence[str]) -> Course:
+        history = f"{timeline:08X}.history"
+        return course_to(timeline, self._history(history) if history in names else "")

@@ -65,7 +65,7 @@ class _Ensuring:
             self._check(found)
 
     def _look(self) -> TopicMetadata | None:
-        """By all topics: to ask for one by its name may make it."""
+        """Lists all topics: asking for one by name may create it."""
         return self._admin.list_topics(timeout=_ANSWER_S).topics.get(self._wanted.name)
 
     def _create(self) -> None:

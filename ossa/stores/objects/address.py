@@ -42,7 +42,7 @@ _BACKOFF = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(sec
 
 
 def folder_of(url: str) -> Path | None:
-    """Of `file:///FOLDER` or a plain path; None for a storage elsewhere."""
+    """Returns the folder of `file:///FOLDER` or a plain path; None for a storage elsewhere."""
     if "://" in url and not url.startswith(FOLDER_SCHEME):
         return None
     return Path(url.removeprefix(FOLDER_SCHEME)).expanduser().absolute()

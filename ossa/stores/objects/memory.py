@@ -144,7 +144,7 @@ def _force_to_disk(file: Path) -> None:
 
 
 def object_path(tenant: str, subject: str, id: str, *, fence: int) -> str:
-    """Of a content; what it holds never changes."""
+    """Returns the name of a content's object, which never changes."""
     return f"{_item(tenant, subject, id)}{fence:020d}"
 
 

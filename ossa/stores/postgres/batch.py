@@ -13,7 +13,7 @@ from ossa.stores import event_bodies
 from ossa.stores.postgres.arrays import BigIntegers, Doubles, Integers, Texts
 
 MOST_TOKENS = 10**15
-"""Of one task; what is claimed beyond it counts as so many, as in `ossa.counted`."""
+"""The most that one task counts; a larger claim counts as so many, as in `ossa.counted`."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -59,7 +59,7 @@ REST_S = 10.0
 
 
 class Lists:
-    """Of a process, over one or more replicas. Without any all reads go to the primary.
+    """The reads of one process, over one or more replicas. Without a replica all reads go to the primary.
 
     Args:
         replica: gives up at the first failure, so that the primary is asked soon.
@@ -142,7 +142,7 @@ class Lists:
         self._marks = [*still_useful(self._marks, now=self._clock(), bound_s=self._bound_s), mark]
 
     async def _is_near(self, session: Session) -> bool:
-        """By what this very server showed last, when that is not old, else by what it shows now."""
+        """Judges by what this very server showed last when that is fresh, else asks it again."""
         now = self._clock()
         looked_at, shown = self._seen.get(session.place, (now, None))
         if shown is None or now - looked_at >= self._every_s or not self._proved(shown, now):

@@ -10,7 +10,7 @@ from ossa.stores.postgres.connection import Reader
 from ossa.stores.postgres.queries import load_queries
 
 LEVEL = 3
-"""Of zlib: log lines shrink to a seventh in a tenth of the time that compressing them takes."""
+"""The level of zlib: log lines shrink to a seventh in a tenth of the time that compressing them takes."""
 
 
 class PostgresOriginals:

@@ -29,10 +29,10 @@ class PostgresPolicies:
         self._reader = reader
         self._sql = load_queries("policies.sql")
         self._read: dict[str, tuple[str, RoutingPolicy | None]] = {}
-        """By tenant: the row's revision, and what it says; None: it cannot be read."""
+        """Tenant to the row's revision and its policy; None: it cannot be read."""
 
     async def all(self) -> dict[str, RoutingPolicy]:
-        """By tenant, without those that cannot be read. These are logged once by each replica."""
+        """Returns policies by tenant. Those that cannot be read are left out and logged once by each replica."""
         rows = await self._reader.rows(self._sql["revisions"])
         revisions = {row["tenant"]: row["revision"] for row in rows}
         known = {tenant: kept for tenant, kept in self._read.items() if kept[0] == revisions.get(tenant)}

@@ -137,7 +137,7 @@ async def make_roles(database: Database, admin_dsn: str) -> None:
 
 
 class Condition(Value):
-    """Of a database and of the user that asked.
+    """The state of a database, and the rights of the user that asked.
 
     Attributes:
         unguarded: tables with rows of tenants that no policy guards, or whose rules this user is free of while it

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _LANES = 2
 
 LEAST_CONNECTIONS = _LANES + 1
-"""Of a process."""
+"""Connections that a process needs at least."""
 
 _REPLICA_CONNECT_S = 2.0
 """A replica that does not answer is passed over soon."""
@@ -50,78 +50,26 @@ class PostgresStores:
         readers = max(1, database.pool_max - _LANES)
         self._server = Server(dsn, database)
         self._reader = Reader(self._server, readers)
-        self._lists = Lists(self._reader, _replica(database, dsn, readers), bound_s=database.replica_lag_s)
-        self._outbox = PostgresOutbox(self._server, self._reader, source=events.source)
-        self._processed = PostgresProcessed(self._reader)
-        on_committed = self._outbox.on_committed if events.emits_events else None
-        self._journal = PostgresJournal(
-            self._server, self._reader, self._lists, database, lanes=_LANES, on_committed=on_committed
+        self.lists = Lists(self._reader, _replica(database, dsn, readers), bound_s=database.replica_lag_s)
+        """Reads that tolerate lag, and where they went."""
+        self.outbox = PostgresOutbox(self._server, self._reader, source=events.source)
+        self.processed = PostgresProcessed(self._reader)
+        on_committed = self.outbox.on_committed if events.emits_events else None
+        self.journal = PostgresJournal(
+            self._server, self._reader, self.lists, database, lanes=_LANES, on_committed=on_committed
         )
-        self._keys = PostgresKeys(self._reader)
-        self._fleet = PostgresFleet(self._reader, self._lists)
-        self._originals = PostgresOriginals(self._reader)
-        self._routing = PostgresRouting(self._reader, self._lists)
-        self._budgets = PostgresBudgets(self._reader)
-        self._spending = PostgresSpending(self._reader, self._lists)
-        self._scaling = PostgresScaling(self._reader, self._lists)
-        self._memory = PostgresCatalogue(self._reader)
-        self._history = PostgresHistory(self._reader)
+        self.keys = PostgresKeys(self._reader)
+        self.fleet = PostgresFleet(self._reader, self.lists)
+        self.originals = PostgresOriginals(self._reader)
+        self.routing = PostgresRouting(self._reader, self.lists)
+        self.budgets = PostgresBudgets(self._reader)
+        self.spending = PostgresSpending(self._reader, self.lists)
+        self.scaling = PostgresScaling(self._reader, self.lists)
+        self.memory = PostgresCatalogue(self._reader)
+        self.history = PostgresHistory(self._reader)
 
     def __repr__(self) -> str:
         return f"PostgresStores({self._server.name})"
-
-    @property
-    def journal(self) -> PostgresJournal:
-        return self._journal
-
-    @property
-    def keys(self) -> PostgresKeys:
-        return self._keys
-
-    @property
-    def fleet(self) -> PostgresFleet:
-        return self._fleet
-
-    @property
-    def budgets(self) -> PostgresBudgets:
-        return self._budgets
-
-    @property
-    def spending(self) -> PostgresSpending:
-        return self._spending
-
-    @property
-    def originals(self) -> PostgresOriginals:
-        return self._originals
-
-    @property
-    def routing(self) -> PostgresRouting:
-        return self._routing
-
-    @property
-    def outbox(self) -> PostgresOutbox:
-        return self._outbox
-
-    @property
-    def processed(self) -> PostgresProcessed:
-        return self._processed
-
-    @property
-    def scaling(self) -> PostgresScaling:
-        return self._scaling
-
-    @property
-    def memory(self) -> PostgresCatalogue:
-        return self._memory
-
-    @property
-    def history(self) -> PostgresHistory:
-        return self._history
-
-    @property
-    def lists(self) -> Lists:
-        """Reads that tolerate lag, and where they went."""
-        return self._lists
 
     async def open(self) -> None:
         """Raises `StoreUnavailable`: no connection, a newer schema, an old server, a read-only replica."""
@@ -131,8 +79,8 @@ class PostgresStores:
             logger.warning("tenant_rows_unguarded", extra={"run": "ossa database roles --admin-dsn DSN"})
 
     async def close(self) -> None:
-        await self._journal.close()
-        await self._lists.close()
+        await self.journal.close()
+        await self.lists.close()
         await self._reader.close()
 
 

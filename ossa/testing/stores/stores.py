@@ -30,61 +30,17 @@ class MemoryStores:
     def __init__(self, clock: Clock = _now, *, events: EventSettings | None = None) -> None:
         events = events or EventSettings()
         self._gate = Gate()
-        self._outbox = MemoryOutbox(self._gate, clock, events.source)
-        self._processed = MemoryProcessed(self._gate, clock)
-        self._journal = MemoryJournal(self._gate, clock, self._outbox if events.emits_events else None)
-        self._keys = MemoryKeys(self._gate)
-        self._fleet = MemoryFleet(self._gate)
-        self._originals = MemoryOriginals(self._gate)
-        self._routing = MemoryRouting(self._gate, clock, self._journal)
-        self._budgets = MemoryBudgets(self._gate, clock, self._journal)
-        self._spending = MemorySpending(self._gate, self._journal, self._budgets)
-        self._scaling = MemoryScaling(self._gate)
-        self._history = MemoryHistory(self._gate, self._journal)
-
-    @property
-    def journal(self) -> MemoryJournal:
-        return self._journal
-
-    @property
-    def keys(self) -> MemoryKeys:
-        return self._keys
-
-    @property
-    def fleet(self) -> MemoryFleet:
-        return self._fleet
-
-    @property
-    def budgets(self) -> MemoryBudgets:
-        return self._budgets
-
-    @property
-    def spending(self) -> MemorySpending:
-        return self._spending
-
-    @property
-    def originals(self) -> MemoryOriginals:
-        return self._originals
-
-    @property
-    def routing(self) -> MemoryRouting:
-        return self._routing
-
-    @property
-    def outbox(self) -> MemoryOutbox:
-        return self._outbox
-
-    @property
-    def processed(self) -> MemoryProcessed:
-        return self._processed
-
-    @property
-    def scaling(self) -> MemoryScaling:
-        return self._scaling
-
-    @property
-    def history(self) -> MemoryHistory:
-        return self._history
+        self.outbox = MemoryOutbox(self._gate, clock, events.source)
+        self.processed = MemoryProcessed(self._gate, clock)
+        self.journal = MemoryJournal(self._gate, clock, self.outbox if events.emits_events else None)
+        self.keys = MemoryKeys(self._gate)
+        self.fleet = MemoryFleet(self._gate)
+        self.originals = MemoryOriginals(self._gate)
+        self.routing = MemoryRouting(self._gate, clock, self.journal)
+        self.budgets = MemoryBudgets(self._gate, clock, self.journal)
+        self.spending = MemorySpending(self._gate, self.journal, self.budgets)
+        self.scaling = MemoryScaling(self._gate)
+        self.history = MemoryHistory(self._gate, self.journal)
 
     async def open(self) -> None:
         """Nothing to open; what is in it stays."""
