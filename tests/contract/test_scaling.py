@@ -14,7 +14,7 @@ from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.scaling import QUANTILES, Forecast, PoolDecision, PoolSample, ScaleDecision, ScalingStore
 from ossa.contracts.stores import Stores
 from ossa.stores.postgres import PostgresStores
-from ossa.stores.postgres.scaling import READ_AT_ONCE, WRITTEN_AT_ONCE
+from ossa.stores.postgres.fleet import READ_AT_ONCE, WRITTEN_AT_ONCE
 from ossa.testing.stores import MemoryStores
 
 pytestmark = pytest.mark.asyncio
@@ -158,7 +158,7 @@ async def test_pruning_counts_what_is_older_and_leaves_the_rest(scaling: Scaling
 
 
 async def test_pruning_goes_on_batch_by_batch(scaling: ScalingStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ossa.stores.postgres.scaling.PRUNED_AT_ONCE", 3)
+    monkeypatch.setattr("ossa.stores.postgres.fleet.PRUNED_AT_ONCE", 3)
     await scaling.add_samples([sample(n) for n in range(10)])
     for n in range(6):
         await scaling.add_decision(decision(n))

@@ -1,12 +1,18 @@
-"""The desired fleet over PostgreSQL."""
+"""The fleet's desired state and operations, samples, decisions and the scaler's state over PostgreSQL."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from ossa.contracts.errors import NotFound, StoreUnavailable
 from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool, Operation
+from ossa.contracts.scaling import PoolSample, ScaleDecision
+from ossa.stores.checks import as_json
 from ossa.stores.postgres.connection import Reader
 from ossa.stores.postgres.lists import Lists
 from ossa.stores.postgres.queries import load_queries
+from ossa.stores.postgres.rows import readable
 
 _OPEN = ("pending", "running")
 
@@ -80,3 +86,82 @@ class PostgresFleet:
         source = self._reader if open_only and tenant is None else self._lists
         rows = await source.rows(self._sql["operations"], params, tenant=tenant)
         return [Operation.model_validate_json(row["operation"]) for row in rows]
+
+
+WRITTEN_AT_ONCE = 10_000
+READ_AT_ONCE = 2_000
+"""Rows of a statement. Reading a month takes seconds; between two statements the event loop does its other work."""
+
+PRUNED_AT_ONCE = 10_000
+"""Rows that one transaction removes, so that none is long and others get in between."""
+
+_FOREVER = "infinity"
+_BEFORE_EVERY_POOL = ""
+
+
+class PostgresScaling:
+    """`ossa.contracts.scaling.ScalingStore`. Each write may be done twice: it is tried again on a lost connection."""
+
+    def __init__(self, reader: Reader, lists: Lists) -> None:
+        self._reader = reader
+        self._lists = lists
+        self._sql = load_queries("scaling.sql")
+
+    async def add_samples(self, samples: Sequence[PoolSample]) -> None:
+        """Up to `WRITTEN_AT_ONCE` in one statement; more than that may be kept in part when the store goes away."""
+        last = {(sample.at, sample.pool): sample for sample in samples}
+        ordered = [last[key] for key in sorted(last)]  # writers that meet wait for each other, and never in a circle
+        for first in range(0, len(ordered), WRITTEN_AT_ONCE):
+            batch = ordered[first : first + WRITTEN_AT_ONCE]
+            columns = {name: [getattr(one, name) for one in batch] for name in PoolSample.model_fields}
+            await self._reader.execute(self._sql["add_samples"], columns)
+
+    async def samples(
+        self, *, since: datetime, until: datetime | None = None, pools: Sequence[str] | None = None
+    ) -> list[PoolSample]:
+        wanted = {"until": until or _FOREVER, "pools": None if pools is None else list(pools), "limit": READ_AT_ONCE}
+        found: list[PoolSample] = []
+        after = (since, _BEFORE_EVERY_POOL)
+        while True:
+            params = {**wanted, "after_at": after[0], "after_pool": after[1]}
+            rows = await self._lists.rows(self._sql["samples"], params)
+            read = readable(rows, lambda row: PoolSample(**row), what="pool sample", named="pool")
+            found.extend(sample for _, sample in read)
+            if len(rows) < READ_AT_ONCE:
+                return found
+            after = (rows[-1]["at"], rows[-1]["pool"])
+
+    async def peaks(self, *, since: datetime) -> dict[str, float]:
+        rows = await self._lists.rows(self._sql["peaks"], {"since": since})
+        return {str(row["pool"]): float(row["peak"]) for row in rows}
+
+    async def prune(self, *, before: datetime) -> int:
+        """Batch by batch. What a lost answer had removed is not counted."""
+        return await self._prune("prune_samples", before) + await self._prune("prune_decisions", before)
+
+    async def add_decision(self, decision: ScaleDecision) -> None:
+        params = {"at": decision.at, "body": as_json(decision).decode()}
+        await self._reader.execute(self._sql["add_decision"], params)
+
+    async def decisions(self, *, limit: int = 50, before: datetime | None = None) -> list[ScaleDecision]:
+        rows = await self._lists.rows(self._sql["decisions"], {"before": before or _FOREVER, "limit": limit})
+        read = readable(
+            rows, lambda row: ScaleDecision.model_validate_json(row["body"]), what="scale decision", named="at"
+        )
+        return [decision for _, decision in read]
+
+    async def save_state(self, state: str) -> None:
+        await self._reader.execute(self._sql["save_state"], {"state": state})
+
+    async def state(self) -> str | None:
+        row = await self._reader.row(self._sql["state"])
+        return str(row["state"]) if row else None
+
+    async def _prune(self, name: str, before: datetime) -> int:
+        removed = 0
+        while True:
+            row = await self._reader.row(self._sql[name], {"before": before, "limit": PRUNED_AT_ONCE})
+            gone = int(row["gone"]) if row else 0
+            removed += gone
+            if gone < PRUNED_AT_ONCE:
+                return removed

@@ -8,7 +8,7 @@ from ossa.contracts.configuration import Database, EventSettings
 from ossa.stores.postgres.budgets import PostgresBudgets, PostgresSpending
 from ossa.stores.postgres.connection import Reader, Server
 from ossa.stores.postgres.dsn import replica_dsn
-from ossa.stores.postgres.fleet import PostgresFleet
+from ossa.stores.postgres.fleet import PostgresFleet, PostgresScaling
 from ossa.stores.postgres.journal import PostgresHistory, PostgresJournal
 from ossa.stores.postgres.keys import PostgresKeys
 from ossa.stores.postgres.lists import Lists
@@ -18,7 +18,6 @@ from ossa.stores.postgres.outbox import PostgresOutbox, PostgresProcessed
 from ossa.stores.postgres.pool import Session
 from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.routing import PostgresRouting
-from ossa.stores.postgres.scaling import PostgresScaling
 from ossa.stores.postgres.schema import migrate
 
 logger = logging.getLogger(__name__)

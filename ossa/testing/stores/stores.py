@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ossa.contracts.configuration import EventSettings
-from ossa.testing.stores.budgets import MemoryBudgets
+from ossa.testing.stores.budgets import MemoryBudgets, MemorySpending
 from ossa.testing.stores.fleet import MemoryFleet, MemoryKeys, MemoryScaling
 from ossa.testing.stores.gate import Gate
 from ossa.testing.stores.journal import Clock, MemoryHistory, MemoryJournal
-from ossa.testing.stores.originals import MemoryOriginals
+from ossa.testing.stores.objects import MemoryOriginals
 from ossa.testing.stores.outbox import MemoryOutbox, MemoryProcessed
 from ossa.testing.stores.routing import MemoryRouting
-from ossa.testing.stores.spending import MemorySpending
 
 
 def _now() -> datetime:
