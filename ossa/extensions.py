@@ -17,7 +17,7 @@ from ossa.contracts.errors import Conflict, FleetBusy, Forbidden, InvalidRequest
 from ossa.contracts.events import Event
 from ossa.contracts.task import NewTask, Outcome, Step, Task
 from ossa.contracts.turn import TurnCall, TurnCallResult
-from ossa.gateway.api.caller import authenticate
+from ossa.gateway.api.request import authenticate
 from ossa.gateway.context import GatewayContext, context_of
 from ossa.gateway.core import GatewayCore
 from ossa.gateway.health import Check
