@@ -1,4 +1,4 @@
-"""Whether a cheaper model's answer holds, or the next dearer one is asked. Pure, and cheap beside a model call."""
+"""Checks whether a cheaper model's answer holds, or the next dearer model must be asked. Pure and cheap."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from ossa.contracts.task import Message
 
-# Who gives up says so at once.
+# A model that gives up says so at the beginning.
 GAVE_UP = re.compile(
     r"(?i)^\W*(?:(?:i(?:'m|’m| am) )?(?:very |so )?sorry\W+|i apologi[sz]e\W+|unfortunately\W+|but\W+|however\W+)*"
     r"(?:i (?:do not|don't|don’t) (?:know|have (?:enough|access|the (?:information|ability)))"
@@ -19,7 +19,7 @@ GAVE_UP = re.compile(
 )
 LOOP_WORDS = 8
 LOOP_TIMES = 4
-"""The same eight words so often: the model goes round in circles."""
+"""How often eight words may be repeated before the model counts as looping."""
 
 READ_CHARACTERS = 20_000
 SCHEMA_DEPTH = 8
@@ -38,10 +38,10 @@ _BOUNDS = ("max_tokens", "max_completion_tokens")
 
 
 def rejection_reason(message: Message, finish_reason: str | None, parameters: Mapping[str, Any]) -> str:
-    """What is wrong with an answer, in a few words; empty when it holds.
+    """Says in a few words what is wrong with an answer. Returns an empty string if it holds.
 
     Args:
-        parameters: of the request: what form the answer was to have, and how long it may be.
+        parameters: the request's, which state the answer's form and length.
     """
     if message.get("tool_calls"):
         return _of_calls(message["tool_calls"])
@@ -78,45 +78,46 @@ def _of_form(text: str, form: object) -> str:
     if kind not in ("json_object", "json_schema"):
         return ""
     try:
-        found = json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError):
         return "no JSON"
     if kind == "json_object":
-        return "" if isinstance(found, dict) else "no JSON object"
-    asked = form.get("json_schema") if isinstance(form, dict) else None
-    return "" if _fits(found, asked.get("schema") if isinstance(asked, dict) else None) else "not of the schema"
+        return "" if isinstance(document, dict) else "no JSON object"
+    given = form.get("json_schema") if isinstance(form, dict) else None
+    return "" if _fits(document, given.get("schema") if isinstance(given, dict) else None) else "not of the schema"
 
 
-def _fits(found: Any, schema: Any, depth: int = 0) -> bool:
-    """Types, `required`, `enum` and what is inside, a few levels deep. What else a schema may say is not looked at:
+def _fits(value: Any, schema: Any, depth: int = 0) -> bool:
+    """Checks types, `required`, `enum`, properties and items, a few levels deep.
 
-    it is the caller's text, and references and patterns in it can fetch addresses or take for ever.
+    Everything else in a schema is ignored: the caller wrote it, and references and patterns can fetch addresses or
+    take for ever.
     """
     if not isinstance(schema, dict) or depth > SCHEMA_DEPTH:
         return True
-    if "enum" in schema and isinstance(schema["enum"], list) and found not in schema["enum"]:
+    if "enum" in schema and isinstance(schema["enum"], list) and value not in schema["enum"]:
         return False
-    if not _is_a(found, schema.get("type")):
+    if not _is_a(value, schema.get("type")):
         return False
-    if isinstance(found, dict):
-        required, inside = schema.get("required"), schema.get("properties")
-        if isinstance(required, list) and any(isinstance(name, str) and name not in found for name in required):
+    if isinstance(value, dict):
+        required, properties = schema.get("required"), schema.get("properties")
+        if isinstance(required, list) and any(isinstance(name, str) and name not in value for name in required):
             return False
-        known = inside.items() if isinstance(inside, dict) else ()
-        return all(_fits(found[name], one, depth + 1) for name, one in known if name in found)
-    if isinstance(found, list):
-        return all(_fits(one, schema.get("items"), depth + 1) for one in found[:SCHEMA_ITEMS])
+        schemas = properties.items() if isinstance(properties, dict) else ()
+        return all(_fits(value[name], inner, depth + 1) for name, inner in schemas if name in value)
+    if isinstance(value, list):
+        return all(_fits(item, schema.get("items"), depth + 1) for item in value[:SCHEMA_ITEMS])
     return True
 
 
-def _is_a(found: Any, kind: Any) -> bool:
+def _is_a(value: Any, kind: Any) -> bool:
     kinds = kind if isinstance(kind, list) else [kind]
-    known = [TYPES[one] for one in kinds if isinstance(one, str) and one in TYPES]
-    if not known or len(known) < len(kinds):
+    types = [TYPES[name] for name in kinds if isinstance(name, str) and name in TYPES]
+    if not types or len(types) < len(kinds):
         return True
-    if isinstance(found, bool):
-        return any(bool in one for one in known)
-    return any(isinstance(found, one) for one in known)
+    if isinstance(value, bool):
+        return any(bool in each for each in types)
+    return any(isinstance(value, each) for each in types)
 
 
 def _of_words(text: str) -> str:

@@ -35,19 +35,19 @@ QUESTION_CHARS = 2000
 HINT = "\n[call again for more]"
 HINT_TOKENS = 6
 ANSWER_TOKENS = 512
-"""Of the model's context, left for its answer."""
+"""Tokens of the model's context that are left for its answer."""
 
 COMPLETE_TOKENS = 60
-"""A content of so many tokens is written shorter where nothing is lost by it."""
+"""From this size on a content is written shorter where nothing is lost by it."""
 
 SEEN_CHARS = 100_000
-"""Of earlier results, what a new one is compared with."""
+"""Characters of earlier results that a new one is compared with."""
 
 REPEAT_TOKENS = 16
-"""Of the words that stand for a content that was shown before."""
+"""Tokens of the words that stand for a content shown before."""
 
 FORGED_SHARE = 0.5
-"""Of the tokens of a content that ends in a note of another's making, what it may keep."""
+"""Share of its tokens that a content may keep if it ends in a forged note."""
 
 
 class Result(NamedTuple):
@@ -63,7 +63,7 @@ class Result(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """What the model is to be shown from here on, by key; and whether it is offered the tool that fetches originals."""
+    """The texts to show the model from here on, by key, and whether to offer the tool that fetches originals."""
 
     shown: dict[str, Shown]
     offer: bool
@@ -101,7 +101,7 @@ class Context:
         self._sent_at: float | None = None
 
     async def fit(self, talk: Conversation, sink: TurnSink, *, fixed_tokens: int, lossy: bool = True) -> Fitted | None:
-        """None: the model is shown no more shorter contents than so far.
+        """Returns None if the model is to be shown no more shorter contents than before.
 
         Args:
             fixed_tokens: of what is sent besides the messages.
@@ -126,7 +126,7 @@ class Context:
         self, results: Sequence[Result], entries: Sequence[Entry], talk: Conversation, sink: TurnSink
     ) -> None:
         """Have the owner make shorter forms of what is new; each content is asked for once."""
-        wanted = [
+        candidates = [
             result
             for result in results
             if result.entry.key not in self._made
@@ -134,21 +134,21 @@ class Context:
             and result.entry.name != FETCH
             and len(result.content) >= COMPLETE_TOKENS * CHARS_PER_TOKEN
         ]
-        if not wanted:
+        if not candidates:
             return
-        self._made.update(dict.fromkeys(result.entry.key for result in wanted))
+        self._made.update(dict.fromkeys(result.entry.key for result in candidates))
         known = {handle_of(result.content) for result in results}
         seen = _seen(entries, talk)
-        orders = tuple(self._order(result, seen, known) for result in wanted)
+        orders = tuple(self._order(result, seen, known) for result in candidates)
         try:
             async with self._clock.timeout(self._settings.timeout_s):
                 answer = await sink.call(TurnCall(compress=orders))
         except (OssaError, TimeoutError) as error:
             log.info("context_sent_whole", extra={"reason": type(error).__name__, "contents": len(orders)})
             return
-        for result, found in zip(wanted, answer.compressed, strict=False):
-            if found.handles and found.tokens_after < found.tokens_before:
-                self._made[result.entry.key] = found
+        for result, made in zip(candidates, answer.compressed, strict=False):
+            if made.handles and made.tokens_after < made.tokens_before:
+                self._made[result.entry.key] = made
 
     def _order(self, result: Result, seen: str, known: set[str]) -> CompressionOrder:
         long = len(result.content) >= self._settings.min_tokens * CHARS_PER_TOKEN
@@ -247,7 +247,7 @@ class Context:
         same: bool,
         kept: bool,
     ) -> None:
-        """On the bill, as it is sent and as it would have been: without what look-ups added."""
+        """Adds the prompt to the bill, as it is sent and as it would be whole and without look-ups."""
         before = any(part.sent for part in parts)
         tokens = fixed + tool
         cached = tokens if same and before else 0

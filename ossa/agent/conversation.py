@@ -22,12 +22,12 @@ FETCH = "fetch_original"
 """The tool that fetches back what was left out of a content."""
 
 _SENT_BACK = frozenset({"role", "content", "tool_calls", "refusal", "name"})
-"""What of an assistant message goes back to the model; some endpoints refuse their own extra fields."""
+"""Fields of an assistant message that go back to the model: some endpoints refuse their own extra fields."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What the model is shown in place of a content. `handle`: of the original, as the text names it."""
+    """A text shown to the model in place of a content. `handle` names the original, as the text does."""
 
     text: str
     tokens_before: int
@@ -121,7 +121,7 @@ class Conversation:
         self._results[call_id] = content
         self.tools_ran = True
 
-    # What a turn asks.
+    # Queries
 
     def pending(self) -> list[ToolCall]:
         """Calls of the last assistant message without a result, in its order."""
@@ -148,7 +148,7 @@ class Conversation:
 
     @property
     def saved_tokens(self) -> int:
-        """By which the next prompt is shorter than it would be."""
+        """Tokens by which the next prompt is shorter than the whole one."""
         return sum(shown.saved_tokens for shown in self._shown.values())
 
     def _as_shown(self, entry: Entry) -> Message:
@@ -180,7 +180,7 @@ class Conversation:
         since = sum(most_message_tokens(self._as_shown(entry)) for entry in self._answers())
         return min(most, self._counted + since + most_prompt_tokens((), tools))
 
-    # What a turn adds. New steps are uncommitted until the turn says otherwise.
+    # Additions. New steps stay in `uncommitted` until the turn removes them.
 
     def named(self, message: Message) -> Message:
         """The model's message, its call ids unique in this task."""
@@ -223,8 +223,8 @@ class Conversation:
         self._take(self._step("context", {"role": role, "values": values}, at))
 
     def show(self, shown: Mapping[str, Shown], *, offered: bool, at: datetime) -> None:
-        """From here on the model is shown these texts in place of the contents of these keys."""
-        payload = {"shown": {key: asdict(one) for key, one in shown.items()}, "offered": offered}
+        """Shows the model these texts from here on, in place of the contents with these keys."""
+        payload = {"shown": {key: asdict(text) for key, text in shown.items()}, "offered": offered}
         self._take(self._step("context", payload, at))
 
     def add_intents(self, task_id: str, calls: Sequence[ToolCall], at: datetime) -> None:

@@ -15,12 +15,12 @@ from ossa.models.estimate import text_tokens
 from ossa.vortex.originals import HANDLE
 
 FOUND_TOKENS = 600
-"""What a search brings back has at most so many."""
+"""The most tokens a search brings back."""
 
 
 @cache
 def fetch_tool() -> Tool:
-    """As the model sees it."""
+    """Returns the tool as the model sees it."""
 
     @tool(effects="none", name=FETCH)
     async def fetch_original(handle: str, query: str = "") -> str:
@@ -37,10 +37,10 @@ def bound_fetch(talk: Conversation, sink: TurnSink, clock: Clock, timeout_s: flo
     """The tool of one turn: this conversation's own originals, else what the owner keeps for the tenant."""
 
     async def fetch(handle: str, query: str = "") -> str:
-        found = HANDLE.search(handle)
-        if found is None:
+        match = HANDLE.search(handle)
+        if match is None:
             raise ValueError(f"{handle[:80]!r} is no handle; one looks like vx:abcdefghij")
-        handle = found.group()
+        handle = match.group()
         try:
             async with clock.timeout(timeout_s):
                 whole = talk.original(handle)

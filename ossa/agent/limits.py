@@ -26,7 +26,7 @@ DEFAULT_TIMEOUT_S = 300.0
 
 
 class Budget(Value):
-    """What one turn may spend. `by_manifest`: the time is the manifest's limit, not the caller's wish."""
+    """The limits of one turn. `by_manifest`: the time limit is the manifest's, not the request's."""
 
     manifest: str
     limits: Limits
@@ -38,13 +38,13 @@ class Budget(Value):
 
 def budget_of(spec: AgentSpec, request: TaskRequest, used_today: UsageToday, *, default_timeout_s: float) -> Budget:
     """The manifest's limits and the request's own timeout, whichever is less."""
-    asked = request.timeout_s if request.timeout_s is not None else default_timeout_s
+    requested = request.timeout_s if request.timeout_s is not None else default_timeout_s
     allowed = spec.limits.timeout_s
-    by_manifest = allowed is not None and allowed <= asked
+    by_manifest = allowed is not None and allowed <= requested
     return Budget(
         manifest=spec.name,
         limits=spec.limits,
-        timeout_s=allowed if allowed is not None and by_manifest else asked,
+        timeout_s=allowed if allowed is not None and by_manifest else requested,
         by_manifest=by_manifest,
         max_steps=spec.limits.max_steps or DEFAULT_MAX_STEPS,
         used_today=used_today,

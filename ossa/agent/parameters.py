@@ -39,7 +39,7 @@ PASSED_ON = frozenset(
         "verbosity",
     }
 )
-"""What a request may tell the model: OpenAI's parameters and two more of sampling.
+"""The parameters a request may pass to the model: OpenAI's, and two more for sampling.
 
 Model servers take many others, and some of them lift the cap of an answer (`n_predict`, `ignore_eos`,
 `min_tokens`): what is not known here does not go there. Nor do OpenAI's `service_tier` and
@@ -51,12 +51,12 @@ _CAPS = ("max_completion_tokens", "max_tokens")
 
 def client_tools(parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The tools the caller brought, by name: the caller runs them, we do not."""
-    found: dict[str, dict[str, Any]] = {}
-    for one in parameters.get("tools") or ():
-        function = one.get("function") if isinstance(one, dict) else None
+    tools: dict[str, dict[str, Any]] = {}
+    for tool in parameters.get("tools") or ():
+        function = tool.get("function") if isinstance(tool, dict) else None
         if isinstance(function, dict) and isinstance(function.get("name"), str):
-            found[function["name"]] = one
-    return found
+            tools[function["name"]] = tool
+    return tools
 
 
 def wants_no_tools(parameters: dict[str, Any]) -> bool:
@@ -71,7 +71,7 @@ def model_parameters(
     cap: int | None,
     tools_ran: bool,
 ) -> dict[str, Any]:
-    """What goes to the model: those of the request's parameters that are known, over the manifest's, within the limits.
+    """Builds a call's parameters: the request's known ones override the manifest's, within the limits.
 
     Args:
         functions: the agent's own tools, to be offered beside the caller's.

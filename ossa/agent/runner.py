@@ -1,4 +1,4 @@
-"""From an assignment to the runner of its turns."""
+"""Makes the runner of an assignment's turns, in any process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a turn's next model call can cost, and how much of it is granted. Only for turns that have a budget."""
+"""Reserves the cost of a model call, for turns that have a budget."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ USEFUL_ANSWER_TOKENS = 256
 
 
 class CallReservation(Value):
-    """What the call is made under. `cap`: the most completion tokens; `reservation`: empty where nothing is counted."""
+    """A call's grant. `cap`: the most completion tokens; `reservation`: empty if no budget applies."""
 
     cap: int | None
     reservation: str = ""
@@ -53,7 +53,7 @@ class CallPrice(Value):
 def call_price(
     endpoint: Endpoint, *, prompt: int, most_prompt: int, cap: int | None, asked: int | None
 ) -> CallPrice | None:
-    """None where the model is free.
+    """Returns the most a call can cost, or None if the model is free.
 
     Args:
         prompt: tokens of the prompt, estimated.

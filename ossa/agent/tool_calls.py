@@ -102,7 +102,7 @@ async def run_tool(
     clock: Clock | None = None,
     max_result_bytes: int = MAX_RESULT_BYTES,
 ) -> ToolResult:
-    """Never raises but when cancelled: what goes wrong is an answer with `is_error`."""
+    """Runs the call. Raises only when cancelled: any other failure is a result with `is_error`."""
     try:
         arguments = tool.check(parsed_arguments(call))
     except ValueError as error:
@@ -111,8 +111,8 @@ async def run_tool(
         arguments["context"] = context
     try:
         async with (clock or SystemClock()).timeout(tool.timeout_s) as bound:
-            found = await _call_tool(tool, arguments)
-        return ToolResult(_bounded(_text(found), max_result_bytes))
+            value = await _call_tool(tool, arguments)
+        return ToolResult(_bounded(_text(value), max_result_bytes))
     except TimeoutError as error:
         if not bound.expired():
             return _failed(tool, context, error)
@@ -135,14 +135,14 @@ def _failed(tool: Tool, context: ToolContext, error: BaseException) -> ToolResul
 async def _call_tool(tool: Tool, arguments: dict[str, Any]) -> Any:
     if inspect.iscoroutinefunction(tool.call):
         return await tool.call(**arguments)
-    found = await asyncio.to_thread(tool.call, **arguments)
-    return await found if inspect.isawaitable(found) else found
+    value = await asyncio.to_thread(tool.call, **arguments)
+    return await value if inspect.isawaitable(value) else value
 
 
-def _text(found: Any) -> str:
-    if isinstance(found, str):
-        return found
-    return orjson.dumps(found, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def _bounded(text: str, limit: int) -> str:

@@ -60,23 +60,23 @@ class ToolRegistry:
         return tuple(each if isinstance(each, str) else each.name for each in self._tools.values())
 
     def bind(self, refs: Sequence[ToolRef]) -> BoundTools:
-        """What a manifest's tools are here."""
+        """Looks up a manifest's tools."""
         tools: dict[str, Tool] = {}
         configs: dict[str, dict[str, Any]] = {}
         missing: list[str] = []
         for ref in refs:
-            found = self._tool(_key(ref.name))
-            if found is None:
+            tool = self._tool(_key(ref.name))
+            if tool is None:
                 missing.append(ref.name)
             else:
-                tools[found.name], configs[found.name] = found, ref.config
+                tools[tool.name], configs[tool.name] = tool, ref.config
         return BoundTools(tools, configs, tuple(missing))
 
     def _tool(self, key: str) -> Tool | None:
-        found = self._tools.get(key)
-        if isinstance(found, str):
-            found = self._tools[key] = builtin_tool(found)
-        return found
+        tool = self._tools.get(key)
+        if isinstance(tool, str):
+            tool = self._tools[key] = builtin_tool(tool)
+        return tool
 
 
 def _key(name: str) -> str:
@@ -84,11 +84,10 @@ def _key(name: str) -> str:
 
 
 def _tools_of(name: str) -> list[Tool]:
-    found = getattr(importlib.import_module(name), "TOOLS", None)
-    if found is None:
+    tools = getattr(importlib.import_module(name), "TOOLS", None)
+    if tools is None:
         raise TypeError(f"the tool module {name} has no TOOLS")
-    tools = list(found)
-    for each in tools:
-        if not isinstance(each, Tool):
-            raise TypeError(f"TOOLS of {name} holds {each!r}, which is no Tool (see ossa.agent.tool)")
-    return tools
+    for tool in tools:
+        if not isinstance(tool, Tool):
+            raise TypeError(f"TOOLS of {name} holds {tool!r}, which is no Tool (see ossa.agent.tool)")
+    return list(tools)

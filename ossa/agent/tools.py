@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from ossa.contracts.turn import TurnCall, TurnCallResult
 
 Effects = Literal["none", "idempotent", "at_most_once"]
-"""What happens when a call is made again after a crash that hid its result.
+"""What running a call again does, after a crash that hid its result.
 
 none:          nothing; it may run any number of times.
 idempotent:    the tool itself takes care, by the idempotency key; it is run again with the same key.
@@ -34,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 @dataclass(frozen=True)
 class ToolContext:
-    """What a tool may know about the call. The key is the same whenever this very call is run again."""
+    """Describes the call to its tool. The key is the same whenever this very call is run again."""
 
     task_id: str
     tenant: str
@@ -89,8 +89,8 @@ class Tool:
         try:
             checked = self.arguments.model_validate(arguments)
         except ValidationError as error:
-            found = [f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}" for one in error.errors()]
-            raise ArgumentsInvalid("; ".join(found)) from None
+            faults = [f"{'.'.join(map(str, fault['loc'])) or 'arguments'}: {fault['msg']}" for fault in error.errors()]
+            raise ArgumentsInvalid("; ".join(faults)) from None
         return {name: getattr(checked, name) for name in type(checked).model_fields}
 
 
@@ -141,7 +141,7 @@ def _fields(call: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:
-    """Without the titles pydantic makes up: they cost tokens in every call."""
+    """Removes the titles that pydantic makes up: they cost tokens in every call."""
     schema.pop("title", None)
     for name in ("properties", "$defs"):
         for part in schema.get(name, {}).values():
@@ -156,6 +156,6 @@ def _checked_by_schema(schema: dict[str, Any], arguments: dict[str, Any]) -> dic
 
     errors = sorted(Draft202012Validator(schema).iter_errors(arguments), key=lambda error: list(map(str, error.path)))
     if errors:
-        found = [f"{'.'.join(map(str, error.path)) or 'arguments'}: {error.message}" for error in errors[:5]]
-        raise ArgumentsInvalid("; ".join(found)[:1000])
+        faults = [f"{'.'.join(map(str, error.path)) or 'arguments'}: {error.message}" for error in errors[:5]]
+        raise ArgumentsInvalid("; ".join(faults)[:1000])
     return arguments

@@ -113,7 +113,7 @@ class AgentTurn:
         return running.result(TaskStatus.FAILED, error=info)
 
     def models(self, turn: Turn) -> list[tuple[Choice, ModelClient]]:
-        """What the turn may ask, one after the other: its owner's choice where it is there, else the agent's own."""
+        """The models to try, in order: those of the owner's tiers that are configured, else the agent's own."""
         tiers = turn.cascade or ((turn.tier,) if turn.tier is not None else ())
         choices = [Choice(tier=tier, endpoint=self._tiers[tier]) for tier in tiers if tier in self._tiers]
         return [(choice, self._clients(choice.endpoint)) for choice in choices or [self._choice]]
@@ -128,7 +128,7 @@ class _OwnerFailed(BaseException):
 
 
 class _RunningTurn:
-    """One turn on its way."""
+    """The state of one running turn."""
 
     def __init__(self, agent: AgentTurn, turn: Turn, sink: TurnSink) -> None:
         self.agent = agent
@@ -151,8 +151,8 @@ class _RunningTurn:
         self._theirs = client_tools(turn.request.parameters)
         # A tool the caller brought hides the agent's own of that name.
         hidden = agent.tools.tools.keys() if wants_no_tools(turn.request.parameters) else self._theirs.keys()
-        self._ours: dict[str, Tool] = {name: one for name, one in agent.tools.tools.items() if name not in hidden}
-        self._functions = [one.function for one in self._ours.values()]
+        self._ours: dict[str, Tool] = {name: tool for name, tool in agent.tools.tools.items() if name not in hidden}
+        self._functions = [tool.function for tool in self._ours.values()]
         self._context = self._new_context() if _shortens(agent.vortex, spec, turn.request) else None
         self._offer_fetch()
 
@@ -178,7 +178,7 @@ class _RunningTurn:
     def result(
         self, status: TaskStatus, *, message: Message | None = None, error: ErrorInfo | None = None
     ) -> TurnResult:
-        """The turn's end, with the steps that are not committed yet."""
+        """Builds the turn's result, with the steps that are not committed yet."""
         last = self._talk.last
         choice = self._choice
         outcome = Outcome(
@@ -196,7 +196,7 @@ class _RunningTurn:
         return TurnResult(outcome=outcome, steps=tuple(self._talk.uncommitted))
 
     async def _ask(self) -> None:
-        """A model's answer joins the conversation: the first one in the cascade that holds, else the last one."""
+        """Adds a model's answer to the conversation: the first of the cascade that holds, else the last one."""
         while True:
             try:
                 if await self._ask_one():
@@ -210,7 +210,7 @@ class _RunningTurn:
                     raise
 
     def _escalate(self) -> bool:
-        """On to the next model; False when there is none."""
+        """Moves on to the next model. Returns False when there is none."""
         if len(self._models) < 2 or self._clock.monotonic() >= self._ends:
             return False
         self._passed.append(self._models.pop(0)[0])
@@ -223,16 +223,16 @@ class _RunningTurn:
         Not once a tool has run since, or the dearer one has begun to speak: its answer would be about something else.
         """
         rejected = self._talk.last_rejected
-        said = rejected.payload["message"] if rejected is not None else {}
-        if rejected is None or self._spoken or not said.get("content") or said.get("tool_calls"):
+        message = rejected.payload["message"] if rejected is not None else {}
+        if rejected is None or self._spoken or not message.get("content") or message.get("tool_calls"):
             return False
         self._talk.restore_rejected(rejected, self._clock.now())
-        tiers = {one.endpoint.model: one.tier for one in self._passed}
+        tiers = {choice.endpoint.model: choice.tier for choice in self._passed}
         self._answered = tiers.get(rejected.payload["model"], self._answered)
         return True
 
     async def _ask_one(self) -> bool:
-        """One model call. False when its answer does not hold and the next model is to be asked."""
+        """Makes one model call. Returns False if its answer does not hold and the next model must be asked."""
         talk, choice, now = self._talk, self._choice, self._clock.now
         await self._fit()
         prompt = talk.prompt_estimate([*self._theirs.values(), *self._functions])
@@ -267,7 +267,7 @@ class _RunningTurn:
         return True
 
     def _rejection_reason(self, message: Message, finish_reason: str | None) -> str:
-        """What was paid for is not lost to a check that breaks on it."""
+        """As the function of that name. A check that breaks lets the answer pass: it has been paid for."""
         try:
             return rejection_reason(message, finish_reason, self.turn.request.parameters)
         except Exception:
@@ -275,7 +275,7 @@ class _RunningTurn:
             return ""
 
     async def _reserve(self, endpoint: Endpoint, cap: int | None) -> CallReservation:
-        """What the next call may cost, where the turn has a budget. Raises `BudgetExceeded`."""
+        """Reserves the cost of the next call if the turn has a budget. Raises `BudgetExceeded`."""
         if not self.turn.budgeted:
             return CallReservation(cap=cap)
         tools = [*self._theirs.values(), *self._functions]
@@ -293,19 +293,19 @@ class _RunningTurn:
             raise out_of_time(self._budget) from None
 
     async def _resolve_role(self) -> None:
-        """Once a conversation, so that what was sent of it stays as it was. Raises what the owner could not resolve."""
+        """Resolves the role's placeholders once, so that the prompt's start never changes. Raises the owner's error."""
         role = self.agent.assignment.spec.role
         if self._talk.role_resolved or self._talk.last is not None or not PLACEHOLDER.search(role):
             return
         try:
             async with self._clock.timeout(self._left_s()):
-                found = await self._sink.call(TurnCall(role=role))
+                resolved = await self._sink.call(TurnCall(role=role))
         except TimeoutError:
             raise out_of_time(self._budget) from None
-        self._talk.resolve_role(found.role, found.values, at=self._clock.now())
+        self._talk.resolve_role(resolved.role, resolved.values, at=self._clock.now())
 
     def _new_context(self) -> Context | None:
-        """None where what is left out could not be fetched back by a model that might want to."""
+        """Returns None if the model would have no way to fetch back what is left out."""
         endpoint = self._choice.endpoint
         fetches = endpoint.forced_tools == "native"  # a model that ignores tools would not
         if fetches and (FETCH in self._theirs or FETCH in self._ours or wants_no_tools(self.turn.request.parameters)):
@@ -313,7 +313,7 @@ class _RunningTurn:
         return Context(self.agent.vortex, endpoint, fetches=fetches, again=self._may_call_again, clock=self._clock)
 
     def _may_look_up(self, tools: list[dict[str, Any]]) -> bool:
-        """Whether the tokens of the turn allow a second prompt with everything in it."""
+        """Whether the turn's token limit leaves room for a second prompt with everything in it."""
         allowed = self._budget.limits.max_tokens_per_request
         if allowed is None:
             return True
@@ -321,15 +321,15 @@ class _RunningTurn:
         return self._talk.usage.total_tokens + 2 * whole + LOOK_UP_ANSWERS < allowed
 
     def _may_call_again(self, name: str) -> bool:
-        """Without doing anything twice. What the caller's own tools do is for the caller to know."""
+        """Whether calling the tool again repeats no effect. The caller answers for its own tools."""
         return name in self._theirs or (name in self._ours and self._ours[name].effects == "none")
 
     async def _fit(self) -> None:
-        """Show the model shorter contents where it pays."""
+        """Shows the model shorter contents where that costs less."""
         if self._context is None:
             return
         talk = self._talk
-        tools = [*self._theirs.values(), *(one for one in self._functions if one["function"]["name"] != FETCH)]
+        tools = [*self._theirs.values(), *(tool for tool in self._functions if tool["function"]["name"] != FETCH)]
         fixed = prompt_tokens((), tools)
         try:
             fitted = await self._context.fit(talk, self._sink, fixed_tokens=fixed, lossy=self._may_look_up(tools))
@@ -342,7 +342,7 @@ class _RunningTurn:
             self._offer_fetch()
 
     def _offer_fetch(self) -> None:
-        """Last of all tools, so that those before it stand where they stood."""
+        """Offers the fetching tool after all others, so that their place in the prompt does not change."""
         if self._talk.fetchable and FETCH not in self._ours:
             self._ours[FETCH] = bound_fetch(self._talk, self._sink, self._clock, self.agent.vortex.timeout_s)
             self._functions.append(fetch_tool().function)
@@ -416,7 +416,7 @@ class _RunningTurn:
         return reply
 
     async def _run_tools(self, calls: Sequence[ToolCall]) -> None:
-        """Write down what will be run, run it, write down the results as they come."""
+        """Commits the intents, runs the calls, commits the results as they come."""
         talk, now = self._talk, self._clock.now
         talk.add_intents(self.turn.task_id, calls, now())
         await self._commit()
@@ -497,15 +497,15 @@ class _RunningTurn:
 
 
 def _shortens(settings: VortexSettings, spec: AgentSpec, request: TaskRequest) -> bool:
-    """The request's word, else the manifest's, else the settings'."""
+    """Whether contents are shortened: the request decides, else the manifest, else the settings."""
     if request.vortex is not None:
         return request.vortex
-    said = spec.annotations.get(VORTEX_ANNOTATION, "").strip().lower()
-    return settings.enabled if said not in ("on", "off", "true", "false") else said in ("on", "true")
+    annotation = spec.annotations.get(VORTEX_ANNOTATION, "").strip().lower()
+    return settings.enabled if annotation not in ("on", "off", "true", "false") else annotation in ("on", "true")
 
 
 async def _cancelled(tasks: dict[asyncio.Task[ToolResult], Any]) -> None:
-    """Cancel what still runs. A tool that will not stop is left behind after a second."""
+    """Cancels the tasks. A tool that does not stop within a second is left behind."""
     if not tasks:
         return
     for task in tasks:

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 5.0
 SILENCE_S = 20.0
-"""How long an agent may stay silent while something is asked of it."""
+"""How long an agent may stay silent while a conversation is open."""
 
 
 async def dial(
@@ -69,7 +69,7 @@ class Line(asyncio.Protocol):
         self.send({**frame, "id": number})
         if self._watch is None:
             self._heard_at = self._loop.time()
-            self._watch = self._loop.call_later(self._silence_s / 3, self._look)
+            self._watch = self._loop.call_later(self._silence_s / 3, self._check_silence)
         return number, inbox
 
     def end(self, number: int) -> None:
@@ -81,9 +81,9 @@ class Line(asyncio.Protocol):
 
     @property
     def socket(self) -> socket.socket | None:
-        """For its options; None before the connection is made."""
-        found: socket.socket | None = None if self._transport is None else self._transport.get_extra_info("socket")
-        return found
+        """The socket, to set options on. None before the connection is made."""
+        sock: socket.socket | None = None if self._transport is None else self._transport.get_extra_info("socket")
+        return sock
 
     def hang_up(self) -> None:
         if self._transport is not None:
@@ -124,8 +124,8 @@ class Line(asyncio.Protocol):
             log.warning("channel_refused", extra={"reason": frame.get("reason")})
             self.hang_up()
 
-    def _look(self) -> None:
-        """While something is asked: ping, and give the agent up when it has been silent for too long."""
+    def _check_silence(self) -> None:
+        """Pings while a conversation is open, and hangs up on an agent that has been silent for too long."""
         self._watch = None
         if self.lost or not self._inboxes:
             return
@@ -134,4 +134,4 @@ class Line(asyncio.Protocol):
             self.hang_up()
             return
         self.send({"t": "ping"})
-        self._watch = self._loop.call_later(self._silence_s / 3, self._look)
+        self._watch = self._loop.call_later(self._silence_s / 3, self._check_silence)

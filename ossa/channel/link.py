@@ -121,7 +121,7 @@ async def _listen(
     on_call: OnTurnCall | None,
     calls: set[asyncio.Task[None]],
 ) -> TurnResult:
-    """Questions are answered beside the rest: what a turn says does not wait for what it asked."""
+    """Reads the turn's frames until its end. Calls are answered concurrently, so that they hold up no other frame."""
     while True:
         frame = await inbox.get()
         if frame is None:
@@ -157,11 +157,11 @@ async def _commit(line: Line, number: int, frame: Frame, on_steps: OnSteps) -> N
 
 
 async def _answer(line: Line, number: int, frame: Frame, on_call: OnTurnCall | None) -> None:
-    """What cannot be answered is said; the turn goes on without."""
+    """Answers one call of the turn. An error goes back to the turn, which goes on without an answer."""
     seq = frame["seq"]
     try:
         if on_call is None:
-            raise NotReady("this owner answers no questions")
+            raise NotReady("this owner takes no calls")
         answer = await on_call(TurnCall.model_validate(frame["ask"]))
     except OssaError as error:
         why = {"code": error.code, "message": error.message, "param": error.param, "retry_after_s": error.retry_after_s}

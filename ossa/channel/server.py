@@ -92,13 +92,13 @@ class ChannelServer:
         self._connections.discard(connection)
 
     def take(self) -> TurnRunner:
-        """Take a slot that `refusal` has said is free; give it back with `give_back`."""
+        """Take a slot that `refusal` has said is free; give it back with `release`."""
         self.running += 1
         self.turns_total += 1
         self._idle.clear()
         return cast(TurnRunner, self._runner)
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         self.running -= 1
         if self.running == 0:
             self._idle.set()
@@ -229,7 +229,7 @@ class _Connection(asyncio.Protocol):
     def _ended(self, number: int) -> None:
         self._turns.pop(number, None)
         self._sinks.pop(number, None)
-        self._server.give_back()
+        self._server.release()
 
     async def _run(self, number: int, turn: Turn, sink: _Sink, runner: TurnRunner) -> None:
         try:
@@ -243,7 +243,7 @@ class _Connection(asyncio.Protocol):
 
 
 class _Sink:
-    """A turn's way back to its owner."""
+    """The `TurnSink` of one turn on this connection."""
 
     def __init__(self, connection: _Connection, number: int) -> None:
         self._connection = connection
@@ -256,13 +256,13 @@ class _Sink:
         await self._connection.writable()
 
     async def commit(self, steps: Sequence[Step]) -> None:
-        await self._said({"t": "steps", "sizes": sizes(steps), "steps": steps})
+        await self._send_and_wait({"t": "steps", "sizes": sizes(steps), "steps": steps})
 
     async def call(self, call: TurnCall) -> TurnCallResult:
-        return await self._said({"t": "ask", "ask": call}) or TurnCallResult()
+        return await self._send_and_wait({"t": "ask", "ask": call}) or TurnCallResult()
 
-    async def _said(self, frame: Frame) -> TurnCallResult | None:
-        """Send what wants an answer, and wait for it."""
+    async def _send_and_wait(self, frame: Frame) -> TurnCallResult | None:
+        """Sends a frame and waits for its answer."""
         seq = next(self._seq)
         answer: asyncio.Future[TurnCallResult | None] = asyncio.get_running_loop().create_future()
         self._waiting[seq] = answer

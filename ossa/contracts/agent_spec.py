@@ -1,4 +1,4 @@
-"""What an agent is, whatever dialect its manifest was written in."""
+"""An agent's manifest, independent of the dialect it was written in."""
 
 from __future__ import annotations
 

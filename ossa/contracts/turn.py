@@ -69,7 +69,7 @@ class TurnCallResult(Value):
 
 
 class TurnSink(Protocol):
-    """What a running turn may say to the task's owner, and ask."""
+    """A running turn's way to its task's owner."""
 
     async def delta(self, text: str) -> None:
         """A piece of the final answer, as it comes. Not durable."""

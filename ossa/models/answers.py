@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible endpoint answers, read into our values. Pure."""
+"""Reads the answers of OpenAI-compatible endpoints. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ossa.contracts.task import Message, Usage
 from ossa.models.estimate import message_tokens, prompt_tokens
 
 MOST_TOKENS = 1_000_000_000
-"""What an endpoint claims beyond this for one call is a mistake, and counts as so many."""
+"""A higher count for one call is a mistake of the endpoint, and is cut to this."""
 
 
 def read_completion(body: bytes, endpoint: Endpoint, messages: Sequence[Message]) -> ModelReply:

@@ -22,27 +22,27 @@ def choose_endpoint(models: Models, preference: ModelPreference) -> Choice:
     Raises `NotReady` when settings know no endpoint at all.
     """
     order: list[Tier] = [preference.tier, "standard", *models.tiers]
-    known = [tier for tier in dict.fromkeys(order) if tier in models.tiers]
-    if not known:
+    configured = [tier for tier in dict.fromkeys(order) if tier in models.tiers]
+    if not configured:
         raise NotReady("no model endpoint is configured: set OSSA_MODELS__TIERS or leave OSSA_MODELS__EMBEDDED on")
     if preference.model:
-        for tier in known:
+        for tier in configured:
             if models.tiers[tier].model == preference.model:
                 return Choice(tier=tier, endpoint=models.tiers[tier])
-    return Choice(tier=known[0], endpoint=models.tiers[known[0]])
+    return Choice(tier=configured[0], endpoint=models.tiers[configured[0]])
 
 
 def tier_infos(models: Models) -> dict[Tier, TierInfo]:
-    """What routing knows of the endpoints: no address and no key."""
+    """The endpoints as routing sees them, without address and key."""
     return {
         tier: TierInfo(
             tier=tier,
-            model=one.model,
-            input_usd_per_mtok=one.input_usd_per_mtok,
-            output_usd_per_mtok=one.output_usd_per_mtok,
-            context_tokens=one.context_tokens,
+            model=endpoint.model,
+            input_usd_per_mtok=endpoint.input_usd_per_mtok,
+            output_usd_per_mtok=endpoint.output_usd_per_mtok,
+            context_tokens=endpoint.context_tokens,
         )
-        for tier, one in models.tiers.items()
+        for tier, endpoint in models.tiers.items()
     }
 
 

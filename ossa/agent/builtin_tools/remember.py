@@ -17,4 +17,4 @@ async def remember(content: str, context: ToolContext, about: str = "", kind: st
     # The same call, run again after a crash, replaces what it remembered before.
     id = f"mem_{hashlib.sha256(context.idempotency_key.encode()).hexdigest()[:32]}"
     answer = await context.ask(TurnCall(remember={"id": id, "content": content, "subject": about, "kind": kind}))
-    return {"remembered": [one["id"] for one in answer.memories]}
+    return {"remembered": [memory["id"] for memory in answer.memories]}

@@ -46,7 +46,7 @@ class ScriptedModel:
             self.cancelled += 1
             raise
         if not self._answers:
-            return self._reply(request, _message(answer), answer)
+            return self._reply(request, answer.message(), answer)
         given = self._answers.pop(0)
         if isinstance(given, Exception):
             raise given
@@ -85,13 +85,3 @@ def tool_call(name: str, arguments: str = "{}", call_id: str = "call_0") -> Mess
 def single_client(model: ScriptedModel) -> Callable[[object], ScriptedModel]:
     """`clients` for `AgentTurn`: every endpoint is served by this model."""
     return lambda _endpoint: model
-
-
-def _message(answer: Plan) -> Message:
-    if not answer.calls:
-        return {"role": "assistant", "content": answer.text}
-    calls = [
-        {"id": f"call_{i}", "type": "function", "function": {"name": name, "arguments": arguments}}
-        for i, (name, arguments) in enumerate(answer.calls)
-    ]
-    return {"role": "assistant", "content": None, "tool_calls": calls}

@@ -55,6 +55,16 @@ class Plan:
     def completion_tokens(self) -> int:
         return max(1, text_tokens(self.text) + sum(text_tokens(name + arguments) for name, arguments in self.calls))
 
+    def message(self) -> dict[str, Any]:
+        """The assistant message. Call ids repeat from message to message, as some real endpoints' do."""
+        if not self.calls:
+            return {"role": "assistant", "content": self.text}
+        calls = [
+            {"id": f"call_{i}", "type": "function", "function": {"name": name, "arguments": arguments}}
+            for i, (name, arguments) in enumerate(self.calls)
+        ]
+        return {"role": "assistant", "content": None, "tool_calls": calls}
+
 
 def plan(messages: Sequence[dict[str, Any]]) -> Plan:
     """The answer to a conversation. Raises `ValueError` for a marker that cannot be read."""

@@ -269,24 +269,13 @@ def _usage(answer: Plan) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-def _tool_calls(answer: Plan) -> list[dict[str, Any]]:
-    # The ids repeat from message to message, as some real endpoints' do.
-    return [
-        {"index": i, "id": f"call_{i}", "type": "function", "function": {"name": name, "arguments": arguments}}
-        for i, (name, arguments) in enumerate(answer.calls)
-    ]
-
-
 def _completion(answer: Plan, body: dict[str, Any], number: int) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": answer.text if not answer.calls else None}
-    if answer.calls:
-        message["tool_calls"] = _tool_calls(answer)
     return {
         "id": f"chatcmpl-{number}",
         "object": "chat.completion",
         "created": 0,
         "model": body.get("model", MODEL),
-        "choices": [{"index": 0, "message": message, "finish_reason": answer.finish_reason}],
+        "choices": [{"index": 0, "message": answer.message(), "finish_reason": answer.finish_reason}],
         "usage": _usage(answer),
     }
 
@@ -301,7 +290,8 @@ def _stream_events(answer: Plan, body: dict[str, Any]) -> list[bytes]:
 
     events = [event({"role": "assistant", "content": ""})]
     if answer.calls:
-        events.extend(event({"tool_calls": [call]}) for call in _tool_calls(answer))
+        calls = enumerate(answer.message()["tool_calls"])
+        events.extend(event({"tool_calls": [{"index": i, **call}]}) for i, call in calls)
     else:
         events.extend(event({"content": piece}) for piece in pieces(answer.text))
     events.append(event({}, answer.finish_reason))
