@@ -71,14 +71,14 @@ class LabelJob:
 
 
 def build_encoder(readings: Sequence[Reading]) -> Encoder:
-    """Of words, pairs of words and letters."""
+    """Encodes words, pairs of words and letters."""
     return _encoder(
         [np.concatenate((one.word_buckets, one.pair_buckets, one.gram_buckets)) for one in readings], LEAST_TEXTS
     )
 
 
 def phrase_encoder(readings: Sequence[Reading]) -> Encoder:
-    """Of words and pairs of words."""
+    """Encodes words and pairs of words."""
     return _encoder([np.concatenate((one.word_buckets, one.pair_buckets)) for one in readings], LEAST_TEXTS)
 
 

@@ -21,7 +21,7 @@ Array = NDArray[Any]
 FOLDS = 5
 BLOCK = 1_000
 SHARPNESS = 15.0
-"""Of the topics' softmax."""
+"""Factor in the topics' softmax."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def train(job: QualityJob, *, advance: Callable[[], object] = lambda: None) -> T
 
 
 def _products(words: Any, dense: Array) -> Array:
-    """Of each two prompts' features, and 1 for the bias; shape (prompts, prompts)."""
+    """Returns the product of each two prompts' features, plus 1 for the bias; shape (prompts, prompts)."""
     made = np.empty((len(dense), len(dense)), dtype=np.float32)
     for at in range(0, len(dense), BLOCK):
         rows = slice(at, at + BLOCK)

@@ -19,7 +19,7 @@ BANDS, ROWS = 16, 4
 """MinHash (Broder 1997) finds the candidates: texts that overlap by 0.65 meet with a likelihood of 0.96."""
 
 COMPARED = 8
-"""Of the texts that met in a bucket, so many are compared with each new one."""
+"""Texts of a bucket that each new one is compared with."""
 
 _PRIME = (1 << 31) - 1
 _WORD = re.compile(r"[^\W_]+")
@@ -65,7 +65,7 @@ def parts(texts: Sequence[str], shares: Sequence[float], salt: str = "") -> list
 
 
 def unseen(shown: Sequence[T], asked: Sequence[T], text: Callable[[T], str]) -> list[T]:
-    """Of `shown` those whose words are not the same as those of one of `asked`."""
+    """Returns those of `shown` whose words are not the words of one of `asked`."""
     there = {key_of(text(one)) for one in asked}
     return [one for one in shown if key_of(text(one)) not in there]
 

@@ -14,7 +14,7 @@ class Scope(StrEnum):
     """What a key may do.
 
     ADMIN implies the others within its tenant. The pools are everybody's: FLEET_WRITE comes with ADMIN for the
-    operator's tenant alone, and is granted to others by the operator.
+    operator's tenant alone; the operator grants it to others.
     """
 
     CHAT = "chat"
@@ -39,7 +39,7 @@ class ApiKey(Value):
 
 
 class Principal(Value):
-    """Who is calling, after the key was checked."""
+    """The caller, once the key was checked."""
 
     key_id: str
     tenant: str

@@ -24,7 +24,7 @@
     ├── NotReady                   503  not_ready           the fleet is starting or stopping
     └── TimedOut                   504  timed_out
 
-They pickle whole, and carry what an HTTP answer needs.
+Errors pickle whole and carry what an HTTP answer needs.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class BusUnavailable(StoreUnavailable):
 
 
 class TopicUnfit(OssaError):
-    """`param` names the setting; the message has the command that puts it right."""
+    """`param` names the setting; the message has the command that corrects it."""
 
     status, code, title = 503, "topic_unfit", "An event topic is not as it should be"
 
@@ -158,11 +158,8 @@ class TimedOut(OssaError):
 
 
 def error_types() -> dict[str, type[OssaError]]:
-    """Code -> class, for turning an `ErrorInfo` back into an exception."""
-    found: dict[str, type[OssaError]] = {}
-    todo: list[type[OssaError]] = [OssaError]
-    while todo:
-        cls = todo.pop()
-        found[cls.code] = cls
-        todo.extend(cls.__subclasses__())
-    return found
+    """Returns the class of each code, to turn an `ErrorInfo` back into an exception."""
+    classes: list[type[OssaError]] = [OssaError]
+    for cls in classes:
+        classes.extend(cls.__subclasses__())
+    return {cls.code: cls for cls in reversed(classes)}  # a subclass without a code of its own does not count

@@ -1,4 +1,4 @@
-"""The fleet as data: what is desired, and what is."""
+"""The fleet as data: desired and actual."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POOL_WEIGHTS: dict[str, int] = {
 POOL_ALIASES: dict[str, str] = {"enterprise-analytics": "intelligence"}
 
 TRUST_ANNOTATION = "ossa.io/trust"
-"""A manifest's claim, 0 to 1. What cannot be read claims none; without it an agent is trusted."""
+"""A manifest's claim of trust, 0 to 1. An unreadable claim counts as 0, an absent one as 1."""
 
 
 class AgentState(StrEnum):
@@ -39,10 +39,9 @@ class AgentState(StrEnum):
 
 
 class AgentInfo(Value):
-    """One live agent. `address` is where its turn channel listens, `host:port`.
+    """One live agent. `address` is the `host:port` of its turn channel.
 
-    `agent_id` names the place in the pool (`intelligence-003`) and outlives a
-    process; `incarnation` names the process.
+    `agent_id` names the place in the pool (`intelligence-003`) and outlives a process; `incarnation` names the process.
     """
 
     agent_id: str
@@ -70,7 +69,7 @@ class AgentInfo(Value):
 
     @classmethod
     def of(cls, assignment: Assignment, **process: Any) -> AgentInfo:
-        """An assigned agent; `process` is what is known of its process."""
+        """Makes the value of an assigned agent; `process` holds the fields of its process."""
         spec = assignment.spec
         return cls(
             agent_id=assignment.agent_id,
@@ -93,9 +92,9 @@ class AgentInfo(Value):
 
 
 def _trust(spec: AgentSpec) -> float:
-    said = spec.annotations.get(TRUST_ANNOTATION, "")
+    claim = spec.annotations.get(TRUST_ANNOTATION, "")
     try:
-        return min(1.0, max(0.0, float(said))) if said else 1.0
+        return min(1.0, max(0.0, float(claim))) if claim else 1.0
     except ValueError:
         return 0.0
 
@@ -114,7 +113,7 @@ class PoolInfo(Value):
 
 
 class FleetSnapshot(Value):
-    """All that routing needs. `version` grows with every change.
+    """The fleet as routing needs it. `version` grows with every change.
 
     `channel_token` opens the agents' turn channels; it is masked in reprs and never logged.
     """
@@ -128,7 +127,7 @@ class FleetSnapshot(Value):
 
 
 class DesiredPool(Value):
-    """What a pool shall be. Agents take its manifests in turn (agent i gets manifest i mod n)."""
+    """The desired state of a pool. Agents take its manifests in turn (agent i gets manifest i mod n)."""
 
     name: str
     size: int = Field(ge=0, le=10_000)
@@ -179,7 +178,7 @@ class FleetPort(Protocol):
         """The latest known; never blocks. Raises `NotReady` before the first."""
 
     async def submit(self, kind: OperationKind, request: dict[str, Any], *, tenant: str) -> Operation:
-        """Write the operation down and start it. Requests by kind:
+        """Stores the operation and starts it. Requests by kind:
 
         deploy-phase: {"phase": str, "target_agents": int}
         spawn-pool: {"pool_type": str, "agent_count": int}; the pool's size becomes agent_count
@@ -191,22 +190,22 @@ class FleetPort(Protocol):
         """
 
     async def spawn_agent(self, agent: DesiredAgent) -> None:
-        """Add a tenant's own agent to the desired fleet."""
+        """Adds a tenant's own agent to the desired fleet."""
 
     async def remove_agent(self, agent_id: str, *, tenant: str) -> None:
-        """Drain and remove a tenant's own agent. Raises `NotFound`, `Conflict` (an agent of a pool)."""
+        """Drains and removes a tenant's own agent. Raises `NotFound`, or `Conflict` for an agent of a pool."""
 
     async def report_lost(self, agent_id: str, incarnation: str, reason: str) -> None:
-        """A dispatcher lost its channel: the controller looks, and replaces a dead agent."""
+        """Reports a lost channel. The controller checks the agent and replaces a dead one."""
 
     async def report_traffic(self, report: TrafficReport) -> None:
-        """What a gateway replica saw since its last report. Not tried again: the next one comes soon."""
+        """Reports a gateway replica's traffic since its last report. Not retried: the next one comes soon."""
 
     async def scaling(self) -> ScalingStatus:
-        """What the scaler sees, expects and decided last."""
+        """Returns the scaler's inputs, forecast and last decision."""
 
     async def alert(self, pools: Sequence[str], *, for_s: float) -> None:
-        """A critical alert that more agents help; `*` is every pool. It counts for so many seconds; 0 ends it.
+        """Reports a critical alert that calls for agents; `*` is every pool. It lasts `for_s` seconds; 0 ends it.
 
         Raises `InvalidRequest` for a pool that is not known.
         """

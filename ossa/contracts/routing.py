@@ -1,4 +1,4 @@
-"""What routing decides by, what it decided, and what came of it: values and the store that keeps them."""
+"""Policies, decisions, feedback and models of routing, and the store that keeps them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ossa.contracts.task import ErrorInfo
 from ossa.contracts.value import Value
 
 TIERS: tuple[Tier, ...] = ("lightweight", "standard", "premium", "specialized")
-"""Cheap to dear, as manifests mean them; prices decide where they are known."""
+"""From cheap to dear, as manifests mean them; known prices take precedence."""
 
 ModelKind = Literal["labels", "agents", "quality", "forecast"]
-"""Of the registry. The first three decide where requests go; `forecast` says what load comes."""
+"""Kinds of models in the registry. The first three route requests; `forecast` predicts traffic."""
 
 EVERY_TENANT = "*"
-"""Whose policy holds for tenants without one."""
+"""The tenant whose policy applies to tenants without one."""
 
 MAX_EXAMPLE_CHARACTERS = 8_000
 MAX_POLICY_TIERS = 1_000
@@ -29,10 +29,10 @@ ManifestName = Annotated[str, Field(min_length=1, max_length=253)]
 
 
 class RoutingPolicy(Value):
-    """A tenant's wishes. The one of tenant `*` holds for who has none of its own.
+    """A tenant's routing policy. The policy of tenant `*` applies to tenants without one.
 
-    `models`: `manifest` takes the tier that the manifest asks for; `cheapest` the cheapest one whose expected quality
-    is at least `quality_floor` of the best allowed one's; `best` the best.
+    `models`: `manifest` takes the manifest's tier; `cheapest` the cheapest one whose expected quality is at least
+    `quality_floor` of the best allowed one's; `best` the best.
     """
 
     models: Literal["manifest", "cheapest", "best"] = "manifest"
@@ -50,7 +50,7 @@ class RoutingPolicy(Value):
 
 
 class TierInfo(Value):
-    """What routing knows of a tier's endpoint. Prices in USD for a million tokens; None: unknown, counted as free."""
+    """A tier's endpoint. Prices are in USD for a million tokens; None: unknown, counted as free."""
 
     tier: Tier
     model: str
@@ -99,10 +99,10 @@ class TierScore(Value):
 
 
 class Route(Value):
-    """A decision and its reasons: what the journal keeps and `--explain` shows.
+    """A decision and its reasons, as the journal keeps them and `--explain` shows them.
 
-    `router`: digests of the models that scored, or `rules`. `filtered`: agents each filter took out;
-    `tiers_filtered`: tier -> why it was not allowed.
+    `router`: digests of the models that scored, or `rules`. `filtered`: agents that each filter removed.
+    `tiers_filtered`: why a tier was not allowed.
     """
 
     agent_id: str
@@ -129,7 +129,7 @@ class Decided(Value):
 
 
 class Feedback(Value):
-    """What a user said of a task's answer; a second one replaces the first."""
+    """A user's rating of a task's answer; a second one replaces the first."""
 
     task_id: str
     tenant: str
@@ -140,10 +140,10 @@ class Feedback(Value):
 
 
 class Example(Value):
-    """A finished task as something to learn from. Cancelled ones, and answers that were given before, are none.
+    """A finished task as training data. Cancelled tasks and cached answers are none.
 
-    `manifest` is empty and `explored` False where the journal has no decision (`Route`) of the task. `tier` is the one
-    that answered, else the one that was decided. `seconds`: from the request until the end.
+    `manifest` is empty and `explored` False if the journal has no `Route` of the task. `tier` is the one that answered,
+    else the one that was chosen. `seconds`: from the request until the end.
     """
 
     task_id: str
@@ -166,9 +166,9 @@ class Example(Value):
 
 
 class ModelRecord(Value):
-    """A learned model in the registry; its file is read apart.
+    """A learned model in the registry, without its file.
 
-    At most one of a kind is `live`. One that is `retired` was live before and is rolled back to; one that was rolled
+    At most one of a kind is `live`. A `retired` one was live before, and `roll_back` returns to it; one that was rolled
     back is a `candidate` again, without `promoted_at`.
     """
 
@@ -182,10 +182,10 @@ class ModelRecord(Value):
 
 
 class ModelStatus(Value):
-    """What serves for a kind of model in one process.
+    """The model of a kind that serves in one process.
 
-    `fallback`: why what serves is not what was promoted (damaged, too old, ...); empty when it is. `aside`: why rules
-    decide although a model is there: its inputs or its quality left their bounds. It comes back by itself.
+    `fallback`: why it is not the promoted one (damaged, too old, ...); empty if it is. `aside`: why rules decide
+    although there is a model: its inputs or its quality left their bounds. It comes back by itself.
     """
 
     kind: ModelKind
@@ -202,7 +202,7 @@ class ModelStatus(Value):
 
 
 class RouterStatus(Value):
-    """One replica's. `checked_at`: when the registry last answered; `fault`: why it does not."""
+    """The router of one replica. `checked_at`: when the registry last answered; `fault`: why it does not."""
 
     models: tuple[ModelStatus, ...] = ()
     swaps: int = 0
@@ -214,37 +214,39 @@ class RoutingStore(Protocol):
     """Policies, feedback and router models. Every method raises `StoreUnavailable` when the store does not answer."""
 
     async def policies(self) -> dict[str, RoutingPolicy]:
-        """By tenant. One that this version cannot read is left out and logged; saving it anew mends it."""
+        """Returns policies by tenant. An unreadable one is logged and skipped until it is saved anew."""
 
     async def save_policy(self, tenant: str, policy: RoutingPolicy | None) -> None:
-        """None removes it."""
+        """Saves a policy; None removes it."""
 
     async def rate(self, feedback: Feedback) -> None:
-        """Raises `NotFound` when the tenant has no such task, `Conflict` when it has not ended."""
+        """Keeps a rating. Raises `NotFound` if the tenant has no such task, `Conflict` if it has not ended."""
 
     async def feedback(self, task_id: str, *, tenant: str) -> Feedback | None: ...
 
     async def examples(self, *, since: datetime, limit: int, tenant: str | None = None) -> list[Example]:
-        """Of tasks that ended at `since` or later, the `limit` that ended last, newest first."""
+        """Returns the `limit` tasks that ended last, at `since` or later, newest first."""
 
     async def rated(self, *, since: datetime, limit: int) -> list[Example]:
-        """Of tasks that were rated at `since` or later, the `limit` that were rated last, newest first."""
+        """Returns the `limit` tasks that were rated last, at `since` or later, newest first."""
 
     async def add_model(self, kind: ModelKind, content: bytes, *, card: dict[str, Any], digest: str) -> ModelRecord:
-        """As a candidate, with the next version of its kind. The same digest again gives the record there is."""
+        """Adds a candidate with the next version of its kind. An existing digest returns its record."""
 
     async def models(self, *, kind: ModelKind | None = None) -> Sequence[ModelRecord]:
-        """Newest first."""
+        """Returns models, newest first."""
 
     async def live(self) -> Sequence[ModelRecord]:
-        """The live ones: at most one a kind."""
+        """Returns the live models, at most one of a kind."""
 
     async def model_file(self, kind: ModelKind, version: int) -> bytes:
-        """Raises `NotFound`."""
+        """Returns a model's file. Raises `NotFound`."""
 
     async def promote(self, kind: ModelKind, version: int) -> ModelRecord:
-        """It becomes the live one, and what was live retires; the live one stays as it is. Raises `NotFound`."""
+        """Makes a model live and retires the one that was. Does nothing if it is live. Raises `NotFound`."""
 
     async def roll_back(self, kind: ModelKind) -> ModelRecord | None:
-        """The one that was live before becomes live again; None: there is none, the packaged model serves
-        (for `forecast`, simple methods do)."""
+        """Makes the model live that was live before, and returns it.
+
+        Returns None if there is none: the packaged model serves then (simple methods for `forecast`).
+        """

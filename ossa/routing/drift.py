@@ -1,14 +1,14 @@
-"""Whether a model still sees what it was trained on, and still does as well as it expects. Pure.
+"""Detects that a model's inputs drift from its training data, or its answers fall below its estimates. Pure.
 
 Inputs are compared by the population stability index over fixed bins (Siddiqi 2006, Credit Risk Scorecards):
 
     psi = sum over bins of (live - reference) * ln(live / reference)
 
-below 0.1 nothing moved, above 0.25 much did. Quality is watched by a one-sided cumulative sum (Page 1954):
+Below 0.1 nothing moved, above 0.25 much did. Quality is watched by a one-sided cumulative sum (Page 1954):
 
     s = max(0, s + (expected - actual) - SLACK)
 
-which stays near 0 while answers are at least as good as expected, and grows by the shortfall when they are not.
+It stays near 0 while answers are at least as good as expected, and grows by the shortfall otherwise.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ EDGES: Final[Mapping[str, tuple[float, ...]]] = {
     "characters": (16, 32, 64, 128, 256, 512, 1024, 4096),
     "likelihood": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97),
 }
-"""What is looked at of a request, and where its bins end: shares of 1, and a count."""
+"""The values watched of a request, and where their bins end: shares of 1, and a count."""
 
 REFERENCE = "reference"
-"""Where a model's card keeps the shares of its training texts, by what is looked at."""
+"""Key of a model's card for the shares of its training texts, by value."""
 
 PRIOR = 0.5
 """Requests each bin is credited with, so that no share is 0."""
@@ -38,7 +38,7 @@ class Bounds:
     """
     Attributes:
         psi: a model whose inputs moved further is set aside.
-        back: what set a model aside must fall to this share of its bound before the model comes back.
+        back: share of its bound to which a reason must fall before the model comes back.
         window: requests that are compared; at least half of them must have been seen.
         shortfall: the cumulative sum at which a model is set aside, in answers.
     """
@@ -61,7 +61,7 @@ def bin_of(name: str, value: float) -> int:
 
 
 def shares_of(seen: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
-    """Share of each bin, by what was looked at: the `REFERENCE` of a card. Of what nothing was seen, no entry."""
+    """Returns the share of each bin by value, for the `REFERENCE` of a card; values that were not seen are left out."""
     counts: dict[str, list[int]] = {}
     for values in seen:
         for name, value in values.items():
@@ -70,7 +70,7 @@ def shares_of(seen: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
 
 
 def stability_index(reference: Sequence[float], live: Sequence[float]) -> float:
-    """Of two lists of shares above 0 over the same bins; 0 when they are equal. Raises `ValueError`."""
+    """Compares two lists of shares above 0 over the same bins; 0 if they are equal. Raises `ValueError`."""
     return sum((b - a) * log(b / a) for a, b in zip(reference, live, strict=True))
 
 
@@ -80,7 +80,7 @@ def _shares(counts: Sequence[int]) -> list[float]:
 
 
 def reference_of(card: Mapping[str, Any]) -> dict[str, list[float]]:
-    """The card's reference; entries of other bins than ours are left out, and then not watched.
+    """Returns the card's reference. Entries with other bins are left out, and not watched.
 
     Raises `ValueError` or `TypeError` for shares that are no finite numbers.
     """
@@ -103,7 +103,7 @@ def _share(told: Any) -> float:
 
 @dataclass
 class InputWatch:
-    """The last requests by bin: a full half of the window, and the half that fills up."""
+    """Counts the last requests by bin: a full half of the window, and the half that fills up."""
 
     reference: Shares
     bounds: Bounds = field(default_factory=Bounds)
@@ -112,7 +112,7 @@ class InputWatch:
     _count: int = 0
 
     def see(self, values: Mapping[str, float]) -> None:
-        """`values`: by what is looked at; what the reference does not have is left out."""
+        """Counts a request's values; those that the reference lacks are left out."""
         for name, value in values.items():
             if name in self.reference:
                 self._filling.setdefault(name, [0] * len(self.reference[name]))[bin_of(name, value)] += 1
@@ -121,13 +121,13 @@ class InputWatch:
             self._full, self._filling, self._count = self._filling, {}, 0
 
     def drift(self) -> dict[str, float]:
-        """Stability index by what is looked at; empty until half a window was seen."""
-        found = {}
+        """Returns the stability index by value; empty until half a window was seen."""
+        drift = {}
         for name, full in self._full.items():
             filling = self._filling.get(name, [0] * len(full))
-            counts = [one + other for one, other in zip(full, filling, strict=True)]
-            found[name] = stability_index(self.reference[name], _shares(counts))
-        return found
+            counts = [old + new for old, new in zip(full, filling, strict=True)]
+            drift[name] = stability_index(self.reference[name], _shares(counts))
+        return drift
 
 
 @dataclass(frozen=True)
@@ -138,11 +138,11 @@ class QualityWatch:
     shortfall: float = 0.0
 
     def see(self, expected: float, actual: float) -> QualityWatch:
-        """`expected`, `actual` in [0, 1]. The sum is capped, so that a bad day is made good in bounded time."""
+        """Adds an answer; both figures lie in [0, 1]. The sum is capped, so that a model recovers in bounded time."""
         return self.see_all([(expected, actual)])
 
     def see_all(self, answers: Iterable[tuple[float, float]]) -> QualityWatch:
-        """The same of many, one after the other: (expected, actual)."""
+        """Adds answers as (expected, actual), one after the other."""
         shortfall, most = self.shortfall, 2 * self.bounds.shortfall
         for expected, actual in answers:
             shortfall = min(max(0.0, shortfall + (expected - actual) - SLACK), most)
@@ -155,7 +155,7 @@ class QualityWatch:
 
 
 def verdict(drift: Mapping[str, float], alarm: float, bounds: Bounds, *, aside: bool) -> str:
-    """Why the model is not to decide; empty when it is. One that is `aside` has further to come back."""
+    """Returns why the model must not decide; empty if it may. A model that is `aside` has further to come back."""
     most = bounds.back if aside else 1.0
     reasons = [
         f"inputs moved: stability index of {name} is {index:.2f}, bound {bounds.psi:g}"

@@ -1,4 +1,4 @@
-"""Check a secret: from a short-lived cache, or from the store."""
+"""Checks secrets against a short-lived cache, or the store."""
 
 from __future__ import annotations
 
@@ -32,12 +32,11 @@ class _Known:
 
 
 class KeyRing:
-    """Secrets -> principals.
+    """Maps secrets to principals.
 
-    A checked key is believed for `cache_s` seconds, so a revocation is felt
-    within that time; past half of it the key is checked again in the
-    background, so a busy key never waits for the store. Unknown secrets are
-    remembered equally long, in a bounded table.
+    A checked key is valid for `cache_s` seconds, so a revocation takes effect within that time. Past half of it the key
+    is checked again in the background, so a busy key never waits for the store. Unknown secrets are remembered equally
+    long, in a bounded table.
 
     Args:
         clock: monotonic seconds.
@@ -61,7 +60,7 @@ class KeyRing:
         self._checks: dict[bytes, asyncio.Task[Principal | None]] = {}
 
     async def verify(self, secret: str | None) -> Principal:
-        """Raises `Unauthenticated`; `StoreUnavailable` when an uncached key cannot be checked."""
+        """Returns the principal. Raises `Unauthenticated`; `StoreUnavailable` if an uncached key cannot be checked."""
         if not secret:
             raise Unauthenticated("An API key is required: send `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
         if not looks_like_key(secret):
@@ -75,7 +74,7 @@ class KeyRing:
         return principal
 
     def forget(self) -> None:
-        """Believe nothing any more (a key was created or revoked here)."""
+        """Empties the cache, after a key was created or revoked here."""
         self._known.clear()
         self._missing.clear()
 
@@ -96,7 +95,7 @@ class KeyRing:
         return since is not None and self._clock() - since <= self._cache_s
 
     def _check(self, secret: str | None, secret_digest: bytes) -> asyncio.Task[Principal | None]:
-        """One check a secret at a time, shared by all who wait for it."""
+        """Starts a check, or returns the one that runs for this secret."""
         running = self._checks.get(secret_digest)
         if running is not None:
             return running
@@ -114,7 +113,7 @@ class KeyRing:
             logger.error("key_check_failed", exc_info=error)
 
     async def _look_up(self, secret: str | None, secret_digest: bytes) -> Principal | None:
-        # The clock is read before the store is: what is cached can only be older than it claims, never younger.
+        # The clock is read before the store, so that an entry never counts as younger than it is.
         asked_at = self._clock()
         key = await self._store.find(secret_digest)
         shown_matches = key is not None and (

@@ -1,4 +1,4 @@
-"""Mint API keys. The secret is shown once; what is stored is its sha256."""
+"""Mints API keys and reads them from requests. A secret is shown once; its sha256 is stored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class MintedKey:
 def mint(
     *, tenant: str, name: str, scopes: Iterable[Scope], now: datetime, expires_at: datetime | None = None
 ) -> MintedKey:
-    """A key of 256 random bits."""
+    """Makes a key of 256 random bits."""
     secret = KEY_PREFIX + secrets.token_urlsafe(32)
     key = ApiKey(
         id=f"key_{secrets.token_hex(8)}",
@@ -46,10 +46,19 @@ def mint(
 
 
 def digest(secret: str) -> bytes:
-    """What is stored of a secret. A plain hash is enough: the secret is 256 random bits, not a password."""
+    """Returns the stored hash. A plain hash is enough: the secret is 256 random bits, not a password."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
 
 
 def looks_like_key(secret: str) -> bool:
-    """False spares the store a look-up."""
+    """Checks the form alone; a secret of another form needs no look-up in the store."""
     return _SECRET.fullmatch(secret) is not None
+
+
+def secret_from_headers(authorization: str | None, x_api_key: str | None) -> str | None:
+    """Returns the key of `Authorization: Bearer KEY`, else of `X-API-Key: KEY`, else None."""
+    if authorization:
+        scheme, _, value = authorization.partition(" ")
+        if scheme.lower() == "bearer" and value.strip():
+            return value.strip()
+    return x_api_key.strip() if x_api_key and x_api_key.strip() else None

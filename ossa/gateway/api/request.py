@@ -14,7 +14,7 @@ from ossa.contracts.access import Principal, Scope
 from ossa.contracts.errors import Cancelled, Forbidden, InvalidRequest, PayloadTooLarge
 from ossa.gateway.api.responses import MalformedBody
 from ossa.gateway.context import context_of
-from ossa.tenancy.credentials import secret_from_headers
+from ossa.tenancy.keys import secret_from_headers
 
 
 async def authenticate(request: Request, scope: Scope) -> Principal:

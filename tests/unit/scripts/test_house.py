@@ -17,8 +17,6 @@ FOLDERS = ("ossa", "lab", "jobs")
 LONG_FUNCTIONS = {"compress"}
 WIDE_CONSTRUCTORS = {
     "Backups.__init__",
-    "AgentTurn.__init__",
-    "Controller.__init__",
     "MemoryService.__init__",
 }
 CIRCLE = "ossa.app."

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from ossa.contracts.errors import (
+    Conflict,
     FleetBusy,
     ManifestError,
     NotFound,
@@ -97,3 +98,11 @@ def test_a_header_that_cannot_be_sent_is_not_shown() -> None:
     error = error_of_transport(below, URL)
     assert isinstance(error, WrongUsage)
     assert "ossa_sk_secret" not in error.message
+
+
+def test_a_subclass_without_a_code_of_its_own_does_not_take_its_parents() -> None:
+    class Private(Conflict):
+        pass
+
+    assert (error_types()["internal"], error_types()["conflict"]) == (OssaError, Conflict)
+    assert Private.code == "conflict"

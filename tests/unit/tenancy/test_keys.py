@@ -4,8 +4,7 @@ import re
 from datetime import UTC, datetime
 
 from ossa.contracts.access import Scope
-from ossa.tenancy.credentials import secret_from_headers
-from ossa.tenancy.keys import digest, looks_like_key, mint
+from ossa.tenancy.keys import digest, looks_like_key, mint, secret_from_headers
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
