@@ -64,7 +64,7 @@ class TierInfo(Value):
         ) / 1e6
 
 
-class AgentScore(Value):
+class AgentScore(Value, defer_build=False):  # only a class that is built warns of its deprecated fields
     """One candidate; figures lie in [0, 1].
 
     `headroom` is the share of its slots that is free (1.0: idle), less where it is slow. `score` is what was compared.

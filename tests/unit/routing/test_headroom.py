@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import warnings
 from typing import Any
 
@@ -32,6 +34,13 @@ def test_reading_the_old_name_warns() -> None:
     score = Route(**ROUTE, agents=[{**SCORE, "headroom": 0.25}]).agents[0]
     with pytest.warns(DeprecationWarning, match="headroom"):
         assert score.load == 0.25
+
+
+def test_reading_the_old_name_warns_in_a_process_that_made_no_score_itself() -> None:
+    made = f"Route(**{ROUTE}, agents=[{SCORE | {'headroom': 0.25}}])"
+    program = f"from ossa.contracts.routing import Route; {made}.agents[0].load"
+    ended = subprocess.run([sys.executable, "-W", "always", "-c", program], capture_output=True, text=True, check=True)
+    assert "DeprecationWarning: Read `headroom`." in ended.stderr
 
 
 def test_the_schema_marks_the_old_name_as_deprecated() -> None:
