@@ -14,8 +14,6 @@ from ossa.sdk.received import Listing, Received
 
 KEYS = "/api/v1/keys"
 
-Key = ApiKey
-
 
 class NewKey(Received):
     """`secret.get_secret_value()` is what a caller sends; the fleet keeps only a hash and cannot show it again."""

@@ -13,10 +13,6 @@ from ossa.sdk.received import Listing
 
 MEMORY = "/api/v1/memory"
 
-Remembered = MemoryItem
-PlaceProof = TierProof
-MemoryGrant = Grant
-
 
 class Recollection(Recalled):
     """`score`: cosine to the text that was asked for."""

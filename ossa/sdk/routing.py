@@ -15,9 +15,6 @@ from ossa.sdk.received import Listing, Received
 
 ROUTING = "/api/v1/routing"
 
-RouterModel = ModelRecord
-Serving = ModelStatus
-
 
 class AgentScores(Listing[AgentScore]):
     columns: ClassVar[tuple[str, ...]] = ("agent_id", "manifest", "pool", "fit", "headroom", "affinity", "score")
