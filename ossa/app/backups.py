@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ossa.app.memory import FOLDER as MEMORY
+from ossa.app.run_file import is_running, read_run_file
 from ossa.backups.service import Backups
 from ossa.contracts.backups import BackupEngine, Blobs
 from ossa.contracts.progress import Progress
@@ -59,8 +60,5 @@ def _engine(settings: Settings, vault: Blobs) -> BackupEngine:
 
 
 def _runs(home: Path) -> bool:
-    from ossa.app.local_fleet import runs
-    from ossa.app.run_file import read_run_file
-
     run = read_run_file(home)
-    return run is not None and runs(run)
+    return run is not None and is_running(run)

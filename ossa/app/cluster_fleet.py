@@ -10,9 +10,9 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from ossa.app.bootstrap import bootstrap
 from ossa.app.cluster_room import agents_on_cluster, node_cpus, what_is_missing
 from ossa.app.deployment import deploy, reachable, serve_address
-from ossa.app.founding import found
 from ossa.app.home import make_home
 from ossa.app.keys import FILE
 from ossa.app.ports import is_free
@@ -86,8 +86,8 @@ class ClusterFleet:
         if self._missing:
             self._progress(self._missing)
         backing = self._backing()
-        founding = asyncio.run(found(self.settings, backing.dsn.get_secret_value()))
-        self.key_file = founding.key_file
+        created = asyncio.run(bootstrap(self.settings, backing.dsn.get_secret_value()))
+        self.key_file = created.key_file
         serving = serve_address()
         host, port = serving or (gateway.host, gateway.port)
         self.url = f"http://{reachable(host)}:{port}"
@@ -97,7 +97,7 @@ class ClusterFleet:
             raise Conflict(f"port {port} on {host} is taken: set OSSA_GATEWAY__PORT", param="port")
         known = read_run_file(self.home)
         ours = known is not None and known.serve and known.url == self.url
-        deploy(self.settings, backing, fleet_id=founding.fleet_id, host=host, port=port)
+        deploy(self.settings, backing, fleet_id=created.fleet_id, host=host, port=port)
         address = ray.get_runtime_context().gcs_address
         run = RunFile(
             url=self.url,

@@ -7,19 +7,17 @@ import logging
 import os
 import signal
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
-from ossa.app.founding import found
+from ossa.app.bootstrap import bootstrap
 from ossa.app.home import make_home
 from ossa.app.local_ray import LocalRay, end_session
 from ossa.app.ports import free_port, is_free
-from ossa.app.run_file import RunFile, read_run_file, remove_run_file, write_run_file
+from ossa.app.run_file import RunFile, is_running, read_run_file, remove_run_file, write_run_file
 from ossa.app.services import Backing, Services
 from ossa.app.sizing import Machine, default_agents, fitted_scaling, logical_cpus
 from ossa.contracts.errors import Conflict, NotReady
@@ -27,8 +25,6 @@ from ossa.contracts.progress import Progress
 from ossa.settings import Settings
 
 log = logging.getLogger(__name__)
-
-ANSWER_S = 2.0
 
 
 def this_machine() -> Machine:
@@ -90,12 +86,12 @@ class LocalFleet:
         try:
             self._progress("starting the stores and the model")
             self._backing = self._services.start()
-            founding = asyncio.run(found(self.settings, self.dsn))
-            self.key_file = founding.key_file
+            created = asyncio.run(bootstrap(self.settings, self.dsn))
+            self.key_file = created.key_file
             self._progress("starting Ray" if not os.environ.get("RAY_ADDRESS") else "joining Ray")
             self.ray_address = self._start_ray()
             self._progress("deploying the controller and the gateway")
-            self._deploy(self.ray_address, founding.fleet_id)
+            self._deploy(self.ray_address, created.fleet_id)
         except BaseException:
             self.stop()
             raise
@@ -132,7 +128,7 @@ class LocalFleet:
 
     def _refuse_a_second(self) -> None:
         run = read_run_file(self.home)
-        if run is not None and runs(run):
+        if run is not None and is_running(run):
             raise Conflict(
                 f"a fleet of this home ({self.home}) runs already at {run.url}: "
                 "`ossa down` stops it, OSSA_HOME names another home"
@@ -284,23 +280,3 @@ def _leave_joined(settings: Settings, run: RunFile) -> None:
         stop_embedded(run.namespace)
     finally:
         ray.shutdown()
-
-
-def runs(run: RunFile) -> bool:
-    """Whether the fleet that left it is there."""
-    if run.ray_session is None or run.ray_session_started is None:
-        if run.supervisor_pid is not None:
-            return psutil.pid_exists(run.supervisor_pid)
-        return _answers(run.url)  # a job deployed it, and has ended
-    try:
-        return abs(psutil.Process(run.ray_session).create_time() - run.ray_session_started) < 1.0
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _answers(url: str) -> bool:
-    try:
-        urllib.request.urlopen(f"{url}/health/live", timeout=ANSWER_S).close()
-    except (urllib.error.URLError, OSError):
-        return False
-    return True

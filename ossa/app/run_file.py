@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import urllib.error
+import urllib.request
 from pathlib import Path
+
+import psutil
 
 from ossa.contracts.value import Value
 
 NAME = "run.json"
+ANSWER_S = 2.0
 
 
 class RunFile(Value):
@@ -49,3 +54,23 @@ def read_run_file(home: Path) -> RunFile | None:
 def remove_run_file(home: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         (home / NAME).unlink()
+
+
+def is_running(run: RunFile) -> bool:
+    """Whether the fleet that wrote the file is up."""
+    if run.ray_session is None or run.ray_session_started is None:
+        if run.supervisor_pid is not None:
+            return psutil.pid_exists(run.supervisor_pid)
+        return _answers(run.url)  # a job deployed it, and has ended
+    try:
+        return abs(psutil.Process(run.ray_session).create_time() - run.ray_session_started) < 1.0
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(f"{url}/health/live", timeout=ANSWER_S).close()
+    except (urllib.error.URLError, OSError):
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""What a fleet has from its first start on: a key to begin with, and an identity that lies in its store."""
+"""Creates what a fleet has from its first start on: an API key to begin with, and an identity kept in its store."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ossa.settings import Settings
 from ossa.stores.postgres import PostgresStores
 
 
-class Founding(Value):
-    """`fleet_id` tells fleets with different stores apart, whatever they are called."""
+class Bootstrapped(Value):
+    """`fleet_id` tells fleets with different stores apart, whatever their names are."""
 
     key_file: Path
     fleet_id: str
 
 
-async def found(settings: Settings, dsn: str) -> Founding:
-    """Opens the store, which brings its schema up to date. The same store answers the same."""
+async def bootstrap(settings: Settings, dsn: str) -> Bootstrapped:
+    """Opens the store, which brings its schema up to date, and creates the key and the identity unless they exist."""
     stores = PostgresStores(settings.database, dsn)
     await stores.open()
     try:
-        return Founding(
+        return Bootstrapped(
             key_file=await first_key(settings.home_dir, stores.keys),
             fleet_id=await stores.fleet.secret("fleet_id", secrets.token_hex(8)),
         )
