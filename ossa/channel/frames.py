@@ -16,7 +16,7 @@ number the dispatcher chose, unique on its connection.
 
 Steps are the last thing in their frame and `sizes` are the bytes of each, so that the dispatcher can store a step as
 the agent encoded it. A dispatcher that `takes` ANSWER_IN_OUTCOME gets the final message once: the last step of a result
-lacks it (`ossa.contracts.task.without_answer`). A peer that knows neither field loses nothing.
+lacks it (`ossa.contracts.task.ending_bodies`). A peer that knows neither field loses nothing.
 
 A connection greeted with the process's own secret instead of the fleet's token
 is its supervisor's (`ossa.channel.control`), and may call it:
@@ -33,9 +33,6 @@ from typing import Any
 
 import orjson
 
-from ossa.contracts.task import Step
-from ossa.contracts.value import Value
-
 PROTOCOL_VERSION = 1
 ANSWER_IN_OUTCOME = "answer_in_outcome"
 MAX_FRAME_BYTES = 64 * 2**20
@@ -49,28 +46,13 @@ class FrameError(Exception):
 
 
 def encode(frame: Frame) -> bytes:
-    """One frame as bytes. A `Value` goes in by its `json_bytes`, which may be ready."""
-    body = orjson.dumps(frame, default=_fragment)
+    """One frame as bytes. Values may be `orjson.Fragment`s of JSON that is ready."""
+    body = orjson.dumps(frame)
     return _LENGTH.pack(len(body)) + body
 
 
-def _fragment(value: object) -> orjson.Fragment:
-    if isinstance(value, Value):
-        return orjson.Fragment(value.json_bytes())
-    raise TypeError(f"a frame holds a {type(value).__name__}")
-
-
-def sizes(steps: Sequence[Step]) -> list[int]:
-    """The `sizes` of a frame that ends with these steps."""
-    return [len(step.json_bytes()) for step in steps]
-
-
-def read_steps(documents: list[Any], encoded: Sequence[bytes] | None) -> list[Step]:
-    """Steps from their decoded JSON and, where the agent said where it lies, its bytes. Raises `ValidationError`."""
-    steps = [Step.model_validate(document) for document in documents]
-    for step, body in zip(steps, encoded or (), strict=False):
-        step.keep_encoded(body)
-    return steps
+def encoded_list(bodies: Sequence[bytes]) -> orjson.Fragment:
+    return orjson.Fragment(b"[%b]" % b",".join(bodies))
 
 
 class FrameParser:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from ossa.channel.frames import Frame, read_steps
+import orjson
+
+from ossa.channel.frames import Frame
 from ossa.channel.line import CONNECT_TIMEOUT_S, SILENCE_S, Line, dial
 from ossa.contracts.errors import AgentLost, Fenced, FleetBusy, NotReady, OssaError
 from ossa.contracts.fleet import AgentInfo
-from ossa.contracts.task import Outcome, Turn, with_answer
+from ossa.contracts.task import Step, Turn, lacks_answer
 from ossa.contracts.turn import OnDelta, OnSteps, OnTurnCall, TurnCall, TurnResult
 
 log = logging.getLogger(__name__)
@@ -46,10 +48,7 @@ class ChannelLink:
         line = self._open.get(agent.incarnation)
         if line is None or line.lost:
             line = await self._connect(agent)
-        shell = turn.model_dump(mode="json", exclude={"request", "steps"})
-        # Request and steps have been encoded for the journal: their bytes go out as they are.
-        frame = {"t": "turn", "turn": {**shell, "request": turn.request, "steps": turn.steps}}
-        number, inbox = line.begin(frame)
+        number, inbox = line.begin({"t": "turn", "turn": orjson.Fragment(turn.json_bytes())})
         try:
             return await _converse(line, number, inbox, agent, on_delta, on_steps, on_call)
         except (AgentLost, FleetBusy, Fenced):
@@ -142,14 +141,27 @@ async def _listen(
 
 
 def _result(frame: Frame) -> TurnResult:
-    outcome = Outcome.model_validate(frame["result"]["outcome"])
-    steps = with_answer(read_steps(frame["result"]["steps"], frame.get("encoded")), outcome)
-    return TurnResult(outcome=outcome, steps=tuple(steps))
+    document = frame["result"]
+    steps = document["steps"]
+    brief = bool(steps) and lacks_answer(steps[-1])
+    if brief:
+        steps[-1]["payload"] = {"message": document["outcome"]["message"], **steps[-1]["payload"]}
+    result = TurnResult.model_validate(document)
+    _keep_encoded(result.steps[:-1] if brief else result.steps, frame)
+    return result
+
+
+def _keep_encoded(steps: Sequence[Step], frame: Frame) -> None:
+    """Agents of earlier versions do not say where in the frame their steps lie."""
+    for step, encoded in zip(steps, frame.get("encoded", ()), strict=False):
+        step.keep_encoded(encoded)
 
 
 async def _commit(line: Line, number: int, frame: Frame, on_steps: OnSteps) -> None:
     try:
-        await on_steps(read_steps(frame["steps"], frame.get("encoded")))
+        steps = [Step.model_validate(step) for step in frame["steps"]]
+        _keep_encoded(steps, frame)
+        await on_steps(steps)
     except OssaError as error:
         line.send({"t": "nack", "id": number, "seq": frame["seq"], "code": error.code, "message": error.message})
         raise
@@ -170,4 +182,4 @@ async def _answer(line: Line, number: int, frame: Frame, on_call: OnTurnCall | N
         log.exception("channel_ask_failed")
         line.send({"t": "nack", "id": number, "seq": seq, "code": "internal", "message": "the owner failed"})
     else:
-        line.send({"t": "answer", "id": number, "seq": seq, "answer": answer})
+        line.send({"t": "answer", "id": number, "seq": seq, "answer": orjson.Fragment(answer.json_bytes())})

@@ -9,12 +9,21 @@ import logging
 from collections.abc import Sequence
 from typing import cast
 
+import orjson
 from pydantic import ValidationError
 
 from ossa.channel.control import ControlDesk
-from ossa.channel.frames import ANSWER_IN_OUTCOME, PROTOCOL_VERSION, Frame, FrameError, FrameParser, encode, sizes
+from ossa.channel.frames import (
+    ANSWER_IN_OUTCOME,
+    PROTOCOL_VERSION,
+    Frame,
+    FrameError,
+    FrameParser,
+    encode,
+    encoded_list,
+)
 from ossa.contracts.errors import OssaError, error_types
-from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn, without_answer
+from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn, ending_bodies
 from ossa.contracts.turn import TurnCall, TurnCallResult, TurnResult, TurnRunner
 
 log = logging.getLogger(__name__)
@@ -237,9 +246,12 @@ class _Connection(asyncio.Protocol):
         except Exception as error:
             log.exception("turn_crashed", extra={"agent": self._server.agent_id, "task_id": turn.task_id})
             result = _crashed(error)
-        steps = without_answer(result.steps, result.outcome) if self._answer_in_outcome else result.steps
-        done = {"outcome": result.outcome, "steps": steps}
-        self.send({"t": "done", "id": number, "sizes": sizes(steps), "result": done})
+        if self._answer_in_outcome:
+            bodies = ending_bodies(result.steps, result.outcome)
+        else:
+            bodies = [step.json_bytes() for step in result.steps]
+        done = {"outcome": orjson.Fragment(result.outcome.json_bytes()), "steps": encoded_list(bodies)}
+        self.send({"t": "done", "id": number, "sizes": [len(body) for body in bodies], "result": done})
 
 
 class _Sink:
@@ -256,10 +268,13 @@ class _Sink:
         await self._connection.writable()
 
     async def commit(self, steps: Sequence[Step]) -> None:
-        await self._send_and_wait({"t": "steps", "sizes": sizes(steps), "steps": steps})
+        bodies = [step.json_bytes() for step in steps]
+        await self._send_and_wait(
+            {"t": "steps", "sizes": [len(body) for body in bodies], "steps": encoded_list(bodies)}
+        )
 
     async def call(self, call: TurnCall) -> TurnCallResult:
-        return await self._send_and_wait({"t": "ask", "ask": call}) or TurnCallResult()
+        return await self._send_and_wait({"t": "ask", "ask": orjson.Fragment(call.json_bytes())}) or TurnCallResult()
 
     async def _send_and_wait(self, frame: Frame) -> TurnCallResult | None:
         """Sends a frame and waits for its answer."""

@@ -5,7 +5,7 @@ Messages are OpenAI chat messages as plain dicts, validated at the gateway.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
@@ -143,6 +143,9 @@ class Step(EncodedValue):
     usage: Usage = Usage()
     at: datetime
 
+    def json_without_message(self) -> bytes:
+        return self.encoded(exclude={"payload": {"message"}})
+
 
 class Earlier(Value):
     """An answer that was given before: to the same question, or to one that asks the same.
@@ -175,27 +178,19 @@ class Outcome(Value):
     )
 
 
-def without_answer(steps: Sequence[Step], outcome: Outcome) -> Sequence[Step]:
-    """The steps that end a task as they are sent and stored: an answer is the outcome's, and left out of its step."""
-    last = steps[-1] if steps and outcome.message is not None else None
-    if last is None or last.kind != "model" or last.payload.get("message") != outcome.message:
-        return steps
-    payload = {name: value for name, value in last.payload.items() if name != "message"}
-    return (*steps[:-1], last.model_copy(update={"payload": payload}))
+def ending_bodies(steps: Sequence[Step], outcome: Outcome) -> list[bytes]:
+    """The JSON of the steps that end a task, as it is sent and stored: an answer is the outcome's, not its step's."""
+    bodies = [step.json_bytes() for step in steps[:-1]]
+    if steps:
+        last = steps[-1]
+        twice = last.kind == "model" and outcome.message is not None and last.payload.get("message") == outcome.message
+        bodies.append(last.json_without_message() if twice else last.json_bytes())
+    return bodies
 
 
-def with_answer(steps: Sequence[Step], outcome: Outcome) -> Sequence[Step]:
-    """The inverse of `without_answer`."""
-    if not lacks_answer(steps) or outcome.message is None:
-        return steps
-    last = steps[-1]
-    payload = {"message": outcome.message, **last.payload}
-    return (*steps[:-1], last.model_copy(update={"payload": payload}))
-
-
-def lacks_answer(steps: Sequence[Step]) -> bool:
-    """Whether the last step's message is in the task's outcome alone."""
-    return bool(steps) and steps[-1].kind == "model" and "message" not in steps[-1].payload
+def lacks_answer(last: Mapping[str, Any]) -> bool:
+    """Whether a step (as JSON) is one whose message is in the task's outcome alone."""
+    return last["kind"] == "model" and "message" not in last["payload"]
 
 
 class Task(Value):
@@ -240,6 +235,12 @@ class Turn(Value):
     budgeted: bool = Field(default=False, description="money is reserved with the owner before each model call")
     tier: Tier | None = Field(default=None, description="to ask; None: the manifest's")
     cascade: tuple[Tier, ...] = Field(default=(), description="asked one after the other until an answer holds")
+
+    def json_bytes(self) -> bytes:
+        """The request and the steps go in as they were encoded for the journal."""
+        rest = self.encoded(exclude={"request", "steps"})
+        steps = b",".join(step.json_bytes() for step in self.steps)
+        return b'%b,"request":%b,"steps":[%b]}' % (rest[:-1], self.request.json_bytes(), steps)
 
 
 class Assignment(Value):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticSerializationError
+
+from ossa.contracts.errors import InvalidRequest
 
 
 class Value(BaseModel):
@@ -11,8 +16,15 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), defer_build=True)
 
     def json_bytes(self) -> bytes:
+        """The value as JSON. Raises `InvalidRequest` for what JSON cannot hold."""
+        return self.encoded()
+
+    def encoded(self, exclude: Any = None) -> bytes:
         """As `model_dump_json`, without the detour over `str`."""
-        return self.__pydantic_serializer__.to_json(self)
+        try:
+            return self.__pydantic_serializer__.to_json(self, exclude=exclude)
+        except PydanticSerializationError as error:
+            raise InvalidRequest(f"A {type(self).__name__} holds a value that is not JSON.") from error
 
 
 class EncodedValue(Value):
@@ -22,7 +34,6 @@ class EncodedValue(Value):
     """
 
     __slots__ = ("_encoded",)
-    _encoded: bytes
 
     def json_bytes(self) -> bytes:
         try:

@@ -23,9 +23,8 @@ from ossa.contracts.task import (
     Task,
     TaskStatus,
     UsageToday,
+    ending_bodies,
     lacks_answer,
-    with_answer,
-    without_answer,
 )
 from ossa.stores import event_bodies, journal_rules
 from ossa.stores.checks import as_json
@@ -117,14 +116,13 @@ class PostgresJournal:
     ) -> None:
         journal_rules.check_outcome(outcome)
         journal_rules.check_steps(task_id, steps)
-        steps = without_answer(steps, outcome)
         write = Finish(
             task_id=task_id,
             done=asyncio.get_running_loop().create_future(),
             deadline=monotonic() + self._timeout_s,
             fence=fence,
             steps=steps,
-            bodies=[as_json(step) for step in steps],
+            bodies=ending_bodies(steps, outcome),
             outcome=outcome,
             body=as_json(outcome),
             subjects=usage_subjects,
@@ -182,10 +180,12 @@ class PostgresJournal:
         params = {"task_id": task_id, "tenant": tenant, "after": after}
         rows = await self._reader.rows(self._sql["steps"], params, tenant=tenant)
         steps = [Step.model_validate_json(row["body"]) for row in rows]
-        if lacks_answer(steps):
+        if steps and lacks_answer(steps[-1].__dict__):
             row = await self._reader.row(self._sql["outcome"], params, tenant=tenant)
             if row is not None:
-                return list(with_answer(steps, Outcome.model_validate_json(row["outcome"])))
+                message = Outcome.model_validate_json(row["outcome"]).message
+                payload = {"message": message, **steps[-1].payload}
+                steps[-1] = steps[-1].model_copy(update={"payload": payload})
         return steps
 
     async def request_cancel(self, task_id: str, *, tenant: str) -> Task:

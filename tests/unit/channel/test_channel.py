@@ -182,7 +182,7 @@ async def test_an_answer_is_sent_once_to_whoever_takes_that(
     reader, writer = await asyncio.open_connection(*address.split(":"))
     hello = {"t": "hello", "v": PROTOCOL_VERSION, "token": "token"}
     writer.write(encode(hello if takes is None else {**hello, "takes": takes}))
-    writer.write(encode({"t": "turn", "id": 1, "turn": turn()}))
+    writer.write(encode({"t": "turn", "id": 1, "turn": turn().model_dump(mode="json")}))
     data, parser, frames = b"", FrameParser(), []
     async with asyncio.timeout(DEADLINE_S):
         while not any(frame["t"] == "done" for frame in frames):
@@ -212,8 +212,10 @@ async def test_an_agent_of_an_earlier_version_is_understood() -> None:
             frames += parser.feed(await reader.read(1 << 16))
         Turn.model_validate(frames[-1]["turn"])
         result = await Answering().run(turn(), RecordingSink())
-        writer.write(encode({"t": "steps", "steps": [step(0)], "id": frames[-1]["id"], "seq": 1}))
-        writer.write(encode({"t": "done", "id": frames[-1]["id"], "result": result}))
+        writer.write(
+            encode({"t": "steps", "steps": [step(0).model_dump(mode="json")], "id": frames[-1]["id"], "seq": 1})
+        )
+        writer.write(encode({"t": "done", "id": frames[-1]["id"], "result": result.model_dump(mode="json")}))
         await reader.read()
 
     agent = await asyncio.start_server(earlier, "127.0.0.1", 0)
