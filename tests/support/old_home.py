@@ -47,6 +47,8 @@ def old_home() -> Iterator[Path]:
         with tarfile.open(FIXTURES / f"home-{VERSION}.tar.xz") as archive:
             archive.extractall(folder, filter="data")
         home = folder / "home"
+        for way in (home, home / "postgres"):
+            way.chmod(0o711)
         (home / "effects").chmod(0o777)
         cluster = home / "postgres" / "cluster"
         account = choose_account(cluster)
@@ -94,7 +96,7 @@ def main() -> None:
         gateway=GatewaySettings(port=0),
         fleet=FleetSettings(tool_modules=("benchmarks.effects",)),
     )
-    fleet = LocalFleet(settings, agents=6)
+    fleet = LocalFleet(settings, agents=6, progress=lambda stage: print(stage, file=sys.stderr, flush=True))
     try:
         fleet.start()
         print(json.dumps({"url": fleet.url}), file=answers, flush=True)
