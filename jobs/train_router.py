@@ -86,7 +86,7 @@ def run(options: argparse.Namespace, settings: Settings, terminal: Terminal) -> 
 
 
 class _Registry:
-    """Of router models, and the journal. Not `needed`, there is none. Calls raise `StoreUnavailable`."""
+    """The stores of router models and the journal; unused if not `needed`. Calls raise `StoreUnavailable`."""
 
     def __init__(self, settings: Settings, *, needed: bool) -> None:
         from jobs.tuning.stores import JobStores

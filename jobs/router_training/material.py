@@ -1,4 +1,4 @@
-"""What a model is trained on and judged by, and the two jobs there are: expected quality of tiers, and labels."""
+"""Training and test data of a model, for two jobs: expected quality of tiers, and labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ossa.routing.learned.archive import ModelFile
 
 class RouterTrainer(Trainer[ModelFile], Protocol):
     def texts(self) -> list[str]:
-        """What is shown, for a reference of its inputs."""
+        """Returns the training texts, as a reference of the inputs."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Material:
-    """Of one source, split: by time where it is the journal's, by near-duplicate clusters where it is a set's."""
+    """Data of one source, split by time (journal) or by clusters of near duplicates (sets)."""
 
     source: Source
     shown: Sequence[Any]

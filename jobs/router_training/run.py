@@ -27,7 +27,7 @@ TRAINER = "trainer.pickle"
 
 @dataclass(frozen=True)
 class Candidate:
-    """What came of a search. `current`: what it was compared with."""
+    """The result of a search. `current` is the model it was compared with."""
 
     kind: ModelKind
     file: ModelFile
@@ -114,6 +114,6 @@ async def register(store: RoutingStore, candidate: Candidate) -> int:
 
 
 def _reference(trainer: RouterTrainer, file: ModelFile) -> dict[str, list[float]]:
-    """What the material looks like to the model, for drift to be noticed."""
+    """Returns the distribution of the model's inputs on the material, to detect drift later."""
     model = build(trainer.kind, file, "the candidate")
     return shares_of(look_at(model, trainer.texts()[:REFERENCE_TEXTS]))

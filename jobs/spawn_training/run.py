@@ -30,7 +30,7 @@ SIMPLE = "the simple experts"
 
 @dataclass(frozen=True)
 class Current:
-    """What forecasts now. `model` None: the simple experts. `live`: the live version, readable or not."""
+    """The model in use. `model` None means the simple experts; `live` is the live version, readable or not."""
 
     name: str = SIMPLE
     model: ForecastModel | None = None
@@ -39,7 +39,7 @@ class Current:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What came of a search. `model` is fitted on all minutes; figures are of a fit on all but the held-out ones."""
+    """The result of a search. `model` is fitted on all minutes; figures are of a fit without the held-out ones."""
 
     model: ForecastModel
     compared_with: str
@@ -67,7 +67,7 @@ class Candidate:
 
 
 async def fleet_minutes(store: ScalingStore, *, days: float, pools: Sequence[str] | None) -> Panel | None:
-    """Of the last `days`; None: there are none. Raises `StoreUnavailable`."""
+    """Returns the minutes of the last `days`; None without samples. Raises `StoreUnavailable`."""
     samples = await store.samples(since=datetime.now(UTC) - timedelta(days=days), pools=pools)
     return await asyncio.to_thread(of_samples, samples)
 

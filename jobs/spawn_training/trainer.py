@@ -31,7 +31,7 @@ FIRST: Parameters = {
     "reg_lambda": 1.0,
     "tail_rounds": 25,
 }
-"""What is known to do well on many series: each search begins with it."""
+"""Settings that do well on many series. Each search begins with them."""
 
 BLOCK = 10
 """Losses of so many minutes, or of twice the horizon, hang together."""

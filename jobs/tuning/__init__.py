@@ -1,1 +1,1 @@
-"""What training jobs share: a search on Ray Tune, who may be promoted, options, the stores, and a Ray to run on."""
+"""Shared by training jobs: a search on Ray Tune, the promotion rule, options, stores, and a Ray to run on."""

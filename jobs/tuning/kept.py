@@ -29,7 +29,7 @@ class Plan:
 
 
 def known_search(folder: Path, name: str) -> str:
-    """Its name. Raises `InvalidRequest` when there is none to go on with."""
+    """Returns the run's name. Raises `InvalidRequest` when there is none to continue."""
     if not (folder / name).is_dir():
         there = sorted(one.name for one in folder.iterdir() if one.is_dir()) if folder.is_dir() else []
         raise InvalidRequest(
@@ -44,7 +44,7 @@ def as_kept(path: Path) -> Any:
 
 
 def same_as_before(path: Path, trainer: T) -> T:
-    """What was kept, else `trainer`, which is kept: trials on other material cannot be compared."""
+    """Returns the kept trainer, or keeps `trainer`: trials on other material cannot be compared."""
     if (kept := as_kept(path)) is not None:
         return cast(T, kept)
     path.parent.mkdir(parents=True, exist_ok=True)

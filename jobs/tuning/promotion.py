@@ -85,7 +85,7 @@ class Verdict:
 
 
 def compare(candidate: Results, current: Results, *, seed: int = 7) -> Comparison:
-    """Of the same items in the same order."""
+    """Compares results of the same items in the same order."""
     one, other = np.asarray(candidate.gain, dtype=np.float64), np.asarray(current.gain, dtype=np.float64)
     costs = np.asarray(candidate.cost_usd, dtype=np.float64) - np.asarray(current.cost_usd, dtype=np.float64)
     return Comparison(

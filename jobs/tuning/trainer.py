@@ -1,4 +1,4 @@
-"""What a search asks of whoever trains a kind of model."""
+"""The interface between a search and the trainer of one kind of model."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ TURNS = 8
 
 @dataclass(frozen=True)
 class BoostingSettings:
-    """What training may search over."""
+    """Settings that training may search over."""
 
     rounds: int = 80
     eta: float = 0.1

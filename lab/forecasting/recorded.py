@@ -23,7 +23,7 @@ class Recorded:
 
 
 def recorded(file: Path, turn_s: float | None = None) -> Recorded:
-    """What is not known is left out.
+    """Reads a file. Unknown values are left out.
 
     Args:
         turn_s: mean seconds of a turn, where the file says nothing: a series never does.

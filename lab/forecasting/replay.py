@@ -20,7 +20,7 @@ MIDDLE = QUANTILES.index(0.5)
 
 @dataclass(frozen=True)
 class Replayed:
-    """Of n rows in order: what was forecast for each, a horizon before it, and what came. NaN where there is neither.
+    """Forecasts for n rows in order, each made a horizon before, and the values that came. Missing ones are NaN.
 
     Attributes:
         quantiles: (n, Q) at `QUANTILES`.
@@ -53,7 +53,7 @@ class Replayed:
 
 
 def replay(given: Prepared, fitted: Fitted | None, values: Floats, start: int, *, learned: int) -> Replayed:
-    """From row `start` to the end, learning from each value once it is known; blends and bands begin anew.
+    """Replays from row `start` to the end, learning from each value once it is known. Blends and bands start afresh.
 
     Args:
         values: (T,) the series that `given` was made of.
@@ -79,14 +79,14 @@ def replay(given: Prepared, fitted: Fitted | None, values: Floats, start: int, *
 
 
 def wape(forecast: Floats, actual: Floats) -> float | None:
-    """Sum of absolute errors over that of loads, of rows where both are known; None where there was no load."""
+    """Returns the sum of absolute errors over that of loads, where both are known; None without load."""
     known = np.isfinite(forecast) & np.isfinite(actual)
     load = float(np.abs(actual[known]).sum())
     return float(np.abs(actual[known] - forecast[known]).sum()) / load if load > 0 else None
 
 
 def coverage(replayed: Replayed) -> float | None:
-    """Share of values inside of the 90% band; None of none."""
+    """Returns the share of values inside the 90% band; None without values."""
     at = replayed.scored
     if not at.any():
         return None

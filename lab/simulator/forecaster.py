@@ -104,7 +104,7 @@ class SmoothingForecaster:
         return sum(there) / len(there) if there else self._needs[-1]
 
     def _mean(self, minute: int) -> float:
-        """Of five minutes around: one minute of yesterday is mostly noise."""
+        """Averages five minutes around: a single minute of yesterday is mostly noise."""
         near = self._needs[max(0, minute - 2) : minute + 3]
         return sum(near) / len(near)
 

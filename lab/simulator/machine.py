@@ -1,4 +1,4 @@
-"""What the simulated fleet is made of."""
+"""The simulated machine: start-up times and slots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run is judged by."""
+"""The result of a run."""
 
 from __future__ import annotations
 

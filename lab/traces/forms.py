@@ -155,7 +155,7 @@ def _events(name: str, lines: Sequence[_Line]) -> Events:
 
 
 def _duration(line: _Line) -> float:
-    """What the line says, else by its tokens, else NaN."""
+    """Returns the line's duration, else one by its tokens, else NaN."""
     seconds, tokens_in, tokens_out = (line.amount(column) for column in ("duration_s", "tokens_in", "tokens_out"))
     if seconds is not None:
         return max(SHORTEST_S, seconds)

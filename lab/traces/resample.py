@@ -37,7 +37,7 @@ class Load:
         return float(self.ends_s[-1])
 
     def samples(self, pool: str, start: datetime) -> Iterator[PoolSample]:
-        """Of a trace that begins at `start`; what only a running pool knows is left unknown."""
+        """Returns samples of a trace that begins at `start`. Fields that only a running pool knows stay unknown."""
         for end_s, arrivals, running in zip(
             self.ends_s.tolist(), self.arrivals.tolist(), self.running.tolist(), strict=True
         ):

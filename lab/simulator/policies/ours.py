@@ -13,7 +13,7 @@ from ossa.scaling.decision import ScalerInput, ScalerState, decide
 
 STEPS = round(MINUTE_S / SAMPLE_S)
 PEAK_STEPS = round(8 * 86_400 / SAMPLE_S)
-"""Of the past, as far back as a fleet looks for the most that a pool needed."""
+"""Peaks are taken over this much of the past, as in a fleet."""
 
 
 class Ours:

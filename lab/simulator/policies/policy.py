@@ -1,4 +1,4 @@
-"""What a policy sees, and says."""
+"""The input and output of a policy."""
 
 from __future__ import annotations
 

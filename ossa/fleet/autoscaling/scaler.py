@@ -8,6 +8,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -50,27 +51,18 @@ def samples_of(
     slots: Mapping[str, float],
 ) -> list[PoolSample]:
     """Returns a sample of every pool, also without traffic. `slots`: turns at the same time, an agent."""
-    samples = []
-    for pool in pools:
-        seen, used = traffic.get(pool.name, Traffic()), usage.get(pool.name, PoolUsage())
-        samples.append(
-            PoolSample(
-                pool=pool.name,
-                at=at,
-                arrivals=seen.arrivals,
-                running=seen.running,
-                queued=seen.queued,
-                queue_wait_s=seen.queue_wait_s,
-                latency_p99_s=seen.latency_p99_s,
-                error_rate=seen.error_rate,
-                cpu=used.cpu,
-                memory=used.memory,
-                agents=pool.ready,
-                starting=pool.starting,
-                slots_per_agent=slots[pool.name],
-            )
+    return [
+        PoolSample(
+            pool=pool.name,
+            at=at,
+            agents=pool.ready,
+            starting=pool.starting,
+            slots_per_agent=slots[pool.name],
+            **asdict(traffic.get(pool.name, Traffic())),
+            **asdict(usage.get(pool.name, PoolUsage())),
         )
-    return samples
+        for pool in pools
+    ]
 
 
 PREDICTOR_S = 3.0

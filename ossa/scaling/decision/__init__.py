@@ -1,4 +1,4 @@
-"""What the fleet shall be: samples, forecasts, rules, state and clock in; a `ScaleDecision` with reasons out.
+"""Decides the fleet's sizes: takes samples, forecasts, rules, state and time, returns a `ScaleDecision` with reasons.
 
 `decide` is pure: no IO, no Ray, no clock of its own. Rules are the floor; a forecast may only raise
 (docs/decisions/0013-scaling.md).

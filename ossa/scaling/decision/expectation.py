@@ -1,4 +1,4 @@
-"""What forecasts are believed, and what they expect."""
+"""Decides which forecasts are believed, and reads their expectation."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ossa.scaling.decision.reading import AHEAD_S, Reading
 
 FRESH_S = 150.0
 MINUTE_S = 60.0
-"""What a forecast is of: the time before its horizon's end."""
+"""A forecast is about this much time before its horizon's end."""
 
 MOVED = 0.99
-"""How far above the median a forecast's band reaches that is moved along with the need."""
+"""Quantile whose distance from the median moves along with the need."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """Turns at once to come. `points`: (seconds from now, forecast), soonest first."""
+    """Expected turns at the same time. `points` are (seconds from now, forecast), soonest first."""
 
     need: float
     points: tuple[tuple[float, Forecast], ...]
 
     def at(self, seconds: float, quantile: float) -> float:
-        """The quantile so many seconds from now: linear between what is now and the horizons, level after the last."""
+        """Returns the quantile so many seconds from now: linear between now and the horizons, level after the last."""
         before, value = 0.0, self.need
         for when, forecast in self.points:
             there = _quantile(forecast, quantile)
@@ -36,22 +36,22 @@ class Expectation:
         return value
 
     def most(self, until_s: float, quantile: float) -> float:
-        """The largest quantile from the first horizon until then."""
+        """Returns the largest quantile from the first horizon until then."""
         passed = [_quantile(forecast, quantile) for when, forecast in self.points if when <= until_s]
         return max([*passed, self.at(until_s, quantile)])
 
     def soon(self, lead_s: float, quantile: float) -> float:
-        """The quantile at the first horizon, or after the lead time where that is later."""
+        """Returns the quantile at the first horizon, or after the lead time if that is later."""
         return self.at(max(lead_s, self.points[0][0]), quantile) if self.points else self.need
 
     def minutes(self, quantile: float) -> list[tuple[float, float]]:
-        """(seconds until it begins, the quantile) of each minute that was forecast, soonest first."""
+        """Returns (seconds until it begins, quantile) of each forecast minute, soonest first."""
         return [(max(0.0, when - MINUTE_S), _quantile(forecast, quantile)) for when, forecast in self.points]
 
     def held(self, lead_s: float, quantile: float) -> float:
-        """The quantile soon; more where what is needed now has left the forecast behind since it was made.
+        """Returns the quantile soon, or more if the need has outgrown the forecast since it was made.
 
-        Then the band starts from what is now: as far above it as the `MOVED` quantile is above the median.
+        Then the band starts from the present need, as far above it as the `MOVED` quantile is above the median.
         """
         if not self.points:
             return self.need
@@ -67,9 +67,9 @@ def expect(
     now: datetime,
     peak: float,
 ) -> tuple[Expectation | None, str]:
-    """One pool's forecasts, or None and why they are not believed. What was said `earlier` counts beside newer ones.
+    """Returns one pool's believed forecasts, or None and the reason for doubt. `earlier` ones count beside newer ones.
 
-    `peak`: the most turns at once that the pool had in days; a forecast far above it is not believed.
+    `peak` is the most turns at the same time that the pool had in days; a forecast far above it is not believed.
     """
     if not forecasts:
         return None, ""
@@ -107,7 +107,7 @@ def _sound(forecast: Forecast) -> bool:
 
 
 def _quantile(forecast: Forecast, quantile: float) -> float:
-    """Linear between the levels there are, and never below that of a lower level; level beyond the ends."""
+    """Interpolates between levels, never below the value of a lower level; constant beyond the ends."""
     levels = sorted(forecast.quantiles)
     before, value = levels[0], forecast.quantiles[levels[0]]
     for level in levels:

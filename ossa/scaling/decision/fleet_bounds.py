@@ -1,4 +1,4 @@
-"""The fleet's floor and ceiling over what pools want. Rules have first call on the room, the forecast what is left."""
+"""Applies the fleet's floor and ceiling to proposals. Rules get the room first, the forecast gets the rest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ossa.scaling.decision.proposal import Proposal
 
 
 def fit(proposals: Sequence[Proposal], rules: ScaleRules) -> None:
-    """Bring `rules` and `forecast` of all pools within the fleet's bounds, in place; takes nothing from a pool."""
+    """Brings `rules` and `forecast` of all proposals within the fleet's bounds, in place."""
     _keep_floor(proposals, rules)
     _cut(proposals, rules)
     _lift_to_floor(proposals, rules)
@@ -25,7 +25,7 @@ def fit(proposals: Sequence[Proposal], rules: ScaleRules) -> None:
 
 
 def share(extra: Mapping[str, int], room: int, block: int) -> dict[str, int]:
-    """Split the room in proportion to what is asked, by whole blocks; all of it where it is enough."""
+    """Splits the room in proportion to the requests, by whole blocks. Grants all if the room is enough."""
     asked = sum(extra.values())
     if asked <= room:
         return dict(extra)
@@ -39,7 +39,7 @@ def share(extra: Mapping[str, int], room: int, block: int) -> dict[str, int]:
 
 
 def _keep_floor(proposals: Sequence[Proposal], rules: ScaleRules) -> None:
-    """Pools give up blocks only as far as the fleet stays above its floor; the largest gives first."""
+    """Lets pools give up blocks, largest first, only while the fleet stays above its floor."""
     total = sum(one.size for one in proposals)
     for one in sorted(proposals, key=lambda one: -one.size):
         if one.rules < one.size:
@@ -51,7 +51,7 @@ def _keep_floor(proposals: Sequence[Proposal], rules: ScaleRules) -> None:
 
 
 def _cut(proposals: Sequence[Proposal], rules: ScaleRules) -> None:
-    """Raises by rules share the room below the ceiling."""
+    """Shares the room below the ceiling among raises by rules."""
     kept = sum(min(one.size, one.rules) for one in proposals)
     extra = {one.pool: max(0, one.rules - one.size) for one in proposals}
     given = share(extra, max(0, rules.fleet_ceiling - kept), rules.block_agents)
@@ -65,7 +65,7 @@ def _cut(proposals: Sequence[Proposal], rules: ScaleRules) -> None:
 
 
 def _shed(largest: Proposal, rules: ScaleRules) -> None:
-    """The ceiling was lowered under the fleet: its largest pool gives a block, at the pace of any scale-in."""
+    """Takes a block from the largest pool, at the pace of a scale-in, if the ceiling was lowered below the fleet."""
     left = max(largest.rules - rules.block_agents, bounds(largest.pool, rules).floor)
     if largest.rules == largest.size and left < largest.size and largest.state.cooldown_s <= 0:
         largest.rules = largest.forecast = left
@@ -73,7 +73,7 @@ def _shed(largest: Proposal, rules: ScaleRules) -> None:
 
 
 def _lift_to_floor(proposals: Sequence[Proposal], rules: ScaleRules) -> None:
-    """Raise pools in proportion to their sizes until the fleet has its floor, as far as their ceilings allow."""
+    """Raises pools in proportion to their sizes to the fleet's floor, as far as their ceilings allow."""
     short = min(rules.fleet_floor, rules.fleet_ceiling) - sum(one.rules for one in proposals)
     while short > 0:
         room = [one for one in proposals if one.rules < bounds(one.pool, rules).ceiling]

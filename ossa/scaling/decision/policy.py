@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from ossa.contracts.scaling import Forecast, PoolDecision, PoolSample, ScaleDecision, ScaleRules, StartUp
+from ossa.contracts.scaling import PoolDecision, ScaleDecision, ScaleRules, StartUp
 from ossa.scaling.decision.expectation import expect
 from ossa.scaling.decision.fleet_bounds import fit
 from ossa.scaling.decision.proposal import Proposal, propose
@@ -31,16 +30,16 @@ class Verdict:
 def decide(
     given: ScalerInput, state: ScalerState, rules: ScaleRules, start_up: StartUp | None = None, *, dry_run: bool = False
 ) -> Verdict:
-    """What every pool of `given.sizes` shall have. Raises nothing: what cannot be used is left aside, with a reason.
+    """Decides the size of every pool in `given.sizes`. Raises nothing: unusable input is ignored, with a reason.
 
-    Of one pool, two changes are a cool-down apart, but for one emergency and for its floor; borrowing a standby is no
-    change. No more than `rules.fleet_ceiling` agents and standbys come of it, unless more were there: then a block goes
-    at a time. With forecasts no pool has fewer agents, and the fleet no fewer agents and standbys together, than
-    without. A dry run decides the same.
+    Two changes of a pool are a cool-down apart, except for one emergency and for its floor. Borrowing a standby is no
+    change. Agents and standbys together stay within `rules.fleet_ceiling`; if there were more, one block goes at a
+    time. With forecasts no pool has fewer agents, and the fleet no fewer agents and standbys together, than without. A
+    dry run decides the same.
     """
     start_up = start_up or StartUp()
     passed = state.passed(given.now)
-    proposals = _propose(given, state, passed, rules, start_up)
+    proposals = [_propose(given, pool, state.pool(pool, passed), rules, start_up) for pool in given.sizes]
     fit(proposals, rules)
     standby = standbys(proposals, given.standby, given.nodes, rules, start_up)
     borrowed = borrow_standbys(proposals, standby, rules, start_up)
@@ -56,40 +55,15 @@ def decide(
     return Verdict(decision, _remember(given.now, proposals, {} if dry_run else borrowed, rules))
 
 
-def _propose(
-    given: ScalerInput, state: ScalerState, passed: float, rules: ScaleRules, start_up: StartUp
-) -> list[Proposal]:
-    samples: dict[str, list[PoolSample]] = defaultdict(list)
-    forecasts: dict[str, list[Forecast]] = defaultdict(list)
-    for sample in given.samples:
-        samples[sample.pool].append(sample)
-    earlier: dict[str, list[Forecast]] = defaultdict(list)
-    for forecast in given.forecasts:
-        forecasts[forecast.pool].append(forecast)
-    for forecast in given.earlier:
-        earlier[forecast.pool].append(forecast)
-    return [
-        _propose_one(
-            given, pool, samples[pool], (forecasts[pool], earlier[pool]), state.pool(pool, passed), rules, start_up
-        )
-        for pool in given.sizes
-    ]
-
-
-def _propose_one(
-    given: ScalerInput,
-    pool: str,
-    samples: Sequence[PoolSample],
-    forecasts: tuple[Sequence[Forecast], Sequence[Forecast]],
-    state: PoolState,
-    rules: ScaleRules,
-    start_up: StartUp,
-) -> Proposal:
-    reading = read(
-        samples, given.now, max(rules.cooldown_s, SMOOTH_S), rules.calm_s, given.sizes[pool], state.borrowed_standbys
-    )
-    expectation, doubt = expect(*forecasts, reading, rules, given.now, given.peaks.get(pool, 0.0))
-    made = propose(pool, given.sizes[pool], reading, expectation, state, given.alerted(pool), rules, start_up)
+def _propose(given: ScalerInput, pool: str, state: PoolState, rules: ScaleRules, start_up: StartUp) -> Proposal:
+    size = given.sizes[pool]
+    samples = [sample for sample in given.samples if sample.pool == pool]
+    forecasts = [forecast for forecast in given.forecasts if forecast.pool == pool]
+    earlier = [forecast for forecast in given.earlier if forecast.pool == pool]
+    window_s = max(rules.cooldown_s, SMOOTH_S)
+    reading = read(samples, given.now, window_s, rules.calm_s, size, state.borrowed_standbys)
+    expectation, doubt = expect(forecasts, earlier, reading, rules, given.now, given.peaks.get(pool, 0.0))
+    made = propose(pool, size, reading, expectation, state, given.alerted(pool), rules, start_up)
     if doubt:
         made.reasons.append(doubt)
     return made

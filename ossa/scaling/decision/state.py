@@ -1,4 +1,4 @@
-"""What one decision is made from, what the scaler remembers from one tick to the next, and how time passes for it."""
+"""The input of one decision, and the state that the scaler keeps from one tick to the next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a forecast is made from: lags, trends, calendar and the other series, each known at the origin.
+"""Features of a forecast: lags, trends, calendar and the other series, each known at the origin.
 
 Row t of every array is computed from rows 0..t of the panel and from clock time alone. Values are taken relative to
 a level and divided by a scale, both local, so that a model learns shapes and holds when load grows tenfold.
@@ -50,7 +50,7 @@ def calendar_seasons(step_s: float) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is the same for every horizon. `full` (T,) without gaps; the rest of the last `rows` and some before."""
+    """Features shared by all horizons. `full` (T,) has no gaps; the others cover the last `rows` and some before."""
 
     full: Floats
     level: Floats
@@ -139,7 +139,7 @@ def _spread(columns: dict[str, Floats], known: Floats, scale: Floats) -> None:
 def _repeats(
     columns: dict[str, Floats], full: Floats, level: Floats, scale: Floats, horizon: int, seasons: tuple[int, ...]
 ) -> None:
-    """What was there one season before the target, and how far it stood above its own time."""
+    """Adds the value one season before the target, and how far that was above its own level."""
     rows = len(level)
     for season in seasons:
         back = season * -(-horizon // season) - horizon

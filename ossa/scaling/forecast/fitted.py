@@ -1,4 +1,4 @@
-"""What training leaves behind, as arrays: numpy evaluates them, so a process that forecasts needs no XGBoost."""
+"""Trained parts of a model as arrays. numpy evaluates them, so a process that forecasts needs no XGBoost."""
 
 from __future__ import annotations
 
@@ -94,4 +94,4 @@ class Fitted:
     tails: Trees
     linear: Linear
     mean: float
-    """What targets were divided by for `absolute`."""
+    """Divisor of the targets of `absolute`."""

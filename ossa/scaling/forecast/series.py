@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 
 
 class SeriesError(ValueError):
-    """What was given is no series; the message says which figure is wrong."""
+    """The input is no usable series. The message names the wrong figure."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ class Panel:
 
 
 def carried(values: Floats) -> Floats:
-    """NaN becomes the last value known; before the first one, 0."""
+    """Replaces NaN by the last known value, or 0 before the first one."""
     at = np.where(np.isnan(values), 0, np.arange(len(values)))
     filled = values[np.maximum.accumulate(at)]
     return np.asarray(np.where(np.isnan(filled), 0.0, filled))
 
 
 def rolling_mean(values: Floats, window: int) -> Floats:
-    """Mean of the last `window` values that are known, fewer at the start; NaN where none is."""
+    """Returns the mean of the known ones of the last `window` values; NaN if none is known."""
     known = ~np.isnan(values)
     sums = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
     counts = np.concatenate([[0], np.cumsum(known)])
@@ -79,6 +79,6 @@ def smoothed(values: Floats, alpha: float) -> Floats:
 
 
 def rolling_median(values: Floats, window: int) -> Floats:
-    """Median of the last `window` values; the first value stands for what lies before the start."""
+    """Returns the median of the last `window` values. The first value fills in before the start."""
     padded = np.concatenate([np.full(window - 1, values[0]), values])
     return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, window), axis=1))

@@ -21,7 +21,7 @@ ERROR_ALPHA = 0.05
 """Smoothing of the errors' size."""
 
 FADE = 0.998
-"""What is left of a regret after one observation: half of it after 350."""
+"""Share of a regret that remains after one observation; half of it remains after 350."""
 
 WINDOW = 400
 STEP, FIRST_STEP = 0.015, 0.3
@@ -35,7 +35,7 @@ UNSEEN = 10
 
 @dataclass(frozen=True)
 class Outlook:
-    """What the experts say at one origin: `centres` (K,), `tails` (Q - 1,) of the trees, the local `scale`."""
+    """The experts' forecasts at one origin: `centres` (K,), the trees' `tails` (Q - 1,), the local `scale`."""
 
     centres: Floats
     tails: Floats
