@@ -13,6 +13,7 @@ from tests.fixtures import public_names
 FIXTURES = Path(public_names.__file__).parent
 SETTINGS = json.loads((FIXTURES / "settings-4000a53.json").read_text())
 SDK = json.loads((FIXTURES / "sdk-4000a53.json").read_text())
+ATTRIBUTES = json.loads((FIXTURES / "answers-4000a53.json").read_text())
 REQUIRED = {"BASE_URL": "http://127.0.0.1:9/v1", "MODEL": "m"}
 
 
@@ -40,3 +41,11 @@ def test_every_call_of_before_takes_its_parameters() -> None:
         for name, parameters in calls.items():
             assert name in now.get(place, {}), f"{place}.{name} is gone"
             assert now[place][name][: len(parameters)] == parameters, f"{place}.{name}"
+
+
+def test_what_a_call_of_before_returns_has_its_attributes() -> None:
+    now = public_names.answers()
+    assert ATTRIBUTES["tasks.get"]
+    assert {
+        call: set(names) - set(now[call]) for call, names in ATTRIBUTES.items() if set(names) - set(now[call])
+    } == {}
