@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 
-from ossa.contracts.task import Outcome
+from ossa.contracts.task import Outcome, TaskStatus
+from ossa.observability import AtMost, MetricGroup, counter, gauge, histogram
 
 T = TypeVar("T")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
+ROUTES = AtMost(100, "routes of the API")
+POOLS = AtMost(64, "pools")
+JOURNAL_CALLS = AtMost(20, "calls of the journal")
 LATENCY_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 JOURNAL_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
 
-class GatewayMetrics:
+class GatewayMetrics(MetricGroup):
     """One registry a replica; nothing global, so that two apps in one process do not mix.
 
     Args:
@@ -23,42 +28,45 @@ class GatewayMetrics:
             and without it their counters would look like one that jumps back.
     """
 
+    requests = counter(
+        "ossa_gateway_requests_total",
+        "Answered HTTP requests",
+        method=METHODS,
+        route=ROUTES,
+        status=AtMost(60, "HTTP statuses"),
+    )
+    latency = histogram("ossa_gateway_request_seconds", "Until the last byte", buckets=LATENCY_BUCKETS_S, route=ROUTES)
+    inflight = gauge("ossa_gateway_inflight_requests", "HTTP requests being answered")
+    turns = gauge("ossa_gateway_running_tasks", "Tasks this replica owns and runs")
+    tasks = counter(
+        "ossa_gateway_tasks_total",
+        "Ended tasks",
+        status=(TaskStatus.SUCCEEDED.value, TaskStatus.FAILED.value, TaskStatus.CANCELLED.value),
+        pool=POOLS,
+    )
+    tokens = counter("ossa_gateway_tokens_total", "Model tokens", kind=("prompt", "completion"), pool=POOLS)
+    cost = counter("ossa_gateway_cost_usd_total", "Cost of model calls in USD", pool=POOLS)
+    takeovers = counter("ossa_gateway_takeovers_total", "Turns whose agent was lost")
+    fenced = counter("ossa_gateway_fenced_total", "Tasks another owner took from this replica")
+    leases_lost = counter("ossa_gateway_leases_lost_total", "Leases that could not be renewed")
+    failures = counter(
+        "ossa_gateway_loop_failures_total", "Failed rounds of a loop", loop=AtMost(100, "loops and hooks")
+    )
+    journal = histogram("ossa_gateway_journal_seconds", "Journal calls", buckets=JOURNAL_BUCKETS_S, call=JOURNAL_CALLS)
+    journal_errors = counter("ossa_gateway_journal_errors_total", "Journal unavailable", call=JOURNAL_CALLS)
+    open_tasks = gauge("ossa_gateway_open_tasks", "Tasks queued or running, all replicas")
+    agents = gauge("ossa_gateway_agents", "Agents as this replica sees them", pool=POOLS, state=AtMost(8, "states"))
+
     def __init__(self, replica: str = "gateway") -> None:
         self._replica = replica
         self.registry = CollectorRegistry()
-        r = self.registry
-        self.requests = Counter(
-            "ossa_gateway_requests_total", "Answered HTTP requests", ("method", "route", "status"), registry=r
-        )
-        self.latency = Histogram(
-            "ossa_gateway_request_seconds",
-            "Until the last byte",
-            ("route",),
-            buckets=LATENCY_BUCKETS_S,
-            registry=r,
-        )
-        self.inflight = Gauge("ossa_gateway_inflight_requests", "HTTP requests being answered", registry=r)
-        self.turns = Gauge("ossa_gateway_running_tasks", "Tasks this replica owns and runs", registry=r)
-        self.tasks = Counter("ossa_gateway_tasks_total", "Ended tasks", ("status", "pool"), registry=r)
-        self.tokens = Counter("ossa_gateway_tokens_total", "Model tokens", ("kind", "pool"), registry=r)
-        self.cost = Counter("ossa_gateway_cost_usd_total", "Cost of model calls in USD", ("pool",), registry=r)
-        self.takeovers = Counter("ossa_gateway_takeovers_total", "Turns whose agent was lost", registry=r)
-        self.fenced = Counter("ossa_gateway_fenced_total", "Tasks another owner took from this replica", registry=r)
-        self.leases_lost = Counter("ossa_gateway_leases_lost_total", "Leases that could not be renewed", registry=r)
-        self.failures = Counter("ossa_gateway_loop_failures_total", "Failed rounds of a loop", ("loop",), registry=r)
-        self.journal = Histogram(
-            "ossa_gateway_journal_seconds", "Journal calls", ("call",), buckets=JOURNAL_BUCKETS_S, registry=r
-        )
-        self.journal_errors = Counter("ossa_gateway_journal_errors_total", "Journal unavailable", ("call",), registry=r)
-        self.open_tasks = Gauge("ossa_gateway_open_tasks", "Tasks queued or running, all replicas", registry=r)
-        self.agents = Gauge("ossa_gateway_agents", "Agents as this replica sees them", ("pool", "state"), registry=r)
+        self._groups: dict[Any, Any] = {}
+        super().__init__(self.registry)
 
-        self._groups: dict[type[Any], Any] = {}
-
-    def group(self, kind: type[T]) -> T:
-        """The metrics of a system, on this registry: one object a class, made when first asked for."""
+    def group(self, kind: Callable[[CollectorRegistry], T]) -> T:
+        """Returns the metrics of a system on this registry. Each class is created once."""
         if kind not in self._groups:
-            self._groups[kind] = kind(self.registry)  # type: ignore[call-arg]
+            self._groups[kind] = kind(self.registry)
         group: T = self._groups[kind]
         return group
 

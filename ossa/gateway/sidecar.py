@@ -17,7 +17,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from ossa.contracts.errors import NotReady, OssaError
-from ossa.gateway.cache_meters import meter_cache
+from ossa.gateway.cache_metrics import meter_cache
 
 MakeService = Callable[[], Awaitable[Any]]
 """Pickled, and called on the replica's event loop: it holds settings, not connections. The service has `start()`."""

@@ -16,12 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ossa.contracts.errors import OssaError
 from ossa.gateway.api.responses import failure_response, unexpected_response
 from ossa.gateway.ids import new_request_id
-from ossa.gateway.metrics import GatewayMetrics
+from ossa.gateway.metrics import METHODS, GatewayMetrics
 
 logger = logging.getLogger(__name__)
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Edge:

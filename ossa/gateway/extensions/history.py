@@ -7,12 +7,11 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
-
 from ossa.contracts.errors import OssaError
 from ossa.contracts.stores import HistoryStore, Pruned
 from ossa.gateway.core import GatewayCore
 from ossa.gateway.hooks import Extension
+from ossa.observability import MetricGroup, counter, gauge
 
 logger = logging.getLogger(__name__)
 
@@ -21,15 +20,13 @@ AGAIN_AFTER_S = 60.0
 """Where a round failed."""
 
 
-class HistoryMetrics:
-    """Of one replica; the sum over all is the fleet's."""
+class HistoryMetrics(MetricGroup):
+    """Metrics of one replica; the sum over all is the fleet's."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        r = registry
-        self.tasks = Counter("ossa_history_pruned_tasks_total", "Ended tasks removed for their age", registry=r)
-        self.parts = Counter("ossa_history_dropped_parts_total", "Weeks of history dropped whole", registry=r)
-        self.failures = Counter("ossa_history_failures_total", "Rounds that failed", registry=r)
-        self.pruned_at = Gauge("ossa_history_pruned_timestamp_seconds", "End of the last whole round", registry=r)
+    tasks = counter("ossa_history_pruned_tasks_total", "Ended tasks removed for their age")
+    parts = counter("ossa_history_dropped_parts_total", "Weeks of history dropped whole")
+    failures = counter("ossa_history_failures_total", "Rounds that failed")
+    pruned_at = gauge("ossa_history_pruned_timestamp_seconds", "End of the last whole round")
 
 
 class HistoryKeeper:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, generate_latest
 
 from ossa.caching.guarded import GuardedCache
-from ossa.gateway.extensions.vortex.cache_metrics import watch_cache
+from ossa.gateway.cache_metrics import watch_cache
 from ossa.testing.stores.cache import MemoryCache
 from ossa.vortex.exchange.cache import Held, TieredCache
 

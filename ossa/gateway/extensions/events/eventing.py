@@ -26,7 +26,7 @@ class Eventing:
         self._outbox = outbox
         self._bus = bus
         self._settings = settings
-        self._metrics = PublisherMetrics(metrics.registry) if bus is not None else None
+        self._metrics = metrics.group(PublisherMetrics) if bus is not None else None
         self._publisher: Publisher | None = None
         if bus is not None and self._metrics is not None:
             self._publisher = Publisher(outbox, bus, metrics=self._metrics, keep_s=settings.outbox_days * _DAY_S)

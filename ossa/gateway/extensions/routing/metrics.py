@@ -3,47 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from typing import get_args
 
 from ossa.contracts.routing import ModelKind
+from ossa.observability import AtMost, MetricGroup, counter, gauge
 from ossa.routing.registry import RouterMeter
 
+KINDS: tuple[ModelKind, ...] = get_args(ModelKind)
 SOURCES = ("registry", "packaged", "rules")
 
 
-class RoutingMetrics(RouterMeter):
-    """Counts decisions and the models behind them on a replica's registry."""
+class RoutingMetrics(MetricGroup, RouterMeter):
+    """Counts decisions and the models behind them."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        r = registry
-        self.decisions = Counter("ossa_routing_decisions_total", "Decisions, by what scored", ("router",), registry=r)
-        self.serving = Gauge(
-            "ossa_routing_serving", "1 for what serves for a kind of model", ("kind", "source"), registry=r
-        )
-        self.aside = Gauge("ossa_routing_set_aside", "1 while rules decide in a model's place", ("kind",), registry=r)
-        self.swaps = Counter("ossa_routing_swaps_total", "Models swapped in for another one", ("kind",), registry=r)
-        self.refusals = Counter(
-            "ossa_routing_refused_total", "Promoted models that could not be used", ("kind",), registry=r
-        )
-        self.drift = Gauge(
-            "ossa_routing_input_drift", "Population stability index of inputs", ("kind", "input"), registry=r
-        )
-        self.alarm = Gauge(
-            "ossa_routing_quality_alarm", "Evidence that answers are worse than expected; 1: set aside", ("kind",),
-            registry=r,
-        )  # fmt: skip
-        self.failures = Counter(
-            "ossa_routing_registry_failures_total", "Rounds that did not reach the registry", registry=r
-        )
+    decisions = counter("ossa_routing_decisions_total", "Decisions, by what scored", router=("learned", "rules"))
+    serving = gauge("ossa_routing_serving", "1 for what serves for a kind of model", kind=KINDS, source=SOURCES)
+    aside = gauge("ossa_routing_set_aside", "1 while rules decide in a model's place", kind=KINDS)
+    swaps = counter("ossa_routing_swaps_total", "Models swapped in for another one", kind=KINDS)
+    refusals = counter("ossa_routing_refused_total", "Promoted models that could not be used", kind=KINDS)
+    drift = gauge(
+        "ossa_routing_input_drift",
+        "Population stability index of inputs",
+        unit="index",
+        kind=KINDS,
+        input=AtMost(100, "inputs of a model"),
+    )
+    alarm = gauge(
+        "ossa_routing_quality_alarm",
+        "Evidence that answers are worse than expected; 1: set aside",
+        unit="share",
+        kind=KINDS,
+    )
+    failures = counter("ossa_routing_registry_failures_total", "Rounds that did not reach the registry")
 
     def decided(self, router: str) -> None:
         """`router`: as the decision names it, models by digest; counted as `learned` or `rules`."""
         self.decisions.labels("rules" if router == "rules" else "learned").inc()
 
     def serves(self, kind: ModelKind, source: str, *, aside: bool) -> None:
-        for one in SOURCES:
-            self.serving.labels(kind, one).set(one == source)
+        for name in SOURCES:
+            self.serving.labels(kind, name).set(name == source)
         self.aside.labels(kind).set(aside)
 
     def swapped(self, kind: ModelKind) -> None:

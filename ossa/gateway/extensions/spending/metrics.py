@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
-
 from ossa.contracts.budgets import Balance, Grant, Recovered
+from ossa.observability import AtMost, MetricGroup, counter, gauge
 
 SERIES_MAX = 1000
 """Budgets with series of their own, at most."""
 
 
-class BudgetMetrics:
-    """On a replica's registry. Amounts of a budget are the whole fleet's, in its current period."""
+class BudgetMetrics(MetricGroup):
+    """Amounts of a budget are the whole fleet's, in its current period."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        r = registry
-        self.reservations = Counter("ossa_budget_reservations_total", "Asked for, by outcome", ("outcome",), registry=r)
-        self.settled = Counter("ossa_budget_settled_usd_total", "Cost of calls that had been reserved for", registry=r)
-        self.overrun = Counter("ossa_budget_overrun_usd_total", "Cost beyond what was reserved", registry=r)
-        self.in_doubt = Counter("ossa_budget_in_doubt_usd_total", "Charged in full: cost not known", registry=r)
-        self.recovered = Counter(
-            "ossa_budget_recovered_total", "Reservations closed for an owner that was lost", ("as_",), registry=r
-        )
-        self.warnings = Counter("ossa_budget_warnings_total", "Grants above a soft limit", ("budget",), registry=r)
-        self.amount = Gauge("ossa_budget_usd", "Of each budget", ("budget", "part"), registry=r)
+    reservations = counter(
+        "ossa_budget_reservations_total", "Asked for, by outcome", outcome=("granted", "shrunk", "refused")
+    )
+    settled = counter("ossa_budget_settled_usd_total", "Cost of calls that had been reserved for")
+    overrun = counter("ossa_budget_overrun_usd_total", "Cost beyond what was reserved")
+    in_doubt = counter("ossa_budget_in_doubt_usd_total", "Charged in full: cost not known")
+    recovered = counter(
+        "ossa_budget_recovered_total", "Reservations closed for an owner that was lost", as_=("settled", "in_doubt")
+    )
+    warnings = counter("ossa_budget_warnings_total", "Grants above a soft limit", budget=AtMost(SERIES_MAX, "budgets"))
+    amount = gauge(
+        "ossa_budget_usd",
+        "Of each budget",
+        budget=AtMost(SERIES_MAX, "budgets"),
+        part=("hard", "spent", "reserved", "in_doubt"),
+    )
 
     def granted(self, grant: Grant, most_usd: float) -> None:
         shrunk = grant.usd < most_usd - 1e-9

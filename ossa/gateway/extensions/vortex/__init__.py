@@ -7,9 +7,9 @@ from ossa.contracts.compression import Compressor
 from ossa.contracts.memory import Memory
 from ossa.contracts.task import Outcome
 from ossa.contracts.turn import TurnCall, TurnCallResult
+from ossa.gateway.cache_metrics import watch_cache
 from ossa.gateway.core import GatewayCore
 from ossa.gateway.extensions.vortex import api
-from ossa.gateway.extensions.vortex.cache_metrics import watch_cache
 from ossa.gateway.extensions.vortex.calls import VortexCalls
 from ossa.gateway.extensions.vortex.metrics import MeteredCompressor, VortexMetrics
 from ossa.gateway.extensions.vortex.registry_metrics import RegistryMetrics

@@ -4,43 +4,41 @@ from __future__ import annotations
 
 import time
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-
-from ossa.contracts.compression import Compressed, CompressionOrder, Compressor
+from ossa.contracts.compression import KINDS, Compressed, CompressionOrder, Compressor
 from ossa.contracts.errors import OssaError
+from ossa.observability import AtMost, MetricGroup, counter, histogram
 
+CONTENT_KINDS = (*KINDS, "none")
+OUTCOMES = AtMost(50, "outcomes and error codes")
 SHARE_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0)
 SECONDS_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-class VortexMetrics:
-    """On a replica's registry. `kind` is the kind of most of a content."""
+class VortexMetrics(MetricGroup):
+    """`kind` is the kind of most of a content."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        r = registry
-        self.contents = Counter(
-            "ossa_vortex_contents_total", "Contents given, by what became of them", ("kind", "outcome"), registry=r
-        )
-        self.tokens = Counter("ossa_vortex_tokens_total", "Tokens of contents", ("kind", "when"), registry=r)
-        self.reduction = Histogram(
-            "ossa_vortex_reduction", "Share of the tokens left out", ("kind",), buckets=SHARE_BUCKETS, registry=r
-        )
-        self.fidelity = Histogram(
-            "ossa_vortex_fidelity", "Fidelity of what was kept", ("kind",), buckets=SHARE_BUCKETS, registry=r
-        )
-        self.seconds = Histogram(
-            "ossa_vortex_seconds", "Until the answer was there", ("call",), buckets=SECONDS_BUCKETS, registry=r
-        )
-        self.fetched = Counter("ossa_vortex_originals_total", "Originals asked for", ("outcome",), registry=r)
-        self.answers = Counter(
-            "ossa_vortex_answers_total", "Look-ups of earlier answers, and what was kept", ("outcome",), registry=r
-        )
-        self.answers_saved = Counter(
-            "ossa_vortex_answers_saved_usd_total", "What served answers cost when they were given first", registry=r
-        )
-        self.saved = Counter(
-            "ossa_vortex_saved_tokens_total", "Prompt tokens that turns did not send", ("pool",), registry=r
-        )
+    contents = counter(
+        "ossa_vortex_contents_total", "Contents given, by what became of them", kind=CONTENT_KINDS, outcome=OUTCOMES
+    )
+    tokens = counter("ossa_vortex_tokens_total", "Tokens of contents", kind=CONTENT_KINDS, when=("before", "after"))
+    reduction = histogram(
+        "ossa_vortex_reduction", "Share of the tokens left out", unit="share", buckets=SHARE_BUCKETS, kind=CONTENT_KINDS
+    )
+    fidelity = histogram(
+        "ossa_vortex_fidelity", "Fidelity of what was kept", unit="share", buckets=SHARE_BUCKETS, kind=CONTENT_KINDS
+    )
+    seconds = histogram(
+        "ossa_vortex_seconds",
+        "Until the answer was there",
+        buckets=SECONDS_BUCKETS,
+        call=("compress", "decompress", "answer_look_up"),
+    )
+    fetched = counter("ossa_vortex_originals_total", "Originals asked for", outcome=OUTCOMES)
+    answers = counter("ossa_vortex_answers_total", "Look-ups of earlier answers, and what was kept", outcome=OUTCOMES)
+    answers_saved = counter(
+        "ossa_vortex_answers_saved_usd_total", "What served answers cost when they were given first"
+    )
+    saved = counter("ossa_vortex_saved_tokens_total", "Prompt tokens that turns did not send", pool=AtMost(64, "pools"))
 
     def compressed(self, found: Compressed) -> None:
         kind = next(iter(found.kinds), "none")
