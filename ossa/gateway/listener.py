@@ -25,11 +25,11 @@ class StreamedText:
         self._cursor = 0
 
     def restart(self) -> None:
-        """Another agent begins the step again."""
+        """Expects the step from its beginning, by another agent."""
         self._cursor = 0
 
     def feed(self, text: str) -> str:
-        """What of `text` is new to the client. Raises `Diverged`."""
+        """Returns the part of `text` that the client lacks. Raises `Diverged`."""
         expected = self._sent[self._cursor : self._cursor + len(text)]
         if not text.startswith(expected):
             raise Diverged
@@ -39,16 +39,16 @@ class StreamedText:
         return fresh
 
     def settle(self, whole: str | None) -> str:
-        """The step is in the journal and will not be said again; `whole` is its text, if it has one.
+        """Ends a journaled step with the text `whole`. Returns what the client lacks of a text it has in part.
 
-        What of it the client lacks, if it was told a part of it. Raises `Diverged`.
+        Raises `Diverged`.
         """
         rest = self.close(whole or "") if self._sent else ""
         self._sent, self._cursor = "", 0
         return rest
 
     def close(self, whole: str) -> str:
-        """What of the final message's text the client lacks. Raises `Diverged`."""
+        """Returns what the client lacks of the final text. Raises `Diverged`."""
         if not whole.startswith(self._sent):
             raise Diverged
         return whole[len(self._sent) :]
@@ -69,11 +69,11 @@ class Listener:
         self._text = StreamedText()
 
     def given(self, earlier: Earlier) -> None:
-        """The answer was given before."""
+        """Notes that the answer was given before."""
         self.earlier = earlier
 
     def started(self, agent: AgentInfo) -> None:
-        """An agent begins, or begins again after another one was lost."""
+        """Notes that an agent begins, or begins again after another was lost."""
         self.agent = agent
         self._text.restart()
 

@@ -25,7 +25,7 @@ _OPERATION_ID = re.compile(r"op_[A-Za-z0-9_-]{1,64}")
 
 
 def started(operation: Operation) -> Response:
-    """202, and where to follow it."""
+    """Answers 202 with the address at which to follow the operation."""
     return json_response(operation, status=202, headers={"location": f"/api/v1/operations/{operation.id}"})
 
 
@@ -37,8 +37,8 @@ async def list_operations(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
     store = context_of(request).core.stores.fleet
-    found = await store.operations(tenant=caller.tenant, open_only=open_only, limit=limit)
-    return json_response(OperationList(data=found))
+    operations = await store.operations(tenant=caller.tenant, open_only=open_only, limit=limit)
+    return json_response(OperationList(data=operations))
 
 
 @router.get(
@@ -69,9 +69,9 @@ def _described(summary: str, body: type[BaseModel], description: str = "") -> di
     **_described("Deploy a phase", DeployPhaseBody, "`target_agents` are split over the five pools in its ratio."),
 )
 async def deploy_phase(request: Request, caller: FleetWriter, body: JsonBody) -> Response:
-    order = checked(DeployPhaseBody, body)
-    wanted = {"phase": order.phase, "target_agents": order.target_agents}
-    return started(await context_of(request).core.fleet.submit("deploy-phase", wanted, tenant=caller.tenant))
+    params = checked(DeployPhaseBody, body)
+    order = {"phase": params.phase, "target_agents": params.target_agents}
+    return started(await context_of(request).core.fleet.submit("deploy-phase", order, tenant=caller.tenant))
 
 
 @router.post(
@@ -79,9 +79,9 @@ async def deploy_phase(request: Request, caller: FleetWriter, body: JsonBody) ->
     **_described("Set a pool's size", SpawnPoolBody, "`enterprise-analytics` is the intelligence pool."),
 )
 async def spawn_pool(request: Request, caller: FleetWriter, body: JsonBody) -> Response:
-    order = checked(SpawnPoolBody, body)
-    wanted = {"pool_type": order.pool_type, "agent_count": order.agent_count}
-    return started(await context_of(request).core.fleet.submit("spawn-pool", wanted, tenant=caller.tenant))
+    params = checked(SpawnPoolBody, body)
+    order = {"pool_type": params.pool_type, "agent_count": params.agent_count}
+    return started(await context_of(request).core.fleet.submit("spawn-pool", order, tenant=caller.tenant))
 
 
 @router.post(
@@ -89,6 +89,6 @@ async def spawn_pool(request: Request, caller: FleetWriter, body: JsonBody) -> R
     **_described("Scale to phase 4", ScaleToPhase4Body, "`target` begins with the number of agents."),
 )
 async def scale_to_phase4(request: Request, caller: FleetWriter, body: JsonBody) -> Response:
-    order = checked(ScaleToPhase4Body, body)
-    wanted = {"target": order.target, "kubernetes_nodes": order.kubernetes_nodes}
-    return started(await context_of(request).core.fleet.submit("scale-to-phase4", wanted, tenant=caller.tenant))
+    params = checked(ScaleToPhase4Body, body)
+    order = {"target": params.target, "kubernetes_nodes": params.kubernetes_nodes}
+    return started(await context_of(request).core.fleet.submit("scale-to-phase4", order, tenant=caller.tenant))

@@ -23,16 +23,16 @@ METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def _described_health() -> dict[str, object]:
-    said = describe("Whether new work is taken", "503 with the same body when not.", scope=None, answer=Health)
-    said["responses"][503] = {**said["responses"][503], "model": Health, "description": "No new work is taken"}
-    return said
+    route = describe("Whether new work is taken", "503 with the same body when not.", scope=None, answer=Health)
+    route["responses"][503] = {**route["responses"][503], "model": Health, "description": "No new work is taken"}
+    return route
 
 
 @router.get("/health", **_described_health())  # type: ignore[arg-type]
 async def health(request: Request) -> Response:
-    found = await check_health(context_of(request))
-    headers = {} if found.ready else {"retry-after": "1"}
-    return json_response(found, status=200 if found.ready else 503, headers=headers)
+    health = await check_health(context_of(request))
+    headers = {} if health.ready else {"retry-after": "1"}
+    return json_response(health, status=200 if health.ready else 503, headers=headers)
 
 
 @router.get("/health/live", **describe("Whether the process lives", scope=None, answer=Health))

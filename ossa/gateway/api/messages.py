@@ -1,248 +1,292 @@
-"""Checks chat messages, targets and model parameters. By hand: a validator a message costs too much on the hot path."""
+"""The shape of chat messages and model parameters, checked by pydantic; and the targets that `model` may name.
+
+The request keeps the client's own objects: unknown fields pass through to the model.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Required, cast
+
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, TypeAdapter, ValidationError, with_config
+from pydantic_core import ErrorDetails, PydanticCustomError
+from typing_extensions import TypedDict
 
 from ossa.contracts.errors import InvalidRequest, NotFound
 from ossa.contracts.task import Message, Target
 
-ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-PARTS = frozenset({"text", "refusal", "image_url", "input_audio", "file"})
 MAX_NAME = 253
+MAX_TOOLS = 1024
+
+checked = with_config(ConfigDict(strict=True, extra="allow"))
+"""A typed dict of which further fields are not looked at. Text is no number, and `true` is no 1."""
 
 
-def read_messages(found: Any, *, at_most: int) -> list[Message]:
+# Messages
+
+
+@checked
+class TextPart(TypedDict):
+    type: Literal["text"]
+    text: str
+
+
+@checked
+class RefusalPart(TypedDict):
+    type: Literal["refusal"]
+    refusal: str
+
+
+@checked
+class ImageUrl(TypedDict):
+    url: str
+
+
+@checked
+class ImagePart(TypedDict):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+@checked
+class AudioPart(TypedDict):
+    type: Literal["input_audio"]
+    input_audio: dict[str, Any]
+
+
+@checked
+class FilePart(TypedDict):
+    type: Literal["file"]
+    file: dict[str, Any]
+
+
+Part = Annotated[TextPart | RefusalPart | ImagePart | AudioPart | FilePart, Discriminator("type")]
+Content = Annotated[str | Annotated[list[Part], Field(min_length=1)], Field(union_mode="left_to_right")]
+
+
+@checked
+class CalledFunction(TypedDict):
+    name: str
+    arguments: str
+
+
+@checked
+class ToolCall(TypedDict):
+    id: str
+    function: CalledFunction
+
+
+@checked
+class AskingMessage(TypedDict, total=False):
+    role: Required[Literal["system", "developer", "user", "function"]]
+    content: Required[Content]
+    name: str | None
+    tool_calls: list[ToolCall] | None
+
+
+@checked
+class AssistantMessage(TypedDict, total=False):
+    role: Required[Literal["assistant"]]
+    content: Content | None
+    name: str | None
+    tool_calls: list[ToolCall] | None
+
+
+@checked
+class ToolMessage(TypedDict, total=False):
+    role: Required[Literal["tool"]]
+    content: Required[Content]
+    tool_call_id: Required[str]
+    name: str | None
+    tool_calls: list[ToolCall] | None
+
+
+_MESSAGES: TypeAdapter[Any] = TypeAdapter(
+    list[Annotated[AskingMessage | AssistantMessage | ToolMessage, Discriminator("role")]]
+)
+
+
+def read_messages(value: Any, *, at_most: int) -> list[Message]:
     """Raises `InvalidRequest` naming the message and field."""
-    if not isinstance(found, list) or not found:
+    if not isinstance(value, list) or not value:
         raise InvalidRequest("messages must be a list with at least one message.", param="messages")
-    if len(found) > at_most:
-        raise InvalidRequest(f"messages has {len(found)} entries; at most {at_most} are taken.", param="messages")
-    for position, message in enumerate(found):
-        _check_message(message, f"messages.{position}")
-    return found
+    if len(value) > at_most:
+        raise InvalidRequest(f"messages has {len(value)} entries; at most {at_most} are taken.", param="messages")
+    try:
+        _MESSAGES.validator.validate_python(value)
+    except ValidationError as error:
+        raise _invalid(error, value, "messages") from None
+    for position, message in enumerate(value):
+        if message.get("content") is None and not (message.get("tool_calls") or message.get("function_call")):
+            param = f"messages.{position}.content"
+            raise InvalidRequest(f"{param} must be text or a list of parts unless tools are called.", param=param)
+    return value
 
 
 def asked_messages(messages: list[Message] | None, text: str | None, *, at_most: int, path: str = "") -> list[Message]:
-    """Of a body that has either `messages`, or `input` for one user message. Raises `InvalidRequest`."""
+    """Returns `messages`, or `text` as one user message. Raises `InvalidRequest` unless exactly one is given."""
     if (messages is None) == (text is None):
         raise InvalidRequest(f"Give either {path}messages or {path}input.", param=f"{path}messages")
     return read_messages(messages or [{"role": "user", "content": text}], at_most=at_most)
 
 
-def _check_message(message: Any, path: str) -> None:
-    if not isinstance(message, dict):
-        raise InvalidRequest(f"{path} must be an object with a role and content.", param=path)
-    role = message.get("role")
-    if not isinstance(role, str) or role not in ROLES:
-        raise InvalidRequest(f"{path}.role must be one of {', '.join(sorted(ROLES))}.", param=f"{path}.role")
-    content = message.get("content")
-    if isinstance(content, str):
-        pass
-    elif isinstance(content, list):
-        _check_parts(content, f"{path}.content")
-    elif content is not None or role != "assistant" or not (message.get("tool_calls") or message.get("function_call")):
-        raise InvalidRequest(f"{path}.content must be text or a list of parts.", param=f"{path}.content")
-    if role == "tool" and not isinstance(message.get("tool_call_id"), str):
-        raise InvalidRequest(f"{path}.tool_call_id must say which call this answers.", param=f"{path}.tool_call_id")
-    if not isinstance(message.get("name", ""), str | None):
-        raise InvalidRequest(f"{path}.name must be text.", param=f"{path}.name")
-    if message.get("tool_calls") is not None:
-        _check_tool_calls(message["tool_calls"], f"{path}.tool_calls")
+# Parameters
 
 
-def _check_parts(parts: list[Any], path: str) -> None:
-    if not parts:
-        raise InvalidRequest(f"{path} is empty.", param=path)
-    for position, part in enumerate(parts):
-        if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-            raise InvalidRequest(f"{path}.{position} must be an object with a type.", param=f"{path}.{position}")
-        kind = part["type"]
-        where = f"{path}.{position}.{kind}"
-        if kind not in PARTS:
-            raise InvalidRequest(
-                f"{path}.{position}.type must be one of {', '.join(sorted(PARTS))}.", param=f"{path}.{position}.type"
-            )
-        if kind in ("text", "refusal"):
-            if not isinstance(part.get(kind), str):
-                raise InvalidRequest(f"{where} must be text.", param=where)
-        elif not isinstance(part.get(kind), dict):
-            raise InvalidRequest(f"{where} must be an object.", param=where)
-        elif kind == "image_url" and not isinstance(part[kind].get("url"), str):
-            raise InvalidRequest(f"{where}.url must be text.", param=f"{where}.url")
+def _object_schema(schema: dict[str, Any] | None) -> dict[str, Any] | None:
+    if schema is not None and not isinstance(schema.get("properties", {}), dict):
+        raise _fault("", "Input should be a JSON schema of an object")
+    return schema
 
 
-def _check_tool_calls(calls: Any, path: str) -> None:
-    if not isinstance(calls, list):
-        raise InvalidRequest(f"{path} must be a list.", param=path)
-    for position, call in enumerate(calls):
-        function = call.get("function") if isinstance(call, dict) else None
-        if (
-            not isinstance(function, dict)
-            or not isinstance(call.get("id"), str)
-            or not isinstance(function.get("name"), str)
-            or not isinstance(function.get("arguments"), str)
-        ):
-            where = f"{path}.{position}"
-            raise InvalidRequest(f"{where} must have an id and a function with a name and arguments.", param=where)
+@checked
+class NamedFunction(TypedDict):
+    name: Annotated[str, Field(min_length=1, max_length=256)]
 
 
-def read_target(found: Any, *, param: str = "model") -> Target:
+@checked
+class Function(NamedFunction, total=False):
+    description: str | None
+    parameters: Annotated[dict[str, Any] | None, AfterValidator(_object_schema)]
+
+
+@checked
+class Tool(TypedDict):
+    type: Literal["function"]
+    function: Function
+
+
+@checked
+class ToolChoice(TypedDict):
+    type: Literal["function"]
+    function: NamedFunction
+
+
+@checked
+class ResponseFormat(TypedDict):
+    type: str
+
+
+def _has_schema(value: ResponseFormat) -> ResponseFormat:
+    described = cast(dict[str, Any], value).get("json_schema")
+    if value["type"] == "json_schema" and not (
+        isinstance(described, dict) and isinstance(described.get("schema", {}), dict)
+    ):
+        raise _fault("json_schema", "Input should be an object with a schema")
+    return value
+
+
+def _stops(value: Any) -> Any:
+    if not all(isinstance(stop, str) for stop in (value if isinstance(value, list) else [value])):
+        raise _fault("", "Input should be text or a list of texts")
+    return value
+
+
+Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+
+
+@checked
+class Parameters(TypedDict, total=False):
+    max_tokens: Positive | None
+    max_completion_tokens: Positive | None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None
+    top_p: Share | None
+    min_p: Share | None
+    top_k: Annotated[int, Field(ge=-1, le=2**31 - 1)] | None
+    frequency_penalty: Penalty | None
+    presence_penalty: Penalty | None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None
+    stop: Annotated[Any, AfterValidator(_stops)] | None
+    logprobs: bool | None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None
+    logit_bias: dict[str, Any] | None
+    user: str | None
+    reasoning_effort: str | None
+    verbosity: str | None
+    parallel_tool_calls: bool | None
+    response_format: Annotated[ResponseFormat, AfterValidator(_has_schema)] | None
+    tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None
+    tool_choice: Literal["none", "auto", "required"] | ToolChoice | None
+    functions: Annotated[list[Function], Field(max_length=MAX_TOOLS)] | None
+    function_call: Literal["none", "auto"] | NamedFunction | None
+
+
+_PARAMETERS: TypeAdapter[Any] = TypeAdapter(Parameters)
+
+
+def check_parameters(parameters: dict[str, Any]) -> None:
+    """Raises `InvalidRequest` naming the field. Unknown fields are not looked at.
+
+    Model servers answer a parameter of the wrong type with anything, from 400 to a broken connection.
+    """
+    try:
+        _PARAMETERS.validator.validate_python(parameters)
+    except ValidationError as error:
+        raise _invalid(error, parameters) from None
+
+
+# Errors
+
+
+def _fault(field: str, message: str) -> PydanticCustomError:
+    """An error about a field of the value that a validator looks at; empty: about the value itself."""
+    return PydanticCustomError("fault", "{message}", {"message": message, "field": field})
+
+
+def _invalid(error: ValidationError, value: Any, *root: str) -> InvalidRequest:
+    """Names the first wrong field. Of a union's members, the one that got furthest says what is wrong."""
+    faults = [(_path(fault, value), _text(fault)) for fault in error.errors(include_url=False)]
+    first = faults[0][0]
+    path = max((path for path, _ in faults if path[: len(first)] == first), key=len)
+    messages = dict.fromkeys(message for other, message in faults if other == path)
+    param = ".".join((*root, *path))
+    return InvalidRequest(f"{param}: {', or: '.join(messages)}.", param=param)
+
+
+def _text(error: ErrorDetails) -> str:
+    if error["type"] == "union_tag_not_found":
+        return "Field required"
+    if error["type"] == "union_tag_invalid":
+        return f"Input should be one of {error['ctx']['expected_tags']}"
+    return error["msg"]
+
+
+def _path(error: ErrorDetails, value: Any) -> list[str]:
+    """Returns where in `value` the error is. Pydantic's location also names the members of unions it chose."""
+    path: list[str] = []
+    loc = error["loc"]
+    for position, part in enumerate(loc):
+        if isinstance(part, int) or (isinstance(value, Mapping) and part in value):
+            value = value[part]
+        elif error["type"] != "missing" or position < len(loc) - 1:
+            continue
+        path.append(str(part))
+    context = error.get("ctx", {})
+    if error["type"].startswith("union_tag"):
+        path.append(context["discriminator"].strip("'"))
+    elif context.get("field"):
+        path.append(context["field"])
+    return path
+
+
+# Targets
+
+
+def read_target(value: Any, *, param: str = "model") -> Target:
     """`auto`, `pool/NAME` or `agent/NAME`. Raises `InvalidRequest`, `NotFound`."""
-    if not isinstance(found, str) or not found:
+    if not isinstance(value, str) or not value:
         raise InvalidRequest(f"{param} must be `auto`, `pool/NAME` or `agent/NAME`.", param=param)
-    if found == "auto":
+    if value == "auto":
         return Target()
-    kind, slash, name = found.partition("/")
+    kind, slash, name = value.partition("/")
     if slash and name and len(name) <= MAX_NAME:
         if kind == "pool":
             return Target(kind="pool", name=name)
         if kind == "agent":
             return Target(kind="agent", name=name)
     raise NotFound(
-        f"There is no model {found[:MAX_NAME]!r}: use `auto`, `pool/NAME` or `agent/NAME`; GET /v1/models lists them.",
+        f"There is no model {value[:MAX_NAME]!r}: use `auto`, `pool/NAME` or `agent/NAME`; GET /v1/models lists them.",
         param=param,
     )
-
-
-MAX_TOOLS = 1024
-MAX_TOOL_NAME = 256
-CHOICES = ("none", "auto", "required")
-
-
-def check_parameters(parameters: dict[str, Any]) -> None:
-    """Raises `InvalidRequest` naming the field. Fields that are not known are not looked at."""
-    for name, value in parameters.items():
-        check = _CHECKS.get(name)
-        if check is not None and value is not None:
-            check(name, value)
-
-
-def _numbers(lowest: float, highest: float) -> Callable[[str, Any], None]:
-    def check(name: str, value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= highest:
-            raise InvalidRequest(f"{name} must be a number from {lowest:g} to {highest:g}.", param=name)
-
-    return check
-
-
-def _integers(lowest: int, highest: int, said: str) -> Callable[[str, Any], None]:
-    def check(name: str, value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
-            raise InvalidRequest(f"{name} must be {said}.", param=name)
-
-    return check
-
-
-def _type(kind: type, said: str) -> Callable[[str, Any], None]:
-    def check(name: str, value: Any) -> None:
-        if not isinstance(value, kind):
-            raise InvalidRequest(f"{name} must be {said}.", param=name)
-
-    return check
-
-
-def _stop(name: str, value: Any) -> None:
-    stops = value if isinstance(value, list) else [value]
-    if not all(isinstance(stop, str) for stop in stops):
-        raise InvalidRequest(f"{name} must be text or a list of texts.", param=name)
-
-
-def _response_format(name: str, value: Any) -> None:
-    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
-        raise InvalidRequest(f"{name} must be an object with a type.", param=name)
-    if value["type"] != "json_schema":
-        return
-    described = value.get("json_schema")
-    if not isinstance(described, dict) or not isinstance(described.get("schema", {}), dict):
-        raise InvalidRequest(f"{name}.json_schema must be an object with a schema.", param=f"{name}.json_schema")
-
-
-def _tools(name: str, value: Any) -> None:
-    if not isinstance(value, list) or len(value) > MAX_TOOLS:
-        raise InvalidRequest(f"{name} must be a list of at most {MAX_TOOLS} tools.", param=name)
-    for position, tool in enumerate(value):
-        path = f"{name}.{position}"
-        if not isinstance(tool, dict):
-            raise InvalidRequest(f"{path} must be an object.", param=path)
-        if tool.get("type") != "function":
-            raise InvalidRequest(f"{path}.type must be `function`.", param=f"{path}.type")
-        _check_function(tool.get("function"), f"{path}.function")
-
-
-def _functions(name: str, value: Any) -> None:
-    if not isinstance(value, list) or len(value) > MAX_TOOLS:
-        raise InvalidRequest(f"{name} must be a list of at most {MAX_TOOLS} functions.", param=name)
-    for position, function in enumerate(value):
-        _check_function(function, f"{name}.{position}")
-
-
-def _check_function(function: Any, path: str) -> None:
-    if not isinstance(function, dict):
-        raise InvalidRequest(f"{path} must be an object with a name.", param=path)
-    _check_name(function, path)
-    if not isinstance(function.get("description", ""), str | None):
-        raise InvalidRequest(f"{path}.description must be text.", param=f"{path}.description")
-    schema = function.get("parameters")
-    if schema is None:
-        return
-    if not isinstance(schema, dict) or not isinstance(schema.get("properties", {}), dict):
-        raise InvalidRequest(f"{path}.parameters must be a JSON schema of an object.", param=f"{path}.parameters")
-
-
-def _check_name(function: dict[str, Any], path: str) -> None:
-    name = function.get("name")
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_TOOL_NAME:
-        raise InvalidRequest(f"{path}.name must be 1 to {MAX_TOOL_NAME} characters.", param=f"{path}.name")
-
-
-def _tool_choice(name: str, value: Any) -> None:
-    if isinstance(value, str) and value in CHOICES:
-        return
-    if not isinstance(value, dict):
-        raise InvalidRequest(f"{name} must be one of {', '.join(CHOICES)}, or name a function.", param=name)
-    if value.get("type") != "function":
-        raise InvalidRequest(f"{name}.type must be `function`.", param=f"{name}.type")
-    path = f"{name}.function"
-    if not isinstance(value.get("function"), dict):
-        raise InvalidRequest(f"{path} must be an object with a name.", param=path)
-    _check_name(value["function"], path)
-
-
-def _function_call(name: str, value: Any) -> None:
-    if isinstance(value, str) and value in ("none", "auto"):
-        return
-    if not isinstance(value, dict):
-        raise InvalidRequest(f"{name} must be none, auto, or name a function.", param=name)
-    _check_name(value, name)
-
-
-_POSITIVE = _integers(1, 2**31 - 1, "a positive integer")
-_FLAG = _type(bool, "true or false")
-_TEXT = _type(str, "text")
-
-_CHECKS: dict[str, Callable[[str, Any], None]] = {
-    "max_tokens": _POSITIVE,
-    "max_completion_tokens": _POSITIVE,
-    "temperature": _numbers(0, 2),
-    "top_p": _numbers(0, 1),
-    "min_p": _numbers(0, 1),
-    "top_k": _integers(-1, 2**31 - 1, "an integer from -1"),
-    "frequency_penalty": _numbers(-2, 2),
-    "presence_penalty": _numbers(-2, 2),
-    "seed": _integers(-(2**63), 2**63 - 1, "an integer of 64 bits"),
-    "stop": _stop,
-    "logprobs": _FLAG,
-    "top_logprobs": _integers(0, 20, "an integer from 0 to 20"),
-    "logit_bias": _type(dict, "an object"),
-    "user": _TEXT,
-    "reasoning_effort": _TEXT,
-    "verbosity": _TEXT,
-    "parallel_tool_calls": _FLAG,
-    "response_format": _response_format,
-    "tools": _tools,
-    "tool_choice": _tool_choice,
-    "functions": _functions,
-    "function_call": _function_call,
-}

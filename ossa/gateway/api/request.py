@@ -18,7 +18,7 @@ from ossa.tenancy.keys import secret_from_headers
 
 
 async def authenticate(request: Request, scope: Scope) -> Principal:
-    """Raises `Unauthenticated`, `Forbidden`."""
+    """Returns who calls. Raises `Unauthenticated`, or `Forbidden` without the scope."""
     headers = request.headers
     secret = secret_from_headers(headers.get("authorization"), headers.get("x-api-key"))
     context = context_of(request)
@@ -48,7 +48,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 async def read_body(request: Request, *, at_most: int) -> bytes:
-    """Raises `PayloadTooLarge` as soon as it is known; a body that is too long is not kept."""
+    """Returns the body. Raises `PayloadTooLarge` as soon as it exceeds `at_most` bytes."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > at_most:
         raise _too_large(at_most)
@@ -66,7 +66,7 @@ async def read_body(request: Request, *, at_most: int) -> bytes:
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:
-    """A JSON object. Raises `MalformedBody`; `InvalidRequest` naming the field for what cannot be stored."""
+    """Parses a JSON object. Raises `MalformedBody`, or `InvalidRequest` that names a field that cannot be stored."""
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -88,7 +88,7 @@ JsonBody = Annotated[dict[str, Any], Depends(json_body)]
 
 
 def idempotency_key(request: Request) -> str | None:
-    """Raises `InvalidRequest`."""
+    """Returns the header, or None. Raises `InvalidRequest` when it is not printable."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
@@ -98,32 +98,32 @@ def idempotency_key(request: Request) -> str | None:
 
 
 def vortex_header(request: Request) -> bool | None:
-    """The header `x-ossa-vortex`; None: it says nothing. Raises `InvalidRequest`."""
-    said = request.headers.get("x-ossa-vortex")
-    if said is None:
+    """Returns what `x-ossa-vortex` says, None without the header. Raises `InvalidRequest`."""
+    text = request.headers.get("x-ossa-vortex")
+    if text is None:
         return None
-    found = {"on": True, "off": False}.get(said.strip().lower())
-    if found is None:
+    switch = {"on": True, "off": False}.get(text.strip().lower())
+    if switch is None:
         raise InvalidRequest("x-ossa-vortex must be on or off.", param="x-ossa-vortex")
-    return found
+    return switch
 
 
 def cache_header(request: Request) -> Literal["off", "refresh"] | None:
-    """The header `x-ossa-cache`. Raises `InvalidRequest`."""
-    said = request.headers.get("x-ossa-cache")
-    if said is None:
+    """Returns what `x-ossa-cache` says, None without the header. Raises `InvalidRequest`."""
+    text = request.headers.get("x-ossa-cache")
+    if text is None:
         return None
-    found = said.strip().lower()
-    if found == "off":
+    switch = text.strip().lower()
+    if switch == "off":
         return "off"
-    if found == "refresh":
+    if switch == "refresh":
         return "refresh"
     raise InvalidRequest("x-ossa-cache must be off or refresh.", param="x-ossa-cache")
 
 
 def _refuse_nul(value: dict[str, Any]) -> None:
-    for path, found, _ in _walk(value):
-        if isinstance(found, str) and "\0" in found:
+    for path, leaf, _ in _walk(value):
+        if isinstance(leaf, str) and "\0" in leaf:
             raise InvalidRequest(f"{path} holds a NUL character, which cannot be stored. Leave it out.", param=path)
 
 
@@ -135,20 +135,20 @@ def _refuse_depth(value: dict[str, Any]) -> None:
 
 
 def _walk(value: Any) -> Iterator[tuple[str, Any, int]]:
-    """Every key and leaf with its dotted path and depth, without recursion."""
+    """Yields every key and leaf with its dotted path and depth, without recursion."""
     todo: list[tuple[str, Any, int]] = [("", value, 0)]
     while todo:
-        path, found, depth = todo.pop()
+        path, node, depth = todo.pop()
         if depth > MAX_DEPTH:
             yield path, None, depth
-        elif isinstance(found, dict):
-            for name, inner in found.items():
+        elif isinstance(node, dict):
+            for name, inner in node.items():
                 yield path or "body", name, depth
                 todo.append((f"{path}.{name}" if path else name, inner, depth + 1))
-        elif isinstance(found, list):
-            todo.extend((f"{path}.{i}", inner, depth + 1) for i, inner in enumerate(found))
+        elif isinstance(node, list):
+            todo.extend((f"{path}.{i}", inner, depth + 1) for i, inner in enumerate(node))
         else:
-            yield path, found, depth
+            yield path, node, depth
 
 
 def _too_large(at_most: int) -> PayloadTooLarge:

@@ -30,7 +30,7 @@ def json_response(
     headers: Mapping[str, str] | None = None,
     media_type: str = "application/json",
 ) -> Response:
-    """A value as JSON."""
+    """Returns a value as JSON."""
     content = value.model_dump_json().encode() if isinstance(value, BaseModel) else orjson.dumps(value)
     return Response(content, status_code=status, headers=dict(headers or {}), media_type=media_type)
 
@@ -39,7 +39,7 @@ class EventStream(Response):
     """Server-sent events, ended at once when the client hangs up: the generator is then closed.
 
     Args:
-        on_unread: called when the client has gone before the generator began, which then cannot tidy up itself.
+        on_unread: called when the client went before the first event; the generator then never ran and cannot clean up.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class EventStream(Response):
         *,
         on_unread: Callable[[], None] | None = None,
     ) -> None:
-        wanted = {"cache-control": "no-cache", "x-accel-buffering": "no", **(headers or {})}
-        super().__init__(None, status_code=200, headers=wanted, media_type="text/event-stream")
+        defaults = {"cache-control": "no-cache", "x-accel-buffering": "no", **(headers or {})}
+        super().__init__(None, status_code=200, headers=defaults, media_type="text/event-stream")
         del self.headers["content-length"]
         self._events = events
         self._on_unread = on_unread
@@ -89,7 +89,7 @@ async def hung_up(receive: Receive) -> None:
 
 
 def event(data: Mapping[str, Any], *, name: str | None = None, id: int | None = None) -> bytes:
-    """One server-sent event."""
+    """Encodes one server-sent event."""
     return encode_event(orjson.dumps(data, default=str), type=name or "", id="" if id is None else str(id))
 
 
@@ -134,7 +134,7 @@ class MalformedBody(InvalidRequest):
 
 
 def checked(model: type[M], body: dict[str, Any]) -> M:
-    """The body as a value. Raises `InvalidRequest` naming the first field that is wrong."""
+    """Returns the body as a value. Raises `InvalidRequest` naming the first field that is wrong."""
     try:
         return model.model_validate(body)
     except ValidationError as error:
@@ -182,7 +182,7 @@ def request_id_of(request: Request) -> str:
 
 
 def failure_response(request: Request, error: OssaError, headers: Mapping[str, str] | None = None) -> Response:
-    """The answer to a failed request, in the form its path promises."""
+    """Returns the response to a failed request, in the form that its path promises."""
     return _answer(
         request,
         status=error.status,
@@ -196,7 +196,7 @@ def failure_response(request: Request, error: OssaError, headers: Mapping[str, s
 
 
 def error_from(info: ErrorInfo | None) -> OssaError:
-    """The exception an outcome's error stands for."""
+    """Returns the exception that an outcome's error stands for."""
     if info is None:
         return OssaError("The task failed without a reason.")
     cls = error_types().get(info.code, OssaError)
@@ -204,10 +204,10 @@ def error_from(info: ErrorInfo | None) -> OssaError:
 
 
 def invalid_fields(error: ValidationError | RequestValidationError, *, skip: int = 0) -> InvalidRequest:
-    """Pydantic's findings as one error that names the first field and lists all."""
+    """Returns pydantic's errors as one that names the first field and lists all."""
     faults = [
-        {"field": ".".join(str(part) for part in found["loc"][skip:]) or "body", "message": str(found["msg"])}
-        for found in error.errors()[:20]
+        {"field": ".".join(str(part) for part in fault["loc"][skip:]) or "body", "message": str(fault["msg"])}
+        for fault in error.errors()[:20]
     ]
     first = faults[0]
     return InvalidRequest(f"{first['field']}: {first['message']}.", param=first["field"], details={"errors": faults})
@@ -261,7 +261,7 @@ def _methods_here(request: Request) -> set[str]:
 
 
 def unexpected_response(request: Request) -> Response:
-    """For what nobody foresaw. Says nothing of the cause; the log has it under the request id."""
+    """Returns the response to an unexpected exception. It does not tell the cause, which is logged."""
     return failure_response(request, OssaError("Something went wrong here. The request id leads to the cause."))
 
 

@@ -52,12 +52,12 @@ MAX_SEQ = 2**31 - 1
 )
 async def create_task(request: Request, caller: TasksCaller, body: JsonBody) -> Response:
     context = context_of(request)
-    order = checked(TaskBody, body)
+    params = checked(TaskBody, body)
     key = idempotency_key(request)
     new = NewTask(
         id=new_task_id(),
         tenant=caller.tenant,
-        request=_task_request(order, context.core.settings.max_messages, request),
+        request=_task_request(params, context.core.settings.max_messages, request),
         idempotency_key=key,
         body_sha256=body_digest("task", body) if key is not None else "",
     )
@@ -113,20 +113,20 @@ async def cancel_task(request: Request, task_id: str, caller: TasksCaller) -> Re
 
 
 def check_task_id(task_id: str) -> None:
-    """What cannot be an id is not looked up."""
+    """Raises `NotFound` for text that cannot be an id, without a look-up."""
     if not is_task_id(task_id):
         raise NotFound(f"There is no task {task_id[:64]!r}.", param="task_id")
 
 
-def _task_request(order: TaskBody, max_messages: int, request: Request) -> TaskRequest:
-    messages = asked_messages(order.messages, order.input, at_most=max_messages)
-    check_parameters(order.parameters)
+def _task_request(params: TaskBody, max_messages: int, request: Request) -> TaskRequest:
+    messages = asked_messages(params.messages, params.input, at_most=max_messages)
+    check_parameters(params.parameters)
     return TaskRequest(
-        target=read_target(order.model),
+        target=read_target(params.model),
         messages=messages,
-        parameters=order.parameters,
-        metadata=order.metadata,
-        timeout_s=order.timeout_s,
+        parameters=params.parameters,
+        metadata=params.metadata,
+        timeout_s=params.timeout_s,
         asynchronous=True,
         vortex=vortex_header(request),
         cache=cache_header(request),
@@ -136,15 +136,15 @@ def _task_request(order: TaskBody, max_messages: int, request: Request) -> TaskR
 async def read_task_page(
     journal: Journal, *, tenant: str, status: TaskStatus | None, limit: int, before: str | None
 ) -> bytes:
-    """A `TaskPage` as JSON, newest first: up to `limit` tasks, fewer when they are long, at least one if there is any.
+    """Returns a `TaskPage` as JSON, newest first: up to `limit` tasks, fewer when they are long, at least one if any.
 
     It is longer than `PAGE_BYTES` only by its own frame, or when its single task is.
     """
     views: list[bytes] = []
     size, last, read_at_once = 0, before, FIRST_READ
     while len(views) < limit:
-        wanted = min(read_at_once, limit - len(views))
-        tasks = await journal.tasks(tenant=tenant, status=status, limit=wanted, before=last)
+        batch = min(read_at_once, limit - len(views))
+        tasks = await journal.tasks(tenant=tenant, status=status, limit=batch, before=last)
         for task in tasks:
             view = task_view(task).model_dump_json().encode()
             size += len(view) + 1
@@ -152,7 +152,7 @@ async def read_task_page(
                 return _page(views, last)
             views.append(view)
             last = task.id
-        if len(tasks) < wanted:
+        if len(tasks) < batch:
             return _page(views, None)
         if size * 4 < PAGE_BYTES:
             read_at_once *= 2
@@ -188,7 +188,7 @@ _LAST_EVENT_ID = {
 
 
 def _described() -> dict[str, object]:
-    said = describe(
+    route = describe(
         "Follow a task",
         "Each journaled step is an event `step` whose id is its `seq` (schema TaskEvent); the last event is `end` "
         "with the task (schema TaskView). A client that was cut off sends `Last-Event-ID` and misses nothing.",
@@ -196,8 +196,8 @@ def _described() -> dict[str, object]:
         errors=(404,),
         content=EVENTS,
     )
-    said["openapi_extra"]["parameters"] = [_LAST_EVENT_ID]
-    return said
+    route["openapi_extra"]["parameters"] = [_LAST_EVENT_ID]
+    return route
 
 
 @router.get("/api/v1/tasks/{task_id}/events", **_described())  # type: ignore[arg-type]
@@ -236,10 +236,10 @@ async def _events(journal: Journal, task: Task, after: int) -> AsyncGenerator[by
 
 
 def _last_event_id(request: Request) -> int:
-    found = request.headers.get("last-event-id", "")
-    if not found:
+    text = request.headers.get("last-event-id", "")
+    if not text:
         return -1
     # The length first: Python refuses to read thousands of digits.
-    if not found.isascii() or not found.isdigit() or len(found) > len(str(MAX_SEQ)) or int(found) > MAX_SEQ:
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(MAX_SEQ)) or int(text) > MAX_SEQ:
         raise InvalidRequest("Last-Event-ID must be the id of an event of this task.", param="Last-Event-ID")
-    return int(found)
+    return int(text)
