@@ -7,37 +7,41 @@ from datetime import UTC, datetime
 from typing import Any
 
 import ray
-from ray.util import metrics
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ossa.app.services import Backing
 from ossa.contracts.backups import BackupSet
+from ossa.observability import AtMost, MetricGroup, counter, gauge
 from ossa.settings import Settings
 
 NAME = "ossa:backups"
 STOP_S = 30.0
 
 
+class BackupMetrics(MetricGroup):
+    endpoint = "ray"
+
+    last = gauge("ossa_backup_last_success_timestamp_seconds", "When the newest backup ended.")
+    size = gauge("ossa_backup_size_bytes", "Of the newest backup, cold memories apart.")
+    reach = gauge("ossa_backup_wal_until_timestamp_seconds", "What was committed by then is archived.")
+    failures = counter("ossa_backup_failures_total", "Rounds that failed.", step=AtMost(8, "steps of a round"))
+
+
 class RayBackupMeters:
-    """`ossa_backup_*`."""
+    """Tells `BackupMetrics` on Ray's own endpoint."""
 
     def __init__(self) -> None:
-        self._last = metrics.Gauge("ossa_backup_last_success_timestamp_seconds", "When the newest backup ended.")
-        self._size = metrics.Gauge("ossa_backup_size_bytes", "Of the newest backup, cold memories apart.")
-        self._reach = metrics.Gauge(
-            "ossa_backup_wal_until_timestamp_seconds", "What was committed by then is archived."
-        )
-        self._failures = metrics.Counter("ossa_backup_failures_total", "Rounds that failed.", ("step",))
+        self._metrics = BackupMetrics.on_ray()
 
     def made(self, last: BackupSet) -> None:
-        self._last.set(last.ended_at.timestamp())
-        self._size.set(last.size)
+        self._metrics["last"].set(last.ended_at.timestamp())
+        self._metrics["size"].set(last.size)
 
     def reached(self, until: datetime) -> None:
-        self._reach.set(until.timestamp())
+        self._metrics["reach"].set(until.timestamp())
 
     def failed(self, step: str) -> None:
-        self._failures.inc(1, tags={"step": step})
+        self._metrics["failures"].inc(1, tags={"step": step})
 
 
 class BackupActor:

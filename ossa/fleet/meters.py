@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.contracts.task import Turn
 from ossa.contracts.turn import TurnResult, TurnRunner, TurnSink
+from ossa.observability import AtMost, MetricGroup, counter, gauge, histogram
 
 if TYPE_CHECKING:  # agents import this file and do not scale
     from ossa.contracts.scaling import PoolSample, Predicted, ScaleDecision
@@ -19,12 +20,52 @@ if TYPE_CHECKING:  # agents import this file and do not scale
 _SECONDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0]
 _SIGNALS = ("arrivals", "running", "queued", "queue_wait_s", "latency_p99_s", "error_rate", "cpu", "memory")
 _MILLISECONDS = [1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0]
+POOLS = AtMost(64, "pools")
+HORIZONS = AtMost(8, "horizons")
+OF_AGENT: dict[str, Any] = {
+    "agent": AtMost(10_000, "agents"),
+    "pool": POOLS,
+    "manifest": AtMost(1000, "manifests"),
+}
+
+
+class AgentMetrics(MetricGroup):
+    endpoint = "ray"
+
+    turns = counter("ossa_agent_turns_total", "Turns ended, by status.", **OF_AGENT, status=AtMost(8, "statuses"))
+    running = gauge("ossa_agent_running_turns", "Turns running now.", **OF_AGENT)
+    seconds = histogram("ossa_agent_turn_seconds", "Wall time of a turn.", buckets=_SECONDS, **OF_AGENT)
+    tokens = counter("ossa_agent_tokens_total", "Tokens used, by kind.", **OF_AGENT, kind=("prompt", "completion"))
+
+
+class FleetMetrics(MetricGroup):
+    endpoint = "ray"
+
+    agents = gauge("ossa_fleet_agents", "Agents, by pool and state.", pool=POOLS, state=tuple(AgentState))
+    standby = gauge("ossa_fleet_standby_agents", "Started agents without a manifest.")
+    lost = counter("ossa_fleet_lost_total", "Processes that died unasked.", pool=POOLS)
+    start_seconds = histogram("ossa_fleet_start_seconds", "Cold start of a process.", buckets=_SECONDS)
+    failures = counter("ossa_fleet_start_failures_total", "Starts and assignments that failed.")
+    assign_ms = histogram("ossa_fleet_assign_milliseconds", "Standby to agent.", buckets=_MILLISECONDS)
+    tick_errors = counter("ossa_fleet_reconcile_errors_total", "Reconcile rounds that raised.")
+    sample = gauge("ossa_scaling_sample", "What the scaler saw last.", pool=POOLS, signal=_SIGNALS)
+    forecast = gauge(
+        "ossa_scaling_forecast_turns", "Turns at once.", pool=POOLS, horizon_s=HORIZONS, quantile=AtMost(9, "quantiles")
+    )
+    wape = gauge(
+        "ossa_scaling_forecast_wape", "Rolling error of the median.", unit="share", pool=POOLS, horizon_s=HORIZONS
+    )
+    trusted = gauge("ossa_scaling_forecast_trusted", "0: switched off.", pool=POOLS, horizon_s=HORIZONS)
+    sizes = gauge("ossa_scaling_agents", "Decided, by pool.", pool=POOLS)
+    borrowed = gauge("ossa_scaling_lent", "Standbys that work for a pool.", pool=POOLS)
+    decided_standby = gauge("ossa_scaling_standby", "Standbys decided.")
+    scalings = counter(
+        "ossa_scaling_events_total", "Changes of size.", pool=POOLS, way=("out", "in"), by=AtMost(20, "reasons")
+    )
 
 
 class AgentMeters:
     """One agent's turns: `ossa_agent_turns_total`, `_running_turns`, `_turn_seconds`, `_tokens_total`."""
-
-    _LABELS = ("agent", "pool", "manifest")
 
     def __init__(self, agent: AgentInfo) -> None:
         self._tags = {"agent": agent.agent_id, "pool": agent.pool, "manifest": agent.manifest}
@@ -46,15 +87,7 @@ class AgentMeters:
 
     @cached_property
     def _metrics(self) -> dict[str, Any]:
-        from ray.util import metrics
-
-        labels = self._LABELS
-        return {
-            "turns": metrics.Counter("ossa_agent_turns_total", "Turns ended, by status.", (*labels, "status")),
-            "running": metrics.Gauge("ossa_agent_running_turns", "Turns running now.", labels),
-            "seconds": metrics.Histogram("ossa_agent_turn_seconds", "Wall time of a turn.", _SECONDS, labels),
-            "tokens": metrics.Counter("ossa_agent_tokens_total", "Tokens used, by kind.", (*labels, "kind")),
-        }
+        return AgentMetrics.on_ray()
 
 
 class MeteredRunner:
@@ -141,23 +174,4 @@ class FleetMeters:
 
     @cached_property
     def _metrics(self) -> dict[str, Any]:
-        from ray.util import metrics
-
-        horizon = ("pool", "horizon_s")
-        return {
-            "agents": metrics.Gauge("ossa_fleet_agents", "Agents, by pool and state.", ("pool", "state")),
-            "standby": metrics.Gauge("ossa_fleet_standby_agents", "Started agents without a manifest."),
-            "lost": metrics.Counter("ossa_fleet_lost_total", "Processes that died unasked.", ("pool",)),
-            "start_seconds": metrics.Histogram("ossa_fleet_start_seconds", "Cold start of a process.", _SECONDS),
-            "failures": metrics.Counter("ossa_fleet_start_failures_total", "Starts and assignments that failed."),
-            "assign_ms": metrics.Histogram("ossa_fleet_assign_milliseconds", "Standby to agent.", _MILLISECONDS),
-            "tick_errors": metrics.Counter("ossa_fleet_reconcile_errors_total", "Reconcile rounds that raised."),
-            "sample": metrics.Gauge("ossa_scaling_sample", "What the scaler saw last.", ("pool", "signal")),
-            "forecast": metrics.Gauge("ossa_scaling_forecast_turns", "Turns at once.", (*horizon, "quantile")),
-            "wape": metrics.Gauge("ossa_scaling_forecast_wape", "Rolling error of the median.", horizon),
-            "trusted": metrics.Gauge("ossa_scaling_forecast_trusted", "0: switched off.", horizon),
-            "sizes": metrics.Gauge("ossa_scaling_agents", "Decided, by pool.", ("pool",)),
-            "borrowed": metrics.Gauge("ossa_scaling_lent", "Standbys that work for a pool.", ("pool",)),
-            "decided_standby": metrics.Gauge("ossa_scaling_standby", "Standbys decided."),
-            "scalings": metrics.Counter("ossa_scaling_events_total", "Changes of size.", ("pool", "way", "by")),
-        }
+        return FleetMetrics.on_ray()

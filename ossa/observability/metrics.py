@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+if TYPE_CHECKING:  # agents declare metrics for Ray's endpoint and do without this package
+    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 Kind = Literal["counter", "gauge", "histogram"]
 UNITS = ("seconds", "milliseconds", "usd", "bytes", "tokens")
@@ -52,6 +53,8 @@ class MetricSpec:
     buckets: tuple[float, ...] = ()
 
     def create(self, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+        from prometheus_client import Counter, Gauge, Histogram
+
         if self.kind == "counter":
             return Counter(self.name, self.help, tuple(self.labels), registry=registry)
         if self.kind == "gauge":
@@ -69,21 +72,23 @@ class MetricSpec:
 
     def family(self) -> CounterMetricFamily | GaugeMetricFamily:
         """Returns an empty family, for a collector that reads values when they are scraped."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
         family = CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily
         return family(self.name, self.help, labels=tuple(self.labels))
 
 
 def counter(name: str, help: str, *, unit: str | None = None, **labels: Bound) -> Counter:
     """Declares a counter. Its name ends in `_total`."""
-    return cast(Counter, _spec(name, "counter", help, unit, labels))
+    return cast("Counter", _spec(name, "counter", help, unit, labels))
 
 
 def gauge(name: str, help: str, *, unit: str | None = None, **labels: Bound) -> Gauge:
-    return cast(Gauge, _spec(name, "gauge", help, unit, labels))
+    return cast("Gauge", _spec(name, "gauge", help, unit, labels))
 
 
 def histogram(name: str, help: str, *, buckets: Sequence[float], unit: str | None = None, **labels: Bound) -> Histogram:
-    return cast(Histogram, _spec(name, "histogram", help, unit, labels, tuple(buckets)))
+    return cast("Histogram", _spec(name, "histogram", help, unit, labels, tuple(buckets)))
 
 
 def _spec(
