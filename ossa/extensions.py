@@ -22,8 +22,8 @@ from ossa.gateway.context import GatewayContext, context_of
 from ossa.gateway.core import GatewayCore
 from ossa.gateway.health import Check
 from ossa.gateway.hooks import Extension, Run, TaskHook, TaskState
-from ossa.gateway.routing_request import RoutingRequest
 from ossa.routing import Conditions, FleetIndex
+from ossa.routing.features import RoutingRequest
 
 __all__ = [
     "Check",

@@ -2,7 +2,7 @@
 
     python -m scripts.walk [--dsn postgresql://...]
 
-One process holds all: the gateway's HTTP application with its standard extensions, PostgreSQL's journal, the channel, an
+One process holds all: the HTTP application with its standard extensions, the journal in PostgreSQL, the channel, an
 agent with its real turn, and the client of a model endpoint (scripted). The chat is not streamed, has no tools and no
 budget. Code that runs without a chat too (loops) does not count, nor does what is read at import.
 """

@@ -17,9 +17,9 @@ from ossa.gateway.core import GatewayCore
 from ossa.gateway.hooks import Hooks
 from ossa.gateway.lease import Lease
 from ossa.gateway.listener import Listener
-from ossa.gateway.routing_request import RoutingRequest
 from ossa.gateway.scheduler import AgentScheduler, SlotReservation
 from ossa.gateway.task_run import TaskRun
+from ossa.routing.features import RoutingRequest
 
 logger = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from ossa.contracts.errors import StoreUnavailable
+from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.stores import Journal
 from ossa.contracts.task import Outcome, Step, UsageToday
 from ossa.gateway.metrics import GatewayMetrics
@@ -62,3 +63,12 @@ class DurableJournal:
                 self._metrics.journal.labels(call).observe(time.perf_counter() - began)
                 return answer
             await backoff.pause()
+
+
+def usage_subjects(tenant: str, agent: AgentInfo | None) -> list[str]:
+    """The tenant, and the manifest of the agent that did the task, as the journal names them."""
+    return [f"tenant:{tenant}"] if agent is None else [f"tenant:{tenant}", manifest_subject(agent)]
+
+
+def manifest_subject(agent: AgentInfo) -> str:
+    return f"manifest:{agent.manifest}"

@@ -38,8 +38,8 @@ from ossa.contracts.task import NewTask, Outcome, Step, Task
 from ossa.contracts.turn import TurnCall, TurnCallResult
 from ossa.events.consumer import Handle
 from ossa.gateway.health import HealthCheck
-from ossa.gateway.routing_request import RoutingRequest
 from ossa.routing import Conditions, FleetIndex
+from ossa.routing.features import RoutingRequest
 
 logger = logging.getLogger(__name__)
 

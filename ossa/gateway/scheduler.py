@@ -10,8 +10,8 @@ from ossa.contracts.errors import FleetBusy, NotFound, NotReady
 from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.gateway.core import GatewayCore
 from ossa.gateway.hooks import Hooks
-from ossa.gateway.routing_request import RoutingRequest
 from ossa.routing import Conditions, Decision, FleetIndex, route
+from ossa.routing.features import RoutingRequest
 
 LOOK_AGAIN_S = 0.1
 """How often a waiting request checks whether the fleet has changed; a slot that is given back wakes it at once."""

@@ -16,12 +16,12 @@ from ossa.contracts.routing import Route
 from ossa.contracts.task import ErrorInfo, Outcome, Step, Task, TaskStatus, Turn, Usage
 from ossa.contracts.turn import TurnResult
 from ossa.gateway.core import GatewayCore
+from ossa.gateway.durable import usage_subjects
 from ossa.gateway.hooks import Hooks
 from ossa.gateway.lease import Lease
 from ossa.gateway.listener import Listener
-from ossa.gateway.routing_request import RoutingRequest
 from ossa.gateway.scheduler import AgentScheduler, SlotReservation
-from ossa.gateway.usage_subjects import usage_subjects
+from ossa.routing.features import RoutingRequest
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ossa.contracts.task import TaskRequest
+from ossa.contracts.fleet import POOL_ALIASES, AgentInfo
+from ossa.contracts.task import NewTask, Target, Task, TaskRequest
 
 READ_CHARACTERS = 4_000
 """Characters read of a message: routing has a time bound."""
@@ -113,3 +114,29 @@ def _text(content: object) -> str:
         parts = (part.get("text") for part in content if isinstance(part, dict))
         return " ".join(part for part in parts if isinstance(part, str))
     return ""
+
+
+@dataclass(frozen=True)
+class RoutingRequest:
+    """The part of a task that decides which agent gets it."""
+
+    target: Target
+    features: RequestFeatures
+    tenant: str
+
+    @classmethod
+    def of(cls, task: NewTask | Task) -> RoutingRequest:
+        return cls.of_request(task.request, task.tenant)
+
+    @classmethod
+    def of_request(cls, request: TaskRequest, tenant: str) -> RoutingRequest:
+        return cls(request.target, RequestFeatures.of_request(request), tenant)
+
+    def fits(self, agent: AgentInfo) -> bool:
+        """Whether a slot at this agent could serve the request."""
+        if agent.tenant is not None and agent.tenant != self.tenant:
+            return False
+        name = self.target.name
+        if self.target.kind == "pool":
+            return POOL_ALIASES.get(name, name) == agent.pool
+        return self.target.kind == "auto" or name in (agent.agent_id, agent.manifest)

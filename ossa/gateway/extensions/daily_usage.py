@@ -9,8 +9,8 @@ from typing import Any
 
 from ossa.contracts.task import Outcome, Usage, UsageToday
 from ossa.gateway.core import GatewayCore
+from ossa.gateway.durable import manifest_subject, usage_subjects
 from ossa.gateway.hooks import Extension, Run, TaskHook
-from ossa.gateway.usage_subjects import manifest_subject, usage_subjects
 
 STALE_S = 1.0
 """How old a figure may be while the limit is far away. Other replicas' spending shows after it."""

@@ -12,7 +12,7 @@ import pytest
 from ossa.app.extensions import Backends
 from ossa.contracts.access import Scope
 from ossa.contracts.memory import Memory, NewMemory
-from ossa.gateway.extensions.vortex.remembered import RememberedText
+from ossa.gateway.extensions.vortex.readers import RememberedText
 from ossa.tenancy.keys import mint
 from ossa.testing.application import gateway_app
 from ossa.testing.gateway import FakeFleet, FakeLink

@@ -11,9 +11,7 @@ from ossa.contracts.fleet import AgentState
 from ossa.contracts.scaling import MOST_TIMES, PoolTraffic, TrafficReport
 from ossa.contracts.stores import Backlog
 from ossa.contracts.task import ErrorInfo, Outcome, Target, Task, TaskRequest, TaskStatus
-from ossa.gateway.extensions.traffic.counts import thinned
-from ossa.gateway.extensions.traffic.meter import TrafficMeter
-from ossa.gateway.extensions.traffic.shares import split
+from ossa.gateway.extensions.traffic.meter import TrafficMeter, split, thinned
 from ossa.testing.gateway import fake_agent
 from tests.support.clock import ManualClock
 from tests.support.fleet import index

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ossa.contracts.errors import OssaError
 from ossa.contracts.routing import Decided, Route
 from ossa.contracts.task import ErrorInfo, TaskRequest
-from ossa.gateway.routing_request import RoutingRequest
 from ossa.gateway.scheduler import AgentScheduler
+from ossa.routing.features import RoutingRequest
 
 
 def would_go(scheduler: AgentScheduler, request: TaskRequest, *, tenant: str) -> Route:

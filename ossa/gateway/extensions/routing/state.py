@@ -8,10 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from ossa.contracts.agent_spec import Tier
-from ossa.contracts.errors import ModelFailed, OssaError, ToolFailed
+from ossa.contracts.errors import AgentLost, ModelFailed, OssaError, ToolFailed
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.routing import TIERS, RoutingPolicy
-from ossa.contracts.task import Outcome, Task, TaskStatus
+from ossa.contracts.task import NewTask, Outcome, Task, TaskStatus
+from ossa.gateway.core import GatewayCore
+from ossa.gateway.extensions.routing.metrics import RoutingMetrics
+from ossa.gateway.hooks import Run, TaskHook, TaskState
 from ossa.routing import (
     Breakers,
     Conditions,
@@ -22,6 +25,7 @@ from ossa.routing import (
     conversation_of,
     tier_subject,
 )
+from ossa.routing.features import RoutingRequest
 
 EVERYBODY = "*"
 PARTNERS_MAX = 20_000
@@ -157,3 +161,50 @@ def _subjects(agent: AgentInfo, tier: Tier | None) -> list[str]:
 
 
 _USUAL = RoutingPolicy()
+
+
+class RoutingHook(TaskHook):
+    """Gives each decision its conditions, and tells the routing state how turns went."""
+
+    def __init__(self, core: GatewayCore, state: RoutingState, metrics: RoutingMetrics) -> None:
+        self._clock = core.clock
+        self._state = state
+        self._metrics = metrics
+        self._index: FleetIndex | None = None
+        self._trying_since: dict[Run, float] = {}
+
+    def narrow(self, conditions: Conditions, request: RoutingRequest, index: FleetIndex) -> Conditions:
+        if index is not self._index:
+            self._index = index
+            self._state.forget(index)
+        return self._state.conditions(conditions, request.tenant, request.features)
+
+    def moved(
+        self, state: TaskState, task: NewTask | Task, run: Run | None = None, error: OssaError | None = None
+    ) -> None:
+        if run is None:
+            return
+        if state == "scheduled" and run.route is not None:
+            self._metrics.decided(run.route.router)
+        elif state == "busy":
+            self._gave_up(run)
+
+    def started(self, run: Run) -> None:
+        if run.agent is not None:
+            self._trying_since[run] = self._clock()
+            self._state.began(run.task.tenant, run.agent, run.tier)
+
+    def agent_lost(self, run: Run, error: AgentLost) -> None:
+        self._gave_up(run)
+
+    def ended(self, run: Run, outcome: Outcome) -> None:
+        since = self._trying_since.pop(run, None)
+        if since is not None and run.agent is not None:
+            self._state.ended(run.task, run.agent, run.tier, outcome, self._clock() - since)
+
+    def closed(self, run: Run) -> None:
+        self._gave_up(run)
+
+    def _gave_up(self, run: Run) -> None:
+        if self._trying_since.pop(run, None) is not None and run.agent is not None:
+            self._state.gave_up(run.task.tenant, run.agent, run.tier)

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from ossa.contracts.budgets import BudgetStore, Grant, Reservation, subjects_of
-from ossa.contracts.errors import BudgetExceeded, OssaError, StoreUnavailable
+from ossa.contracts.budgets import Balance, Budget, BudgetStore, Grant, Reservation, subjects_of
+from ossa.contracts.errors import AgentLost, BudgetExceeded, OssaError, StoreUnavailable
 from ossa.contracts.fleet import AgentInfo
-from ossa.contracts.task import Step, Task
-from ossa.contracts.turn import CostRange, TurnCallResult
-from ossa.gateway.extensions.spending.book import BudgetBook
+from ossa.contracts.task import Outcome, Step, Task
+from ossa.contracts.turn import CostRange, TurnCall, TurnCallResult
 from ossa.gateway.extensions.spending.metrics import BudgetMetrics
+from ossa.gateway.hooks import Run, TaskHook
 from ossa.resilience.backoff import Backoff, until_answered
+from ossa.routing import Conditions, FleetIndex
+from ossa.routing.features import RoutingRequest
 
 logger = logging.getLogger(__name__)
 
@@ -237,3 +242,99 @@ class TaskSpending:
 
 async def _until_answered(attempt: Callable[[], Awaitable[T]]) -> T:
     return await until_answered(attempt, StoreUnavailable, Backoff(FIRST_WAIT_S, LONGEST_WAIT_S, jitter=0.5))
+
+
+class BudgetBook:
+    """A replica's copy of the budgets. Before the first one everything counts as budgeted, and the store decides."""
+
+    def __init__(self) -> None:
+        self._tenants: dict[str, set[str | None]] | None = None
+        self._left: dict[str, list[tuple[str | None, float]]] = {}
+        self._labelled: dict[str, list[Budget]] = {}
+
+    def write(self, balances: Sequence[Balance]) -> None:
+        tenants: defaultdict[str, set[str | None]] = defaultdict(set)
+        left: defaultdict[str, list[tuple[str | None, float]]] = defaultdict(list)
+        labelled: defaultdict[str, list[Budget]] = defaultdict(list)
+        for balance in balances:
+            labelled[balance.budget.label].append(balance.budget)
+            tenants[balance.budget.subject].add(balance.budget.tenant)
+            left[balance.budget.subject].append((balance.budget.tenant, balance.left_usd))
+        self._tenants = dict(tenants)
+        self._left = dict(left)
+        self._labelled = dict(labelled)
+
+    def touches(self, *, tenant: str, pool: str, manifest: str, task_id: str) -> bool:
+        """Whether any budget applies to a call of these."""
+        known = self._tenants
+        if known is None:
+            return True
+        if not known:
+            return False
+        subjects = subjects_of(tenant=tenant, pool=pool, manifest=manifest, task_id=task_id)
+        return any(not known[subject].isdisjoint((None, tenant)) for subject in subjects if subject in known)
+
+    def tells(self, tenant: str, label: str, *, hard_usd: float | None = None) -> bool:
+        """Whether a tenant may see every budget that this can be: those that count its calls under this label.
+
+        One that is not known here is not told. `hard_usd`: of its limit, where that is known.
+        """
+        found = [
+            one
+            for one in self._labelled.get(label, ())
+            if one.tenant in (None, tenant)
+            and (hard_usd is None or math.isclose(one.hard_usd, hard_usd, rel_tol=1e-12, abs_tol=1e-9))
+        ]
+        return bool(found) and all(one.seen_by(tenant) for one in found)
+
+    def left_usd(self, *, tenant: str, pool: str, manifest: str) -> float | None:
+        """What the tightest budget of one more task had left when it was last read; None: nothing bounds it."""
+        if not self._left:
+            return None
+        subjects = subjects_of(tenant=tenant, pool=pool, manifest=manifest, task_id="")
+        found = [left for one in subjects for owner, left in self._left.get(one, ()) if owner in (None, tenant)]
+        return min(found) if found else None
+
+
+class SpendingHook(TaskHook):
+    """Reserves and settles for the runs of a replica, and keeps routing from agents that no budget pays for."""
+
+    def __init__(self, spending: Spending) -> None:
+        self._spending = spending
+        self._runs: dict[Run, TaskSpending] = {}
+
+    def narrow(self, conditions: Conditions, request: RoutingRequest, index: FleetIndex) -> Conditions:
+        tenant = request.tenant
+        return replace(conditions, budget_left_usd=lambda agent: self._spending.left_usd(tenant, agent))
+
+    async def turn_fields(self, run: Run) -> Mapping[str, Any]:
+        return {"budgeted": run.agent is not None and self._of(run).applies(run.agent)}
+
+    async def call(self, call: TurnCall, run: Run) -> TurnCallResult | None:
+        if call.reserve is not None and run.agent is not None:
+            spending = self._of(run)
+            granted = await spending.reserve(call.reserve, run.agent, left_s=run.left_s())
+            run.over_soft.update(spending.over_soft)
+            return granted
+        if call.unused:
+            self._of(run).unused(call.unused)
+            return TurnCallResult()
+        return None
+
+    def committed(self, run: Run, steps: Sequence[Step]) -> None:
+        self._of(run).committed(steps)
+
+    def agent_lost(self, run: Run, error: AgentLost) -> None:
+        self._of(run).doubt()
+
+    def ended(self, run: Run, outcome: Outcome) -> None:
+        self._of(run).doubt()
+
+    def closed(self, run: Run) -> None:
+        self._runs.pop(run, None)
+
+    def _of(self, run: Run) -> TaskSpending:
+        spending = self._runs.get(run)
+        if spending is None:
+            spending = self._runs[run] = self._spending.of(run.task)
+        return spending

@@ -12,18 +12,17 @@ A turn arrives once, where its first agent is; at the end of a period in which i
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
-from ossa.contracts.errors import FleetBusy, error_types
+from ossa.contracts.errors import FleetBusy, OssaError, error_types
 from ossa.contracts.fleet import AgentInfo
-from ossa.contracts.scaling import PoolTraffic, TrafficReport
+from ossa.contracts.scaling import MOST_TIMES, PoolTraffic, TrafficReport
 from ossa.contracts.stores import Backlog
-from ossa.contracts.task import Outcome, Target, Task
-from ossa.gateway.extensions.traffic.counts import TurnCounts
+from ossa.contracts.task import NewTask, Outcome, Target, Task
 from ossa.gateway.extensions.traffic.metrics import TrafficMetrics
-from ossa.gateway.extensions.traffic.shares import ANY, places_of, pool_of, split
+from ossa.gateway.hooks import Run, TaskHook, TaskState
 from ossa.routing import FleetIndex
 
 FAILURES = frozenset({FleetBusy.code, *(code for code, error in error_types().items() if error.status >= 500)})
@@ -254,3 +253,144 @@ class TrafficMeter:
     def _add(self, turn: MeteredTurn) -> MeteredTurn:
         self._turns[turn.task_id] = turn
         return turn
+
+
+MOST_KEPT = 8192
+"""Times that one period keeps, the latest ones."""
+
+
+class TurnCounts:
+    """Seconds are those of the caller's clock. `well` and `failed` are ends."""
+
+    __slots__ = ("_running_s", "_since", "arrivals", "failed", "queued", "running", "turns_s", "waits_s", "well")
+
+    def __init__(self) -> None:
+        self.running = 0
+        self._since = 0.0
+        self._clear()
+
+    def _clear(self) -> None:
+        self.arrivals = 0
+        self.well = 0
+        self.failed = 0
+        self.queued = 0
+        self.waits_s: deque[float] = deque(maxlen=MOST_KEPT)
+        self.turns_s: deque[float] = deque(maxlen=MOST_KEPT)
+        self._running_s = 0.0
+
+    def run(self, change: int, now: float) -> None:
+        """So many turns more (or fewer) at once from now on."""
+        self._running_s += self.running * (now - self._since)
+        self._since = now
+        self.running += change
+
+    def traffic(self, pool: str) -> PoolTraffic:
+        return PoolTraffic(
+            pool=pool,
+            arrivals=self.arrivals,
+            ended=self.well + self.failed,
+            failed=self.failed,
+            running_s=self._running_s,
+            queued=self.queued,
+            waits_s=thinned(self.waits_s),
+            turns_s=thinned(self.turns_s),
+        )
+
+    def move_to(self, other: TurnCounts, now: float) -> None:
+        """All of the period that ends now. What runs goes on here."""
+        self.run(0, now)
+        other.arrivals += self.arrivals
+        other.well += self.well
+        other.failed += self.failed
+        other.queued += self.queued
+        other.waits_s.extend(self.waits_s)
+        other.turns_s.extend(self.turns_s)
+        other._running_s += self._running_s
+        self._clear()
+
+
+def thinned(times: Iterable[float]) -> tuple[float, ...]:
+    """At most `MOST_TIMES` of them, ascending, evenly taken by rank: their quantiles stay where they are."""
+    ranked = sorted(times)
+    if len(ranked) <= MOST_TIMES:
+        return tuple(ranked)
+    last = len(ranked) - 1
+    return tuple(ranked[round(rank * last / (MOST_TIMES - 1))] for rank in range(MOST_TIMES))
+
+
+ANY = "*"
+"""In a pool's place, of turns that go wherever routing says; no pool's name."""
+
+
+def pool_of(target: Target, index: FleetIndex) -> str | None:
+    """`ANY` where routing will say. None: nothing of that name, or a tenant's own agent."""
+    if target.kind == "auto":
+        return ANY
+    if target.kind == "pool":
+        return index.pool_named(target.name)
+    groups = [index.groups[position] for position in index.by_name.get(target.name, ())]
+    return next((group.pool for group in groups if group.tenant is None), None)
+
+
+def places_of(index: FleetIndex) -> dict[str, int]:
+    """Turns at once that each pool's ready agents take; 1 each while there are none at all."""
+    found = dict.fromkeys(index.by_pool, 0)
+    for group in index.groups:
+        if group.tenant is None:
+            found[group.pool] += sum(slots for *_, slots in group.ready)
+    return found if any(found.values()) else dict.fromkeys(found, 1)
+
+
+def split(count: int, weights: Mapping[str, float]) -> dict[str, int]:
+    """`count` shared out by weights, by the largest remainder; none of it is lost while a weight is above 0."""
+    total = sum(weights.values())
+    if count <= 0 or total <= 0:
+        return {}
+    exact = {name: count * weight / total for name, weight in weights.items()}
+    found = {name: int(share) for name, share in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: found[name] - exact[name])
+    for name in by_remainder[: count - sum(found.values())]:
+        found[name] += 1
+    return found
+
+
+class TrafficHook(TaskHook):
+    """Tells the meter what becomes of each task."""
+
+    def __init__(self, meter: TrafficMeter) -> None:
+        self._meter = meter
+        self._turns: dict[Run, MeteredTurn] = {}
+
+    def moved(
+        self, state: TaskState, task: NewTask | Task, run: Run | None = None, error: OssaError | None = None
+    ) -> None:
+        if run is not None:
+            self._run_moved(state, run)
+        elif state == "asked":
+            self._meter.asked(task.id, task.request.target)
+        elif state == "dropped":
+            self._meter.dropped(task.id, "" if error is None else error.code)
+        elif state == "queued":
+            self._meter.queued(task.request.target)
+        elif state == "claimed" and isinstance(task, Task):
+            self._meter.claimed(task)
+
+    def _run_moved(self, state: TaskState, run: Run) -> None:
+        if state == "opened":
+            self._turns[run] = self._meter.of(run.task)
+            return
+        turn = self._turns[run]
+        if state == "waiting":
+            turn.waits()
+        elif state == "scheduled" and run.agent is not None:
+            turn.began(run.agent)
+        elif state == "busy":
+            turn.turned_away()
+        elif state == "left":
+            turn.left()
+
+    def ended(self, run: Run, outcome: Outcome) -> None:
+        self._turns[run].ended(outcome)
+
+    def closed(self, run: Run) -> None:
+        self._turns.pop(run).gone()

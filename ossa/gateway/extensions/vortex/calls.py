@@ -8,8 +8,10 @@ import logging
 from ossa.contracts.compression import Compressor
 from ossa.contracts.errors import InvalidRequest, NotReady
 from ossa.contracts.fleet import AgentInfo
-from ossa.contracts.task import Task
+from ossa.contracts.task import Outcome, Task
 from ossa.contracts.turn import TurnCall, TurnCallResult
+from ossa.gateway.extensions.vortex.metrics import VortexMetrics
+from ossa.gateway.hooks import Run, TaskHook
 from ossa.vortex.exchange import TokenExchange, resolve_prompt
 from ossa.vortex.originals import is_handle
 
@@ -55,3 +57,19 @@ class VortexCalls:
                 extra={"manifest": agent.manifest, "placeholder": str(failure.placeholder), "task_id": task.id},
             )
         return TurnCallResult(role=prompt.text, values=prompt.values)
+
+
+class VortexHook(TaskHook):
+    """Answers turns that want contents shortened, an original back, or a role resolved."""
+
+    def __init__(self, calls: VortexCalls, metrics: VortexMetrics) -> None:
+        self._calls = calls
+        self._metrics = metrics
+
+    async def call(self, call: TurnCall, run: Run) -> TurnCallResult | None:
+        if run.agent is None or not (call.role or call.original or call.compress):
+            return None
+        return await self._calls.answer(call, task=run.task, agent=run.agent)
+
+    def ended(self, run: Run, outcome: Outcome) -> None:
+        self._metrics.saved.labels(outcome.pool or "").inc(max(0, outcome.usage.saved_tokens))

@@ -1,8 +1,11 @@
-"""Numbers of this replica for `{METRICS:metrics:SCOPE:NAME}`."""
+"""What placeholders read: numbers of this replica, and `{CONTEXT:memory:SCOPE:KEY}` from the memory."""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
+
+from ossa.contracts.errors import NotFound
+from ossa.contracts.memory import Memory
 
 EVERYTHING = "all"
 SHOWN = frozenset(
@@ -30,3 +33,17 @@ class RegistryMetrics:
             if sample.name == name and (scope == EVERYTHING or sample.labels.get("pool") == scope)
         ]
         return sum(found) if found else None
+
+
+class RememberedText:
+    """`ossa.vortex.exchange.resolvers.MemoryReader`."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def recall(self, key: str, *, scope: str, tenant: str) -> str | None:
+        try:
+            found = await self._memory.recall(f"{scope}:{key}", tenant=tenant)
+        except NotFound:
+            return None
+        return found.content
