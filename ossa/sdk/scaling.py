@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import warnings
+from typing import Any, ClassVar
 
-from ossa.contracts.scaling import Forecast, ForecastError, PoolDecision, ScaleDecision, ScalingStatus
+from ossa.contracts.scaling import Forecast, ForecastError, PoolDecision, ScaleDecision, ScaleRules, ScalingStatus
 from ossa.sdk.received import Listing, Received
 
 
@@ -12,9 +13,20 @@ class ForecastErrors(Listing[ForecastError]):
     columns: ClassVar[tuple[str, ...]] = ("pool", "horizon_s", "wape", "against_persistence", "trusted")
 
 
+class Rules(ScaleRules):
+    """Rules were a dict once: for one version they are read by item too, with a `DeprecationWarning`."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in type(self).model_fields:
+            raise KeyError(name)
+        warnings.warn(f"rules[{name!r}] is rules.{name} now.", DeprecationWarning, stacklevel=2)
+        return getattr(self, name)
+
+
 class Scaling(ScalingStatus):
     """`mode`: `off`, `dry-run` or `on`; `recent`: decisions that changed something, newest first."""
 
+    rules: Rules
     recent: tuple[ScaleDecision, ...] = ()
 
     def decided(self, pool: str) -> PoolDecision | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from ossa.contracts.scaling import ScaleRules
+from ossa.sdk.scaling import Rules
 from ossa.settings import Settings
 from tests.fixtures import public_names
 
@@ -14,6 +17,7 @@ FIXTURES = Path(public_names.__file__).parent
 SETTINGS = json.loads((FIXTURES / "settings-4000a53.json").read_text())
 SDK = json.loads((FIXTURES / "sdk-4000a53.json").read_text())
 ATTRIBUTES = json.loads((FIXTURES / "answers-4000a53.json").read_text())
+VALUES = json.loads((FIXTURES / "sdk-values-4000a53.json").read_text())
 REQUIRED = {"BASE_URL": "http://127.0.0.1:9/v1", "MODEL": "m"}
 
 
@@ -49,3 +53,20 @@ def test_what_a_call_of_before_returns_has_its_attributes() -> None:
     assert {
         call: set(names) - set(now[call]) for call, names in ATTRIBUTES.items() if set(names) - set(now[call])
     } == {}
+
+
+def test_every_value_of_before_is_imported_from_its_old_module() -> None:
+    for module, names in VALUES.items():
+        for name in names:
+            with pytest.warns(DeprecationWarning, match=f"{name} is ossa"):
+                assert isinstance(getattr(import_module(f"ossa.sdk.values.{module}"), name), type)
+    with pytest.raises(ImportError):
+        exec("from ossa.sdk.values.task import Nothing")
+
+
+def test_rules_of_the_scaler_are_still_read_by_item() -> None:
+    rules = Rules(**ScaleRules(cpu=0.5).model_dump())
+    with pytest.warns(DeprecationWarning, match="rules.cpu"):
+        assert rules["cpu"] == rules.cpu == 0.5
+    with pytest.raises(KeyError):
+        rules["nothing"]
