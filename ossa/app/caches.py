@@ -19,15 +19,15 @@ def shared_cache(settings: CacheSettings, *, room: str, rng: random.Random | Non
     Raises `InvalidRequest` that names the setting.
     """
     from ossa.caching.coalescing import CoalescingCache
-    from ossa.caching.guarded import JitteredCache
 
     dsn = settings.dsn.get_secret_value()
     if not dsn:
         return None
     counts = CacheCounts()
-    store = CoalescingCache(_redis(settings, dsn, room), answer_s=settings.answer_s, counts=counts)
+    redis = _redis(settings, dsn, room)
+    store = CoalescingCache(redis, answer_s=settings.answer_s, counts=counts, rng=rng or random.Random())
     return GuardedCache(
-        JitteredCache(store, rng or random.Random()),
+        store,
         room=room,
         answer_s=None,  # the one below sees to it, for all callers at once
         failures=settings.failures,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -67,6 +68,9 @@ BATCHES_MAX = 2
 
 WAITING_MAX = 16_384
 
+JITTER = 0.1
+"""Share by which a lifetime is shorter or longer, so that what was kept at one moment does not end at one moment."""
+
 
 @dataclass(slots=True, eq=False)
 class _Asked:
@@ -89,11 +93,20 @@ class CoalescingCache:
 
     Args:
         answer_s: after which a caller has `StoreUnavailable`, whatever its batch is at.
+        rng: varies the lifetimes (`JITTER`); None: they stay as given.
     """
 
-    def __init__(self, store: BatchStore, *, answer_s: float = 0.25, counts: CacheCounts | None = None) -> None:
+    def __init__(
+        self,
+        store: BatchStore,
+        *,
+        answer_s: float = 0.25,
+        counts: CacheCounts | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
         self.counts = counts or CacheCounts()
         self._store = store
+        self._rng = rng
         self._deadlines = Deadlines(answer_s)
         self._queues: dict[str, _Queue] = {}
         self._gets: dict[CacheGet, _Asked] = {}
@@ -115,6 +128,8 @@ class CoalescingCache:
         return await answer
 
     async def set(self, key: str, value: bytes, *, tenant: str, ttl_s: float) -> None:
+        if self._rng is not None:
+            ttl_s *= self._rng.uniform(1 - JITTER, 1 + JITTER)
         await self._write(CacheSet.checked(tenant, key, value, ttl_s))
 
     async def drop(self, key: str, *, tenant: str) -> None:

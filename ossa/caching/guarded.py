@@ -1,10 +1,9 @@
-"""Shared caches that may fail: without waiting for them each time, and with lifetimes that do not end all at once."""
+"""A shared cache that may fail: callers do not wait for it each time."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TypeVar
@@ -112,32 +111,3 @@ class GuardedCache:
         if self._breakers.failed(place):
             fields = {"room": self._room, "place": place, "reason": reason[:300], "rest_s": self._rest_s}
             log.warning("cache_away", extra=fields)
-
-
-SHARE = 0.1
-
-
-class JitteredCache:
-    """`ossa.contracts.cache.CacheStore` over another one: each lifetime is up to a tenth shorter or longer.
-
-    What was kept at the same moment, after a start or a loss, is then not missed by everybody at the same moment again.
-    """
-
-    def __init__(self, store: CacheStore, rng: random.Random) -> None:
-        self._store = store
-        self._rng = rng
-
-    async def get(self, key: str, *, tenant: str) -> bytes | None:
-        return await self._store.get(key, tenant=tenant)
-
-    async def set(self, key: str, value: bytes, *, tenant: str, ttl_s: float) -> None:
-        await self._store.set(key, value, tenant=tenant, ttl_s=ttl_s * self._rng.uniform(1 - SHARE, 1 + SHARE))
-
-    async def drop(self, key: str, *, tenant: str) -> None:
-        await self._store.drop(key, tenant=tenant)
-
-    async def ping(self) -> None:
-        await self._store.ping()
-
-    async def close(self) -> None:
-        await self._store.close()

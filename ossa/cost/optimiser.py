@@ -5,6 +5,7 @@ Pure: aggregates in, proposals out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, timedelta
 from typing import Any, Literal
@@ -16,7 +17,6 @@ from ossa.contracts.fleet import PoolInfo
 from ossa.contracts.routing import Example, TierInfo
 from ossa.contracts.spending import Approval, Spent, TaskFacts
 from ossa.contracts.value import Value
-from ossa.cost.intervals import mean_difference, share_difference
 from ossa.cost.report import MONTH_DAYS, SHORTEST_DAYS
 
 ProposalKind = Literal["tier", "cache", "compression", "batch", "idle"]
@@ -93,21 +93,17 @@ def tier_proposals(examples: Sequence[Example], tiers: Mapping[Tier, TierInfo], 
     cost there, else its mean tokens at the tier's prices. Where enough tasks were explored (sent there by chance),
     those alone are compared: routing gives the easier ones to cheaper tiers.
     """
-    by_manifest: dict[str, list[Example]] = {}
+    by_manifest: dict[str, dict[Tier, list[Example]]] = {}
     for example in examples:
         if example.manifest and example.tier is not None:
-            by_manifest.setdefault(example.manifest, []).append(example)
-    proposals = (_proposal(manifest, ours, tiers, days) for manifest, ours in sorted(by_manifest.items()))
+            by_manifest.setdefault(example.manifest, {}).setdefault(example.tier, []).append(example)
+    proposals = (_proposal(manifest, by_tier, tiers, days) for manifest, by_tier in sorted(by_manifest.items()))
     return [proposal for proposal in proposals if proposal is not None]
 
 
 def _proposal(
-    manifest: str, examples: Sequence[Example], tiers: Mapping[Tier, TierInfo], days: float
+    manifest: str, by_tier: Mapping[Tier, Sequence[Example]], tiers: Mapping[Tier, TierInfo], days: float
 ) -> Proposal | None:
-    by_tier: dict[Tier, list[Example]] = {}
-    for example in examples:
-        if example.tier is not None:
-            by_tier.setdefault(example.tier, []).append(example)
     proposals = [
         proposal
         for now, ours in by_tier.items()
@@ -257,9 +253,7 @@ def compression_proposal(facts: Sequence[TaskFacts], *, input_usd_per_token: flo
         kind="compression",
         subject="*",
         title=f"{len(off) / len(facts):.0%} of the newest tasks send long results of tools whole",
-        saving_usd_month=tokens * share * input_usd_per_token / months_in(facts)
-        if known and input_usd_per_token is not None
-        else None,
+        saving_usd_month=tokens * share * (input_usd_per_token or 0.0) / months_in(facts) if known else None,
         experiment=not known,
         evidence={
             "tasks": len(facts),
@@ -371,3 +365,45 @@ def _sums(spent: Sequence[Spent]) -> tuple[float, float, int]:
 def _mean(spent: Sequence[Spent]) -> float | None:
     cost, _, tasks = _sums(spent)
     return cost / tasks if tasks else None
+
+
+Z = 1.959964
+"""Quantile .975 of the normal distribution: all intervals are at 95%."""
+
+
+def share_interval(successes: float, n: int) -> tuple[float, float]:
+    """Returns the interval of a share, by Wilson (1927); (0, 1) for no values.
+
+    `successes` may be a sum of ratings in [0, 1], whose variance is never larger than a share's.
+    """
+    if n == 0:
+        return 0.0, 1.0
+    share, z2 = successes / n, Z * Z
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def share_difference(first: float, n_first: int, second: float, n_second: int) -> tuple[float, float]:
+    """Returns the interval of share 1 minus share 2, by Newcombe's hybrid score (1998, method 10)."""
+    if not n_first or not n_second:
+        return -1.0, 1.0
+    p1, p2 = first / n_first, second / n_second
+    low1, high1 = share_interval(first, n_first)
+    low2, high2 = share_interval(second, n_second)
+    low = p1 - p2 - math.hypot(p1 - low1, high2 - p2)
+    high = p1 - p2 + math.hypot(high1 - p1, p2 - low2)
+    return low, high
+
+
+def mean_difference(
+    sum1: float, squares1: float, n1: int, sum2: float, squares2: float, n2: int
+) -> tuple[float, float] | None:
+    """Returns the interval of mean 1 minus mean 2, by Welch with the normal quantile; None below two values a side."""
+    if n1 < 2 or n2 < 2:
+        return None
+    mean1, mean2 = sum1 / n1, sum2 / n2
+    variance1 = max(0.0, (squares1 - n1 * mean1**2) / (n1 - 1))
+    variance2 = max(0.0, (squares2 - n2 * mean2**2) / (n2 - 1))
+    half = Z * math.sqrt(variance1 / n1 + variance2 / n2)
+    return mean1 - mean2 - half, mean1 - mean2 + half

@@ -38,9 +38,7 @@ def priced(models: Models) -> Models:
     A price in settings wins, also one of two. A model the list does not know
     keeps None, counts as free, and is warned about (`model_price_unknown`).
     """
-    tiers: dict[Tier, Endpoint] = {}
-    for tier, endpoint in models.tiers.items():
-        tiers[tier] = _priced(tier, endpoint)
+    tiers = {tier: _priced(tier, endpoint) for tier, endpoint in models.tiers.items()}
     return models.model_copy(update={"tiers": tiers})
 
 

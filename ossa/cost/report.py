@@ -88,18 +88,6 @@ def elapsed_days(spent: Sequence[Spent], *, since: date, now: datetime) -> float
 
 
 def _line(name: str, spent: Sequence[Spent]) -> ReportLine:
-    tasks = sum(row.tasks for row in spent)
-    cost = sum(row.cost_usd for row in spent)
-    return ReportLine(
-        name=name,
-        tasks=tasks,
-        succeeded=sum(row.succeeded for row in spent),
-        model_calls=sum(row.model_calls for row in spent),
-        prompt_tokens=sum(row.prompt_tokens for row in spent),
-        completion_tokens=sum(row.completion_tokens for row in spent),
-        cached_tokens=sum(row.cached_tokens for row in spent),
-        saved_tokens=sum(row.saved_tokens for row in spent),
-        cost_usd=cost,
-        in_doubt_usd=sum(row.in_doubt_usd for row in spent),
-        cost_per_task_usd=cost / tasks if tasks else None,
-    )
+    summed = [field for field in ReportLine.model_fields if field in Spent.model_fields]
+    line = ReportLine(name=name, **{field: sum(getattr(row, field) for row in spent) for field in summed})
+    return line.model_copy(update={"cost_per_task_usd": line.cost_usd / line.tasks if line.tasks else None})

@@ -67,7 +67,7 @@ class CompressionService:
         key = key_of(order, tenant=tenant)
         answer = self._recent.get(key)
         if answer is None:
-            answer = await asyncio.get_running_loop().run_in_executor(self._threads, _compress, order)
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads, lambda: compress(**dict(order)))
             self._recent.put(key, answer)
         for handle in answer.handles:
             expires_at = self._now() + self._lifetime
@@ -95,19 +95,6 @@ class CompressionService:
                 if swept:
                     log.info("originals_swept", extra={"count": swept})
             await asyncio.sleep(SWEEP_S)
-
-
-def _compress(order: CompressionOrder) -> Compressed:
-    return compress(
-        order.content,
-        order.question,
-        reduction=order.reduction,
-        budget_tokens=order.budget_tokens,
-        kind=order.kind,
-        floor=order.floor,
-        model=order.model,
-        seen=order.seen,
-    )
 
 
 MAX_BYTES = 64 * 2**20

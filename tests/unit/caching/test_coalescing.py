@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -169,3 +170,12 @@ async def test_closing_leaves_nobody_waiting() -> None:
 def test_a_set_is_checked_before_it_is_queued() -> None:
     with pytest.raises(InvalidRequest):
         CacheSet.checked("t", "k", b"v", float("nan"))
+
+
+async def test_lifetimes_differ_by_up_to_a_tenth() -> None:
+    store = Slow()
+    cache = CoalescingCache(store, rng=random.Random(1))
+    await asyncio.gather(*(cache.set(f"{number}", b"v", tenant="t", ttl_s=100) for number in range(200)))
+    lifetimes = [act.lifetime_ms / 1000 for batch in store.batches for act in batch if isinstance(act, CacheSet)]
+    assert len(lifetimes) == 200 and all(90 <= lifetime <= 110 for lifetime in lifetimes)
+    assert min(lifetimes) < 92 and max(lifetimes) > 108

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-import random
 
 import pytest
 
 from ossa.caching.front import Absences
-from ossa.caching.guarded import GuardedCache, JitteredCache
+from ossa.caching.guarded import GuardedCache
 from ossa.contracts.errors import PayloadTooLarge, StoreUnavailable
 from ossa.resilience.breaker import BreakerState
 from ossa.testing.stores.cache import MemoryCache
@@ -20,17 +19,12 @@ class Asked(MemoryCache):
         super().__init__()
         self.times = 0
         self.hangs = False
-        self.lifetimes: list[float] = []
 
     async def get(self, key: str, *, tenant: str) -> bytes | None:
         self.times += 1
         if self.hangs:
             await asyncio.Event().wait()
         return await super().get(key, tenant=tenant)
-
-    async def set(self, key: str, value: bytes, *, tenant: str, ttl_s: float) -> None:
-        self.lifetimes.append(ttl_s)
-        await super().set(key, value, tenant=tenant, ttl_s=ttl_s)
 
 
 async def fails(cache: GuardedCache, tenant: str = "t", times: int = 1) -> None:
@@ -130,15 +124,6 @@ async def test_hits_and_misses_are_counted() -> None:
     await cache.get("k", tenant="t")
     await cache.drop("k", tenant="t")
     assert (cache.counts.shared_hits, cache.counts.misses) == (1, 1)
-
-
-async def test_lifetimes_differ_by_up_to_a_tenth() -> None:
-    store = Asked()
-    cache = JitteredCache(store, random.Random(1))
-    for number in range(200):
-        await cache.set(f"{number}", b"v", tenant="t", ttl_s=100)
-    assert all(90 <= lifetime <= 110 for lifetime in store.lifetimes)
-    assert min(store.lifetimes) < 92 and max(store.lifetimes) > 108
 
 
 def test_an_absence_is_remembered_for_its_time_and_until_it_comes() -> None:

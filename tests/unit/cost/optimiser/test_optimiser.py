@@ -11,8 +11,7 @@ import pytest
 from ossa.contracts.fleet import PoolInfo
 from ossa.contracts.routing import Example, TierInfo
 from ossa.contracts.spending import Approval, Spent, TaskFacts
-from ossa.cost.intervals import mean_difference, share_difference, share_interval
-from ossa.cost.optimiser import Seen, measure, propose
+from ossa.cost.optimiser import Seen, mean_difference, measure, propose, share_difference, share_interval
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 TIERS = {
