@@ -7,8 +7,19 @@ agent back. `catalogue` is the set that comes with the package.
 """
 
 from ossa.manifest.dump import compose, digest, dump
-from ossa.manifest.load import SUFFIXES, catalogue, from_mapping, load, loads, read_agent, scan
-from ossa.manifest.reading import Loaded, OtherKind, Reading, Rejected
+from ossa.manifest.load import (
+    SUFFIXES,
+    Loaded,
+    OtherKind,
+    Reading,
+    Rejected,
+    catalogue,
+    from_mapping,
+    load,
+    loads,
+    read_agent,
+    scan,
+)
 
 __all__ = [
     "SUFFIXES",

@@ -44,27 +44,27 @@ def rules(unit: Unit, *dotted: str) -> tuple[Rule, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Paths from the document's root, the more telling first.
+    """Paths from the document's root, the more telling first. The defaults are those of `kind`, `metadata` and `spec`.
 
     The first that holds something wins, except: `instructions` are added to
     `role`; `tools` and `capabilities` of all places are joined; and every
     limit that is written is checked, though the first counts.
     """
 
-    required: tuple[Keys, ...]
-    names: tuple[Keys, ...]
-    versions: tuple[Keys, ...]
-    descriptions: tuple[Keys, ...]
-    titles: tuple[Keys, ...]
-    instructions: tuple[Keys, ...] = ()
-    models: tuple[Keys, ...] = ()
-    tools: tuple[Keys, ...] = ()
-    capabilities: tuple[Keys, ...] = ()
-    autonomies: tuple[Keys, ...] = ()
-    pools: tuple[Keys, ...] = ()
-    domains: tuple[Keys, ...] = ()
-    labels: tuple[Keys, ...] = ()
-    annotations: tuple[Keys, ...] = ()
+    instructions: tuple[Keys, ...]
+    models: tuple[Keys, ...]
+    domains: tuple[Keys, ...]
+    required: tuple[Keys, ...] = keys("metadata", "spec")
+    names: tuple[Keys, ...] = keys("metadata.name")
+    versions: tuple[Keys, ...] = keys("metadata.version")
+    descriptions: tuple[Keys, ...] = keys("metadata.description", "spec.description")
+    titles: tuple[Keys, ...] = keys("spec.role")
+    tools: tuple[Keys, ...] = keys("spec.tools")
+    capabilities: tuple[Keys, ...] = keys("spec.capabilities")
+    autonomies: tuple[Keys, ...] = keys("spec.autonomy")
+    pools: tuple[Keys, ...] = keys("metadata.labels.pool", "spec.pool")
+    labels: tuple[Keys, ...] = keys("metadata.labels")
+    annotations: tuple[Keys, ...] = keys("metadata.annotations")
     limits: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
 
 
@@ -73,11 +73,6 @@ class Layout:
 V1 = re.compile(r"ossa/v(?:0\.[2-9]\d*|1)(?:\.\d+)*(?:[-+][0-9A-Za-z.-]+)?\Z")
 
 V1_LAYOUT = Layout(
-    required=keys("metadata", "spec"),
-    names=keys("metadata.name"),
-    versions=keys("metadata.version"),
-    descriptions=keys("metadata.description", "spec.description"),
-    titles=keys("spec.role"),
     instructions=keys(
         "spec.instructions",
         "spec.system",
@@ -92,8 +87,6 @@ V1_LAYOUT = Layout(
         "extensions.anthropic.system",
     ),
     models=keys("spec.llm", "spec.model", "spec.llm_config"),
-    tools=keys("spec.tools"),
-    capabilities=keys("spec.capabilities"),
     autonomies=(*keys("spec.autonomy"), ("metadata", "labels", "ossa.dev/autonomy")),
     pools=(
         *keys("metadata.labels.pool", "metadata.pool", "spec.pool"),
@@ -111,8 +104,6 @@ V1_LAYOUT = Layout(
         "metadata.agentKind",
         "metadata.tags",
     ),
-    labels=keys("metadata.labels"),
-    annotations=keys("metadata.annotations"),
     limits={
         "max_tokens_per_request": rules(
             Unit.TOKENS,
@@ -169,20 +160,9 @@ V1_LAYOUT = Layout(
 V0_1_9 = re.compile(r"@bluefly/(?:ossa|open-standards-scalable-agents)/v0\.1\.9(?:[-+][0-9A-Za-z.-]+)?\Z")
 
 V0_1_9_LAYOUT = Layout(
-    required=keys("metadata", "spec"),
-    names=keys("metadata.name"),
-    versions=keys("metadata.version"),
-    descriptions=keys("metadata.description", "spec.description"),
-    titles=keys("spec.role"),
     instructions=keys("spec.instructions", "spec.systemPrompt"),
     models=keys("spec.llm", "spec.model"),
-    tools=keys("spec.tools"),
-    capabilities=keys("spec.capabilities"),
-    autonomies=keys("spec.autonomy"),
-    pools=keys("metadata.labels.pool", "spec.pool"),
     domains=keys("metadata.labels.domain", "metadata.labels.specialization", "metadata.labels.category", "spec.type"),
-    labels=keys("metadata.labels"),
-    annotations=keys("metadata.annotations"),
     limits={
         "max_tokens_per_request": rules(Unit.TOKENS, "spec.budgets.tokens.maximum"),
         "timeout_s": rules(Unit.MILLISECONDS, "spec.budgets.time.maximum", "spec.performance.limits.timeout"),
@@ -199,17 +179,11 @@ V0_1_8 = re.compile(r"(?:@bluefly/)?(?:ossa|open-standards-scalable-agents)/v0\.
 V0_1_8_OSSA = re.compile(r"v?0\.1\.\d+(?:[-+][0-9A-Za-z.-]+)?\Z")
 
 V0_1_8_LAYOUT = Layout(
-    required=keys("metadata", "spec"),
     names=keys("metadata.name", "spec.agent.id", "spec.agent.name"),
-    versions=keys("metadata.version"),
     descriptions=keys("metadata.description", "spec.agent.description"),
-    titles=keys("spec.role"),
     instructions=keys("spec.instructions", "spec.agent.instructions", "spec.agent.expertise"),
     models=keys("spec.llm", "spec.model", "spec.agent.model"),
     tools=keys("spec.tools", "spec.protocols.bridges.mcp.tools"),
-    capabilities=keys("spec.capabilities"),
-    autonomies=keys("spec.autonomy"),
-    pools=keys("metadata.labels.pool", "spec.pool"),
     domains=keys(
         "metadata.labels.domain",
         "metadata.labels.category",
@@ -218,8 +192,6 @@ V0_1_8_LAYOUT = Layout(
         "spec.type",
         "metadata.tags",
     ),
-    labels=keys("metadata.labels"),
-    annotations=keys("metadata.annotations"),
 )
 
 

@@ -20,6 +20,7 @@ PARSERS: tuple[Any, ...] = tuple(
 
 _STANDARD = "tag:yaml.org,2002:"
 _TEXT_TAGS = {"str", "timestamp"}
+_TYPES: dict[str, Any] = {"int": int, "float": int | float, "bool": bool}
 _PARSER_TOO_DEEP = "maximum nesting depth"
 
 
@@ -91,22 +92,14 @@ def _tagged(text: str, tag: str) -> Scalar:
     kind = tag.removeprefix(_STANDARD)
     if kind in _TEXT_TAGS:
         return text
-    if kind == "int":
-        value = plain(text)
-        return value if isinstance(value, int) and not isinstance(value, bool) else _not_a(kind)
-    if kind == "float":
-        value = plain(text)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else _not_a(kind)
-    if kind == "bool":
-        value = plain(text)
-        return value if isinstance(value, bool) else _not_a(kind)
     if kind == "null":
         return None
-    raise BadScalar(f"tag {tag[:60]}, which is not of the JSON types")
-
-
-def _not_a(kind: str) -> Scalar:
-    raise BadScalar(f"a value tagged !!{kind} that is none")
+    if kind not in _TYPES:
+        raise BadScalar(f"tag {tag[:60]}, which is not of the JSON types")
+    value = plain(text)
+    if not isinstance(value, _TYPES[kind]) or isinstance(value, bool) != (kind == "bool"):
+        raise BadScalar(f"a value tagged !!{kind} that is none")
+    return float(value) if kind == "float" else value
 
 
 def _check_collection(builder: TreeBuilder, event: Any, line: int, kind: str) -> None:

@@ -30,8 +30,10 @@ from ossa.embedded.redis import EmbeddedRedis
 from ossa.stores.redis.cache import RedisCache
 from ossa.stores.redis.cluster import RedisClusterCache
 from ossa.testing.stores.cache import MemoryCache
-from ossa.vortex.exchange import Template, TieredCache, TokenExchange, Trusted
+from ossa.vortex.exchange.cache import TieredCache
+from ossa.vortex.exchange.exchange import TokenExchange
 from ossa.vortex.exchange.resolvers import standard_registry
+from ossa.vortex.exchange.template import Template, Trusted
 from scripts.services import Services
 
 NAMES = ("t", "T", "t:exchange", "t:", ":t", "", "*", "{t}", "t\n", "ä", "\ud800", "x" * 5000)

@@ -27,7 +27,7 @@ import orjson
 from ossa.contracts.errors import NotFound
 from ossa.contracts.fleet import POOL_ALIASES, AgentInfo, FleetSnapshot, PoolInfo
 from ossa.contracts.task import Message, Step, Task, Usage
-from ossa.vortex.exchange.registry import Registration, ResolveCall, Resolver, ResolverRegistry
+from ossa.vortex.exchange.exchange import Registration, ResolveCall, Resolver, ResolverRegistry
 from ossa.vortex.exchange.template import Placeholder, PlaceholderType
 
 T = TypeVar("T")

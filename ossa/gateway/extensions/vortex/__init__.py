@@ -12,7 +12,8 @@ from ossa.gateway.extensions.vortex.calls import VortexCalls, VortexHook
 from ossa.gateway.extensions.vortex.metrics import MeteredCompressor, VortexMetrics
 from ossa.gateway.extensions.vortex.readers import RegistryMetrics, RememberedText
 from ossa.gateway.hooks import Extension
-from ossa.vortex.exchange import TieredCache, TokenExchange
+from ossa.vortex.exchange.cache import TieredCache
+from ossa.vortex.exchange.exchange import TokenExchange
 from ossa.vortex.exchange.resolvers import standard_registry
 
 NAME = "vortex"

@@ -12,7 +12,8 @@ from ossa.contracts.task import Outcome, Task
 from ossa.contracts.turn import TurnCall, TurnCallResult
 from ossa.gateway.extensions.vortex.metrics import VortexMetrics
 from ossa.gateway.hooks import Run, TaskHook
-from ossa.vortex.exchange import TokenExchange, resolve_prompt
+from ossa.vortex.exchange.exchange import TokenExchange
+from ossa.vortex.exchange.system_prompt import resolve_prompt
 from ossa.vortex.originals import is_handle
 
 LONGEST_S = 30.0

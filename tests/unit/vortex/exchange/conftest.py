@@ -10,17 +10,9 @@ from typing import Any
 import pytest
 
 from ossa.testing.stores.cache import MemoryCache
-from ossa.vortex.exchange import (
-    ExchangeLimits,
-    PlaceholderType,
-    Registration,
-    ResolveCall,
-    ResolverRegistry,
-    Template,
-    TieredCache,
-    TokenExchange,
-    Trusted,
-)
+from ossa.vortex.exchange.cache import TieredCache
+from ossa.vortex.exchange.exchange import ExchangeLimits, Registration, ResolveCall, ResolverRegistry, TokenExchange
+from ossa.vortex.exchange.template import PlaceholderType, Template, Trusted
 from tests.support.clock import ManualClock
 
 

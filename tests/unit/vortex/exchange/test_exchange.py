@@ -10,17 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ossa.contracts.errors import StoreUnavailable
-from ossa.vortex.exchange import (
+from ossa.vortex.exchange.exchange import Registration, ResolveCall, ResolverRegistry, TokenExchange
+from ossa.vortex.exchange.template import (
     InvalidTemplate,
     Placeholder,
     PlaceholderCycle,
     PlaceholderLimit,
     PlaceholderType,
-    Registration,
-    ResolveCall,
-    ResolverRegistry,
     Template,
-    TokenExchange,
 )
 
 Make = Callable[[str], Template]

@@ -9,8 +9,9 @@ import pytest
 from ossa.contracts.fleet import FleetSnapshot, PoolInfo
 from ossa.contracts.task import NewTask, Outcome, Step, TaskRequest, TaskStatus, Usage
 from ossa.testing.stores import MemoryStores
-from ossa.vortex.exchange import Template, TokenExchange
+from ossa.vortex.exchange.exchange import TokenExchange
 from ossa.vortex.exchange.resolvers import standard_registry
+from ossa.vortex.exchange.template import Template
 from tests.support.fleet import agent, fleet
 
 Make = Callable[[str], Template]

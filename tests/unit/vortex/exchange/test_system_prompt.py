@@ -6,14 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ossa.vortex.exchange import (
-    PlaceholderType,
-    Registration,
-    ResolveCall,
-    ResolverRegistry,
-    TokenExchange,
-    resolve_prompt,
-)
+from ossa.vortex.exchange.exchange import Registration, ResolveCall, ResolverRegistry, TokenExchange
+from ossa.vortex.exchange.system_prompt import resolve_prompt
+from ossa.vortex.exchange.template import PlaceholderType
 
 ALL = tuple(PlaceholderType)
 

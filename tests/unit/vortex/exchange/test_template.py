@@ -9,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ossa.contracts.errors import InvalidRequest
-from ossa.vortex.exchange import InvalidTemplate, Placeholder, PlaceholderLimit, PlaceholderType, Template, Trusted
-from ossa.vortex.exchange.template import MAX_TEMPLATE_CHARS
+from ossa.vortex.exchange.template import (
+    MAX_TEMPLATE_CHARS,
+    InvalidTemplate,
+    Placeholder,
+    PlaceholderLimit,
+    PlaceholderType,
+    Template,
+    Trusted,
+)
 
 BITS = ("{", "}", "\\", ":", "CONTEXT", "{CONTEXT:", "{INPUT:q}", "{STATE:src:s:x}", "src:s:y}", "a", "\n")
 text_like_a_template = st.lists(st.sampled_from(BITS) | st.text(max_size=3), max_size=12).map("".join)
