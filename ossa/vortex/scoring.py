@@ -51,19 +51,6 @@ class Scored:
     chances: Floats | None = None
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """The parts of the scores of all pieces, each of shape (pieces,)."""
-
-    lexical: Floats
-    meaning: Floats
-    group_lexical: Floats
-    group_meaning: Floats
-    named: Floats
-    odd: Floats
-    prior: Floats
-
-
 class _Scorer:
     def __init__(self, blocks: Sequence[Block], question: str, vectors: TextVectors, rank: Rank) -> None:
         self._blocks = blocks
@@ -78,7 +65,8 @@ class _Scorer:
         self.parts = self._read_parts()
         self.chances: Floats | None = None
 
-    def _read_parts(self) -> _Parts:
+    def _read_parts(self) -> dict[str, Floats]:
+        """Returns the parts of the scores of all pieces, each of shape (pieces,)."""
         count = len(self.pieces)
         lexical = _scaled(bm25(self.words, self._asked))
         meaning = group_lexical = group_meaning = np.zeros(count, dtype=np.float32)
@@ -88,7 +76,8 @@ class _Scorer:
             group_lexical, group_meaning = _of_groups(self.words, self._groups, self.vectors, self._asked, vector)
         prior = np.asarray([piece.prior for piece in self.pieces], dtype=np.float32)
         named, odd = marks.named(self.pieces, self._question), marks.oddness(self.pieces)
-        return _Parts(lexical, meaning, group_lexical, group_meaning, named, odd, prior)
+        parts = {"lexical": lexical, "meaning": meaning, "group lexical": group_lexical}
+        return parts | {"group meaning": group_meaning, "named": named, "odd": odd, "prior": prior}
 
     def scores(self, weights: Mapping[Kind, Weights]) -> Floats:
         total = np.zeros(len(self.pieces), dtype=np.float32)
@@ -106,17 +95,17 @@ class _Scorer:
         return total
 
     def _of_block(self, block: Block, span: slice, w: Weights) -> Floats:
-        parts = self.parts
-        lexical = parts.lexical[span]
+        parts = {name: part[span] for name, part in self.parts.items()}
+        lexical = parts["lexical"]
         if block.kind == "json" and self._question:
             lexical = lexical * marks.news(block.pieces, self._question)
-        own = w.lexical * lexical + w.meaning * parts.meaning[span]
-        own += w.group_lexical * parts.group_lexical[span] + w.group_meaning * parts.group_meaning[span]
+        own = w.lexical * lexical + w.meaning * parts["meaning"]
+        own += w.group_lexical * parts["group lexical"] + w.group_meaning * parts["group meaning"]
         if w.spread:
             own = smooth(own, w.spread)
             if self._asked and block.pieces and len(self._blocks) == 1:
                 return self._of_turns(own)
-        own += w.named * parts.named[span] + w.odd * parts.odd[span] + w.prior * parts.prior[span]
+        own += w.named * parts["named"] + w.odd * parts["odd"] + w.prior * parts["prior"]
         if block.kind in ("code", "shell"):
             own += NEAR_WORTH * marks.near_lines(block.pieces, self._question)
         if any(piece.path for piece in block.pieces):
@@ -124,12 +113,11 @@ class _Scorer:
         return own
 
     def _of_turns(self, by_hand: Floats) -> Floats:
-        parts = self.parts
-        parts_known = {"lexical": parts.lexical, "meaning": parts.meaning, "named": parts.named, "smoothed": by_hand}
-        shown = dialogue.features(
-            self.pieces, self.words, self.vectors, self._question, self._asked, self._word_vectors, parts_known
+        parts = self.parts | {"smoothed": by_hand}
+        features = dialogue.features(
+            self.pieces, self.words, self.vectors, self._question, self._asked, self._word_vectors, parts
         )
-        chance = self._rank("dialogue", shown)
+        chance = self._rank("dialogue", features)
         self.chances = _normal(chance)
         scores: Floats = np.sqrt(chance) + TURN_HAND * _scaled(by_hand)
         return scores
@@ -145,12 +133,9 @@ class _Scorer:
         return np.where([bool(piece.path) for piece in pieces], scores, by_hand).astype(np.float32)
 
     def _of_prose(self, by_hand: Floats, titled: Floats, bridged: Floats) -> Floats:
-        parts = self.parts
-        parts_known = {"lexical": parts.lexical, "meaning": parts.meaning, "group lexical": parts.group_lexical}
-        parts_known |= {"group meaning": parts.group_meaning, "named": parts.named, "hand": by_hand}
-        parts_known |= {"titled": titled, "bridged": bridged}
+        parts = self.parts | {"hand": by_hand, "titled": titled, "bridged": bridged}
         features = prose.features(
-            self.pieces, self.words, self.vectors, self._groups, self._question, self._asked, parts_known
+            self.pieces, self.words, self.vectors, self._groups, self._question, self._asked, parts
         )
         chance = self._rank("prose", features)
         self.chances = _normal(chance)
@@ -175,7 +160,7 @@ def score(
     """
     scorer = _Scorer(blocks, question, vectors, rank)
     scores = scorer.scores(weights)
-    return Scored(scores, scorer.vectors, scorer.parts.named, scorer.chances)
+    return Scored(scores, scorer.vectors, scorer.parts["named"], scorer.chances)
 
 
 def smooth(values: Floats, spread: float) -> Floats:
@@ -184,11 +169,8 @@ def smooth(values: Floats, spread: float) -> Floats:
         return values
     reach = min(len(values) - 1, int(3 * spread))
     bell = np.exp(-0.5 * (np.arange(-reach, reach + 1) / spread) ** 2).astype(np.float32)
-    summed = (
-        np.convolve(values, bell, mode="same") if reach < len(values) // 2 else np.convolve(values, bell)[reach:-reach]
-    )
-    counted = np.convolve(np.ones_like(values), bell, mode="same" if reach < len(values) // 2 else "full")
-    counted = counted if reach < len(values) // 2 else counted[reach:-reach]
+    span = slice(reach, reach + len(values))
+    summed, counted = np.convolve(values, bell)[span], np.convolve(np.ones_like(values), bell)[span]
     averaged: Floats = (summed / counted).astype(np.float32)
     return averaged
 

@@ -10,9 +10,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Protocol
 
 from bpe_openai import get_encoding
 
@@ -22,16 +21,12 @@ SLICE_CHARS = 200_000
 _CL100K = re.compile(r"^(?:[\w-]+/)?(?:gpt-4(?:$|-(?!o|1))|gpt-3\.5|gpt-35|text-embedding)")
 
 
-class _Encoding(Protocol):
-    def encode_ordinary(self, text: str) -> Sequence[int]: ...
-
-
 class TokenCounter:
     """Tokens of texts in one vocabulary. Cheap to call; the vocabulary is loaded once a process."""
 
     def __init__(self, encoding: str) -> None:
         self.encoding = encoding
-        self._encode = _encoding(encoding).encode_ordinary
+        self._encode: Callable[[str], Sequence[int]] = get_encoding(encoding).encode_ordinary
 
     def count(self, text: str) -> int:
         if len(text) <= SLICE_CHARS:
@@ -47,9 +42,3 @@ def counter_for(model: str = "") -> TokenCounter:
 @lru_cache(maxsize=4)
 def _counter(encoding: str) -> TokenCounter:
     return TokenCounter(encoding)
-
-
-@lru_cache(maxsize=4)
-def _encoding(name: str) -> _Encoding:
-    found: _Encoding = get_encoding(name)
-    return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from time import perf_counter, time
 
 from ossa.contracts.answers import AnswerCounters, Answered, Asked, Hit, Refusal
@@ -73,30 +74,18 @@ class AnswerCache:
             return None
         began = perf_counter()
         hit: Hit | None = None
-        try:
-            async with asyncio.timeout(self._settings.deadline_s):
-                hit = await self._exact(asked) or await self._semantic(asked)
-        except (OssaError, TimeoutError) as error:
-            self._failed("answer_look_up_failed", error)
-        except Exception:
-            self.counters.failures += 1
-            log.exception("answer_look_up_failed")
+        async with self._bounded(self._settings.deadline_s, "answer_look_up_failed"):
+            hit = await self._exact(asked) or await self._semantic(asked)
         self._count(hit, (perf_counter() - began) * 1000)
         return hit
 
     async def keep(self, asked: Asked, answered: Answered) -> Refusal | None:
         reason = refusal(asked, answered, self._settings)
         if reason is None:
-            try:
-                async with asyncio.timeout(KEEP_S):
-                    await self._keep(asked, answered)
-            except (OssaError, TimeoutError) as error:
-                self._failed("answer_not_kept", error)
-                reason = "unavailable"
-            except Exception:
-                self.counters.failures += 1
-                log.exception("answer_not_kept")
-                reason = "unavailable"
+            reason = "unavailable"
+            async with self._bounded(KEEP_S, "answer_not_kept"):
+                await self._keep(asked, answered)
+                reason = None
         if reason is None:
             self.counters.stored += 1
         else:
@@ -204,9 +193,18 @@ class AnswerCache:
         vector = tuple(float(value) for value in self._vectorise(question[:MAX_CHARS]))
         return vector if any(vector) else None
 
-    def _failed(self, event: str, error: Exception) -> None:
-        self.counters.failures += 1
-        log.warning(event, extra={"reason": str(error)[:200] or type(error).__name__})
+    @asynccontextmanager
+    async def _bounded(self, deadline_s: float, event: str) -> AsyncIterator[None]:
+        """Counts and logs what fails or is late: no request fails with the cache."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                yield
+        except (OssaError, TimeoutError) as error:
+            self.counters.failures += 1
+            log.warning(event, extra={"reason": str(error)[:200] or type(error).__name__})
+        except Exception:
+            self.counters.failures += 1
+            log.exception(event)
 
     def _count(self, hit: Hit | None, took_ms: float) -> None:
         self.counters.look_ups += 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib.resources import files
 from itertools import pairwise
@@ -93,11 +93,5 @@ def pair_model() -> PairModel:
 
 
 def from_json(text: str) -> PairModel:
-    fields = json.loads(text)
-    return PairModel(
-        bias=fields["bias"],
-        measures=fields["measures"],
-        framing=fields["framing"],
-        rarity=fields["rarity"],
-        rarest=fields["rarest"],
-    )
+    values = json.loads(text)
+    return PairModel(**{field.name: values[field.name] for field in fields(PairModel)})

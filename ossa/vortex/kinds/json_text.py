@@ -118,14 +118,14 @@ class _Writer:
             self._group += 1
             rest = self._row(item)
             opened = self._add(f"{' ' * depth}{name_of(key)}", head, prior=_reference(key), glue=" ")
-            self._add(rest, opened, prior=_worth(rest))
+            self._add(rest, opened, prior=fault_weight(rest))
 
     def _listed(self, key: str, value: Any, depth: int, head: int) -> None:
         """A list of scalars: in parts, when it is long."""
         opened = -1
         for at in range(0, len(value), LISTED):
             part = ", ".join(self._notation.value(item, key, ",") for item in value[at : at + LISTED])
-            prior = max([_worth(part), *(_reference(_scalar(item)) for item in value[at : at + LISTED])])
+            prior = max([fault_weight(part), *(_reference(_scalar(item)) for item in value[at : at + LISTED])])
             if opened < 0:
                 opened = self._add(f"{' ' * depth}{name_of(key)}: {part}", head, prior=prior)
             else:
@@ -141,7 +141,7 @@ class _Writer:
             if isinstance(item, dict | list) and item:
                 row = self._row(item) if isinstance(item, dict) and _flat(item) else ""
                 if row and len(row) <= LONG_CHARS:
-                    self._add(f"{' ' * depth}- {row}", head, prior=_worth(row))
+                    self._add(f"{' ' * depth}- {row}", head, prior=fault_weight(row))
                 else:
                     opened = self._add(f"{' ' * depth}-", head)
                     self.value(item, depth=depth + 1, head=opened, key=key)
@@ -165,11 +165,11 @@ class _Writer:
         for number in range(len(value)):
             self._group += 1
             text = "|".join(cells[name][number] for name in named)
-            prior = max([_worth(text), *(_reference(_scalar(value[number][name])) for name in named)])
+            prior = max([fault_weight(text), *(_reference(_scalar(value[number][name])) for name in named)])
             first = self._add(f"{indent}{text}", head, prior=prior, glue=" | " if rest else "\n")
             if rest:
                 text = "|".join(cells[name][number] for name in rest)
-                self._add(text, first, prior=_worth(text), needs=rest_head)
+                self._add(text, first, prior=fault_weight(text), needs=rest_head)
 
     def _leaf(self, label: str, value: Any, depth: int, head: int, key: str = "") -> None:
         text = self._notation.value(value, key)
@@ -181,7 +181,7 @@ class _Writer:
                 self._add(part.text, head, prior=part.prior, template=part.template)
             if parts:
                 return
-        prior = max(_worth(f"{label}{text}"), _reference(text), 0.4 if REFERENCE_KEY.search(key) else 0.0)
+        prior = max(fault_weight(f"{label}{text}"), _reference(text), 0.4 if REFERENCE_KEY.search(key) else 0.0)
         if value in ("", None):
             prior = 0.0
         self._add(f"{indent}{label}{text}", head, prior=prior)
@@ -208,10 +208,6 @@ def _refers(rows: list[dict[str, Any]], name: str) -> bool:
     """Most cells of that column are what other calls refer to."""
     looked = rows[:20]
     return 2 * sum(bool(REFERENCE.match(_scalar(row[name]))) for row in looked) > len(looked)
-
-
-def _worth(text: str) -> float:
-    return fault_weight(text)
 
 
 def _scalar(value: Any) -> str:
