@@ -22,8 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.answers.utterances import Utterance, clinc150, held_out
-from ossa.vortex.answers.agreement import disagreement
-from ossa.vortex.answers.pair_model import MEASURES, PairModel, from_json
+from ossa.vortex.answers.agreement import PairModel, disagreement, from_json
 from ossa.vortex.answers.reading import FRAMING, base, read
 from ossa.vortex.vectors import word_vectors
 
@@ -43,6 +42,8 @@ SIGNS = {
     "content_rarity": 1, "other_forms": -1, "inversions": -1, "bigrams": 1, "one_sided_persons": -1, "same_act": 1,
 }  # fmt: skip
 """Which way a measure may count."""
+
+MEASURES = tuple(SIGNS)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def matrix(model: PairModel, found: Sequence[Pair], framing: Sequence[str]) -> t
     values = np.zeros((len(found), len(MEASURES) + len(framing)))
     for row, pair in enumerate(found):
         one, other = read(pair.one), read(pair.other)
-        values[row, : len(MEASURES)] = model.measure(one, other, pair.cosine)
+        measured = model.measure(one, other, pair.cosine)
+        values[row, : len(MEASURES)] = [measured[name] for name in MEASURES]
         for word in one.framing ^ other.framing:
             if word in number:
                 values[row, number[word]] = 1.0

@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from ossa.caching.counts import CacheCounts
-from ossa.caching.guarded import GuardedCache
+from ossa.caching.guarded import CacheCounts, GuardedCache
 from ossa.contracts.configuration import CacheSettings
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ossa.caching.counts import CacheCounts
+from ossa.caching.guarded import CacheCounts
 from ossa.contracts.cache import BatchStore, CacheAct, CacheDrop, CacheGet, CacheOutcome, CacheSet
 from ossa.contracts.errors import OssaError, StoreUnavailable
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from time import monotonic
 from typing import TypeVar
 
-from ossa.caching.counts import CacheCounts
 from ossa.contracts.cache import CacheStore
 from ossa.contracts.errors import InvalidRequest, OssaError, StoreUnavailable
-from ossa.resilience.breaker import Breakers
+from ossa.resilience.breaker import Breakers, BreakerState
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,29 @@ ABANDONED_S = 30.0
 """A place that nobody asked for so long after its rest has another address by now."""
 
 FAILURES = 3
+
+
+@dataclass(slots=True)
+class CacheCounts:
+    """Totals since the cache was made; they only grow.
+
+    `front_hits` were answered in the process, `shared_hits` by the store. `coalesced` gets waited for the same get of
+    somebody else. `failed` calls raised or were not answered in time; `rested` calls were not made, because others had
+    failed before. `breakers` are those of a guarded cache, by place.
+    """
+
+    front_hits: int = 0
+    shared_hits: int = 0
+    misses: int = 0
+    coalesced: int = 0
+    failed: int = 0
+    rested: int = 0
+    breakers: Breakers | None = None
+
+    @property
+    def breaker(self) -> BreakerState:
+        """The state of the place that is worst."""
+        return self.breakers.worst() if self.breakers is not None else BreakerState.CLOSED
 
 
 class GuardedCache:

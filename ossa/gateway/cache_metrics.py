@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from ossa.caching.counts import CacheCounts
+from ossa.caching.guarded import CacheCounts
 from ossa.observability import AtMost, MetricGroup, counter, gauge
 
 EVERY_S = 5.0

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from ossa.contracts.agent_spec import AgentSpec, Limits
-from ossa.manifest.scalars import BASED_INT, FLOAT
+from ossa.manifest.tree import BASED_INT, FLOAT
 
 
 def digest(document: dict[str, Any]) -> str:

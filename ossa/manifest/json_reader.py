@@ -7,8 +7,7 @@ from json.decoder import scanstring  # type: ignore[attr-defined]
 
 from ossa.contracts.errors import ManifestError
 from ossa.manifest.fault import fault
-from ossa.manifest.scalars import BadScalar, Scalar, real, whole
-from ossa.manifest.tree import Tree, TreeBuilder
+from ossa.manifest.tree import BadScalar, Scalar, Tree, TreeBuilder, real, whole
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)((?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)")

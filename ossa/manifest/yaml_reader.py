@@ -10,8 +10,7 @@ import yaml
 from ossa.contracts.errors import ManifestError
 from ossa.manifest.bounds import MAX_DOCUMENTS
 from ossa.manifest.fault import fault
-from ossa.manifest.scalars import BadScalar, Scalar, plain
-from ossa.manifest.tree import FLATTER, TOO_DEEP, Tree, TreeBuilder
+from ossa.manifest.tree import FLATTER, TOO_DEEP, BadScalar, Scalar, Tree, TreeBuilder, plain
 
 PARSERS: tuple[Any, ...] = tuple(
     loader for loader in (getattr(yaml, "CSafeLoader", None), yaml.SafeLoader) if loader is not None

@@ -12,9 +12,8 @@ from sys import getsizeof
 from time import monotonic
 from typing import TypeVar
 
-from ossa.caching.counts import CacheCounts
 from ossa.caching.front import Absences, Front
-from ossa.caching.guarded import GuardedCache
+from ossa.caching.guarded import CacheCounts, GuardedCache
 from ossa.contracts.cache import CacheStore
 from ossa.contracts.errors import OssaError, StoreUnavailable
 from ossa.contracts.memory_tiers import Copy, Erasure

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from ossa.caching.counts import CacheCounts
+from ossa.caching.guarded import CacheCounts
 from ossa.contracts.errors import InvalidRequest, NotFound, OssaError
 from ossa.contracts.memory import ForgetProof, Grant, MemoryItem, NewMemory, Recall, Recalled, Scope
 from ossa.contracts.memory_policy import EVERY_KIND, PlacementPolicy

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from ossa.contracts.compression import KINDS, Compressed, Kind
 from ossa.contracts.errors import InvalidRequest
-from ossa.vortex.fidelity import fidelity
 from ossa.vortex.originals import Originals, handle_in, handle_of
 from ossa.vortex.piece import FEW_TOKENS, note_of
 from ossa.vortex.selection import TERSE_TOKENS, Selection
 from ossa.vortex.tokens import TokenCounter, counter_for
-from ossa.vortex.vectors import Encoder
+from ossa.vortex.vectors import Encoder, fidelity
 
 MAX_CHARS = 20_000_000
 """Longer contents are refused."""

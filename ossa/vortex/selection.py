@@ -10,15 +10,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ossa.contracts.compression import Kind, LeftOut
-from ossa.vortex.fidelity import FLOORS, MIXED, Floor, fidelity
 from ossa.vortex.marks import SAME, newness
 from ossa.vortex.piece import Block, Piece, render
 from ossa.vortex.scoring import Scored, score
 from ossa.vortex.signals import brief_of, directories
 from ossa.vortex.splitting import split
 from ossa.vortex.tokens import TokenCounter
-from ossa.vortex.vectors import EncodedTexts, Encoder, word_vectors
-from ossa.vortex.weights import WEIGHTS
+from ossa.vortex.vectors import EncodedTexts, Encoder, fidelity, word_vectors
+from ossa.vortex.weights import FLOORS, MIXED, WEIGHTS, Floor
 from ossa.vortex.words import Floats
 
 ONLY = 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -165,3 +165,32 @@ def unit(vectors: Floats) -> Floats:
 def word_vectors() -> WordVectors:
     """Loaded once a process (a fifth of a second)."""
     return WordVectors()
+
+
+SAMPLE = 384
+"""Originals compared at most, evenly spread: the mean of so many moves by about 0.02."""
+
+KEPT_SAMPLE = 1024
+
+
+def fidelity(vectors: Floats, kept: Collection[int]) -> float:
+    """Returns the mean over the originals of the largest cosine to a kept piece: 1 when all are kept, 0 when none is.
+
+    Args:
+        vectors: unit vectors of all pieces, shape (pieces, dimensions).
+    """
+    count = len(vectors)
+    if not count or len(kept) == count:
+        return 1.0
+    if not kept:
+        return 0.0
+    chosen = np.asarray(sorted(kept))
+    originals = np.arange(count) if count <= SAMPLE else np.linspace(0, count - 1, SAMPLE).astype(int)
+    rest = originals[~np.isin(originals, chosen)]
+    standing = (
+        chosen if len(chosen) <= KEPT_SAMPLE else chosen[np.linspace(0, len(chosen) - 1, KEPT_SAMPLE).astype(int)]
+    )
+    if not len(rest):
+        return 1.0
+    nearest = np.clip((vectors[rest] @ vectors[standing].T).max(axis=1), 0.0, 1.0)
+    return float((nearest.sum() + (len(originals) - len(rest))) / len(originals))

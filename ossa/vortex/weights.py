@@ -1,4 +1,4 @@
-"""Weights of the parts of a score, by kind. They are set by hand; trained weights are in `ranking`."""
+"""Weights of a score's parts, set by hand, and floors of fidelity, by kind. Trained weights are in `ranking`."""
 
 from __future__ import annotations
 
@@ -44,3 +44,42 @@ WEIGHTS: Mapping[Kind, Weights] = {
     "code": Weights(1.0, 1.5, named=0.3, prior=0.7, length=0.6),
     "diff": Weights(0.7, 0.5, named=1.0, prior=1.2),
 }
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A content of a kind is not compressed below this when the floor is on.
+
+    Attributes:
+        fidelity: the least.
+        chance: the least sum of the chances of what stays, where a trained model tells them.
+        tiny_share: of the tokens of a content of some hundred, at least so many stay (`LEAST_TOKENS` at most).
+        least_share: of a longer one's, up to `least_tokens`.
+        most_wider: the budget that was asked for is exceeded at most so many times.
+    """
+
+    fidelity: float
+    chance: float = 0.0
+    tiny_share: float = 0.7
+    least_share: float = 0.5
+    least_tokens: int = 1500
+    most_wider: float = 1.5
+
+
+FLOORS: Mapping[Kind, Floor] = {
+    "json": Floor(0.50, chance=0.9, tiny_share=0.3, least_share=0.3, least_tokens=400),
+    "table": Floor(0.45),
+    "log": Floor(0.45),
+    "stack": Floor(0.50),
+    "shell": Floor(0.45),
+    "diff": Floor(0.60),
+    "code": Floor(0.50),
+    "prose": Floor(0.30, chance=0.965, tiny_share=0.25, least_tokens=0, most_wider=2.5),
+    "dialogue": Floor(0.30, chance=0.72, least_tokens=0, most_wider=2.4),
+}
+"""Measured: below these the answers to the benchmark's sets get worse faster than tokens are saved
+(`benchmarks.compression`)."""
+
+
+MIXED = Floor(0.70, chance=0.95, least_tokens=1500)
+"""The floor of contents of several kinds."""

@@ -4,6 +4,5 @@ scope       what shapes an answer beside the question, as one digest
 entry       which answers may be kept, and how they are stored in the index
 reading     what a question says, by rules and word lists
 agreement   the second check: its rules, and the trained model after them
-pair_model  the second check's trained part
 cache       looking up, keeping, forgetting, sweeping
 """

@@ -1,11 +1,22 @@
-"""The second check, before another question's answer is served: rules first, then the trained pair model."""
+"""The second check, before another question's answer is served: rules first, then the trained pair model.
+
+The model tells how likely two questions whose contents agree ask for the same thing: a logistic regression over a dozen
+measures of a pair and one weight for each framing word that only one side has. The weights (`pair_model.json`) come
+from `python -m benchmarks.training.answer_pairs`.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from importlib.resources import files
+from itertools import pairwise
 
-from ossa.vortex.answers.pair_model import pair_model
-from ossa.vortex.answers.reading import Reading, read
+from ossa.vortex.answers.reading import Reading, base, read
 
 EQUAL = ("numbers", "quoted", "identifiers", "symbols", "names", "sequence", "asks", "act")
 """Fields of a reading that must be equal: their items in the order of the question, with repeats."""
@@ -75,3 +86,68 @@ def likelihood(question: str, earlier: str, cosine: float) -> float:
     if disagreement(first, second) is not None:
         return 0.0
     return pair_model().likelihood(first, second, cosine)
+
+
+@dataclass(frozen=True)
+class PairModel:
+    """`rarity` is a word's inverse intent frequency, ln(intents / intents that use it); a new word has `rarest`."""
+
+    bias: float
+    measures: Mapping[str, float]
+    framing: Mapping[str, float]
+    rarity: Mapping[str, float]
+    rarest: float
+
+    def likelihood(self, first: Reading, second: Reading, cosine: float) -> float:
+        """Returns a likelihood in [0, 1], which is the same whichever question comes first."""
+        measured = self.measure(first, second, cosine)
+        terms = [self.bias, *(self.measures[name] * value for name, value in measured.items())]
+        terms += [self.framing.get(word, 0.0) for word in first.framing ^ second.framing]
+        total = math.fsum(terms)  # the same in whatever order a set comes
+        return 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))
+
+    def measure(self, first: Reading, second: Reading, cosine: float) -> dict[str, float]:
+        """Returns the measures of a pair by name."""
+        ours, theirs = set(first.words), set(second.words)
+        shared, apart = ours & theirs, ours ^ theirs
+        rarity = self.rarity_of
+        union = math.fsum(map(rarity, ours | theirs)) or 1.0
+        content = set(first.content) & set(second.content)
+        forms_apart = sum(word not in first.framing and word not in second.framing for word in apart)
+        pairs, second_pairs = set(pairwise(first.words)), set(pairwise(second.words))
+        longest = max(len(first.words), len(second.words), 1)
+        return {
+            "cosine": cosine,
+            "overlap": math.fsum(map(rarity, shared)) / union,
+            "rarest_unmatched": max(map(rarity, apart), default=0.0) / self.rarest,
+            "unmatched": math.fsum(map(rarity, apart)) / self.rarest,
+            "length_ratio": min(len(first.words), len(second.words)) / longest,
+            "content_words": math.log1p(len(content) + len(first.numbers)),
+            "content_rarity": math.fsum(map(rarity, content)) / self.rarest,
+            "other_forms": forms_apart / (len(content) + 1),
+            "inversions": _inversions(first.content, second.content),
+            "bigrams": len(pairs & second_pairs) / max(len(pairs | second_pairs), 1),
+            "one_sided_persons": float(bool(first.persons) != bool(second.persons)),
+            "same_act": float(first.act == second.act),
+        }
+
+    def rarity_of(self, word: str) -> float:
+        return self.rarity.get(base(word), self.rarest)
+
+
+def _inversions(first: Sequence[str], second: Sequence[str]) -> float:
+    """Returns the share of neighbouring words of `first` that stand the other way round in `second`."""
+    place = {word: at for at, word in enumerate(second)}
+    steps = [place[after] - place[before] for before, after in pairwise(first) if before in place and after in place]
+    return sum(step < 0 for step in steps) / len(steps) if steps else 0.0
+
+
+@lru_cache(maxsize=1)
+def pair_model() -> PairModel:
+    """Loaded once a process."""
+    return from_json(files("ossa.vortex.answers").joinpath("pair_model.json").read_text(encoding="utf-8"))
+
+
+def from_json(text: str) -> PairModel:
+    values = json.loads(text)
+    return PairModel(**{field.name: values[field.name] for field in fields(PairModel)})

@@ -7,9 +7,8 @@ from sys import getsizeof
 
 import orjson
 
-from ossa.caching.counts import CacheCounts
 from ossa.caching.front import Front
-from ossa.caching.guarded import GuardedCache
+from ossa.caching.guarded import CacheCounts, GuardedCache
 from ossa.contracts.cache import CacheStore
 from ossa.contracts.errors import OssaError
 

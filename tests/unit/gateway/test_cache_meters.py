@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ray.util import metrics
 
-from ossa.caching.counts import CacheCounts
+from ossa.caching.guarded import CacheCounts
 from ossa.gateway.cache_metrics import meter_cache
 from ossa.resilience.breaker import Breakers
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ossa.vortex.answers.agreement import disagreement, likelihood
-from ossa.vortex.answers.pair_model import pair_model
+from ossa.vortex.answers.agreement import disagreement, likelihood, pair_model
 from ossa.vortex.answers.reading import read
 
 ENOUGH = 0.8

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ossa.contracts.compression import KINDS, Kind
 from ossa.contracts.errors import InvalidRequest, NotFound
 from ossa.vortex import MemoryOriginals, compress, decompress
-from ossa.vortex.kinds.detect import name_kind, split_blocks
+from ossa.vortex.splitting import name_kind, split_blocks
 from ossa.vortex.tokens import counter_for
 
 WORDS = sorted(
