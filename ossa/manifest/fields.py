@@ -146,10 +146,7 @@ def guess_tier(model: str | None) -> Tier:
     ('lightweight', 'lightweight', 'standard')
     """
     name = (model or "").lower()[:_MAX_MODEL_NAME]
-    for tier, pattern in _MODEL_TABLE:
-        if pattern.search(name):
-            return tier
-    return "standard"
+    return next((tier for tier, pattern in _MODEL_TABLE if pattern.search(name)), "standard")
 
 
 _TOOL_NAMES = ("name", "id", "server", "namespace", "type")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from json.decoder import scanstring  # type: ignore[attr-defined]
 
 from ossa.contracts.errors import ManifestError
@@ -62,41 +63,33 @@ class _Reader:
     def value(self) -> None:
         char = self.skip()
         if char == "{":
-            self._mapping()
+            self.builder.open_mapping(self.line())
+            self._collection("}", self._pair)
         elif char == "[":
-            self._list()
+            self.builder.open_list(self.line())
+            self._collection("]", self.value)
         elif char == '"':
             self._string()
         else:
             self._atom()
 
-    def _mapping(self) -> None:
-        self.builder.open_mapping(self.line())
+    def _collection(self, end: str, item: Callable[[], None]) -> None:
         self.at += 1
-        if self.skip() != "}":
-            while True:
-                if self.skip() != '"':
-                    raise NotJson("a key must be a string in double quotes", self.line())
-                self._string()
-                if self.skip() != ":":
-                    raise NotJson("a colon is missing after a key", self.line())
-                self.at += 1
-                self.value()
-                if not self._comma("}"):
-                    break
+        if self.skip() != end:
+            item()
+            while self._comma(end):
+                item()
         self.at += 1
         self.builder.close(self.line())
 
-    def _list(self) -> None:
-        self.builder.open_list(self.line())
+    def _pair(self) -> None:
+        if self.skip() != '"':
+            raise NotJson("a key must be a string in double quotes", self.line())
+        self._string()
+        if self.skip() != ":":
+            raise NotJson("a colon is missing after a key", self.line())
         self.at += 1
-        if self.skip() != "]":
-            while True:
-                self.value()
-                if not self._comma("]"):
-                    break
-        self.at += 1
-        self.builder.close(self.line())
+        self.value()
 
     def _comma(self, end: str) -> bool:
         char = self.skip()

@@ -31,10 +31,8 @@ def named(pieces: Sequence[Piece], question: str) -> Floats:
         return scores
     folded = [piece.text.casefold() for piece in pieces]
     for name in names:
-        hits = [number for number, text in enumerate(folded) if name in text]
-        if hits:
-            worth = 1.0 / (1.0 + np.log1p(len(hits) - 1))
-            scores[hits] = np.maximum(scores[hits], worth)
+        if hits := [number for number, text in enumerate(folded) if name in text]:
+            scores[hits] = np.maximum(scores[hits], 1.0 / (1.0 + np.log1p(len(hits) - 1)))
     return scores
 
 

@@ -192,10 +192,9 @@ def _above_shortest(parts: Sequence[Part], fresh: list[int], before: int, cache:
     """Drops the smallest savings while the prompt would fall below the shortest one that a provider keeps."""
     if before < cache.min_prefix_tokens:
         return []
-    fresh = sorted(fresh, key=lambda number: -parts[number].saving)
     room = before - cache.min_prefix_tokens
     taken: list[int] = []
-    for number in fresh:
+    for number in sorted(fresh, key=lambda number: -parts[number].saving):
         if parts[number].saving <= room:
             taken.append(number)
             room -= parts[number].saving
