@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ossa.cli.exit_code import ExitCode
-from ossa.cli.session import Session, local_command
+from ossa.cli.session import Session, group, local_command
 from ossa.contracts.backups import BackupSet, Reach
 
 if TYPE_CHECKING:
     from ossa.backups.service import Backups
 
-app = typer.Typer(
-    help="Back up the fleet of this home (OSSA_HOME), and bring it back.", no_args_is_help=True, rich_markup_mode=None
-)
+app = group("Back up the fleet of this home (OSSA_HOME), and bring it back.")
 
 COLUMNS = ("id", "until", "engine", "size", "cold memories", "schema")
 TIME = "%Y-%m-%dT%H:%M:%SZ"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ossa.cli.exit_code import ExitCode
-from ossa.cli.session import Session, local_command
+from ossa.cli.session import Session, group, local_command
 from ossa.cli.stop_signals import stop_signals
 from ossa.cli.terminal import Terminal
 from ossa.contracts.errors import Cancelled
@@ -20,11 +20,7 @@ if TYPE_CHECKING:
     from ossa.nodes.local_cluster import ClusterStatus, LocalCluster
     from ossa.nodes.plan import ClusterPlan
 
-app = typer.Typer(
-    help="Start, show and end a Ray cluster on this machine whose nodes follow what is asked of it.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = group("Start, show and end a Ray cluster on this machine whose nodes follow what is asked of it.")
 
 DEFAULT_PLAN = Path("cluster/ray-local.yaml")
 NONE_RUNS = "no cluster of this home runs"

@@ -8,18 +8,12 @@ from typing import Annotated
 
 import typer
 
-from ossa.cli.session import Session, fleet_command
+from ossa.cli.session import Session, fleet_command, group
 from ossa.cli.terminal import Terminal
 from ossa.sdk.cost import Budget, CostLine, CostLines, CostReport, MeasuredRows, ProposalRows
 
-budgets = typer.Typer(
-    help="Set, list and remove budgets of model calls. Needs a key with the scope `admin`.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
-app = typer.Typer(
-    help="Show what tasks cost. Needs a key with the scope `admin`.", no_args_is_help=True, rich_markup_mode=None
-)
+budgets = group("Set, list and remove budgets of model calls. Needs a key with the scope `admin`.")
+app = group("Show what tasks cost. Needs a key with the scope `admin`.")
 
 _SINCE = re.compile(r"([1-9][0-9]{0,2})([dw])")
 

@@ -7,12 +7,10 @@ from typing import Annotated
 import typer
 
 from ossa.cli.exit_code import ExitCode
-from ossa.cli.session import Session, local_command
+from ossa.cli.session import Session, group, local_command
 from ossa.contracts.errors import InvalidRequest
 
-app = typer.Typer(
-    help="Check, migrate and restrict the PostgreSQL of a fleet.", no_args_is_help=True, rich_markup_mode=None
-)
+app = group("Check, migrate and restrict the PostgreSQL of a fleet.")
 
 Dsn = Annotated[
     str | None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from ossa.cli.exit_code import ExitCode
-from ossa.cli.session import Session, fleet_command, local_command
+from ossa.cli.session import Session, fleet_command, group, local_command
 from ossa.cli.terminal import Terminal
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.events import EventBus, EventStatus, Received
@@ -17,9 +17,7 @@ from ossa.contracts.events import EventBus, EventStatus, Received
 if TYPE_CHECKING:
     from ossa.events.dead_letters import DeadLetter
 
-app = typer.Typer(
-    help="See events on their way, and put back those that failed.", no_args_is_help=True, rich_markup_mode=None
-)
+app = group("See events on their way, and put back those that failed.")
 
 T = TypeVar("T")
 

@@ -6,14 +6,10 @@ from typing import Annotated
 
 import typer
 
-from ossa.cli.session import Session, fleet_command
+from ossa.cli.session import Session, fleet_command, group
 from ossa.contracts.access import Scope
 
-app = typer.Typer(
-    help="Make, list and revoke API keys. Needs a key with the scope `admin`.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = group("Make, list and revoke API keys. Needs a key with the scope `admin`.")
 
 
 @app.command(epilog="Example: ossa keys create ci --scope chat --scope tasks")

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ossa.cli.session import Session, fleet_command, local_command
+from ossa.cli.session import Session, fleet_command, group, local_command
 from ossa.sdk.memory import PlaceProofs
 
-app = typer.Typer(help="Remember, recall and forget.", no_args_is_help=True, rich_markup_mode=None)
+app = group("Remember, recall and forget.")
 
 Kind = Annotated[str | None, typer.Option("--kind", help="Such as fact, preference, episode.")]
 Subject = Annotated[str | None, typer.Option("--subject", help="The person it is about.")]

@@ -7,16 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from ossa.cli.session import Session, fleet_command
+from ossa.cli.session import Session, fleet_command, group
 from ossa.contracts.routing import ModelKind
 from ossa.sdk.client import Client
 from ossa.sdk.routing import Policy, ServingList
 
-app = typer.Typer(
-    help="Show and change what decides where requests go: its models, their registry, and tenants' policies.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = group("Show and change what decides where requests go: its models, their registry, and tenants' policies.")
 
 WITHOUT: dict[ModelKind, str] = {"forecast": "a simple method"}
 """What serves without a live model, for kinds that have no packaged one."""

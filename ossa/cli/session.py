@@ -105,6 +105,11 @@ class Session:
             self.client.close()
 
 
+def group(help: str) -> typer.Typer:
+    """Returns a command that only holds others."""
+    return typer.Typer(help=help, no_args_is_help=True, rich_markup_mode=None)
+
+
 def fleet_command(function: Callable[Concatenate[Session, P], None]) -> Callable[..., None]:
     """Makes a command of a function: gives it a session, and the command --url, --api-key and --json."""
     return _command(function, {"url": (Url, None), "api_key": (ApiKey, None), "as_json": (Json, False)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from ossa.sdk.blocking import IO, Calls, call
 from ossa.sdk.exchange import Request, given, path_of
@@ -32,18 +32,10 @@ class Budget(Received):
 
 
 class Budgets(Listing[Budget]):
-    columns: ClassVar[tuple[str, ...]] = (
-        "kind",
-        "name",
-        "tenant",
-        "period",
-        "hard_usd",
-        "soft_usd",
-        "spent_usd",
-        "reserved_usd",
-        "in_doubt_usd",
+    columns = (
+        "kind", "name", "tenant", "period", "hard_usd", "soft_usd", "spent_usd", "reserved_usd", "in_doubt_usd",
         "left_usd",
-    )
+    )  # fmt: skip
 
 
 class CostLine(Received):
@@ -63,17 +55,10 @@ class CostLine(Received):
 
 
 class CostLines(Listing[CostLine]):
-    columns: ClassVar[tuple[str, ...]] = (
-        "name",
-        "tasks",
-        "prompt_tokens",
-        "completion_tokens",
-        "cached_tokens",
-        "saved_tokens",
-        "cost_usd",
-        "cost_per_task_usd",
-        "in_doubt_usd",
-    )
+    columns = (
+        "name", "tasks", "prompt_tokens", "completion_tokens", "cached_tokens", "saved_tokens", "cost_usd",
+        "cost_per_task_usd", "in_doubt_usd",
+    )  # fmt: skip
 
 
 class CostReport(Received):
@@ -120,19 +105,14 @@ class MeasuredChange(Received):
 
 
 class ProposalRows(Listing[Proposal]):
-    columns: ClassVar[tuple[str, ...]] = ("id", "saving_usd_month", "experiment", "title", "apply")
+    columns = ("id", "saving_usd_month", "experiment", "title", "apply")
 
 
 class MeasuredRows(Listing[MeasuredChange]):
-    columns: ClassVar[tuple[str, ...]] = (
-        "id",
-        "tasks_before",
-        "tasks_after",
-        "before_usd",
-        "after_usd",
-        "difference_low_usd",
+    columns = (
+        "id", "tasks_before", "tasks_after", "before_usd", "after_usd", "difference_low_usd",
         "difference_high_usd",
-    )
+    )  # fmt: skip
 
 
 class Proposals(Received):

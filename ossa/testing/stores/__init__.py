@@ -5,6 +5,49 @@ stores.go_down()      # every call raises StoreUnavailable
 stores.come_back()
 """
 
-from ossa.testing.stores.stores import MemoryStores
+from __future__ import annotations
 
-__all__ = ["MemoryStores"]
+from datetime import UTC, datetime
+
+from ossa.contracts.configuration import EventSettings
+from ossa.testing.stores.budgets import MemoryBudgets, MemorySpending
+from ossa.testing.stores.fleet import MemoryFleet, MemoryKeys, MemoryScaling
+from ossa.testing.stores.gate import Gate, Gated
+from ossa.testing.stores.journal import Clock, MemoryHistory, MemoryJournal
+from ossa.testing.stores.objects import MemoryOriginals
+from ossa.testing.stores.outbox import MemoryOutbox, MemoryProcessed
+from ossa.testing.stores.routing import MemoryRouting
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class MemoryStores(Gated):
+    """`ossa.contracts.stores.Stores`, for one event loop.
+
+    Args:
+        clock: the store's time, with a time zone; leases and days go by it.
+        events: whether the journal tells the outbox what it writes, and under which source.
+    """
+
+    def __init__(self, clock: Clock = _now, *, events: EventSettings | None = None) -> None:
+        events = events or EventSettings()
+        self._gate = Gate()
+        self.outbox = MemoryOutbox(self._gate, clock, events.source)
+        self.processed = MemoryProcessed(self._gate, clock)
+        self.journal = MemoryJournal(self._gate, clock, self.outbox if events.emits_events else None)
+        self.keys = MemoryKeys(self._gate)
+        self.fleet = MemoryFleet(self._gate)
+        self.originals = MemoryOriginals(self._gate)
+        self.routing = MemoryRouting(self._gate, clock, self.journal)
+        self.budgets = MemoryBudgets(self._gate, clock, self.journal)
+        self.spending = MemorySpending(self._gate, self.journal, self.budgets)
+        self.scaling = MemoryScaling(self._gate)
+        self.history = MemoryHistory(self._gate, self.journal)
+
+    async def open(self) -> None:
+        """Nothing to open; what is in it stays."""
+
+    async def close(self) -> None:
+        """Nothing to close; what is in it stays."""

@@ -14,7 +14,7 @@ from ossa.contracts.spending import Approval, Spent, TaskFacts
 from ossa.contracts.task import Step, Task, TaskStatus
 from ossa.stores.budget_rules import CLOSED_KEPT_S, Account, cost_nanos, grant, granted, nanos, refusal, usd
 from ossa.stores.checks import as_json
-from ossa.testing.stores.gate import Gate
+from ossa.testing.stores.gate import Gate, Gated
 from ossa.testing.stores.journal import Clock, MemoryJournal
 
 Key = tuple[str, str]
@@ -38,7 +38,7 @@ class _Held:
     closed_at: datetime | None = None
 
 
-class MemoryBudgets:
+class MemoryBudgets(Gated):
     """`ossa.contracts.budgets.BudgetStore`. No call awaits inside, so each is atomic."""
 
     def __init__(self, gate: Gate, clock: Clock, journal: MemoryJournal) -> None:
@@ -50,21 +50,17 @@ class MemoryBudgets:
         self._held: dict[str, _Held] = {}
 
     async def put(self, budget: Budget) -> None:
-        self._gate.check()
         self._budgets[budget.id] = budget
 
     async def budgets(self) -> list[Balance]:
-        self._gate.check()
         now = self._clock()
         return [self._balance(self._budgets[name], now) for name in sorted(self._budgets)]
 
     async def remove(self, budget_id: str) -> None:
-        self._gate.check()
         if self._budgets.pop(budget_id, None) is None:
             raise NotFound(f"There is no budget {budget_id}.")
 
     async def reserve(self, asked: Reservation) -> Grant:
-        self._gate.check()
         now = self._clock()
         known = self._held.get(asked.id)
         keys = known.keys if known else self._keys(asked, now)
@@ -82,11 +78,9 @@ class MemoryBudgets:
         return grant(accounts, amount)
 
     async def settle(self, reservation_id: str, usd: float | None) -> bool:
-        self._gate.check()
         return self._settle(reservation_id, usd)
 
     async def recover(self) -> Recovered:
-        self._gate.check()
         now = self._clock()
         settled = in_doubt = doubted = 0
         for name, held in list(self._held.items()):
@@ -165,7 +159,7 @@ class MemoryBudgets:
 Day = tuple[date, str, str, str, str, str]
 
 
-class MemorySpending:
+class MemorySpending(Gated):
     """`ossa.contracts.spending.SpendingStore`."""
 
     def __init__(self, gate: Gate, journal: MemoryJournal, budgets: MemoryBudgets) -> None:
@@ -175,7 +169,6 @@ class MemorySpending:
         self._approvals: dict[str, Approval] = {}
 
     async def spending(self, *, since: date, tenant: str | None = None) -> list[Spent]:
-        self._gate.check()
         sums: defaultdict[Day, dict[str, float]] = defaultdict(lambda: defaultdict(float))
         for task in self._journal.ever_ended():
             if task.outcome is None or task.finished_at is None:
@@ -196,16 +189,13 @@ class MemorySpending:
         return [Spent.model_validate({**dict(zip(names, key, strict=True)), **sums[key]}) for key in wanted]
 
     async def newest(self, *, limit: int, tenant: str | None = None) -> list[TaskFacts]:
-        self._gate.check()
         tasks = sorted(self._journal.ended_with_steps(), key=lambda one: one[0].id, reverse=True)
         return [_facts(task, steps) for task, steps in tasks if tenant in (None, task.tenant)][:limit]
 
     async def approve(self, approval: Approval) -> bool:
-        self._gate.check()
         return self._approvals.setdefault(approval.id, approval) is approval
 
     async def approvals(self) -> list[Approval]:
-        self._gate.check()
         return sorted(self._approvals.values(), key=lambda one: (-one.at.timestamp(), one.id))
 
 

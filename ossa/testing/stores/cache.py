@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from ossa.contracts.cache import CacheAct, CacheDrop, CacheGet, CacheOutcome, CacheSet
-from ossa.testing.stores.gate import Gate
+from ossa.testing.stores.gate import Gate, Gated
 
 
-class MemoryCache:
+class MemoryCache(Gated):
     """`ossa.contracts.cache.BatchStore`, a fake for tests and trials. It has no bound.
 
     Args:
@@ -22,7 +22,6 @@ class MemoryCache:
         self._kept: dict[tuple[str, str], tuple[bytes, float]] = {}
 
     async def get(self, key: str, *, tenant: str) -> bytes | None:
-        self._gate.check()
         value, until = self._kept.get((tenant, key), (None, 0.0))
         if value is not None and self._clock() >= until:
             del self._kept[tenant, key]
@@ -31,18 +30,15 @@ class MemoryCache:
 
     async def set(self, key: str, value: bytes, *, tenant: str, ttl_s: float) -> None:
         act = CacheSet.checked(tenant, key, value, ttl_s)
-        self._gate.check()
         self._set(act)
 
     async def drop(self, key: str, *, tenant: str) -> None:
-        self._gate.check()
         self._kept.pop((tenant, key), None)
 
     async def batch(self, acts: Sequence[CacheAct]) -> list[CacheOutcome]:
         found: list[CacheOutcome] = [
             await self.get(act.key, tenant=act.tenant) if isinstance(act, CacheGet) else None for act in acts
         ]
-        self._gate.check()
         for act in acts:
             if isinstance(act, CacheSet):
                 self._set(act)
@@ -54,18 +50,10 @@ class MemoryCache:
         return ""
 
     async def ping(self) -> None:
-        self._gate.check()
+        """Raises `StoreUnavailable` while the fake is down."""
 
     async def close(self) -> None:
         """Nothing to close; what is in it stays."""
-
-    def go_down(self) -> None:
-        """From now on every call raises `StoreUnavailable`."""
-        self._gate.open = False
-
-    def come_back(self) -> None:
-        """Undo `go_down`."""
-        self._gate.open = True
 
     def _set(self, act: CacheSet) -> None:
         self._kept[act.tenant, act.key] = (bytes(act.value), self._clock() + act.lifetime_ms / 1000)

@@ -10,12 +10,12 @@ from ossa.contracts.memory import ForgetProof, Grant, MemoryTier, Recall, Scope
 from ossa.contracts.memory_policy import KindSet
 from ossa.contracts.memory_tiers import Draft, Erasure, MemoryRow, Use
 from ossa.stores.checks import check_replaced
-from ossa.testing.stores.gate import Gate
+from ossa.testing.stores.gate import Gate, Gated
 
 Key = tuple[str, str]
 
 
-class InMemoryCatalogue:
+class InMemoryCatalogue(Gated):
     """`ossa.contracts.memory_tiers.MemoryCatalogue`, a fake for tests and trials: gone with the process."""
 
     def __init__(self, gate: Gate | None = None) -> None:
@@ -27,7 +27,6 @@ class InMemoryCatalogue:
         self._grants: dict[Key, Grant] = {}
 
     async def write(self, draft: Draft) -> MemoryRow:
-        self._gate.check()
         key = (draft.tenant, draft.id)
         old = self._rows.get(key)
         if old is not None and self._write_ids[key] == draft.write_id:
@@ -49,18 +48,15 @@ class InMemoryCatalogue:
         return row
 
     async def row(self, tenant: str, id: str, *, known: int | None = None) -> MemoryRow | None:
-        self._gate.check()
         found = self._rows.get((tenant, id))
         if found is not None and found.version == known:
             return found.model_copy(update={"content": None})
         return found
 
     async def rows(self, tenant: str, ids: Sequence[str]) -> list[MemoryRow]:
-        self._gate.check()
         return [self._rows[tenant, id] for id in dict.fromkeys(ids) if (tenant, id) in self._rows]
 
     async def newest(self, tenant: str, query: Recall, *, kinds: Sequence[str] | None) -> list[MemoryRow]:
-        self._gate.check()
         found = [row for row in self._rows.values() if row.tenant == tenant and row.matches(query, kinds)]
         return sorted(found, key=lambda row: (row.updated_at, row.version), reverse=True)[: query.limit]
 
@@ -83,7 +79,6 @@ class InMemoryCatalogue:
         return self._change(row, fence, untidy=False, objects=row.stored is not None)
 
     async def used(self, uses: Sequence[Use]) -> None:
-        self._gate.check()
         for use in uses:
             row = self._rows.get((use.tenant, use.id))
             if row is not None:
@@ -92,18 +87,15 @@ class InMemoryCatalogue:
                 self._rows[use.tenant, use.id] = row.model_copy(update=changed)
 
     async def untidy(self, *, limit: int) -> list[MemoryRow]:
-        self._gate.check()
         return sorted((row for row in self._rows.values() if row.untidy), key=lambda row: row.fence)[:limit]
 
     async def idle(self, tier: MemoryTier, kinds: KindSet, *, before: datetime, limit: int) -> list[MemoryRow]:
-        self._gate.check()
         found = [row for row in self._of(kinds) if row.tier == tier and row.used_at < before]
         return sorted(found, key=lambda row: row.used_at)[:limit]
 
     async def expired(
         self, kinds: KindSet, *, now: datetime, changed_before: datetime | None, limit: int
     ) -> list[MemoryRow]:
-        self._gate.check()
         return [
             row
             for row in self._of(kinds)
@@ -114,7 +106,6 @@ class InMemoryCatalogue:
     async def erase(
         self, scope: Scope, *, at: datetime, id: str, versions: Mapping[str, int] | None = None
     ) -> Erasure | None:
-        self._gate.check()
         if id in self._erasures:
             return self._erasures[id]
         gone = [
@@ -132,49 +123,32 @@ class InMemoryCatalogue:
         return made
 
     async def count(self, erasure: Erasure) -> int:
-        self._gate.check()
         return sum(row.fence < erasure.fence and _covered(row, erasure) for row in self._rows.values())
 
     async def erasures(self, *, limit: int) -> list[Erasure]:
-        self._gate.check()
         return sorted(self._erasures.values(), key=lambda one: one.fence)[:limit]
 
     async def confirm(self, proof: ForgetProof) -> None:
-        self._gate.check()
         if proof.id in self._erasures:
             found = self._erasures[proof.id]
             self._erasures[proof.id] = found.model_copy(update={"confirmed_at": found.confirmed_at or proof.at})
 
     async def close_erasure(self, id: str) -> None:
-        self._gate.check()
         self._erasures.pop(id, None)
 
     async def grant(self, grant: Grant) -> None:
-        self._gate.check()
         self._grants[grant.tenant, grant.to] = grant
 
     async def revoke(self, tenant: str, *, to: str) -> bool:
-        self._gate.check()
         return self._grants.pop((tenant, to), None) is not None
 
     async def grant_of(self, tenant: str, *, to: str) -> Grant | None:
-        self._gate.check()
         return self._grants.get((tenant, to))
 
     async def grants(self, tenant: str) -> list[Grant]:
-        self._gate.check()
         return sorted((one for one in self._grants.values() if one.tenant == tenant), key=lambda one: one.to)
 
-    def go_down(self) -> None:
-        """From now on every call raises `StoreUnavailable`."""
-        self._gate.open = False
-
-    def come_back(self) -> None:
-        """Undo `go_down`."""
-        self._gate.open = True
-
     def _change(self, row: MemoryRow, held: int, **fields: object) -> bool:
-        self._gate.check()
         found = self._rows.get((row.tenant, row.id))
         if found is None or found.fence != held:
             return False

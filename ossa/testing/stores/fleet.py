@@ -10,10 +10,10 @@ from ossa.contracts.errors import Conflict, NotFound
 from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool, Operation
 from ossa.contracts.scaling import PoolSample, ScaleDecision, peaks_of
 from ossa.stores.checks import as_json
-from ossa.testing.stores.gate import Gate
+from ossa.testing.stores.gate import Gate, Gated
 
 
-class MemoryFleet:
+class MemoryFleet(Gated):
     """`ossa.contracts.stores.FleetStore`. Pools and agents come sorted by name, operations newest first."""
 
     def __init__(self, gate: Gate) -> None:
@@ -27,7 +27,6 @@ class MemoryFleet:
         """For tests: readable without waiting, and while the store is down."""
 
     async def load(self) -> DesiredFleet:
-        self._gate.check()
         return DesiredFleet(
             pools=tuple(self._pools[name] for name in sorted(self._pools)),
             agents=tuple(self._agents[agent_id] for agent_id in sorted(self._agents)),
@@ -36,38 +35,30 @@ class MemoryFleet:
         )
 
     async def save_pool(self, pool: DesiredPool) -> DesiredPool:
-        self._gate.check()
         known = self._pools.get(pool.name)
         revision = max(pool.revision, known.revision if known else 0) + 1
         self._pools[pool.name] = pool.model_copy(update={"revision": revision}, deep=True)
         return self._pools[pool.name]
 
     async def save_agent(self, agent: DesiredAgent) -> None:
-        self._gate.check()
         self._agents[agent.agent_id] = agent.model_copy(deep=True)
 
     async def remove_agent(self, agent_id: str) -> None:
-        self._gate.check()
         self._agents.pop(agent_id, None)
 
     async def save_standby(self, count: int) -> None:
-        self._gate.check()
         self._standby = count
 
     async def save_phase(self, phase: str) -> None:
-        self._gate.check()
         self._phase = phase
 
     async def secret(self, name: str, fresh: str) -> str:
-        self._gate.check()
         return self._secrets.setdefault(name, fresh)
 
     async def save_operation(self, operation: Operation) -> None:
-        self._gate.check()
         self.saved_operations[operation.id] = operation.model_copy(deep=True)
 
     async def operation(self, operation_id: str, *, tenant: str | None = None) -> Operation:
-        self._gate.check()
         found = self.saved_operations.get(operation_id)
         if found is None or (tenant is not None and found.tenant != tenant):
             raise NotFound(f"There is no operation {operation_id}.")
@@ -76,7 +67,6 @@ class MemoryFleet:
     async def operations(
         self, *, tenant: str | None = None, open_only: bool = False, limit: int = 50
     ) -> list[Operation]:
-        self._gate.check()
         found = [
             operation
             for operation in self.saved_operations.values()
@@ -86,7 +76,7 @@ class MemoryFleet:
         return sorted(found, key=lambda operation: operation.id, reverse=True)[:limit]
 
 
-class MemoryKeys:
+class MemoryKeys(Gated):
     """`ossa.contracts.stores.KeyStore`. A key's id and its secret are both unique."""
 
     def __init__(self, gate: Gate) -> None:
@@ -96,7 +86,6 @@ class MemoryKeys:
 
     async def add(self, key: ApiKey, *, secret_sha256: bytes) -> None:
         """Adding the same key again is a no-op. Raises `Conflict` when the id or the secret is another's."""
-        self._gate.check()
         known = self._ids.get(secret_sha256)
         if known is None and key.id not in self._keys:
             self._keys[key.id] = key
@@ -105,17 +94,14 @@ class MemoryKeys:
             raise Conflict(f"A key {key.id} exists already.")
 
     async def find(self, secret_sha256: bytes) -> ApiKey | None:
-        self._gate.check()
         known = self._ids.get(secret_sha256)
         return self._keys[known] if known else None
 
     async def keys(self, *, tenant: str | None = None) -> list[ApiKey]:
-        self._gate.check()
         found = [key for key in self._keys.values() if tenant is None or key.tenant == tenant]
         return sorted(found, key=lambda key: (key.created_at, key.id))
 
     async def revoke(self, key_id: str, *, at: datetime, tenant: str | None = None) -> ApiKey:
-        self._gate.check()
         key = self._keys.get(key_id)
         if key is None or (tenant is not None and key.tenant != tenant):
             raise NotFound(f"There is no key {key_id}.")
@@ -124,7 +110,7 @@ class MemoryKeys:
         return self._keys[key_id]
 
 
-class MemoryScaling:
+class MemoryScaling(Gated):
     """`ossa.contracts.scaling.ScalingStore`. No call changes anything across an await, so each is atomic."""
 
     def __init__(self, gate: Gate) -> None:
@@ -134,13 +120,11 @@ class MemoryScaling:
         self._state: str | None = None
 
     async def add_samples(self, samples: Sequence[PoolSample]) -> None:
-        self._gate.check()
         self._samples.update({(sample.at, sample.pool): sample for sample in samples})
 
     async def samples(
         self, *, since: datetime, until: datetime | None = None, pools: Sequence[str] | None = None
     ) -> list[PoolSample]:
-        self._gate.check()
         return [
             self._samples[at, pool]
             for at, pool in sorted(self._samples)
@@ -148,11 +132,9 @@ class MemoryScaling:
         ]
 
     async def peaks(self, *, since: datetime) -> dict[str, float]:
-        self._gate.check()
         return peaks_of([sample for (at, _), sample in self._samples.items() if at >= since])
 
     async def prune(self, *, before: datetime) -> int:
-        self._gate.check()
         kept = {key: sample for key, sample in self._samples.items() if key[0] >= before}
         decisions = {at: body for at, body in self._decisions.items() if at >= before}
         removed = len(self._samples) - len(kept) + len(self._decisions) - len(decisions)
@@ -160,18 +142,14 @@ class MemoryScaling:
         return removed
 
     async def add_decision(self, decision: ScaleDecision) -> None:
-        self._gate.check()
         self._decisions[decision.at] = as_json(decision)
 
     async def decisions(self, *, limit: int = 50, before: datetime | None = None) -> list[ScaleDecision]:
-        self._gate.check()
         newest = sorted((at for at in self._decisions if before is None or at < before), reverse=True)
         return [ScaleDecision.model_validate_json(self._decisions[at]) for at in newest[:limit]]
 
     async def save_state(self, state: str) -> None:
-        self._gate.check()
         self._state = state
 
     async def state(self) -> str | None:
-        self._gate.check()
         return self._state

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from ossa.contracts.memory_tiers import Erasure, MemoryRow
-from ossa.testing.stores.gate import Gate
+from ossa.testing.stores.gate import Gate, Gated
 
 Place = tuple[str, str, str, int]
 
 
-class InMemoryObjects:
+class InMemoryObjects(Gated):
     """`ossa.contracts.memory_tiers.ColdTier`, a fake for tests and trials."""
 
     def __init__(self) -> None:
@@ -18,28 +18,22 @@ class InMemoryObjects:
         self._kept: dict[Place, str] = {}
 
     async def put(self, row: MemoryRow, content: str, *, fence: int) -> None:
-        self._gate.check()
         self._kept[row.tenant, row.subject, row.id, fence] = content
 
     async def get(self, row: MemoryRow, *, fence: int) -> str | None:
-        self._gate.check()
         return self._kept.get((row.tenant, row.subject, row.id, fence))
 
     async def drop(self, row: MemoryRow, *, below: int, keep: int | None = None) -> None:
-        self._gate.check()
         mine = (row.tenant, row.subject, row.id)
         self._remove([one for one in self._kept if one[:3] == mine and one[3] < below and one[3] != keep])
 
     async def drop_one(self, row: MemoryRow, *, fence: int) -> None:
-        self._gate.check()
         self._kept.pop((row.tenant, row.subject, row.id, fence), None)
 
     async def erase(self, erasure: Erasure) -> int:
-        self._gate.check()
         return self._remove(self._covered(erasure))
 
     async def count(self, erasure: Erasure) -> int:
-        self._gate.check()
         return len(self._covered(erasure))
 
     async def close(self) -> None:
@@ -48,14 +42,6 @@ class InMemoryObjects:
     def held(self) -> list[Place]:
         """Tenant, subject, id and fence of every object."""
         return sorted(self._kept)
-
-    def go_down(self) -> None:
-        """From now on every call raises `StoreUnavailable`."""
-        self._gate.open = False
-
-    def come_back(self) -> None:
-        """Undo `go_down`."""
-        self._gate.open = True
 
     def _covered(self, erasure: Erasure) -> list[Place]:
         scope = erasure.scope
@@ -73,7 +59,7 @@ class InMemoryObjects:
         return len(places)
 
 
-class MemoryOriginals:
+class MemoryOriginals(Gated):
     """`ossa.contracts.compression.OriginalStore`."""
 
     def __init__(self, gate: Gate) -> None:
@@ -81,17 +67,14 @@ class MemoryOriginals:
         self._kept: dict[tuple[str, str], tuple[str, datetime]] = {}
 
     async def put(self, handle: str, content: str, *, tenant: str, expires_at: datetime) -> None:
-        self._gate.check()
         _, known = self._kept.get((tenant, handle), ("", expires_at))
         self._kept[tenant, handle] = (content, max(known, expires_at))
 
     async def get(self, handle: str, *, tenant: str, now: datetime) -> str | None:
-        self._gate.check()
         content, expires_at = self._kept.get((tenant, handle), (None, now))
         return content if expires_at > now else None
 
     async def sweep(self, *, now: datetime) -> int:
-        self._gate.check()
         old = [key for key, (_, expires_at) in self._kept.items() if expires_at <= now]
         for key in old:
             del self._kept[key]

@@ -10,7 +10,7 @@ from datetime import datetime
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.events import Event, OutboxEntry, OutboxStatus
 from ossa.stores.event_bodies import events_of
-from ossa.testing.stores.gate import Gate
+from ossa.testing.stores.gate import Gate, Gated
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class MemoryLead:
         self._outbox.leave(self)
 
 
-class MemoryProcessed:
+class MemoryProcessed(Gated):
     """`ossa.contracts.events.ProcessedEvents`."""
 
     def __init__(self, gate: Gate, clock: Callable[[], datetime]) -> None:
@@ -131,16 +131,13 @@ class MemoryProcessed:
         self._added: dict[tuple[str, str], datetime] = {}
 
     async def known(self, consumer: str, ids: Sequence[str]) -> frozenset[str]:
-        self._gate.check()
         return frozenset(id for id in ids if (consumer, id) in self._added)
 
     async def add(self, consumer: str, ids: Sequence[str]) -> None:
-        self._gate.check()
         for id in ids:
             self._added.setdefault((consumer, id), self._clock())
 
     async def prune(self, *, before: datetime) -> int:
-        self._gate.check()
         old = [key for key, at in self._added.items() if at < before]
         for key in old:
             del self._added[key]

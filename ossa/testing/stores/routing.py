@@ -12,11 +12,11 @@ from ossa.contracts.routing import Example, Feedback, ModelKind, ModelRecord, Ro
 from ossa.contracts.task import Task
 from ossa.stores.checks import as_json
 from ossa.stores.examples import example_of
-from ossa.testing.stores.gate import Gate
+from ossa.testing.stores.gate import Gate, Gated
 from ossa.testing.stores.journal import MemoryJournal
 
 
-class MemoryRouting:
+class MemoryRouting(Gated):
     """`ossa.contracts.routing.RoutingStore`. No call changes anything across an await, so each is atomic."""
 
     def __init__(self, gate: Gate, clock: Callable[[], datetime], journal: MemoryJournal) -> None:
@@ -29,11 +29,9 @@ class MemoryRouting:
         self._files: dict[tuple[ModelKind, int], bytes] = {}
 
     async def policies(self) -> dict[str, RoutingPolicy]:
-        self._gate.check()
         return dict(self._policies)
 
     async def save_policy(self, tenant: str, policy: RoutingPolicy | None) -> None:
-        self._gate.check()
         if policy is None:
             self._policies.pop(tenant, None)
         else:
@@ -46,25 +44,21 @@ class MemoryRouting:
         self._feedback[feedback.task_id] = Feedback.model_validate_json(as_json(feedback))
 
     async def feedback(self, task_id: str, *, tenant: str) -> Feedback | None:
-        self._gate.check()
         found = self._feedback.get(task_id)
         return found if found and found.tenant == tenant else None
 
     async def examples(self, *, since: datetime, limit: int, tenant: str | None = None) -> list[Example]:
-        self._gate.check()
         tasks = self._journal.ended(since=since, tenant=tenant)
         made = [await self._example(task) for task in tasks]
         return list(islice((example for example in made if example), limit))
 
     async def rated(self, *, since: datetime, limit: int) -> list[Example]:
-        self._gate.check()
         found = [said for said in self._feedback.values() if said.at >= since]
         found.sort(key=lambda said: (said.at, said.task_id), reverse=True)
         made = [await self._example(await self._journal.get(said.task_id)) for said in found[:limit]]
         return [example for example in made if example]
 
     async def add_model(self, kind: ModelKind, content: bytes, *, card: dict[str, Any], digest: str) -> ModelRecord:
-        self._gate.check()
         same = [record for record in self._of(kind) if record.digest == digest]
         if same:
             return same[0]
@@ -81,7 +75,6 @@ class MemoryRouting:
         return self._keep(record)
 
     async def models(self, *, kind: ModelKind | None = None) -> Sequence[ModelRecord]:
-        self._gate.check()
         found = [record for record in self._records.values() if kind in (None, record.kind)]
         return sorted(found, key=lambda record: (record.created_at, record.version), reverse=True)
 
@@ -89,12 +82,10 @@ class MemoryRouting:
         return [record for record in await self.models() if record.state == "live"]
 
     async def model_file(self, kind: ModelKind, version: int) -> bytes:
-        self._gate.check()
         self._known(kind, version)
         return self._files[kind, version]
 
     async def promote(self, kind: ModelKind, version: int) -> ModelRecord:
-        self._gate.check()
         record = self._known(kind, version)
         if record.state == "live":
             return record
@@ -103,7 +94,6 @@ class MemoryRouting:
         return self._keep(record.model_copy(update={"state": "live", "promoted_at": self._clock()}))
 
     async def roll_back(self, kind: ModelKind) -> ModelRecord | None:
-        self._gate.check()
         live = self._live(kind)
         for record in live:
             self._keep(record.model_copy(update={"state": "candidate", "promoted_at": None}))

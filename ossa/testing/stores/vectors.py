@@ -9,10 +9,10 @@ from typing import Any
 
 from ossa.contracts.vectors import Below, Found, Point, VectorSchema, Where
 from ossa.stores.checks import check_asked, check_ids, check_points, check_vector
-from ossa.testing.stores.gate import DOWN, Gate
+from ossa.testing.stores.gate import Gate, Gated
 
 
-class MemoryVectors:
+class MemoryVectors(Gated):
     """`ossa.contracts.vectors.VectorIndex`, a fake for tests and trials: exact, slow, gone with the process."""
 
     def __init__(self, schema: VectorSchema) -> None:
@@ -28,7 +28,6 @@ class MemoryVectors:
 
     async def upsert(self, points: Sequence[Point]) -> None:
         check_points(points, self._schema)
-        self._gate.check()
         for point in points:
             self._points[point.id] = (_unit(point.vector), json.dumps(point.payload))
 
@@ -36,7 +35,6 @@ class MemoryVectors:
         self, vector: Sequence[float], *, where: Where, limit: int, least_score: float = -1.0
     ) -> list[Found]:
         check_vector(vector, self._schema)
-        self._gate.check()
         wanted = _unit(vector)
         found = [
             Found(id=key, score=_product(wanted, self._points[key][0]), payload=payload)
@@ -47,40 +45,26 @@ class MemoryVectors:
 
     async def fetch(self, ids: Sequence[str]) -> list[Found]:
         check_ids(ids)
-        self._gate.check()
         return [
             Found(id=key, score=1.0, payload=json.loads(self._points[key][1])) for key in ids if key in self._points
         ]
 
     async def oldest(self, where: Where, *, by: str, limit: int) -> list[Found]:
-        self._gate.check()
         found = [Found(id=key, score=1.0, payload=payload) for key, payload in self._matching(where, None)]
         return sorted((one for one in found if by in one.payload), key=lambda one: float(one.payload[by]))[:limit]
 
     async def count(self, where: Where, *, below: Below | None = None) -> int:
-        self._gate.check()
         return sum(1 for _ in self._matching(where, below))
 
     async def delete(self, ids: Sequence[str]) -> None:
         check_ids(ids)
-        self._gate.check()
         for key in ids:
             self._points.pop(key, None)
 
     async def delete_where(self, where: Where, *, below: Below | None = None) -> None:
         check_asked(where, below)
-        self._gate.check()
         for key in [key for key, _ in self._matching(where, below)]:
             del self._points[key]
-
-    def go_down(self, reason: str = DOWN) -> None:
-        """From now on every call raises `StoreUnavailable` for that reason."""
-        self._gate.open = False
-        self._gate.reason = reason
-
-    def come_back(self) -> None:
-        """Undo `go_down`."""
-        self._gate.open = True
 
     def _matching(self, where: Where, below: Below | None) -> Iterator[tuple[str, dict[str, Any]]]:
         for key, (_, text) in self._points.items():
