@@ -133,13 +133,9 @@ class ControllerActor:
         config = self._config
         cluster = RayCluster(config.settings, config.runner_factory)
         stores = config.stores_factory()
+        scaling, predictor = config.scaling, self._predictor()
         controller = Controller(
-            cluster,
-            stores,
-            config.settings,
-            config.catalogue,
-            scaling=config.scaling,
-            predictor=self._predictor(),
+            cluster, stores, config.settings, config.catalogue, scaling=scaling, predictor=predictor
         )
         try:
             await controller.open()

@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import psutil
 import yaml
 
 from ossa.app.local_ray import READY_MARK, end_session, own_folder, set_environment
@@ -19,7 +18,7 @@ from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import NotReady
 from ossa.nodes.plan import ClusterPlan
 from ossa.nodes.raylet import OWN_PORTS, RAY_START
-from ossa.nodes.run_folder import HEAD_ID, MARK, ClusterRun, ProcessRecord, RunFolder
+from ossa.nodes.run_folder import HEAD_ID, MARK, ClusterRun, RunFolder, start_session
 
 START_TIMEOUT_S = 120.0
 HEAD_STORE_BYTES = 81_788_928
@@ -54,13 +53,10 @@ def start_head(plan: ClusterPlan, folder: RunFolder, gateway: GatewaySettings, r
     ]
     log = folder.logs / "head.log"
     environment = head_environment(os.environ, plan, run_id=run_id, metrics_port=metrics)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=environment
-        )
+    process, record = start_session(command, log, environment)
     run = ClusterRun(
         run=run_id,
-        head=ProcessRecord(pid=process.pid, started=psutil.Process(process.pid).create_time()),
+        head=record,
         address=address,
         dashboard_url=f"http://127.0.0.1:{dashboard}",
         temp_dir=str(temp_dir),

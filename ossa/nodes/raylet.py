@@ -13,22 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
-import psutil
-
 from ossa.app.local_ray import READY_MARK, end_session
-from ossa.nodes.run_folder import NodeRecord, ProcessRecord
+from ossa.nodes.run_folder import NodeRecord, start_session
 
 RAY_START = (sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats")
 
 OWN_PORTS = (
-    "--node-manager-port=0",
-    "--object-manager-port=0",
-    "--metrics-export-port=0",
-    "--dashboard-agent-listen-port=0",
-    "--dashboard-agent-grpc-port=0",
-    "--runtime-env-agent-port=0",
-    "--min-worker-port=0",
-    "--max-worker-port=0",
+    *("--node-manager-port=0", "--object-manager-port=0", "--metrics-export-port=0"),
+    *("--dashboard-agent-listen-port=0", "--dashboard-agent-grpc-port=0", "--runtime-env-agent-port=0"),
+    *("--min-worker-port=0", "--max-worker-port=0"),
 )
 """0: the kernel picks a free port, so that nodes of this machine never collide."""
 
@@ -76,23 +69,10 @@ class RayletStarter:
     ) -> NodeRecord:
         folder = self._temp_dir / node_id
         command = node_command(self._address, folder, resources, labels)
-        with self._log(node_id).open("wb") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=node_environment(os.environ, node_id, tags[self._node_type_tag]),
-            )
+        environment = node_environment(os.environ, node_id, tags[self._node_type_tag])
+        process, record = start_session(command, self._log(node_id), environment)
         self._children[process.pid] = process
-        started = psutil.Process(process.pid).create_time()
-        return NodeRecord(
-            node_id=node_id,
-            process=ProcessRecord(pid=process.pid, started=started),
-            tags=dict(tags),
-            temp_dir=str(folder),
-        )
+        return NodeRecord(node_id=node_id, process=record, tags=dict(tags), temp_dir=str(folder))
 
     def wait(self, record: NodeRecord) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -101,6 +102,17 @@ class RunFolder:
             shutil.rmtree(run.temp_dir, ignore_errors=True)
         self._run_file.unlink(missing_ok=True)
         self.plan_file.unlink(missing_ok=True)
+
+
+def start_session(
+    command: Sequence[str], log: Path, environment: Mapping[str, str]
+) -> tuple[subprocess.Popen[bytes], ProcessRecord]:
+    """Starts a program as the leader of a session of its own, with its output in `log`."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=environment
+        )
+    return process, ProcessRecord(pid=process.pid, started=psutil.Process(process.pid).create_time())
 
 
 def marked(run: str) -> Iterator[psutil.Process]:

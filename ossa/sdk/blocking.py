@@ -114,17 +114,26 @@ def iterate(items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         run(items.aclose)
 
 
-class call(Generic[P, T]):
+class _Bound:
+    """A method that is one function for an asyncio client and another one for a blocking client."""
+
+    def __init__(self, function: Callable[..., Any], blocking: Callable[..., Any]) -> None:
+        self._function = function
+        self._blocking = wraps(function)(blocking)
+        update_wrapper(cast(Any, self), function)
+
+    def _bind(self, calls: Any, owner: type) -> Any:
+        """The class of a client is asked by documentation tools: it says of itself whether it blocks."""
+        if calls is None:
+            return self._blocking if getattr(owner, "blocking", False) else self._function
+        return MethodType(self._blocking if calls._exchange.blocking else self._function, calls)
+
+
+class call(_Bound, Generic[P, T]):
     """Makes a coroutine method of `Calls` a plain method where the client is a blocking one."""
 
     def __init__(self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]) -> None:
-        @wraps(function)
-        def blocking(calls: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            return run(function, calls, *args, **kwargs)
-
-        self._function = function
-        self._blocking = blocking
-        update_wrapper(cast(Any, self), function)
+        super().__init__(function, lambda calls, *args, **kwargs: run(function, calls, *args, **kwargs))
 
     @overload
     def __get__(self, calls: None, owner: type) -> Callable[..., Any]: ...
@@ -136,20 +145,14 @@ class call(Generic[P, T]):
     def __get__(self, calls: Calls[AsyncIO], owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
 
     def __get__(self, calls: Any, owner: type) -> Any:
-        return _bound(calls, owner, self._function, self._blocking)
+        return self._bind(calls, owner)
 
 
-class stream(Generic[P, T]):
+class stream(_Bound, Generic[P, T]):
     """`call` for asynchronous generators: a blocking client gets a plain iterator."""
 
     def __init__(self, function: Callable[Concatenate[Any, P], AsyncGenerator[T, None]]) -> None:
-        @wraps(function)
-        def blocking(calls: Any, /, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
-            return iterate(function(calls, *args, **kwargs))
-
-        self._function = function
-        self._blocking = blocking
-        update_wrapper(cast(Any, self), function)
+        super().__init__(function, lambda calls, *args, **kwargs: iterate(function(calls, *args, **kwargs)))
 
     @overload
     def __get__(self, calls: None, owner: type) -> Callable[..., Any]: ...
@@ -161,11 +164,4 @@ class stream(Generic[P, T]):
     def __get__(self, calls: Calls[AsyncIO], owner: type) -> Callable[P, AsyncGenerator[T, None]]: ...
 
     def __get__(self, calls: Any, owner: type) -> Any:
-        return _bound(calls, owner, self._function, self._blocking)
-
-
-def _bound(calls: Any, owner: type, function: Callable[..., Any], blocking: Callable[..., Any]) -> Any:
-    """The class of a client is asked by documentation tools: it says of itself whether it blocks."""
-    if calls is None:
-        return blocking if getattr(owner, "blocking", False) else function
-    return MethodType(blocking if calls._exchange.blocking else function, calls)
+        return self._bind(calls, owner)
