@@ -12,7 +12,7 @@ ALONGSIDE = $(filter tests/contract%,$(TESTS)) $(RAYLESS)
 ALONE = $(filter-out tests/contract%,$(TESTS)) $(addprefix --ignore=,$(RAYLESS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev services run down test check lint types imports unit format bench clean
+.PHONY: help setup setup-dev services run down test check lint types imports unit test-full format bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ unit: setup-dev ## The tests that need no Ray and no network
 test: setup-dev services check unit ## Everything: checks, unit tests, then those with real processes
 	@$(if $(strip $(ALONGSIDE)),$(BIN)/python -m pytest $(ALONGSIDE) -q -n 2 --dist loadfile)
 	@$(if $(strip $(ALONE)),$(BIN)/python -m pytest $(ALONE))
+
+test-full: ## The same, with the long forms of the property tests
+	@OSSA_TEST_FULL=1 $(MAKE) test
 
 format: setup-dev ## Format and fix what can be fixed
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

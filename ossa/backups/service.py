@@ -58,7 +58,7 @@ class Backups:
     def __init__(
         self,
         home: Path,
-        *,
+        *,  # parameters: each is a part that the composition root hands in and that tests replace alone
         engine: BackupEngine,
         vault: Blobs,
         objects: Callable[[Path], Blobs],

@@ -50,7 +50,7 @@ class MemoryService:
         hot: HotTier,
         warm: WarmTier,
         cold: ColdTier,
-        *,
+        *,  # parameters: the catalogue and three tiers, and what tests replace one by one
         embed: Embed,
         policy: PlacementPolicy | None = None,
         now: Callable[[], datetime] = _now,
