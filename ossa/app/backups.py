@@ -45,7 +45,7 @@ def make_backups(settings: Settings, *, progress: Progress = lambda _: None) -> 
 
 
 def _engine(settings: Settings, vault: Blobs) -> BackupEngine:
-    """By its own means for the embedded PostgreSQL, by Barman for a server of the user's."""
+    """Backs the embedded PostgreSQL up by its own means, and a server of the user's by Barman."""
     if not settings.database.dsn.get_secret_value():
         from ossa.stores.backups.embedded import EmbeddedBackups
 

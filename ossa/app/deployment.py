@@ -88,7 +88,7 @@ def deploy(settings: Settings, backing: Backing, *, fleet_id: str, host: str, po
 
 
 def _sidecars(settings: Settings, stores: StoresFactory) -> dict[str, serve.Application]:
-    """By name. Nobody pays for what the settings do not enable."""
+    """Returns the side-cars by name; only those that the settings enable."""
     replicas = settings.gateway.vortex_replicas
     sidecars = {VORTEX.name: VORTEX.application(CompressionFactory(stores), replicas=replicas)}
     if settings.answers.enabled:
@@ -111,7 +111,7 @@ def _memory(settings: Settings, stores: StoresFactory) -> MemoryFactory | None:
 
 
 def _digest(models: Models) -> str:
-    """Of what stands behind the tiers, without keys."""
+    """Returns a digest of what stands behind the tiers, without keys."""
     endpoints = {tier: (one.base_url, one.model) for tier, one in sorted(models.tiers.items())}
     return hashlib.sha256(repr(endpoints).encode()).hexdigest()[:16]
 

@@ -72,7 +72,7 @@ class LocalFleet:
 
     @property
     def dsn(self) -> str:
-        """Of the PostgreSQL in use. A secret."""
+        """The DSN of the PostgreSQL in use. It holds a password."""
         return self._backing.dsn.get_secret_value() if self._backing else ""
 
     def start(self) -> None:

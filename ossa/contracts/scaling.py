@@ -65,7 +65,7 @@ class PoolSample(Value):
 
 
 def peaks_of(samples: Iterable[PoolSample]) -> dict[str, float]:
-    """By pool, the most turns at once of any of them, waiting ones too. One that is not a number does not count."""
+    """Returns each pool's most turns at once in any sample, waiting ones included. Skips what is not a number."""
     peaks: dict[str, float] = {}
     for one in samples:
         if math.isfinite(need := one.running + one.queued):
@@ -239,7 +239,7 @@ class ScalingStore(Protocol):
         """Oldest first; `since` counts, `until` does not."""
 
     async def peaks(self, *, since: datetime) -> dict[str, float]:
-        """By pool, the most turns at once of any sample since then, waiting ones too. No sample, no entry."""
+        """Returns each pool's most turns at once in any sample since then, waiting ones included, if there is a sample."""
 
     async def prune(self, *, before: datetime) -> int:
         """Remove older samples and decisions; how many."""
@@ -251,6 +251,6 @@ class ScalingStore(Protocol):
         """Newest first."""
 
     async def save_state(self, state: str) -> None:
-        """Of the scaler, as JSON; it replaces the one before."""
+        """Keeps the scaler's state, which is JSON, in place of the one before."""
 
     async def state(self) -> str | None: ...

@@ -75,10 +75,10 @@ class SpendingStore(Protocol):
     """All raise `StoreUnavailable`. `tenant=None` is for the operator."""
 
     async def spending(self, *, since: date, tenant: str | None = None) -> list[Spent]:
-        """By day, from `since` on; at most a row for each combination and day."""
+        """Returns what was spent from `since` on, at most one row for each combination and day."""
 
     async def newest(self, *, limit: int, tenant: str | None = None) -> list[TaskFacts]:
-        """Of the newest `limit` tasks those that have ended, newest first."""
+        """Returns those of the newest `limit` tasks that have ended, newest first."""
 
     async def approve(self, approval: Approval) -> bool:
         """False when that proposal was approved before; the first one stays."""

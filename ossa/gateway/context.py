@@ -30,7 +30,7 @@ class GatewayContext:
     version: str
     started_at: float = field(default_factory=time.time)
     spawning: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
-    """By tenant: its own agents are counted and added to one at a time."""
+    """One lock a tenant: its own agents are counted and added to one at a time."""
 
     def service(self, kind: type[T], extension: str) -> T:
         """The service of an extension. Raises `LookupError` where the extension is not installed or has another one."""

@@ -63,7 +63,7 @@ class Run(Protocol):
 
     task: Task
     agent: AgentInfo | None
-    """Of the turn in progress, or of the last one."""
+    """The agent of the turn in progress, or of the last one."""
     route: Route | None
     """The routing decision for that agent."""
     tier: Tier | None

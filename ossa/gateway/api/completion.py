@@ -45,7 +45,7 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 
 
 def outcome_headers(task_id: str, outcome: Outcome) -> dict[str, str]:
-    """Of an ended task."""
+    """Returns the headers of an ended task."""
     usage = outcome.usage
     headers = {
         "x-ossa-task-id": task_id,
@@ -61,7 +61,7 @@ def outcome_headers(task_id: str, outcome: Outcome) -> dict[str, str]:
 
 
 def earlier_headers(earlier: Earlier | None) -> dict[str, str]:
-    """Of an answer that was given before."""
+    """Returns the headers of an answer from the cache."""
     if earlier is None:
         return {}
     return {
@@ -72,7 +72,7 @@ def earlier_headers(earlier: Earlier | None) -> dict[str, str]:
 
 
 def budget_headers(over_soft: Mapping[str, float]) -> dict[str, str]:
-    """Of a task that brought budgets above their soft limits."""
+    """Returns the header of a task that brought budgets above their soft limits."""
     if not over_soft:
         return {}
     return {"x-ossa-budget": header_value("; ".join(f"{label}={share:.2f}" for label, share in over_soft.items()))}
@@ -81,7 +81,7 @@ def budget_headers(over_soft: Mapping[str, float]) -> dict[str, str]:
 def agent_headers(
     task_id: str, agent: AgentInfo | None, earlier: Earlier | None = None, over_soft: Mapping[str, float] | None = None
 ) -> dict[str, str]:
-    """Of a task that streams still: what it will cost is not known yet."""
+    """Returns the headers of a task that still streams: what it will cost is not known yet."""
     headers = {"x-ossa-task-id": task_id, **earlier_headers(earlier), **budget_headers(over_soft or {})}
     if agent is not None:
         headers["x-ossa-agent"] = header_value(agent.agent_id)

@@ -134,7 +134,7 @@ class Forecaster:
         self._step_s = step_s
         self._horizons = {horizon_s: max(1, round(horizon_s / step_s)) for horizon_s in horizons_s}
         self.errors = {(pool, horizon): RollingError(bounds) for pool in pools for horizon in horizons_s}
-        """By pool and horizon in seconds. They are published, and switch a forecast off."""
+        """Errors by pool and horizon in seconds. They are published, and switch a forecast off."""
         self._last: int | None = None
         self._history = np.empty((0, len(pools)))
         self._tracks: dict[Key, Track] = {}

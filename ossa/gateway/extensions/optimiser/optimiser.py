@@ -61,7 +61,7 @@ class Optimiser:
         return [one for one in propose(await self._seen()) if one.id not in known]
 
     async def measured(self) -> list[Measured]:
-        """Of approved proposals, newest first."""
+        """Returns what approved proposals brought, newest first."""
         approvals = await self._stores.spending.approvals()
         if not approvals:
             return []

@@ -32,7 +32,7 @@ PARTNERS_MAX = 20_000
 MANIFESTS_MAX = 10_000
 TENANTS_MAX = 10_000
 SMOOTHING = 0.1
-"""Of the moving averages of seconds a turn takes."""
+"""Weight of a new value in the moving averages of seconds a turn takes."""
 
 SLOWEST = 0.25
 """No agent's pace counts for less: an average of few turns is a guess."""
@@ -59,7 +59,7 @@ class RoutingState:
     ) -> None:
         self._clock = clock
         self._breakers: OrderedDict[str, Breakers] = OrderedDict()
-        """By who asks: what one tenant's requests break is not taken from the others."""
+        """One set a tenant: what one tenant's requests break is not taken from the others."""
         self._scorer = scorer
         self._policies = policies
         self._partners: OrderedDict[tuple[str, str], str] = OrderedDict()
@@ -103,7 +103,7 @@ class RoutingState:
                 self._breakers[tenant].gave_up(subject)
 
     def _judge(self, tenant: str, agent: AgentInfo, tier: Tier | None, outcome: Outcome) -> None:
-        """Of a cascade each endpoint answers for itself."""
+        """Tells the breakers how it went. In a cascade each endpoint answers for itself."""
         code = outcome.error.code if outcome.error is not None else ""
         broken = {tier_subject(one) for one in outcome.failed_tiers}
         if code in _OF_THE_MODEL and not broken and tier is not None:

@@ -101,7 +101,7 @@ class Spending:
         )
 
     def left_usd(self, tenant: str, agent: AgentInfo) -> float | None:
-        """Of the budgets that one more task of this agent would be charged to, as of the last second."""
+        """What is left of the tightest budget of one more task of this agent, as of the last second."""
         return self._book.left_usd(tenant=tenant, pool=agent.pool, manifest=agent.manifest)
 
     async def reserve(self, asked: Reservation) -> Grant:
