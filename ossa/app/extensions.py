@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from ossa.contracts.answers import Answers
@@ -33,6 +34,9 @@ from ossa.gateway.hooks import Extension
 
 ENTRY_POINTS = "ossa.extensions"
 AGENT_HOOKS = "ossa.agent_hooks"
+
+SYSTEMS: tuple[str, ...] = ()
+"""Further systems of this package: modules that offer `extension(core)`. A new system is one line here."""
 
 MakeExtension = Callable[[GatewayCore], Extension]
 
@@ -78,6 +82,7 @@ def extensions_of(
         optimiser.extension(core),
         history.extension(core, keep_days=backends.history_days),
         events.extension(core, settings=backends.events),
+        *(import_module(name).extension(core) for name in SYSTEMS),
         *(make(core) for make in (installed_extensions() if installed is None else installed)),
     ]
 

@@ -239,7 +239,7 @@ class ScalingStore(Protocol):
         """Oldest first; `since` counts, `until` does not."""
 
     async def peaks(self, *, since: datetime) -> dict[str, float]:
-        """Returns each pool's most turns at once in any sample since then, waiting ones included, if there is a sample."""
+        """Returns each pool's most turns at once in any sample since then, waiting ones included. May be empty."""
 
     async def prune(self, *, before: datetime) -> int:
         """Remove older samples and decisions; how many."""

@@ -203,6 +203,15 @@ async def test_a_hook_answers_a_turns_question_before_those_behind_it(open_rig: 
     assert rig.link.result.original == "mine of default"
 
 
+async def test_a_system_of_this_package_joins_by_one_line(open_rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PACKAGE / "src"))
+    monkeypatch.setattr(app_extensions, "SYSTEMS", ("ossa_toy",))
+    rig = await open_rig()
+    assert (await rig.ask()).status_code == 200
+    assert (await rig.call("GET", "/api/v1/toy")).json()["tasks"] == {"default": 1}
+    assert "ossa_toy_tasks_total" in (await rig.call("GET", "/metrics")).text
+
+
 async def test_two_extensions_of_one_name_are_refused(open_rig: Any) -> None:
     with pytest.raises(ValueError, match="traffic"):
         await open_rig(installed=[lambda core: Extension("traffic")])
