@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -18,8 +19,11 @@ from ossa.gateway.api.edge import Edge, Endpoint, FastLane
 from ossa.gateway.context import GatewayContext
 from ossa.gateway.core import GatewayCore
 from ossa.gateway.dispatcher import DRAIN_S, Dispatcher
+from ossa.gateway.extension_checks import check_extensions
 from ossa.gateway.hooks import Extension, Hooks
 from ossa.tenancy.key_ring import KeyRing
+
+logger = logging.getLogger(__name__)
 
 ROUTERS: tuple[ModuleType, ...] = (
     chat,
@@ -51,7 +55,7 @@ def create_app(
         request_id_echoed: the server in front answers with the request's `x-request-id` itself.
 
     Raises:
-        ValueError: two extensions have one name, or two loops.
+        TypeError, ValueError: an extension is none, or takes a name or a route that is taken (`check_extensions`).
     """
     context = _context(core, extensions)
 
@@ -79,31 +83,32 @@ def create_app(
 
 
 def _context(core: GatewayCore, extensions: Sequence[Extension]) -> GatewayContext:
-    by_name = {extension.name: extension for extension in extensions}
-    if len(by_name) < len(extensions):
-        raise ValueError(f"Two extensions have one name: {sorted(extension.name for extension in extensions)}.")
+    check_extensions(extensions, [module.router for module in ROUTERS])
     hooks = Hooks([hook for extension in extensions for hook in extension.hooks], core.metrics.failures)
     closers = [extension.close for extension in reversed(extensions) if extension.close is not None]
     return GatewayContext(
         core=core,
         dispatcher=Dispatcher(core, hooks, loops=_loops(core, extensions), closers=closers),
         keys=KeyRing(core.stores.keys, cache_s=core.settings.key_cache_s, clock=core.clock),
-        extensions=by_name,
+        extensions={extension.name: extension for extension in extensions},
         version=package_version(),
     )
 
 
 def _loops(core: GatewayCore, extensions: Sequence[Extension]) -> dict[str, Callable[[], Awaitable[None]]]:
     """The extensions' loops, and one for each consumer where there is a bus."""
-    named = [(name, loop) for extension in extensions for name, loop in extension.loops.items()]
-    if core.bus is not None:
-        metrics = core.metrics.group(ConsumerMetrics)
-        for extension in extensions:
-            for group, handle in extension.consumers.items():
-                named.append((f"consumer-{group}", EventConsumer(core.bus, group, handle, metrics=metrics).run))
-    loops = dict(named)
-    if len(loops) < len(named):
-        raise ValueError(f"Two loops have one name: {sorted(name for name, _ in named)}.")
+    loops = {name: loop for extension in extensions for name, loop in extension.loops.items()}
+    consumers = {group: handle for extension in extensions for group, handle in extension.consumers.items()}
+    if core.bus is None:
+        if consumers:
+            logger.warning(
+                "consumers_without_bus",
+                extra={"groups": sorted(consumers), "set": "OSSA_EVENTS__BOOTSTRAP_SERVERS"},
+            )
+        return loops
+    metrics = core.metrics.group(ConsumerMetrics)
+    for group, handle in consumers.items():
+        loops[f"consumer-{group}"] = EventConsumer(core.bus, group, handle, metrics=metrics).run
     return loops
 
 

@@ -132,7 +132,11 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*rest, *others, return_exceptions=True)
         for close in self._closers:
-            await close(min(drain_s, CLOSE_WITHIN_S))
+            try:
+                await close(min(drain_s, CLOSE_WITHIN_S))
+            except Exception:
+                logger.exception("extension_not_closed")
+                self._metrics.failures.labels("close").inc()
         await self.leases.retire_all()
 
     @property
@@ -145,8 +149,8 @@ class Dispatcher:
 
     # Requests
 
-    async def chat(self, new: NewTask, listener: Listener | None = None, *, caller: Principal | None = None) -> Chat:
-        """Accept a synchronous request and start it here.
+    async def chat(self, new: NewTask, listener: Listener | None = None, *, caller: Principal | None) -> Chat:
+        """Accept a synchronous request and start it here. `caller` is whose key it came with; None: none of a key's.
 
         When this call is cancelled (the client hung up), at whatever moment, a task without an
         idempotency key is not accepted or ends as cancelled; one with a key goes on.
@@ -181,7 +185,7 @@ class Dispatcher:
             raise
         return Chat(begun.task, begun.run or self._runs.get(begun.task.id))
 
-    async def submit(self, new: NewTask, *, caller: Principal | None = None) -> Accepted:
+    async def submit(self, new: NewTask, *, caller: Principal | None) -> Accepted:
         """Accept an asynchronous task; it starts here at once when there is room, else some replica claims it.
 
         Raises `NotFound` for an unknown target, `IdempotencyConflict`, `StoreUnavailable`,

@@ -43,6 +43,9 @@ from ossa.routing.features import RoutingRequest
 
 logger = logging.getLogger(__name__)
 
+TURN_FIELDS = frozenset({"used_today", "budgeted"})
+"""Fields of a `Turn` that hooks may set; the others are the core's."""
+
 TaskState = Literal["asked", "dropped", "queued", "claimed", "opened", "waiting", "scheduled", "busy", "left"]
 """A task as one replica sees it.
 
@@ -91,7 +94,10 @@ class TaskHook:
     """
 
     async def admit(self, task: NewTask, caller: Principal | None) -> None:
-        """Runs before anything is written. Raise an `OssaError` to refuse the request."""
+        """Runs before anything is written. Raise an `OssaError` to refuse the request.
+
+        `caller` is the key's holder; None for work that comes without a key.
+        """
 
     def narrow(self, conditions: Conditions, request: RoutingRequest, index: FleetIndex) -> Conditions:
         """Returns the conditions of a routing decision, usually with less allowed. Must not block or do I/O."""
@@ -101,7 +107,7 @@ class TaskHook:
         """Answers in the place of `run.agent`. Asked once, before the first turn; None leaves it to the agent."""
 
     async def turn_fields(self, run: Run) -> Mapping[str, Any]:
-        """Returns fields of `ossa.contracts.task.Turn` to set for the turn that begins."""
+        """Returns fields of `ossa.contracts.task.Turn` to set for the turn that begins: some of `TURN_FIELDS`."""
         return {}
 
     async def call(self, call: TurnCall, run: Run) -> TurnCallResult | None:
@@ -202,9 +208,15 @@ class Hooks:
         return None
 
     async def turn_fields(self, run: Run) -> dict[str, Any]:
+        """Raises `TypeError` for a field that a turn does not have or that is the core's."""
         fields: dict[str, Any] = {}
         for turn_fields in self._turn_fields:
-            fields.update(await turn_fields(run))
+            more = await turn_fields(run)
+            if unknown := more.keys() - TURN_FIELDS:
+                raise TypeError(
+                    f"{turn_fields.__qualname__} sets {sorted(unknown)}; a hook may set {sorted(TURN_FIELDS)}."
+                )
+            fields.update(more)
         return fields
 
     async def call(self, call: TurnCall, run: Run) -> TurnCallResult:

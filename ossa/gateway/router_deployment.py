@@ -38,11 +38,13 @@ class Router:
     async def __init__(self, make_gateway: MakeGateway) -> None:  # type: ignore[misc]
         build = await make_gateway({})
         await build.core.stores.open()
-        extension = routing.extension(build.core)
-        self._live = extension.service
-        self._scheduler = AgentScheduler(build.core, Hooks(extension.hooks))
-        if extension.start is not None:
-            await extension.start()
+        # The gateway's own extensions, so that what narrows its decisions narrows these; their loops do not run here.
+        extensions = build.extensions or [routing.extension(build.core)]
+        self._live = next(one.service for one in extensions if one.name == routing.NAME)
+        self._scheduler = AgentScheduler(build.core, Hooks([hook for one in extensions for hook in one.hooks]))
+        for extension in extensions:
+            if extension.start is not None:
+                await extension.start()
 
     async def route(self, requests: Sequence[TaskRequest], tenant: str) -> list[Decided]:
         """Where each would go, in their order; the errors are data."""

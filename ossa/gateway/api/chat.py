@@ -14,7 +14,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ossa.contracts.access import Scope
+from ossa.contracts.access import Principal, Scope
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import Cancelled, FleetBusy, InvalidRequest, OssaError
 from ossa.contracts.task import NewTask, Outcome, Task, TaskRequest, TaskStatus
@@ -71,8 +71,8 @@ async def chat_completions(request: Request) -> Response:
         body_sha256=body_digest("chat", body) if key is not None else "",
     )
     if params.stream:
-        return await _answer_as_stream(request, context, new, params)
-    return await _answer_whole(request, context, new, params)
+        return await _answer_as_stream(request, new, params, principal)
+    return await _answer_whole(request, new, params, principal)
 
 
 def body_digest(kind: str, body: dict[str, object]) -> str:
@@ -211,8 +211,9 @@ async def _follow(context: GatewayContext, task: Task) -> Task:
 # The answer
 
 
-async def _answer_whole(request: Request, context: GatewayContext, new: NewTask, params: ChatParams) -> Response:
-    chat = await context.dispatcher.chat(new)
+async def _answer_whole(request: Request, new: NewTask, params: ChatParams, caller: Principal) -> Response:
+    context = context_of(request)
+    chat = await context.dispatcher.chat(new, caller=caller)
     task_id = chat.task.id
     try:
         outcome = await wait_for_outcome(request, context, chat)
@@ -224,10 +225,11 @@ async def _answer_whole(request: Request, context: GatewayContext, new: NewTask,
     return json_response(answer, headers=outcome_headers(task_id, outcome))
 
 
-async def _answer_as_stream(request: Request, context: GatewayContext, new: NewTask, params: ChatParams) -> Response:
+async def _answer_as_stream(request: Request, new: NewTask, params: ChatParams, caller: Principal) -> Response:
     """A failure before the first piece gets an ordinary error response; later an `error` event ends the stream."""
+    context = context_of(request)
     listener = Listener()
-    chat = await context.dispatcher.chat(new, listener)
+    chat = await context.dispatcher.chat(new, listener, caller=caller)
     task_id = chat.task.id
     listens = chat.run is not None and chat.run.listener is listener
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
+from collections.abc import Callable
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -17,6 +19,8 @@ from ossa.gateway.context import GatewayContext, context_of
 from ossa.gateway.health import Check, HealthCheck
 
 router = APIRouter(tags=["Service"])
+
+logger = logging.getLogger(__name__)
 
 CHECK_S = 2.0
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -78,6 +82,9 @@ async def _bounded(check: HealthCheck) -> Check:
             return await check()
     except TimeoutError:
         return Check(ok=False, detail="does not answer")
+    except Exception as error:
+        logger.exception("health_check_failed")
+        return Check(ok=False, detail=f"the check itself failed: {type(error).__name__}")
 
 
 async def _journal(context: GatewayContext) -> Check:
@@ -105,10 +112,21 @@ async def _gather(context: GatewayContext) -> None:
     try:
         for agent in context.core.fleet.snapshot().agents:
             gauge.labels(agent.pool, agent.state.value).inc()
-        for extension in context.extensions.values():
-            if extension.scrape is not None:
-                extension.scrape()
         async with asyncio.timeout(CHECK_S):
             context.core.metrics.open_tasks.set(await context.core.stores.journal.count_open())
     except (NotReady, StoreUnavailable, TimeoutError):
+        context.core.metrics.failures.labels("metrics").inc()
+    for extension in context.extensions.values():
+        if extension.scrape is not None:
+            _scrape(context, extension.scrape)
+
+
+def _scrape(context: GatewayContext, scrape: Callable[[], None]) -> None:
+    """One extension's gauges: what fails there costs no other series."""
+    try:
+        scrape()
+    except NotReady:
+        context.core.metrics.failures.labels("metrics").inc()
+    except Exception:
+        logger.exception("scrape_failed")
         context.core.metrics.failures.labels("metrics").inc()

@@ -61,7 +61,7 @@ async def create_task(request: Request, caller: TasksCaller, body: JsonBody) -> 
         idempotency_key=key,
         body_sha256=body_digest("task", body) if key is not None else "",
     )
-    accepted = await context.dispatcher.submit(new)
+    accepted = await context.dispatcher.submit(new, caller=caller)
     headers = {"location": f"/api/v1/tasks/{accepted.task.id}"}
     return json_response(task_view(accepted.task), status=202, headers=headers)
 

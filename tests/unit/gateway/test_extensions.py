@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import APIRouter
 
 from ossa.app import extensions as app_extensions
 from ossa.app.extensions import installed_agent_hooks, installed_extensions
 from ossa.contracts.errors import Forbidden, InvalidRequest, OssaError
 from ossa.contracts.task import NewTask, Outcome, Task, TaskStatus
 from ossa.contracts.turn import TurnCall, TurnCallResult
+from ossa.gateway.health import Check
 from ossa.gateway.hooks import Extension, Run, TaskHook, TaskState
 from ossa.testing.gateway import FakeFleet, FakeLink
+from ossa.testing.stores import MemoryStores
 
 PACKAGE = Path(__file__).parents[2] / "extension_package"
 ROOT = Path(__file__).parents[3]
@@ -212,9 +215,98 @@ async def test_a_system_of_this_package_joins_by_one_line(open_rig: Any, monkeyp
     assert "ossa_toy_tasks_total" in (await rig.call("GET", "/metrics")).text
 
 
-async def test_two_extensions_of_one_name_are_refused(open_rig: Any) -> None:
-    with pytest.raises(ValueError, match="traffic"):
-        await open_rig(installed=[lambda core: Extension("traffic")])
+class RemembersCallers(TaskHook):
+    def __init__(self) -> None:
+        self.callers: list[Any] = []
+
+    async def admit(self, task: NewTask, caller: Any) -> None:
+        self.callers.append(caller)
+
+
+async def test_admission_knows_whose_key_it_was(open_rig: Any) -> None:
+    hook = RemembersCallers()
+    rig = await open_rig(installed=with_hook(hook))
+    headers = await rig.key("acme")
+    await rig.ask(headers=headers)
+    await rig.ask(headers=headers, stream=True)
+    await rig.http.post("/api/v1/tasks", json={"input": "hi"}, headers=headers)
+    assert [caller.tenant for caller in hook.callers] == ["acme"] * 3
+    assert len({caller.key_id for caller in hook.callers}) == 1
+
+
+async def forever() -> None:
+    return None
+
+
+async def fine() -> Check:
+    return Check(ok=True)
+
+
+class NotAsync(TaskHook):
+    def admit(self, task: NewTask, caller: Any) -> None:  # type: ignore[override]
+        raise Forbidden("never reached as a coroutine")
+
+
+taken = APIRouter()
+taken.add_api_route("/api/v1/tasks", forever, methods=["POST"])
+
+
+@pytest.mark.parametrize(
+    ("extension", "named"),
+    [
+        (Extension("traffic"), "traffic"),
+        (Extension("mine", loops={"lease": forever}), "lease"),
+        (Extension("mine", loops={"budgets": forever}), "budgets"),
+        (Extension("mine", health={"journal": fine}), "journal"),
+        (Extension("mine", routers=[taken]), "POST /api/v1/tasks"),
+        (Extension("mine", hooks=[NotAsync()]), "NotAsync.admit"),
+        (Extension("mine", hooks=[object()]), "TaskHook"),  # type: ignore[list-item]
+        (None, "no Extension"),
+    ],
+)
+async def test_what_would_replace_or_be_ignored_is_refused_at_the_start(
+    open_rig: Any, extension: Any, named: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=named):
+        await open_rig(installed=[lambda core: extension])
+
+
+class SetsATypo(TaskHook):
+    async def turn_fields(self, run: Run) -> Mapping[str, Any]:
+        return {"used_todya": 1}
+
+
+async def test_a_field_that_a_turn_does_not_have_is_not_ignored(open_rig: Any) -> None:
+    rig = await open_rig(installed=with_hook(SetsATypo()))
+    assert (await rig.ask()).status_code == 500
+    assert rig.link.turns == []
+
+
+async def fails(*_arguments: Any) -> Any:
+    raise RuntimeError("broken")
+
+
+def fails_at_once() -> None:
+    raise RuntimeError("broken")
+
+
+async def test_what_fails_in_one_extension_costs_no_other_series_check_or_lease(open_rig: Any) -> None:
+    stores = MemoryStores()
+    broken = Extension("broken", health={"broken": fails}, scrape=fails_at_once, close=fails)
+    rig = await open_rig(installed=[lambda core: broken], stores=stores)
+    health = await rig.call("GET", "/health")
+    assert health.status_code == 503
+    assert "RuntimeError" in health.json()["checks"]["broken"]["detail"]
+    metrics = await rig.call("GET", "/metrics")
+    assert "ossa_gateway_open_tasks" in metrics.text
+    await rig.dispatcher.stop(drain_s=0.1)
+    assert not rig.dispatcher.leases.all
+
+
+async def test_consumers_without_a_bus_are_named_in_the_log(open_rig: Any, caplog: pytest.LogCaptureFixture) -> None:
+    await open_rig(installed=[lambda core: Extension("mine", consumers={"my-group": fails})])
+    (record,) = [record for record in caplog.records if record.message == "consumers_without_bus"]
+    assert record.__dict__["groups"] == ["my-group"]
 
 
 class Point:
