@@ -93,7 +93,7 @@ class HookChain:
             try:
                 result = await intercept(value, context, once)
                 if not isinstance(result, returns):
-                    raise TypeError(f"returned {result!r} instead of a {returns.__name__}")
+                    raise TypeError(f"returned a {type(result).__name__} instead of a {returns.__name__}")
                 return result
             except OssaError:
                 raise

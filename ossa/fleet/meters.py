@@ -36,6 +36,9 @@ class AgentMetrics(MetricGroup):
     running = gauge("ossa_agent_running_turns", "Turns running now.", **OF_AGENT)
     seconds = histogram("ossa_agent_turn_seconds", "Wall time of a turn.", buckets=_SECONDS, **OF_AGENT)
     tokens = counter("ossa_agent_tokens_total", "Tokens used, by kind.", **OF_AGENT, kind=("prompt", "completion"))
+    hook_failures = counter(
+        "ossa_agent_hook_failures_total", "Unexpected exceptions of hooks.", **OF_AGENT, hook=AtMost(50, "hooks")
+    )
 
 
 class FleetMetrics(MetricGroup):
@@ -70,6 +73,7 @@ class AgentMeters:
     def __init__(self, agent: AgentInfo) -> None:
         self._tags = {"agent": agent.agent_id, "pool": agent.pool, "manifest": agent.manifest}
         self._running = 0
+        self._hook_failures: Counter[str] = Counter()
 
     def began(self) -> None:
         self._running += 1
@@ -84,6 +88,12 @@ class AgentMeters:
         for kind, tokens in (("prompt", prompt_tokens), ("completion", completion_tokens)):
             if tokens > 0:
                 metrics["tokens"].inc(tokens, tags={**tags, "kind": kind})
+
+    def hooks_failed(self, failures: Counter[str]) -> None:
+        """Counts what came since the last call. `failures`: so far, by hook."""
+        for hook, new in (failures - self._hook_failures).items():
+            self._metrics["hook_failures"].inc(new, tags={**self._tags, "hook": hook})
+        self._hook_failures = failures.copy()
 
     @cached_property
     def _metrics(self) -> dict[str, Any]:
@@ -111,6 +121,9 @@ class MeteredRunner:
             raise
         finally:
             self._meters.ended(status, time.monotonic() - began, prompt, completion)
+            hooks = getattr(self._runner, "hooks", None)
+            if hooks is not None and hooks.failures:
+                self._meters.hooks_failed(hooks.failures)
 
 
 class FleetMeters:
