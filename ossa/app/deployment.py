@@ -17,6 +17,7 @@ from ossa.app.backup_actor import start_backups, stop_backups
 from ossa.app.connections import shared
 from ossa.app.extensions import installed_agent_hooks
 from ossa.app.factories import CompressionFactory, GatewayFactory, StoresFactory
+from ossa.app.imports import check_imports
 from ossa.app.memory import MemoryFactory, check_memory
 from ossa.app.services import Backing
 from ossa.contracts.configuration import Models
@@ -39,8 +40,10 @@ def deploy(settings: Settings, backing: Backing, *, fleet_id: str, host: str, po
     """Found the fleet (or find it), then run the gateway. Returns when the gateway answers.
 
     Raises `NotReady`; `Conflict` when embedded stores would have to serve several machines, or when another fleet has
-    the name; `InvalidRequest` when PostgreSQL's connections do not suffice for so many processes.
+    the name; `InvalidRequest` when PostgreSQL's connections do not suffice for so many processes, or when a hook, tool
+    module or extension cannot be imported.
     """
+    check_imports(settings.fleet)
     _check_reach(backing, settings)
     database = shared(settings, embedded="postgres" in backing.embedded)
     stores = StoresFactory(database, backing.dsn, settings.events)

@@ -80,8 +80,11 @@ class LocalFleet:
 
         Raises an `OssaError` that says what is in the way; what was started before it is stopped again.
         """
+        from ossa.app.imports import check_imports  # brings the gateway: not for `ossa --help`
+
         make_home(self.home)
         self._refuse_a_second()
+        check_imports(self.settings.fleet)
         self._began = True
         try:
             self._progress("starting the stores and the model")
