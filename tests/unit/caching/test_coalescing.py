@@ -11,6 +11,9 @@ from ossa.contracts.cache import CacheAct, CacheGet, CacheOutcome, CacheSet
 from ossa.contracts.errors import InvalidRequest, StoreUnavailable
 from ossa.testing.stores.cache import MemoryCache
 
+LONG_S = 60.0
+"""Only the test of the deadline lets time decide."""
+
 
 class Slow(MemoryCache):
     """Answers to reads wait until they are let through, so that they may be old by then."""
@@ -39,7 +42,7 @@ async def turns(count: int = 5) -> None:
 
 async def test_what_is_asked_at_the_same_time_goes_in_one_batch() -> None:
     store = Slow()
-    cache = CoalescingCache(store)
+    cache = CoalescingCache(store, answer_s=LONG_S)
     await asyncio.gather(*(cache.set(f"{n}", b"%d" % n, tenant="t", ttl_s=60) for n in range(100)))
     found = await asyncio.gather(*(cache.get(f"{n}", tenant="t") for n in range(100)))
     assert found == [b"%d" % n for n in range(100)]
@@ -48,7 +51,7 @@ async def test_what_is_asked_at_the_same_time_goes_in_one_batch() -> None:
 
 async def test_each_place_has_batches_of_its_own_so_that_one_waits_for_no_other() -> None:
     store = Slow()
-    cache = CoalescingCache(store)
+    cache = CoalescingCache(store, answer_s=LONG_S)
     store.open.clear()
     waiting = [asyncio.create_task(cache.get("k", tenant=tenant)) for tenant in ("a1", "b1", "a2")]
     await turns()
@@ -59,7 +62,7 @@ async def test_each_place_has_batches_of_its_own_so_that_one_waits_for_no_other(
 
 async def test_what_comes_while_batches_are_on_their_way_makes_the_next_one() -> None:
     store = Slow()
-    cache = CoalescingCache(store)
+    cache = CoalescingCache(store, answer_s=LONG_S)
     store.open.clear()
     waiting = []
     for number in range(50):
@@ -73,7 +76,7 @@ async def test_what_comes_while_batches_are_on_their_way_makes_the_next_one() ->
 
 async def test_a_batch_is_bounded() -> None:
     store = Slow()
-    cache = CoalescingCache(store)
+    cache = CoalescingCache(store, answer_s=LONG_S)
     await asyncio.gather(*(cache.get(f"{n}", tenant="t") for n in range(2 * ACTS_MAX + 1)))
     assert [len(batch) for batch in store.batches] == [ACTS_MAX, ACTS_MAX, 1]
     store.batches.clear()
@@ -83,7 +86,7 @@ async def test_a_batch_is_bounded() -> None:
 
 async def test_the_same_question_is_asked_once_and_each_tenants_is_its_own() -> None:
     store = Slow()
-    cache = CoalescingCache(store)
+    cache = CoalescingCache(store, answer_s=LONG_S)
     await cache.set("k", b"v", tenant="t", ttl_s=60)
     store.batches.clear()
     found = await asyncio.gather(*(cache.get("k", tenant="t") for _ in range(10)), cache.get("k", tenant="tt"))
@@ -94,7 +97,7 @@ async def test_the_same_question_is_asked_once_and_each_tenants_is_its_own() -> 
 
 async def test_after_a_write_nobody_waits_for_an_answer_that_is_older() -> None:
     store = Slow()
-    cache = CoalescingCache(store)
+    cache = CoalescingCache(store, answer_s=LONG_S)
     await cache.set("k", b"old", tenant="t", ttl_s=60)
     store.open.clear()
     early = asyncio.create_task(cache.get("k", tenant="t"))
@@ -109,7 +112,7 @@ async def test_after_a_write_nobody_waits_for_an_answer_that_is_older() -> None:
 
 async def test_who_is_cancelled_takes_nobody_along_and_who_left_is_not_asked_for() -> None:
     store = Slow()
-    cache = CoalescingCache(store)
+    cache = CoalescingCache(store, answer_s=LONG_S)
     one, other, alone = (asyncio.create_task(cache.get(key, tenant="t")) for key in ("k", "k", "alone"))
     await asyncio.sleep(0)
     one.cancel()
@@ -138,14 +141,14 @@ async def test_each_has_the_outcome_of_its_own_act() -> None:
         async def batch(self, acts: Sequence[CacheAct]) -> list[CacheOutcome]:
             return [StoreUnavailable("this part is away") if act.tenant == "away" else b"v" for act in acts]
 
-    cache = CoalescingCache(Half())
+    cache = CoalescingCache(Half(), answer_s=LONG_S)
     found = await asyncio.gather(cache.get("k", tenant="away"), cache.get("k", tenant="there"), return_exceptions=True)
     assert isinstance(found[0], StoreUnavailable) and found[1] == b"v"
 
 
 async def test_a_store_that_is_down_says_so_to_everybody_and_a_wrong_lifetime_harms_nobody_else() -> None:
     store = Slow()
-    cache = CoalescingCache(store)
+    cache = CoalescingCache(store, answer_s=LONG_S)
     found = await asyncio.gather(
         cache.set("k", b"v", tenant="t", ttl_s=0), cache.get("k", tenant="t"), return_exceptions=True
     )
@@ -158,7 +161,7 @@ async def test_a_store_that_is_down_says_so_to_everybody_and_a_wrong_lifetime_ha
 
 async def test_closing_leaves_nobody_waiting() -> None:
     store = Slow()
-    cache = CoalescingCache(store)
+    cache = CoalescingCache(store, answer_s=LONG_S)
     store.open.clear()
     waiting = [asyncio.create_task(cache.get(f"{n}", tenant="t")) for n in range(3 * ACTS_MAX)]
     await turns()
@@ -174,7 +177,7 @@ def test_a_set_is_checked_before_it_is_queued() -> None:
 
 async def test_lifetimes_differ_by_up_to_a_tenth() -> None:
     store = Slow()
-    cache = CoalescingCache(store, rng=random.Random(1))
+    cache = CoalescingCache(store, answer_s=LONG_S, rng=random.Random(1))
     await asyncio.gather(*(cache.set(f"{number}", b"v", tenant="t", ttl_s=100) for number in range(200)))
     lifetimes = [act.lifetime_ms / 1000 for batch in store.batches for act in batch if isinstance(act, CacheSet)]
     assert len(lifetimes) == 200 and all(90 <= lifetime <= 110 for lifetime in lifetimes)
