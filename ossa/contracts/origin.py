@@ -1,0 +1,51 @@
+"""Where an act comes from: who acts, for which tenant, in which request and trace.
+
+The origin travels in a context variable. The gateway's edge sets it for each HTTP request, and whoever carries a task,
+an operation or a loop on sets it again from what was stored. Stores put it into the facts they write, and logging into
+each record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from ossa.contracts.value import Value
+
+
+class Origin(Value):
+    """`actor` is `key/ID`, `agent/ID` or `system/PART`; `traceparent` is W3C's (version-trace-span-flags).
+
+    Empty fields are unknown.
+    """
+
+    actor: str = ""
+    tenant: str = ""
+    request_id: str = ""
+    traceparent: str = ""
+
+
+NOWHERE = Origin()
+
+_current: ContextVar[Origin] = ContextVar("ossa_origin", default=NOWHERE)
+
+
+def current_origin() -> Origin:
+    """Returns the origin of what runs now; `NOWHERE` where nobody has set one."""
+    return _current.get()
+
+
+@contextmanager
+def acting(origin: Origin) -> Iterator[Origin]:
+    """Makes `origin` the current one inside the `with` block, and in the tasks that are created there."""
+    token = _current.set(origin)
+    try:
+        yield origin
+    finally:
+        _current.reset(token)
+
+
+def set_origin(origin: Origin) -> None:
+    """Makes `origin` the current one for the rest of this asyncio task."""
+    _current.set(origin)
