@@ -15,6 +15,7 @@ from ossa.agent.tool_calls import calls_of, idempotency_key, with_unique_ids
 from ossa.contracts.agent_hooks import ToolCall
 from ossa.contracts.configuration import Endpoint
 from ossa.contracts.model import ModelReply
+from ossa.contracts.origin import NOWHERE
 from ossa.contracts.task import Message, Step, StepKind, TaskRequest, Usage
 from ossa.models.estimate import message_tokens, most_message_tokens, most_prompt_tokens, prompt_tokens
 
@@ -66,6 +67,7 @@ class Conversation:
         """The last of them, while nothing came after it."""
         self.fetchable = False
         """Whether the model is offered the tool that fetches originals."""
+        self._origin = request.origin or NOWHERE
         self._taken = {call.call_id for message in request.messages for call in calls_of(message)}
         self._open: dict[str, ToolCall] = {}
         self._results: dict[str, str] = {}
@@ -246,7 +248,14 @@ class Conversation:
 
     def _step(self, kind: StepKind, payload: dict[str, Any], at: datetime, usage: Usage | None = None) -> Step:
         step = Step(
-            seq=self.next_seq, kind=kind, agent_id=self._agent_id, payload=payload, usage=usage or Usage(), at=at
+            seq=self.next_seq,
+            kind=kind,
+            agent_id=self._agent_id,
+            payload=payload,
+            usage=usage or Usage(),
+            at=at,
+            request_id=self._origin.request_id,
+            traceparent=self._origin.traceparent,
         )
         self.next_seq += 1
         self.uncommitted.append(step)

@@ -23,6 +23,7 @@ from ossa.channel.frames import (
     encoded_list,
 )
 from ossa.contracts.errors import OssaError, error_types
+from ossa.contracts.origin import Origin, set_origin
 from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn, ending_bodies
 from ossa.contracts.turn import TurnCall, TurnCallResult, TurnResult, TurnRunner
 
@@ -241,6 +242,7 @@ class _Connection(asyncio.Protocol):
         self._server.release()
 
     async def _run(self, number: int, turn: Turn, sink: _Sink, runner: TurnRunner) -> None:
+        set_origin((turn.request.origin or Origin(tenant=turn.tenant)).by(f"agent/{self._server.agent_id}"))
         try:
             result = await runner.run(turn, sink)
         except Exception as error:

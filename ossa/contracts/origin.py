@@ -25,6 +25,15 @@ class Origin(Value):
     request_id: str = ""
     traceparent: str = ""
 
+    def by(self, actor: str, *, tenant: str | None = None) -> Origin:
+        """Returns the same request and trace, acted in by `actor`; `tenant` None keeps the tenant."""
+        return Origin(
+            actor=actor,
+            tenant=self.tenant if tenant is None else tenant,
+            request_id=self.request_id,
+            traceparent=self.traceparent,
+        )
+
 
 NOWHERE = Origin()
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from ossa.contracts.agent_spec import AgentSpec, Tier
 from ossa.contracts.errors import OssaError, error_types
+from ossa.contracts.origin import Origin
 from ossa.contracts.value import EncodedValue, Value
 
 Message = dict[str, Any]
@@ -88,6 +89,10 @@ class Target(Value):
         return self.kind if self.kind == "auto" else f"{self.kind}/{self.name}"
 
 
+def _absent(value: object) -> bool:
+    return not value
+
+
 class TaskRequest(EncodedValue):
     """What was asked, in full: enough to do the task again in another process.
 
@@ -105,6 +110,9 @@ class TaskRequest(EncodedValue):
     vortex: bool | None = Field(default=None, description="shorten contents; None: as the manifest and settings say")
     cache: Literal["off", "refresh"] | None = Field(
         default=None, description="off: no earlier answer, and none is kept; refresh: none, and this one is kept"
+    )
+    origin: Origin | None = Field(
+        default=None, exclude_if=_absent, description="who asked, and in which request; None: stored before it was kept"
     )
 
 
@@ -142,6 +150,8 @@ class Step(EncodedValue):
     payload: dict[str, Any]
     usage: Usage = Usage()
     at: datetime
+    request_id: str = Field(default="", exclude_if=_absent)
+    traceparent: str = Field(default="", exclude_if=_absent)
 
     def json_without_message(self) -> bytes:
         return self.encoded(exclude={"payload": {"message"}})
@@ -209,6 +219,11 @@ class Task(Value):
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """The origin of its request; of an older row it is the gateway's own act."""
+        return self.request.origin or Origin(actor="system/gateway", tenant=self.tenant)
 
 
 class UsageToday(Value):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ossa.contracts.access import Principal
 from ossa.contracts.errors import Conflict, FleetBusy, NotReady, OssaError, StoreUnavailable, TimedOut
 from ossa.contracts.fleet import AgentInfo
+from ossa.contracts.origin import acting
 from ossa.contracts.stores import Accepted
 from ossa.contracts.task import NewTask, Task
 from ossa.gateway.core import GatewayCore
@@ -310,21 +311,22 @@ class Dispatcher:
         return accepted
 
     def _start(self, task: Task, order: _Order, lease: Lease) -> TaskRun:
-        run = TaskRun(
-            self,
-            task,
-            order.request,
-            lease,
-            slot=order.slot,
-            listener=order.listener,
-            busy_wait_s=self._settings.busy_wait_s if order.sync else None,
-            release_when_busy=task.idempotency_key is not None,
-        )
-        self._runs[task.id] = run
-        self._claimed += not order.sync
-        lease.running.add(run)
-        self._metrics.turns.inc()
-        run.start().add_done_callback(lambda end: self._ended(run, end, sync=order.sync))
+        with acting(task.origin):  # the run keeps it, also of a task that was claimed
+            run = TaskRun(
+                self,
+                task,
+                order.request,
+                lease,
+                slot=order.slot,
+                listener=order.listener,
+                busy_wait_s=self._settings.busy_wait_s if order.sync else None,
+                release_when_busy=task.idempotency_key is not None,
+            )
+            self._runs[task.id] = run
+            self._claimed += not order.sync
+            lease.running.add(run)
+            self._metrics.turns.inc()
+            run.start().add_done_callback(lambda end: self._ended(run, end, sync=order.sync))
         return run
 
     def _ended(self, run: TaskRun, end: asyncio.Task[object], *, sync: bool) -> None:

@@ -7,13 +7,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from ossa.contracts.agent_spec import Tier
 from ossa.contracts.errors import AgentLost, Cancelled, Fenced, FleetBusy, NotReady, OssaError, TimedOut
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.routing import Route
-from ossa.contracts.task import ErrorInfo, Outcome, Step, Task, TaskStatus, Turn, Usage
+from ossa.contracts.task import ErrorInfo, Outcome, Step, StepKind, Task, TaskStatus, Turn, Usage
 from ossa.contracts.turn import TurnResult
 from ossa.gateway.core import GatewayCore
 from ossa.gateway.durable import usage_subjects
@@ -228,9 +228,7 @@ class TaskRun:
         self.tier_name = decision.tier.name
         # The decision becomes a step; a turn that nobody took leaves none behind.
         payload = self.route.model_dump(mode="json", exclude_defaults=True)
-        at = datetime.now(UTC)
-        step = Step(seq=len(self._steps), kind="route", agent_id=self.route.agent_id, payload=payload, at=at)
-        self._unwritten = [step]
+        self._unwritten = [self._step(len(self._steps), "route", self.route.agent_id, payload)]
         self._hooks.moved("scheduled", self.task, self)
         return decision.agent
 
@@ -366,7 +364,12 @@ class TaskRun:
     def _takeover_step(self, from_agent: str, reason: str) -> Step:
         seq = len(self._steps) + len(self._unwritten)
         payload = {"from_agent": from_agent, "reason": reason}
-        return Step(seq=seq, kind="takeover", agent_id=from_agent, payload=payload, at=datetime.now(UTC))
+        return self._step(seq, "takeover", from_agent, payload)
+
+    def _step(self, seq: int, kind: StepKind, agent_id: str, payload: dict[str, Any]) -> Step:
+        origin, at = self.task.origin, datetime.now(UTC)
+        ids = {"request_id": origin.request_id, "traceparent": origin.traceparent}
+        return Step(seq=seq, kind=kind, agent_id=agent_id, payload=payload, at=at, **ids)
 
     # Finish
 

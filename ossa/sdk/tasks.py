@@ -37,6 +37,8 @@ class Task(Received):
     created_at: datetime | None = None
     updated_at: datetime | None = None
     finished_at: datetime | None = None
+    request_id: str = ""
+    traceparent: str = ""
 
     @property
     def ended(self) -> bool:

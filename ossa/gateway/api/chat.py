@@ -17,6 +17,7 @@ from starlette.responses import Response
 from ossa.contracts.access import Principal, Scope
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import Cancelled, FleetBusy, InvalidRequest, OssaError
+from ossa.contracts.origin import Origin, current_origin
 from ossa.contracts.task import NewTask, Outcome, Task, TaskRequest, TaskStatus
 from ossa.gateway.api.completion import DONE, Chunks, agent_headers, completion, outcome_headers, stream_error
 from ossa.gateway.api.description import describe
@@ -61,7 +62,13 @@ async def chat_completions(request: Request) -> Response:
     context = context_of(request)
     principal = await authenticate(request, Scope.CHAT)
     body = await json_body(request)
-    params = read_chat(body, context.core.settings, vortex=vortex_header(request), cache=cache_header(request))
+    params = read_chat(
+        body,
+        context.core.settings,
+        vortex=vortex_header(request),
+        cache=cache_header(request),
+        origin=current_origin(),
+    )
     key = idempotency_key(request)
     new = NewTask.model_construct(
         id=new_task_id(),
@@ -99,6 +106,7 @@ def read_chat(
     *,
     vortex: bool | None = None,
     cache: Literal["off", "refresh"] | None = None,
+    origin: Origin | None = None,
 ) -> ChatParams:
     """Raises `InvalidRequest` or `NotFound`, each with `param`."""
     target = read_target(body.get("model"))
@@ -117,6 +125,7 @@ def read_chat(
         timeout_s=_timeout(body.get("timeout_s")),
         vortex=vortex,
         cache=cache,
+        origin=origin,
     )
     include_usage = _flag(options, "include_usage", path="stream_options.include_usage")
     return ChatParams(model=body["model"], request=request, stream=stream, include_usage=include_usage)

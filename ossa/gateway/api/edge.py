@@ -1,4 +1,4 @@
-"""The outermost layers of every request: its id, its count, the last catch; and the fast lane past the router."""
+"""The outermost layers of every request: its ids, its count, the last catch; and the fast lane past the router."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ossa.contracts.errors import OssaError
+from ossa.contracts.origin import Origin, acting
 from ossa.gateway.api.responses import failure_response, unexpected_response
-from ossa.gateway.ids import new_request_id
+from ossa.gateway.ids import new_request_id, next_traceparent
 from ossa.gateway.metrics import METHODS, GatewayMetrics
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = _given_id(scope)
+        given, traceparent = _given_ids(scope)
         request_id = given or new_request_id()
         answered = self._echoed and given is not None
         scope["ossa_request_id"] = request_id
@@ -56,16 +57,17 @@ class Edge:
 
         began = time.perf_counter()
         self._metrics.inflight.inc()
-        try:
-            await self._app(scope, receive, send_with_id)
-        except Exception:
-            logger.exception("request_failed", extra={"request_id": request_id, "path": scope["path"]})
-            if status:
-                raise  # too late for another answer: the connection has to break
-            await unexpected_response(Request(scope))(scope, receive, send_with_id)
-        finally:
-            self._metrics.inflight.dec()
-            self._count(scope, status, time.perf_counter() - began)
+        with acting(Origin(request_id=request_id, traceparent=next_traceparent(traceparent))):
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception:
+                logger.exception("request_failed", extra={"path": scope["path"]})
+                if status:
+                    raise  # too late for another answer: the connection has to break
+                await unexpected_response(Request(scope))(scope, receive, send_with_id)
+            finally:
+                self._metrics.inflight.dec()
+                self._count(scope, status, time.perf_counter() - began)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
@@ -74,12 +76,16 @@ class Edge:
         self._metrics.latency.labels(route).observe(seconds)
 
 
-def _given_id(scope: Scope) -> str | None:
-    """None where there is none that can be used."""
+def _given_ids(scope: Scope) -> tuple[str | None, bytes | None]:
+    """The request's id and `traceparent`; None for an id that cannot be used, and for a trace that is given twice."""
+    request_id: str | None = None
+    traces: list[bytes] = []
     for name, value in scope["headers"]:
-        if name == b"x-request-id" and _SANE_ID.fullmatch(value):
-            return str(value.decode())
-    return None
+        if name == b"x-request-id" and request_id is None and _SANE_ID.fullmatch(value):
+            request_id = value.decode()
+        elif name == b"traceparent":
+            traces.append(value)
+    return request_id, traces[0] if len(traces) == 1 else None
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]

@@ -12,17 +12,19 @@ from starlette.requests import ClientDisconnect, Request
 
 from ossa.contracts.access import Principal, Scope
 from ossa.contracts.errors import Cancelled, Forbidden, InvalidRequest, PayloadTooLarge
+from ossa.contracts.origin import current_origin, set_origin
 from ossa.gateway.api.responses import MalformedBody
 from ossa.gateway.context import context_of
 from ossa.tenancy.keys import secret_from_headers
 
 
 async def authenticate(request: Request, scope: Scope) -> Principal:
-    """Returns who calls. Raises `Unauthenticated`, or `Forbidden` without the scope."""
+    """Returns who calls, who is the request's actor from here on. Raises `Unauthenticated`, or `Forbidden`."""
     headers = request.headers
     secret = secret_from_headers(headers.get("authorization"), headers.get("x-api-key"))
     context = context_of(request)
     principal = await context.keys.verify(secret)
+    set_origin(current_origin().by(f"key/{principal.key_id}", tenant=principal.tenant))
     if not principal.allows(scope, operator_tenant=context.core.operator_tenant):
         raise Forbidden(f"This key lacks the scope `{scope}`.")
     return principal

@@ -176,6 +176,10 @@ class TaskRoutes(BaseModel):
     data: list[Route]
 
 
+def _absent(text: str) -> bool:
+    return not text
+
+
 class TaskView(BaseModel):
     """A task as its tenant sees it."""
 
@@ -189,6 +193,8 @@ class TaskView(BaseModel):
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
+    request_id: str = Field(default="", exclude_if=_absent, description="of the request that handed it in")
+    traceparent: str = Field(default="", exclude_if=_absent, description="the gateway's span in that request's trace")
 
 
 class TaskPage(BaseModel):

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from ossa.contracts.access import Scope
 from ossa.contracts.errors import InvalidRequest, NotFound, StoreUnavailable
+from ossa.contracts.origin import current_origin
 from ossa.contracts.stores import Journal
 from ossa.contracts.task import NewTask, Task, TaskRequest, TaskStatus
 from ossa.gateway.api.chat import body_digest
@@ -130,6 +131,7 @@ def _task_request(params: TaskBody, max_messages: int, request: Request) -> Task
         asynchronous=True,
         vortex=vortex_header(request),
         cache=cache_header(request),
+        origin=current_origin(),
     )
 
 
@@ -171,6 +173,8 @@ def task_view(task: Task) -> TaskView:
         created_at=task.created_at,
         updated_at=task.updated_at,
         finished_at=task.finished_at,
+        request_id=task.origin.request_id,
+        traceparent=task.origin.traceparent,
     )
 
 
