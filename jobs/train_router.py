@@ -54,8 +54,8 @@ def run(options: argparse.Namespace, settings: Settings, terminal: Terminal) -> 
     """Trains kind by kind. Raises `OssaError`."""
     from jobs.router_training.from_sets import kind_of, material_of
     from jobs.router_training.run import train_candidate, trainer_of
-    from jobs.tuning.cluster import start_ray
     from jobs.tuning.options import plan_of
+    from jobs.tuning.stores import start_ray
     from ossa.contracts.errors import InvalidRequest
 
     sets: dict[ModelKind, list[Any]] = {kind: [] for kind in KINDS}

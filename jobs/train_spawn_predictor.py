@@ -55,9 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace, settings: Settings, terminal: Terminal) -> dict[str, Any]:
     """Raises `OssaError`."""
     from jobs.spawn_training.run import train_candidate, trainer_of
-    from jobs.tuning.cluster import start_ray
     from jobs.tuning.kept import as_kept, same_as_before
     from jobs.tuning.options import plan_of
+    from jobs.tuning.stores import start_ray
 
     plan = plan_of(options, settings.home_dir / "spawn_training", terminal)
     path = plan.path / TRAINER

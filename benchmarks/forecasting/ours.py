@@ -11,7 +11,7 @@ from benchmarks.forecasting.origins import Origins
 from lab.forecasting.fitting import FitSettings, fit
 from ossa.contracts.scaling import QUANTILES
 from ossa.scaling.forecast.experts import Prepared, prepared, say
-from ossa.scaling.forecast.fitted import Fitted
+from ossa.scaling.forecast.model import Fitted
 from ossa.scaling.forecast.series import Panel, SeriesError
 from ossa.scaling.forecast.track import Issued, Outlook, Track
 

@@ -9,12 +9,9 @@ import numpy as np
 
 from benchmarks.scaling.forecasters import Maker
 from lab.simulator import Machine, Outcome, Trace, simulate
-from lab.simulator.policies.histogram import HybridHistogram
-from lab.simulator.policies.oracle import Oracle, peaks_by_step
+from lab.simulator.policies.baselines import HybridHistogram, Oracle, Reactive, Seasonal, peaks_by_step
 from lab.simulator.policies.ours import Ours
 from lab.simulator.policies.policy import Policy
-from lab.simulator.policies.reactive import Reactive
-from lab.simulator.policies.seasonal import Seasonal
 from lab.simulator.run import POOL
 from lab.simulator.trace import from_counts, from_events
 from lab.traces.forms import Counts, Series

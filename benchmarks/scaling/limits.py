@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lab.simulator.outcome import covered, wasteful
+from lab.simulator.run import covered, wasteful
 from lab.simulator.trace import MINUTE_S, Floats
 from ossa.contracts.scaling import ScaleRules
 

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from jobs.tuning.trainer import Trainer
+from lab.routing.labels import Labelled
+from lab.routing.splitting import key_of
+from ossa.contracts.fleet import POOLS
+from ossa.contracts.routing import Example
 from ossa.routing.learned.archive import ModelFile
 
 
@@ -41,3 +45,70 @@ def first(items: Sequence[Any], share: float) -> list[Any]:
     """Evenly out of all of them, so that a share looks like the whole."""
     count = max(1, round(len(items) * share))
     return [items[at * len(items) // count] for at in range(count)]
+
+
+TEST_SHARE, KEPT_SHARE = 0.2, 0.15
+GOOD = 0.5
+LEAST = 50
+"""Fewer examples teach nothing."""
+
+SPLIT = "by time: the newest 20% are held back, 15% before them chose parameters; same words stand on one side"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A prompt, the tier that answered it, and how good the answer was; `score` None: nobody said, and it did not fail.
+
+    `cost_usd` is of the whole task.
+    """
+
+    prompt: str
+    topic: str
+    tier: str
+    score: float | None
+    cost_usd: float
+
+
+def observed(examples: Sequence[Example]) -> Material:
+    """For expected quality: what users said, else 0 for what failed. Explored choices count like others."""
+    rows = [
+        Observed(one.text, one.manifest or one.pool, one.tier, _score(one), one.cost_usd)
+        for one in _oldest_first(examples)
+        if one.tier is not None
+    ]
+    return _split(rows, [row.prompt for row in rows], whole=False)
+
+
+def labelled(examples: Sequence[Example]) -> Material:
+    """For labels: whom users expected, or who gave an answer they liked. What nobody rated says nothing."""
+    pool_of = {one.manifest: one.pool for one in examples if one.manifest}
+    rows = []
+    for one in _oldest_first(examples):
+        wanted = one.expected or (one.manifest if one.rating is not None and one.rating >= GOOD else "")
+        if wanted:
+            pool = wanted if wanted in POOLS else pool_of.get(wanted, "")
+            rows.append(Labelled(one.text, wanted, pool or wanted))
+    return _split(rows, [row.text for row in rows], whole=True)
+
+
+def _score(example: Example) -> float | None:
+    if example.rating is not None:
+        return example.rating
+    return None if example.succeeded else 0.0
+
+
+def _oldest_first(examples: Sequence[Example]) -> list[Example]:
+    return sorted((one for one in examples if one.text.strip()), key=lambda one: (one.at, one.task_id))
+
+
+def _split(rows: Sequence[object], texts: Sequence[str], *, whole: bool) -> Material:
+    """`rows` oldest first; of equal texts the older ones are dropped from what is shown."""
+    count = len(rows)
+    test_from = round(count * (1 - TEST_SHARE))
+    kept_from = round(count * (1 - TEST_SHARE - KEPT_SHARE))
+    keys = [key_of(text) for text in texts]
+    in_test, in_kept = set(keys[test_from:]), set(keys[kept_from:])
+    shown = [row for row, key in zip(rows[:kept_from], keys, strict=False) if key not in in_kept]
+    kept = [row for row, key in zip(rows[kept_from:test_from], keys[kept_from:], strict=False) if key not in in_test]
+    test = list(rows[test_from:])
+    return Material(Source("journal", len(shown) + len(kept), len(test), SPLIT), shown, kept, test, whole)

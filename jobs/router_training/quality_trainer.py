@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.router_training.from_journal import Observed
-from jobs.router_training.material import Material, first
+from jobs.router_training.material import Material, Observed, first
 from jobs.tuning.promotion import Results
 from jobs.tuning.trainer import Choice, Parameters, Range
 from lab.routing.quality import Answered, QualityJob, train

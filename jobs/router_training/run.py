@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from jobs.router_training.from_journal import LEAST, labelled, observed
 from jobs.router_training.label_trainer import LabelTrainer
-from jobs.router_training.material import Material, RouterTrainer
+from jobs.router_training.material import LEAST, Material, RouterTrainer, labelled, observed
 from jobs.router_training.quality_trainer import QualityTrainer
 from jobs.tuning.kept import Plan, same_as_before
 from jobs.tuning.promotion import Verdict, compare, decide

@@ -16,8 +16,7 @@ from jobs.tuning.kept import Plan
 from jobs.tuning.promotion import Comparison, Verdict, compare, decide
 from jobs.tuning.search import Found, search
 from lab.forecasting.judging import Judged
-from lab.forecasting.panels import joined, of_files, of_samples
-from lab.forecasting.recorded import recorded
+from lab.forecasting.panels import joined, of_files, of_samples, recorded
 from lab.forecasting.split import split
 from ossa.contracts.routing import ModelKind, RoutingStore
 from ossa.contracts.scaling import ScalingStore

@@ -1,9 +1,11 @@
-"""The stores as a job uses them."""
+"""The stores and the Ray cluster as a job uses them."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
 
 from ossa.embedded.postgres import EmbeddedPostgres
@@ -42,3 +44,23 @@ class JobStores:
             return await action(stores)
         finally:
             await stores.close()
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start_ray(cpus: int) -> None:
+    """The Ray of `RAY_ADDRESS` (a job has it), else one of its own."""
+    from ossa.app.ray_token import ensure_ray_token
+
+    ensure_ray_token()
+    import ray
+
+    if ray.is_initialized():
+        return
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(log_to_driver=False)
+    else:
+        paths = {"env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}}
+        # "local": without it Ray would join whatever cluster runs on this machine.
+        ray.init(address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, runtime_env=paths)

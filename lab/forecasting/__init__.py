@@ -1,6 +1,5 @@
 """Training of the spawn predictor: its data, a split by time, fits, and how wrong forecasts are. No Ray.
 
-series_form.py   a file of the series form -> times and values, or which row and column is wrong
 panels.py        samples of the fleet and files -> minutes of turns at once by pool
 split.py         which minutes are learned from, which choose settings, which are held out; whether it is due
 fitting.py       fits of one pool and horizon; the only part that needs XGBoost

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ossa.scaling.forecast.experts import Prepared
-from ossa.scaling.forecast.fitted import CLIP, Fitted, Linear, Trees, design_matrix
+from ossa.scaling.forecast.model import CLIP, Fitted, Linear, Trees, design_matrix
 from ossa.scaling.forecast.series import SeriesError
 from ossa.scaling.forecast.track import TAILS
 

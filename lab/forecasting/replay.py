@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ossa.contracts.scaling import QUANTILES
 from ossa.scaling.forecast.experts import Prepared, say
-from ossa.scaling.forecast.fitted import Fitted
+from ossa.scaling.forecast.model import Fitted
 from ossa.scaling.forecast.track import Issued, Outlook, Track
 
 Floats = NDArray[np.float64]

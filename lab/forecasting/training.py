@@ -9,8 +9,7 @@ from typing import Any
 from lab.forecasting.fitting import FitSettings, fit
 from lab.forecasting.replay import Replayed, coverage, replay, wape
 from ossa.scaling.forecast.experts import Prepared, prepared_all
-from ossa.scaling.forecast.fitted import Fitted
-from ossa.scaling.forecast.model import ForecastModel, Key
+from ossa.scaling.forecast.model import Fitted, ForecastModel, Key
 from ossa.scaling.forecast.series import Panel, SeriesError
 
 HELD_OUT = 0.2

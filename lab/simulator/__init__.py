@@ -3,9 +3,8 @@
 Deterministic: a trace is made from a seed, and nothing in a run is random.
 """
 
-from lab.simulator.machine import Machine
-from lab.simulator.outcome import Outcome
-from lab.simulator.run import simulate
+from lab.simulator.pool import Machine
+from lab.simulator.run import Outcome, simulate
 from lab.simulator.trace import Trace
 
 __all__ = ["Machine", "Outcome", "Trace", "simulate"]

@@ -39,8 +39,7 @@ def shared_cache(settings: CacheSettings, *, room: str, rng: random.Random | Non
 def _redis(settings: CacheSettings, dsn: str, room: str) -> BatchStore:
     # Half a second to import, for those alone who use it.
     from ossa.stores.redis.address import RedisAddress, RedisTls
-    from ossa.stores.redis.cache import RedisCache
-    from ossa.stores.redis.cluster import RedisClusterCache
+    from ossa.stores.redis.cache import RedisCache, RedisClusterCache
 
     tls = RedisTls(settings.ca_file, settings.certificate_file, settings.key_file)
     cluster = RedisAddress.parse(dsn, cluster=settings.cluster, tls=tls).cluster

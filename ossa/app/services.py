@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from ossa.backups.unfinished import refuse_marked
+from ossa.backups.service import refuse_marked
 from ossa.contracts.configuration import Models
 from ossa.cost.prices import priced
 from ossa.embedded.model import EmbeddedModel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import secrets
 import shutil
 import tempfile
@@ -14,7 +15,6 @@ from pathlib import Path
 
 from ossa.backups.catalogue import LIST, POOL, SETS, Catalogue, Listed, ObjectPool, packed
 from ossa.backups.schedule import base_for, expired, unneeded_objects
-from ossa.backups.unfinished import is_marked, mark, refuse_marked, unmark
 from ossa.contracts.backups import (
     BackupDamaged,
     BackupEngine,
@@ -29,6 +29,44 @@ from ossa.contracts.backups import (
 )
 from ossa.contracts.errors import Conflict, InvalidRequest, NotFound
 from ossa.contracts.progress import Progress
+
+RESTORING = "restoring"
+
+
+def mark(home: Path) -> None:
+    """On the disk when it returns."""
+    with (home / RESTORING).open("w") as file:
+        file.write("A restore of this home has not come to its end.\n")
+        file.flush()
+        os.fsync(file.fileno())
+    _force(home)
+
+
+def unmark(home: Path) -> None:
+    (home / RESTORING).unlink(missing_ok=True)
+    _force(home)
+
+
+def is_marked(home: Path) -> bool:
+    return (home / RESTORING).exists()
+
+
+def refuse_marked(home: Path) -> None:
+    """Raises `Conflict`. For whoever is about to work on a home."""
+    if is_marked(home):
+        raise Conflict(
+            f"A restore of {home} was ended half-way: what is there is not whole. "
+            f"`ossa backup restore --into {home} --force` does it again."
+        )
+
+
+def _force(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
 
 log = logging.getLogger(__name__)
 

@@ -28,8 +28,7 @@ import pytest
 
 from ossa.app.backups import make_backups
 from ossa.app.services import Services as FleetServices
-from ossa.backups.service import Backups
-from ossa.backups.unfinished import is_marked
+from ossa.backups.service import Backups, is_marked
 from ossa.contracts.backups import BackupDamaged, BackupSet
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable

@@ -27,8 +27,7 @@ from ossa.contracts.cache import (
 )
 from ossa.contracts.errors import InvalidRequest, PayloadTooLarge, StoreUnavailable
 from ossa.embedded.redis import EmbeddedRedis
-from ossa.stores.redis.cache import RedisCache
-from ossa.stores.redis.cluster import RedisClusterCache
+from ossa.stores.redis.cache import RedisCache, RedisClusterCache
 from ossa.testing.stores.cache import MemoryCache
 from ossa.vortex.exchange.cache import TieredCache
 from ossa.vortex.exchange.exchange import TokenExchange

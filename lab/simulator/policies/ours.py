@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lab.simulator.forecaster import Forecaster
-from lab.simulator.machine import Machine
 from lab.simulator.policies.policy import Plan, Seen
+from lab.simulator.pool import Machine
 from lab.simulator.trace import MINUTE_S, Trace
 from ossa.contracts.scaling import SAMPLE_S, Forecast, ScaleDecision, ScaleRules
 from ossa.scaling.decision import ScalerInput, ScalerState, decide

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ossa.scaling.forecast.features import MEMORY, Features, calendar_seasons, features, shifted, surroundings
-from ossa.scaling.forecast.fitted import Fitted
+from ossa.scaling.forecast.model import Fitted
 from ossa.scaling.forecast.series import Panel, rolling_median
 from ossa.scaling.forecast.track import TAILS
 

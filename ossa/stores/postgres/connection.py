@@ -1,24 +1,97 @@
-"""How this program reaches PostgreSQL: session settings, one connection, and acts over a pool of them."""
+"""How this program reaches PostgreSQL: a session and its settings, a pool of them, and acts over that."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
-from psycopg.rows import dict_row
+from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, dict_row
 
 from ossa.contracts.configuration import Database
-from ossa.contracts.errors import InvalidRequest, StoreUnavailable
+from ossa.contracts.errors import InvalidRequest, NotReady, StoreUnavailable
 from ossa.resilience.backoff import Backoff
 from ossa.stores.postgres.dsn import Dsn, read_dsn
 from ossa.stores.postgres.failure import DRIVER_ERRORS, Remedy, reason, refused, remedy, translate
-from ossa.stores.postgres.pool import Pool, Session
 from ossa.stores.postgres.queries import load_queries
+
+
+class Session(AsyncConnection[DictRow]):
+    """A connection in autocommit mode, its rows dicts.
+
+    Attributes:
+        guarded: acts of one tenant run where row-level security holds (`ossa_tenant`).
+        standby: its server follows another one.
+    """
+
+    guarded: bool = False
+    standby: bool = False
+
+    @property
+    def place(self) -> str:
+        """The server it is connected to."""
+        return f"{self.info.host}:{self.info.port}"
+
+
+Connect = Callable[[], Awaitable[Session]]
+
+
+class Pool:
+    """At most `size` connections, made when needed, kept until they fail or `close`."""
+
+    def __init__(self, connect: Connect, size: int) -> None:
+        self._connect = connect
+        self._room = asyncio.Semaphore(size)
+        self._idle: list[Session] = []
+        self._generation = 0
+        self._closed = False
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Session]:
+        """Waits for room; raises `NotReady` after `close`. A connection left inside a transaction is not used again."""
+        async with self._room:
+            if self._closed:
+                raise NotReady("The store is closed.")
+            generation = self._generation
+            conn = self._idle.pop() if self._idle else await self._connect()
+            try:
+                yield conn
+            except BaseException:
+                await self._give_back(conn, generation, failed=True)
+                raise
+            await self._give_back(conn, generation, failed=False)
+
+    async def forget(self, *, used: bool = False) -> None:
+        """Close what is idle: the server went away, and took them along.
+
+        Args:
+            used: what is in use too, when it comes back: the server leads no more, and looks well all the same.
+        """
+        self._generation += used
+        idle, self._idle = self._idle, []
+        for conn in idle:
+            await conn.close()
+
+    async def close(self) -> None:
+        """Connections in use are closed when they come back."""
+        self._closed = True
+        await self.forget()
+
+    async def _give_back(self, conn: Session, generation: int, *, failed: bool) -> None:
+        clean = not conn.closed and conn.info.transaction_status is TransactionStatus.IDLE
+        old = self._closed or generation != self._generation
+        if old or not clean or (failed and conn.broken):
+            await conn.close()
+        else:
+            self._idle.append(conn)
+
 
 logger = logging.getLogger(__name__)
 

@@ -19,11 +19,9 @@ from psycopg.rows import DictRow
 
 from ossa.contracts.errors import OssaError, StoreUnavailable
 from ossa.resilience.backoff import Backoff
-from ossa.stores.postgres.arrays import register_arrays
-from ossa.stores.postgres.batch import Accept, Batch, Write
-from ossa.stores.postgres.connection import Server
+from ossa.stores.postgres.batch import Accept, Batch, Write, register_arrays
+from ossa.stores.postgres.connection import Server, Session
 from ossa.stores.postgres.failure import Remedy, reason, remedy, translate
-from ossa.stores.postgres.pool import Session
 from ossa.stores.postgres.queries import load_queries
 
 logger = logging.getLogger(__name__)

@@ -19,8 +19,7 @@ from time import monotonic
 from typing import LiteralString
 
 from ossa.contracts.errors import OssaError, StoreUnavailable
-from ossa.stores.postgres.connection import Params, Reader, Row
-from ossa.stores.postgres.pool import Session
+from ossa.stores.postgres.connection import Params, Reader, Row, Session
 from ossa.stores.postgres.queries import load_queries
 
 

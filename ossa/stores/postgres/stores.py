@@ -6,7 +6,7 @@ import logging
 
 from ossa.contracts.configuration import Database, EventSettings
 from ossa.stores.postgres.budgets import PostgresBudgets, PostgresSpending
-from ossa.stores.postgres.connection import Reader, Server
+from ossa.stores.postgres.connection import Reader, Server, Session
 from ossa.stores.postgres.dsn import replica_dsn
 from ossa.stores.postgres.fleet import PostgresFleet, PostgresScaling
 from ossa.stores.postgres.journal import PostgresHistory, PostgresJournal
@@ -15,7 +15,6 @@ from ossa.stores.postgres.lists import Lists
 from ossa.stores.postgres.memory import PostgresCatalogue
 from ossa.stores.postgres.originals import PostgresOriginals
 from ossa.stores.postgres.outbox import PostgresOutbox, PostgresProcessed
-from ossa.stores.postgres.pool import Session
 from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.routing import PostgresRouting
 from ossa.stores.postgres.schema import migrate

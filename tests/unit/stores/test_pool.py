@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from psycopg.pq import TransactionStatus
 
-from ossa.stores.postgres.pool import Pool
+from ossa.stores.postgres.connection import Pool
 
 
 class Fake:

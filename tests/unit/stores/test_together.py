@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from ossa.contracts.errors import InvalidRequest
-from ossa.stores.postgres.together import Together
+from ossa.stores.postgres.budgets import Together
 
 
 class Database:

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from lab.forecasting.panels import joined, of_files, of_samples
-from lab.forecasting.recorded import Recorded
+from lab.forecasting.panels import Recorded, joined, of_files, of_samples
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.scaling import PoolSample
 

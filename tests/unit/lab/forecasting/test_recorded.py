@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.forecasting.recorded import recorded
+from lab.forecasting.panels import recorded
 from ossa.contracts.errors import InvalidRequest
 
 MIDNIGHT = 1772582400.0  # 2026-03-04T00:00:00Z

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.simulator.machine import Machine
-from lab.simulator.pool import SimulatedPool
+from lab.simulator.pool import Machine, SimulatedPool
 from lab.simulator.trace import Trace
 from ossa.contracts.scaling import StartUp
 

@@ -10,12 +10,9 @@ import pytest
 
 from lab.simulator import Machine, Outcome, Trace, simulate
 from lab.simulator.forecaster import SmoothingForecaster
-from lab.simulator.policies.histogram import HybridHistogram
-from lab.simulator.policies.oracle import Oracle, peaks_by_step
+from lab.simulator.policies.baselines import HybridHistogram, Oracle, Reactive, Seasonal, peaks_by_step
 from lab.simulator.policies.ours import Ours
 from lab.simulator.policies.policy import Plan, Policy, Seen
-from lab.simulator.policies.reactive import Reactive
-from lab.simulator.policies.seasonal import Seasonal
 from lab.simulator.trace import concurrency, from_counts, from_events
 from ossa.contracts.scaling import SAMPLE_S, ScaleRules
 
