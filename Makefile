@@ -6,13 +6,15 @@ BIN := $(VENV)/bin
 AGENTS ?=
 ONCE ?=
 TESTS ?= tests/contract tests/integration tests/chaos tests/e2e
-# What needs no Ray shares the cores; each process has servers of its own.
-RAYLESS = $(if $(filter tests/integration,$(TESTS)),tests/integration/events tests/integration/stores)
-ALONGSIDE = $(filter tests/contract%,$(TESTS)) $(RAYLESS)
-ALONE = $(filter-out tests/contract%,$(TESTS)) $(addprefix --ignore=,$(RAYLESS))
+# Those with a whole fleet, which take longest.
+FLEETS = $(filter tests/e2e%,$(TESTS))
+OTHERS = $(filter-out $(FLEETS),$(TESTS))
+# Each pytest has a folder of its own: as root, a second one would close a shared folder to the first one's servers.
+# The folder is kept when a test fails. That a part has no test of TESTS is no error.
+pytest = folder=$$(mktemp -d) && chmod 711 $$folder && { $(BIN)/python -m pytest --basetemp=$$folder/t $(1) || [ $$? = 5 ]; } && rm -rf $$folder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev services run down test check lint types imports unit test-full format bench clean
+.PHONY: help setup setup-dev services run down test check lint types imports unit test-fleets test-rayless test-ray test-full format bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -65,11 +67,22 @@ imports: setup-dev ## import-linter: imports go one way
 unit: setup-dev ## The tests that need no Ray and no network
 	@$(BIN)/python -m pytest tests/unit -q -n 2 --dist loadfile
 
-test: setup-dev services check unit ## Everything: checks, unit tests, then those with real processes
-	@$(if $(strip $(ALONGSIDE)),$(BIN)/python -m pytest $(ALONGSIDE) -q -n 2 --dist loadfile)
-	@$(if $(strip $(ALONE)),$(BIN)/python -m pytest $(ALONE))
+# Tests that start Ray wait half of the time: something else always runs beside them. Output comes when a part has ended.
+test: setup-dev services lint imports ## Everything: checks, unit tests, then those with real processes
+	@$(MAKE) --no-print-directory -j 2 $(SYNC) test-fleets types test-rayless test-ray
 
-test-full: ## The same, with the long forms of the property tests
+SYNC = $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
+test-fleets:
+	@$(if $(FLEETS),$(call pytest,$(FLEETS) -m ray))
+
+test-rayless:
+	@$(call pytest,tests/unit $(TESTS) -m "not ray" -n 2 --dist loadfile -q)
+
+test-ray:
+	@$(if $(OTHERS),$(call pytest,$(OTHERS) -m ray))
+
+test-full: ## The same, with the long forms: more examples, kills and trials
 	@OSSA_TEST_FULL=1 $(MAKE) test
 
 format: setup-dev ## Format and fix what can be fixed

@@ -6,6 +6,7 @@ Clients name all three (`target_session_attrs=read-write`): libpq finds the one 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic, sleep
 
 import psycopg
 import yaml
@@ -26,6 +27,7 @@ from scripts.services.postgres import (
     ensure_database,
     first_line,
     installed_programs,
+    refusal,
 )
 from scripts.services.process import ProcessRecord, record_of
 from scripts.services.service import HOST, Address, Member, Service
@@ -35,6 +37,8 @@ _ETCD = [f"etcd-{number}" for number in _NUMBERS]
 _PATRONI = [f"patroni-{number}" for number in _NUMBERS]
 _PORTS = ("sql", "rest")
 _CONNECT_S = 3
+_LEADER_S = 60.0
+_POLL_S = 0.1
 _FOLLOWERS = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
 
 
@@ -92,6 +96,9 @@ class PostgresHa(Service):
         return [member["role"] for member in found["members"]] if found else []
 
     def form(self) -> None:
+        deadline = monotonic() + _LEADER_S
+        while refusal(self._dsn(ADMIN, ADMIN)) is not None and monotonic() < deadline:
+            sleep(_POLL_S)  # after a member was killed, another leader may have to be elected first
         ensure_database(self._dsn(ADMIN, ADMIN), self.settings.password)
 
     def children(self) -> dict[str, ProcessRecord]:

@@ -219,14 +219,16 @@ def server(embedded: EmbeddedPostgres) -> Iterator[None]:
 
 def test_over_memory() -> None:
     story = BudgetStory.TestCase
-    story.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+    story.settings = settings(stateful_step_count=40)
     story().runTest()
 
 
 def test_over_postgres(server: None) -> None:
     story = PostgresStory.TestCase
     story.settings = settings(
-        max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=settings.default.max_examples // 4,
+        stateful_step_count=25,
+        suppress_health_check=list(HealthCheck),
     )
     story().runTest()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Coroutine
 from typing import Any
 
@@ -25,7 +24,6 @@ OWNERS = st.sampled_from(["a", "b", None])
 FENCES = st.integers(0, 3)
 KINDS = st.sampled_from(["model", "tool_call"])
 ENDS = st.sampled_from([TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED])
-EXAMPLES = int(os.environ.get("OSSA_STORY_EXAMPLES", "15"))
 
 
 def plain(answer: Any) -> Any:
@@ -129,7 +127,7 @@ class Story(RuleBasedStateMachine):
 
 def test_the_fake_and_the_real_journal_tell_the_same_story(embedded: EmbeddedPostgres, made: Any) -> None:
     limits = settings(
-        max_examples=EXAMPLES,
+        max_examples=settings.default.max_examples // 4,
         stateful_step_count=30,
         deadline=None,
         derandomize=True,

@@ -27,6 +27,7 @@ from ossa.stores.postgres import PostgresStores
 ROOT = Path(__file__).parents[3]
 LONGEST_S = 240
 TASKS = 600
+TRIALS = 3 if os.environ.get("OSSA_TEST_FULL") == "1" else 2
 POOLS = {"invoice": "billing", "refund": "billing", "firewall": "security", "password": "security"}
 FILLERS = ("please", "now", "the", "my", "our", "about", "look", "check", "show", "tell", "today", "again")
 
@@ -128,7 +129,7 @@ async def fill(stores: PostgresStores) -> None:
 
 def test_a_search_that_was_killed_goes_on_with_the_trials_that_had_not_ended(labels: Path, tmp_path: Path) -> None:
     killed = subprocess.Popen(
-        command(labels, tmp_path, "--trials", "3"),
+        command(labels, tmp_path, "--trials", str(TRIALS)),
         cwd=ROOT,
         env=environment(tmp_path),
         stderr=subprocess.PIPE,
@@ -141,15 +142,15 @@ def test_a_search_that_was_killed_goes_on_with_the_trials_that_had_not_ended(lab
     for line in killed.stderr:
         if line.startswith("search "):
             name = line.split()[1]
-        if line.startswith("trial 1 of 3"):
+        if line.startswith(f"trial 1 of {TRIALS}"):
             break
     assert name and killed.poll() is None
     killed.send_signal(signal.SIGKILL)
     killed.wait(30)
     killed.stderr.close()
-    report = finished(command(labels, tmp_path, "--trials", "3", "--resume", name, "--json"), tmp_path)
-    assert sum(report["models"][0]["trials"].values()) == 3
+    report = finished(command(labels, tmp_path, "--trials", str(TRIALS), "--resume", name, "--json"), tmp_path)
+    assert sum(report["models"][0]["trials"].values()) == TRIALS
     told = sorted((tmp_path / "out" / name / "labels").glob("*/result.json"))
     shares = [[json.loads(line)["share"] for line in path.read_text().splitlines()] for path in told]
-    assert len(shares) == 3
+    assert len(shares) == TRIALS
     assert all(one == sorted(set(one)) for one in shares), "a share of the material was fitted twice"

@@ -23,7 +23,7 @@ from ossa.stores.postgres import PostgresStores
 ROOT = Path(__file__).parents[3]
 LONGEST_S = 240
 DAY = 1_440
-TRIALS = 3
+TRIALS = 3 if os.environ.get("OSSA_TEST_FULL") == "1" else 2
 
 
 def a_day() -> list[PoolSample]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ossa.contracts.agent_spec import AgentSpec, Limits, ModelPreference, ToolRef
@@ -64,7 +64,6 @@ def test_text_that_looks_like_something_else_stays_text(tricky_text: str) -> Non
     assert yaml.safe_load(written) == spec.document
 
 
-@settings(max_examples=300, deadline=None)
 @given(value)
 def test_any_document_reads_back_the_same(extra: Any) -> None:
     spec = spec_of(extra)
@@ -75,14 +74,12 @@ def test_any_document_reads_back_the_same(extra: Any) -> None:
         assert digest(tree.data) == spec.digest
 
 
-@settings(max_examples=200, deadline=None)
 @given(value)
 def test_readers_of_yaml_1_1_understand_what_is_written(extra: Any) -> None:
     spec = spec_of(extra)
     assert yaml.safe_load(dump(spec)) == spec.document
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text(max_size=200) | st.binary(max_size=200))
 def test_no_text_whatever_crashes_the_reader(content: str | bytes) -> None:
     for source in ("x.yaml", "x.json"):
@@ -104,7 +101,6 @@ FIELDS = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from(FIELDS), value), st.dictionaries(st.sampled_from(["name", "labels"]), value))
 def test_no_document_whatever_crashes_a_dialect(fields: dict[str, Any], metadata: dict[str, Any]) -> None:
     for head in ({"apiVersion": "ossa/v0.5", "kind": "Agent"}, {"ossa": "0.1.8"}, {"ossaVersion": "1.0"}):

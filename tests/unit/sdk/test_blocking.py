@@ -106,7 +106,9 @@ def test_one_client_serves_several_threads_at_once() -> None:
 
 def test_ctrl_c_interrupts_a_call_where_it_waits() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:  # takes connections and says nothing
-        program = f"import ossa\nossa.connect('http://127.0.0.1:{server.getsockname()[1]}', 'k').version()"
+        # A shell's background jobs ignore the signal, and their children inherit that.
+        program = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        program += f"import ossa\nossa.connect('http://127.0.0.1:{server.getsockname()[1]}', 'k').version()"
         child = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
         connection, _ = server.accept()
         connection.recv(1)

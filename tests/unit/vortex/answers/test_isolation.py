@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ossa.vortex.answers.entry import id_of, room_of
@@ -32,7 +32,6 @@ REQUEST: dict[str, Any] = {
 }
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(PLACES, QUESTIONS), min_size=1, max_size=4), PLACES, QUESTIONS)
 def test_a_hit_is_always_of_ones_own_place(
     kept: list[tuple[tuple[str, str, str], str]], place: tuple[str, str, str], question: str

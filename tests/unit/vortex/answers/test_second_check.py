@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ossa.vortex.answers.agreement import disagreement, likelihood, pair_model
@@ -149,7 +149,6 @@ FORMS = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(FORMS), st.permutations(THINGS), st.floats(0, 1), st.data())
 def test_two_words_or_numbers_that_change_places_make_another_question(
     form: str, things: list[str], cosine: float, data: st.DataObject
@@ -161,7 +160,6 @@ def test_two_words_or_numbers_that_change_places_make_another_question(
     assert likelihood(form.format(*things[:count]), form.format(*swapped), cosine) == 0.0
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(THINGS), min_size=1, max_size=6), st.data())
 def test_a_word_said_once_more_makes_another_question(things: list[str], data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(things) - 1))
@@ -186,7 +184,6 @@ WORDS = st.lists(
 ).map(" ".join)
 
 
-@settings(max_examples=300, deadline=None)
 @given(WORDS, WORDS, st.floats(0, 1))
 def test_the_check_is_symmetric_and_a_likelihood(one: str, other: str, cosine: float) -> None:
     found = likelihood(one, other, cosine)
@@ -194,13 +191,11 @@ def test_the_check_is_symmetric_and_a_likelihood(one: str, other: str, cosine: f
     assert found == pytest.approx(likelihood(other, one, cosine))
 
 
-@settings(max_examples=200, deadline=None)
 @given(WORDS)
 def test_a_question_agrees_with_itself(question: str) -> None:
     assert disagreement(read(question), read(question)) is None
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text(max_size=400))
 def test_any_text_can_be_read(text: str) -> None:
     read(text)

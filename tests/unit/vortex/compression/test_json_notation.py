@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ossa.vortex import MemoryOriginals, compress
@@ -107,7 +107,6 @@ def test_a_text_made_to_deceive_can_be_read_back_and_changes_nothing_around_it(t
 
 
 @given(SHAPES, KEYS, st.text(max_size=12), st.booleans())
-@settings(max_examples=200, deadline=None)
 def test_any_text_can_be_read_back_and_changes_nothing_around_it(
     shape: Shape, key: str, text: str, terse: bool
 ) -> None:
@@ -115,7 +114,6 @@ def test_any_text_can_be_read_back_and_changes_nothing_around_it(
 
 
 @given(SHAPES, KEYS, SCALARS, SCALARS, st.booleans())
-@settings(max_examples=300, deadline=None)
 def test_documents_that_differ_in_one_value_are_written_differently(
     shape: Shape, key: str, one: Any, other: Any, terse: bool
 ) -> None:
