@@ -12,6 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ossa.app.services import Backing
 from ossa.contracts.backups import BackupSet
 from ossa.observability import AtMost, MetricGroup, counter, gauge
+from ossa.observability.logs import write_log_lines
 from ossa.settings import Settings
 
 NAME = "ossa:backups"
@@ -51,6 +52,7 @@ class BackupActor:
         from ossa.app.backups import make_backups
         from ossa.backups.schedule import BackupSchedule
 
+        write_log_lines()
         self._backups = make_backups(settings)
         schedule = BackupSchedule(
             self._backups,

@@ -20,6 +20,7 @@ from ossa.app.run_file import RunFile, read_run_file, write_run_file
 from ossa.app.services import Backing, Services
 from ossa.contracts.errors import Conflict, OssaError
 from ossa.contracts.progress import Progress
+from ossa.observability.logs import write_log_lines
 from ossa.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class EmbeddedHost:
     """
 
     def __init__(self, settings: Settings) -> None:
+        write_log_lines()
         self._services = Services(settings)
         self._backing = self._services.start()
         self._watch: asyncio.Task[None] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from ossa.cli.terminal import Terminal
 from ossa.contracts.errors import Cancelled
 from ossa.contracts.fleet import POOLS
 from ossa.contracts.value import Value
+from ossa.observability.logs import write_log_lines
 from ossa.sdk.client import Client
 from ossa.sdk.connecting import connect
 from ossa.settings import Settings
@@ -66,6 +68,7 @@ class StartedFleet(Protocol):
 def run_up(*, agents: int | None, once: bool, detach: bool, port: int | None, json_output: bool) -> int:
     """Does everything that `ossa up` does, and returns its exit code."""
     terminal = Terminal(as_json=json_output)
+    write_log_lines(logging.WARNING)
     settings = _settings(port)
     fleet = LocalFleet(settings, agents=agents, progress=terminal.note)
     report: UpReport | None = None

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from pydantic import Field
 
 from ossa.contracts.agent_spec import AgentSpec
+from ossa.contracts.origin import Origin
 from ossa.contracts.scaling import ScalingStatus, TrafficReport
 from ossa.contracts.task import Assignment, ErrorInfo
 from ossa.contracts.value import Value
@@ -157,6 +158,10 @@ class DesiredFleet(Value):
 OperationKind = Literal["deploy-phase", "spawn-pool", "scale-to-phase4", "apply", "drain"]
 
 
+def _absent(text: str) -> bool:
+    return not text
+
+
 class Operation(Value):
     """A change of the fleet that takes time; `GET /api/v1/operations/{id}` follows it."""
 
@@ -169,6 +174,19 @@ class Operation(Value):
     error: ErrorInfo | None = None
     created_at: datetime
     updated_at: datetime
+    request_id: str = Field(default="", exclude_if=_absent, description="of the request that asked for it")
+    traceparent: str = Field(default="", exclude_if=_absent, description="the gateway's span in that request's trace")
+    actor: str = Field(default="", exclude_if=_absent, description="who asked for it, as `key/ID`")
+
+    @property
+    def origin(self) -> Origin:
+        """The origin of its request; of an older row it is the controller's own act."""
+        return Origin(
+            actor=self.actor or "system/controller",
+            tenant=self.tenant,
+            request_id=self.request_id,
+            traceparent=self.traceparent,
+        )
 
 
 class FleetPort(Protocol):

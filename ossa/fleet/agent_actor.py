@@ -30,6 +30,7 @@ from ossa.contracts.value import Value
 from ossa.fleet.cluster import AgentReport, LaunchSpec
 from ossa.fleet.memory_share import memory_share
 from ossa.fleet.meters import AgentMeters, MeteredRunner
+from ossa.observability.logs import write_log_lines
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class AgentActor:
     """
 
     def __init__(self, launch: LaunchSpec, runner_factory: RunnerFactory) -> None:
+        write_log_lines()
         loop = _new_loop()
         threading.Thread(target=loop.run_forever, name="ossa-agent", daemon=True).start()
         self._loop = loop

@@ -15,6 +15,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from ossa.contracts.errors import NotReady, OssaError
 from ossa.contracts.fleet import DesiredAgent, FleetSnapshot, Operation, OperationKind
+from ossa.contracts.origin import current_origin
 from ossa.contracts.scaling import ScalingStatus, TrafficReport
 from ossa.fleet.naming import CONTROLLER
 
@@ -73,17 +74,17 @@ class FleetClient:
     async def submit(self, kind: OperationKind, request: dict[str, Any], *, tenant: str) -> Operation:
         # The id is made here, so that a retried call means the same operation.
         operation_id = f"op_{int(time.time() * 1000):012x}{secrets.token_hex(10)}"
-        operation: Operation = await self._ask("submit", operation_id, kind, request, tenant)
+        operation: Operation = await self._ask("submit", operation_id, kind, request, tenant, current_origin())
         return operation
 
     async def spawn_agent(self, agent: DesiredAgent) -> None:
-        await self._ask("spawn_agent", agent)
+        await self._ask("spawn_agent", agent, current_origin())
 
     async def remove_agent(self, agent_id: str, *, tenant: str) -> None:
-        await self._ask("remove_agent", agent_id, tenant)
+        await self._ask("remove_agent", agent_id, tenant, current_origin())
 
     async def report_lost(self, agent_id: str, incarnation: str, reason: str) -> None:
-        await self._ask("report_lost", agent_id, incarnation, reason)
+        await self._ask("report_lost", agent_id, incarnation, reason, current_origin())
 
     async def report_traffic(self, report: TrafficReport) -> None:
         await self._call(CALL_TIMEOUT_S, "report_traffic", report)
@@ -93,7 +94,7 @@ class FleetClient:
         return status
 
     async def alert(self, pools: Sequence[str], *, for_s: float) -> None:
-        await self._ask("alert", list(pools), for_s)
+        await self._ask("alert", list(pools), for_s, current_origin())
 
     async def _ask(self, method: str, *args: Any) -> Any:
         end = time.monotonic() + self._patience_s

@@ -26,6 +26,7 @@ from ossa.contracts.fleet import (
     OperationKind,
     PoolInfo,
 )
+from ossa.contracts.origin import acting, current_origin
 from ossa.contracts.scaling import Predictor, ScalingStatus, TrafficReport
 from ossa.contracts.stores import DesiredStores
 from ossa.fleet.autoscaling.scaler import Scaler, rules_of
@@ -178,7 +179,7 @@ class Controller:
                 return existing
             plan = plan_operation(kind, request, self._desired, self._catalogue)
             self._check_drain(plan)
-            time_now = datetime.fromtimestamp(self._now(), UTC)
+            time_now, origin = datetime.fromtimestamp(self._now(), UTC), current_origin()
             operation = Operation(
                 id=operation_id,
                 tenant=tenant,
@@ -187,6 +188,9 @@ class Controller:
                 request=request,
                 created_at=time_now,
                 updated_at=time_now,
+                request_id=origin.request_id,
+                traceparent=origin.traceparent,
+                actor=origin.actor,
             )
             await self._operations.write(operation)
             return await self._begin(operation, plan)
@@ -337,6 +341,7 @@ class Controller:
         updated = datetime.fromtimestamp(self._now(), UTC)
         running = operation.model_copy(update={"status": "running", "progress": progress, "updated_at": updated})
         await self._operations.write(running)
+        log.info("operation_begun", extra={"operation": running.id, "kind": running.kind})
         self.wake()
         return running
 
@@ -376,7 +381,8 @@ class Controller:
                 except OssaError:
                     log.warning("operation_not_resumed", extra={"operation": operation.id})
                     continue
-                await self._begin(operation, plan)
+                with acting(operation.origin):
+                    await self._begin(operation, plan)
             elif operation.kind == "drain":
                 process = self.supervisor.processes.get(operation.progress["incarnation"])
                 if process is not None:

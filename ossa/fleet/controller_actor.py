@@ -21,6 +21,7 @@ from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.configuration import FleetSettings, ScalingSettings
 from ossa.contracts.errors import Conflict, NotReady, OssaError
 from ossa.contracts.fleet import DesiredAgent, Operation, OperationKind
+from ossa.contracts.origin import NOWHERE, Origin, acting, set_origin
 from ossa.contracts.scaling import ScalingStatus, TrafficReport
 from ossa.contracts.stores import DesiredStores, PredictorStores
 from ossa.fleet.agent_actor import RunnerFactory
@@ -28,6 +29,7 @@ from ossa.fleet.autoscaling.forecaster import RayForecaster, end_forecaster
 from ossa.fleet.controller import Controller
 from ossa.fleet.naming import CONTROLLER
 from ossa.fleet.ray_cluster import RayCluster, find_groups, find_processes, last_line
+from ossa.observability.logs import write_log_lines
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +58,13 @@ class ControllerConfig:
 
 
 class ControllerActor:
-    """Calls wait until the controller is open, that is, has loaded its state and adopted live processes."""
+    """Calls wait until the controller is open, that is, has loaded its state and adopted live processes.
+
+    `origin` is the caller's; what the call does is done under it.
+    """
 
     async def __init__(self, config: ControllerConfig) -> None:  # type: ignore[misc]
+        write_log_lines()
         self._config = config
         self._controller: Controller | None = None
         self._open = asyncio.Event()
@@ -81,17 +87,23 @@ class ControllerActor:
     async def snapshot(self, after_version: int, timeout_s: float) -> bytes | None:
         return await (await self._opened(timeout_s)).snapshot(after_version, timeout_s)
 
-    async def submit(self, operation_id: str, kind: OperationKind, request: dict[str, Any], tenant: str) -> Operation:
-        return await (await self._opened()).submit(operation_id, kind, request, tenant)
+    async def submit(
+        self, operation_id: str, kind: OperationKind, request: dict[str, Any], tenant: str, origin: Origin = NOWHERE
+    ) -> Operation:
+        with acting(origin):
+            return await (await self._opened()).submit(operation_id, kind, request, tenant)
 
-    async def spawn_agent(self, agent: DesiredAgent) -> None:
-        await (await self._opened()).spawn_agent(agent)
+    async def spawn_agent(self, agent: DesiredAgent, origin: Origin = NOWHERE) -> None:
+        with acting(origin):
+            await (await self._opened()).spawn_agent(agent)
 
-    async def remove_agent(self, agent_id: str, tenant: str) -> None:
-        await (await self._opened()).remove_agent(agent_id, tenant)
+    async def remove_agent(self, agent_id: str, tenant: str, origin: Origin = NOWHERE) -> None:
+        with acting(origin):
+            await (await self._opened()).remove_agent(agent_id, tenant)
 
-    async def report_lost(self, agent_id: str, incarnation: str, reason: str) -> None:
-        await (await self._opened()).report_lost(agent_id, incarnation, reason)
+    async def report_lost(self, agent_id: str, incarnation: str, reason: str, origin: Origin = NOWHERE) -> None:
+        with acting(origin):
+            await (await self._opened()).report_lost(agent_id, incarnation, reason)
 
     async def report_traffic(self, report: TrafficReport) -> None:
         (await self._opened()).report_traffic(report)
@@ -99,8 +111,9 @@ class ControllerActor:
     async def scaling(self) -> ScalingStatus:
         return (await self._opened()).scaling()
 
-    async def alert(self, pools: Sequence[str], for_s: float) -> None:
-        (await self._opened()).alert(pools, for_s)
+    async def alert(self, pools: Sequence[str], for_s: float, origin: Origin = NOWHERE) -> None:
+        with acting(origin):
+            (await self._opened()).alert(pools, for_s)
 
     async def stop(self) -> None:
         """Ends the fleet. This actor must be killed afterwards."""
@@ -118,6 +131,7 @@ class ControllerActor:
         return self._controller
 
     async def _live(self) -> None:
+        set_origin(Origin(actor="system/controller"))
         while self._controller is None:
             try:
                 self._controller = await self._open_controller()

@@ -24,6 +24,7 @@ from ossa.contracts.fleet import (
     Operation,
     OperationKind,
 )
+from ossa.contracts.origin import acting
 from ossa.contracts.stores import FleetStore
 from ossa.contracts.task import ErrorInfo
 from ossa.contracts.value import Value
@@ -206,7 +207,8 @@ class OperationLog:
             stalled = self._now() - self._moved_at[operation.id] > self._patience_s
             update = judge(operation, desired, processes, pending, stalled=stalled)
             if update:
-                await self.write(operation.model_copy(update={**update, "updated_at": self._time()}))
+                with acting(operation.origin):
+                    await self.write(operation.model_copy(update={**update, "updated_at": self._time()}))
 
     def _keep(self, operation: Operation) -> None:
         if operation.status in ("pending", "running"):

@@ -17,6 +17,7 @@ from ossa.gateway.application import create_app
 from ossa.gateway.context import GatewayContext
 from ossa.gateway.core import GatewayCore
 from ossa.gateway.hooks import Extension
+from ossa.observability.logs import write_log_lines
 
 DEPLOYMENT = "gateway"
 HEALTH_CHECK_S = 2.0
@@ -51,6 +52,7 @@ class Gateway:
     async def __init__(  # type: ignore[misc]
         self, make_gateway: MakeGateway, sidecars: dict[str, DeploymentHandle[Any]]
     ) -> None:
+        write_log_lines()
         self._gateway_build = await make_gateway(sidecars)
         self._gateway_app: FastAPI | None = None
         self._unwell_since: float | None = None

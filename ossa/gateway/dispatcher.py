@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ossa.contracts.access import Principal
 from ossa.contracts.errors import Conflict, FleetBusy, NotReady, OssaError, StoreUnavailable, TimedOut
 from ossa.contracts.fleet import AgentInfo
-from ossa.contracts.origin import acting
+from ossa.contracts.origin import acting, current_origin, set_origin
 from ossa.contracts.stores import Accepted
 from ossa.contracts.task import NewTask, Task
 from ossa.gateway.core import GatewayCore
@@ -410,6 +410,7 @@ class Dispatcher:
             report.add_done_callback(lambda _: self._reports.pop(agent.incarnation, None))
 
     async def _report(self, agent: AgentInfo, reason: str) -> None:
+        set_origin(current_origin().by("system/gateway"))
         try:
             async with asyncio.timeout(REPORT_S):
                 await self.core.fleet.report_lost(agent.agent_id, agent.incarnation, reason)

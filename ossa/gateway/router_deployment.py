@@ -19,6 +19,7 @@ from ossa.gateway.extensions import routing
 from ossa.gateway.extensions.routing.deciding import decided
 from ossa.gateway.hooks import Hooks
 from ossa.gateway.scheduler import AgentScheduler
+from ossa.observability.logs import write_log_lines
 
 if TYPE_CHECKING:
     from ossa.gateway.deployment import MakeGateway
@@ -36,6 +37,7 @@ class Router:
     """One replica: its own view of the fleet, the models of the registry. Knows nothing of turns in flight."""
 
     async def __init__(self, make_gateway: MakeGateway) -> None:  # type: ignore[misc]
+        write_log_lines()
         build = await make_gateway({})
         await build.core.stores.open()
         # The gateway's own extensions, so that what narrows its decisions narrows these; their loops do not run here.

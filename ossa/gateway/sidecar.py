@@ -17,7 +17,9 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from ossa.contracts.errors import NotReady, OssaError
+from ossa.contracts.origin import NOWHERE, Origin, acting, current_origin
 from ossa.gateway.cache_metrics import meter_cache
+from ossa.observability.logs import write_log_lines
 
 MakeService = Callable[[], Awaitable[Any]]
 """Pickled, and called on the replica's event loop: it holds settings, not connections. The service has `start()`."""
@@ -61,6 +63,7 @@ class SidecarReplica:
     """Needs no orderly end: what it was doing is finished or repeated by the next replica."""
 
     async def __init__(self, sidecar: Sidecar, make_service: MakeService) -> None:  # type: ignore[misc]
+        write_log_lines()
         self._sidecar = sidecar
         self._service = await make_service()
         await self._service.start()
@@ -68,12 +71,16 @@ class SidecarReplica:
         if counts is not None:
             self._metering = asyncio.create_task(meter_cache(sidecar.name, counts), name="cache-meters")
 
-    async def call(self, method: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    async def call(
+        self, method: str, arguments: tuple[Any, ...], options: dict[str, Any], origin: Origin = NOWHERE
+    ) -> Any:
+        """Calls the service under the caller's origin."""
         if method not in self._sidecar.methods:
             raise AttributeError(f"The side-car {self._sidecar.name} has no method {method!r}.")
         member = getattr(self._service, method)
-        result = member(*arguments, **options) if callable(member) else member
-        return await result if asyncio.iscoroutine(result) else result
+        with acting(origin):
+            result = member(*arguments, **options) if callable(member) else member
+            return await result if asyncio.iscoroutine(result) else result
 
 
 class RemoteService:
@@ -89,7 +96,7 @@ class RemoteService:
     async def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
         try:
             async with asyncio.timeout(self._sidecar.methods[method]):
-                return await self._handle.call.remote(method, arguments, options)
+                return await self._handle.call.remote(method, arguments, options, current_origin())
         except RayTaskError as error:
             if isinstance(error.cause, OssaError):
                 raise error.cause from None

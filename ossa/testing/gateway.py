@@ -26,6 +26,7 @@ from ossa.contracts.fleet import (
     OperationKind,
     PoolInfo,
 )
+from ossa.contracts.origin import current_origin
 from ossa.contracts.scaling import PoolStatus, ScaleRules, ScalingStatus, TrafficReport
 from ossa.contracts.stores import FleetStore
 from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn, Usage
@@ -149,7 +150,7 @@ class FakeFleet:
             if name not in request:
                 raise InvalidRequest(f"{name} is missing.", param=name)
         self.submitted.append((kind, request))
-        now = datetime.now(UTC)
+        now, origin = datetime.now(UTC), current_origin()
         operation = Operation(
             id=f"op_{secrets.token_hex(16)}",
             tenant=tenant,
@@ -160,6 +161,9 @@ class FakeFleet:
             error=self._operation_error,
             created_at=now,
             updated_at=now,
+            request_id=origin.request_id,
+            traceparent=origin.traceparent,
+            actor=origin.actor,
         )
         if self.store is not None:
             await self.store.save_operation(operation)

@@ -15,6 +15,7 @@ from ossa.contracts.errors import OssaError
 from ossa.contracts.scaling import PoolSample, Predicted
 from ossa.contracts.stores import PredictorStores
 from ossa.fleet.naming import FORECASTER
+from ossa.observability.logs import write_log_lines
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ class ForecasterActor:
     """Restarted without limit; it learns from the store."""
 
     def __init__(self, make_stores: Callable[[], PredictorStores]) -> None:
+        write_log_lines()
         self._make_stores = make_stores
         self._service: Any = None
 

@@ -12,6 +12,7 @@ from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.configuration import FleetSettings, ScalingSettings
 from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
 from ossa.contracts.fleet import POOLS, AgentState, DesiredAgent, FleetSnapshot, Operation, PoolInfo
+from ossa.contracts.origin import NOWHERE, Origin, acting, current_origin
 from ossa.fleet.controller import Controller
 from ossa.scaling.decision import PoolState, ScalerState
 from ossa.testing.cluster import MemoryCluster, NoMeters
@@ -146,6 +147,53 @@ async def test_a_wrong_request_names_the_field(bench: _Bench, kind: Any, wrong: 
 async def test_the_same_operation_submitted_again_is_the_same(bench: _Bench) -> None:
     first = await bench.size("security", 2)
     assert await bench.size("security", 2) == first
+
+
+ASKED = Origin(actor="key/k1", tenant="acme", request_id="mine-1", traceparent=f"00-{'a' * 32}-{'b' * 16}-01")
+
+
+def watch_saves(bench: _Bench) -> list[tuple[str, Origin]]:
+    """Every operation that is saved from now on: its status, and under which origin it was saved."""
+    saves: list[tuple[str, Origin]] = []
+    save = bench.stores.fleet.save_operation
+
+    async def watched(operation: Operation) -> None:
+        saves.append((operation.status, current_origin()))
+        await save(operation)
+
+    bench.stores.fleet.save_operation = watched  # type: ignore[method-assign]
+    return saves
+
+
+async def test_an_operation_is_carried_to_its_end_under_the_origin_of_its_request(bench: _Bench) -> None:
+    saves = watch_saves(bench)
+    with acting(ASKED):
+        await bench.size("security", 2)
+    await bench.until(lambda: bench.operation("op_security_2").status == "succeeded")
+    assert {status for status, _ in saves} == {"pending", "running", "succeeded"}
+    assert {origin for _, origin in saves} == {ASKED}
+    ended = bench.operation("op_security_2")
+    assert (ended.request_id, ended.traceparent, ended.actor) == ("mine-1", ASKED.traceparent, "key/k1")
+    assert current_origin() == NOWHERE
+
+
+async def test_a_controller_that_comes_back_goes_on_under_the_origin_of_the_request(bench: _Bench) -> None:
+    with acting(ASKED):
+        left = await bench.size("security", 2)
+    await bench.stores.fleet.save_operation(left.model_copy(update={"status": "pending"}))
+    saves = watch_saves(bench)
+    await bench.restart()
+    await bench.until(lambda: bench.operation("op_security_2").status == "succeeded")
+    assert {status for status, _ in saves} == {"running", "succeeded"}
+    assert {origin for _, origin in saves} == {ASKED}
+
+
+async def test_an_operation_of_an_older_version_ends_as_the_controllers_own_act(bench: _Bench) -> None:
+    saves = watch_saves(bench)
+    old = await bench.size("security", 1)
+    assert b"request_id" not in old.json_bytes()
+    await bench.until(lambda: bench.operation("op_security_1").status == "succeeded")
+    assert saves[-1] == ("succeeded", Origin(actor="system/controller", tenant="acme"))
 
 
 async def test_a_later_size_of_a_pool_ends_the_earlier_operation(bench: _Bench) -> None:

@@ -17,6 +17,7 @@ from ossa.app.memory import MemoryFactory, check_memory
 from ossa.contracts.configuration import CacheSettings, Database, MemorySettings
 from ossa.contracts.errors import NotFound, NotReady, StoreUnavailable
 from ossa.contracts.memory import Memory, NewMemory, Recall, Scope
+from ossa.contracts.origin import Origin, acting, current_origin
 from ossa.gateway.sidecar import SidecarReplica
 from ossa.gateway.sidecars import MEMORY
 from ossa.memory.service import MemoryService
@@ -69,6 +70,34 @@ async def test_every_call_reaches_the_replica_and_comes_back(handle: Handle) -> 
     assert (await memory.forget(Scope(tenant="acme", ids=("m",)))).complete
     with pytest.raises(NotFound):
         await memory.recall("m", tenant="acme")
+
+
+class NotingGrants:
+    """A service that keeps the origins under which it is asked."""
+
+    def __init__(self) -> None:
+        self.origins: list[Origin] = []
+
+    async def start(self) -> None: ...
+
+    async def grants(self, _: str) -> list[Any]:
+        self.origins.append(current_origin())
+        return []
+
+
+async def test_a_replica_acts_under_the_origin_of_its_caller() -> None:
+    service = NotingGrants()
+
+    async def make() -> NotingGrants:
+        return service
+
+    replica = SidecarReplica.__new__(SidecarReplica)
+    await replica.__init__(MEMORY, make)  # type: ignore[misc]
+    origin = Origin(actor="key/k1", tenant="acme", request_id="mine-1")
+    with acting(origin):
+        calling = asyncio.create_task(MEMORY.remote(Handle(replica)).grants("acme"))
+    await calling
+    assert service.origins == [origin]
 
 
 @pytest.mark.parametrize("error", [RayActorError(), TimeoutError()])
