@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import secrets
 import signal
 import sys
@@ -64,7 +65,8 @@ async def writer(said: dict[str, Any]) -> dict[str, Any]:
 
 
 async def publisher(said: dict[str, Any]) -> dict[str, Any]:
-    from ossa.events.publisher import Publisher, PublisherMetrics
+    from ossa.events.log_bus import LogBus
+    from ossa.events.publisher import Publisher, PublisherMetrics, export_status
     from ossa.stores.kafka import KafkaBus
     from ossa.stores.postgres import PostgresStores
 
@@ -72,9 +74,11 @@ async def publisher(said: dict[str, Any]) -> dict[str, Any]:
     stores = PostgresStores(Database(pool_max=4), said["dsn"], events=settings)
     await stores.open()
     bus = KafkaBus(settings)
-    made = Publisher(stores.outbox, bus, metrics=PublisherMetrics(CollectorRegistry()))
+    made = Publisher(
+        LogBus(stores.facts, owner=f"publisher-{os.getpid()}"), bus, metrics=PublisherMetrics(CollectorRegistry())
+    )
     await _until_told(made.run_forever())
-    status = await stores.outbox.status()
+    status = await export_status(stores.facts, now=datetime.now(UTC))
     await bus.close()
     await stores.close()
     return {"published": made.published, "left": status.rows, "trouble": made.trouble}

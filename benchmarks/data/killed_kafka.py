@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +19,8 @@ from ossa.contracts.events import TASK_ACCEPTED, Event
 from ossa.contracts.stores import Journal
 from ossa.contracts.task import NewTask, Outcome, TaskRequest, TaskStatus
 from ossa.events.consumer import EventConsumer
-from ossa.events.publisher import ConsumerMetrics, Publisher, PublisherMetrics
+from ossa.events.log_bus import LogBus
+from ossa.events.publisher import ConsumerMetrics, Publisher, PublisherMetrics, export_status
 from ossa.stores.kafka import KafkaBus
 from ossa.stores.postgres import PostgresStores
 from scripts.services import Services
@@ -92,7 +94,7 @@ async def streaming(dsn: str, brokers: Services, per_s: float) -> AsyncIterator[
     bus = KafkaBus(settings)
     await bus.prepare()
     stream = Stream(stores, per_s)
-    publisher = Publisher(stores.outbox, bus, metrics=PublisherMetrics(CollectorRegistry()))
+    publisher = Publisher(LogBus(stores.facts, owner="bench"), bus, metrics=PublisherMetrics(CollectorRegistry()))
     consumer = EventConsumer(bus, "bench", stream.handle, metrics=ConsumerMetrics(CollectorRegistry()))
     loops = [asyncio.create_task(work) for work in (publisher.run_forever(), consumer.run())]
     writing = asyncio.create_task(stream.write())
@@ -134,7 +136,7 @@ async def kafka_away(dsn: str, brokers: Services, *, per_s: float, away_s: float
             await asyncio.to_thread(brokers.kill, "kafka", member)
         before, written = stream.handled, stream.written
         await asyncio.sleep(away_s)
-        waited = (await stream.stores.outbox.status()).rows
+        waited = (await export_status(stream.stores.facts, now=datetime.now(UTC))).rows
         meanwhile = stream.written - written
         came = stream.handled - before
         await asyncio.to_thread(brokers.start, "kafka")

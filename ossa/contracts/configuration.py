@@ -199,9 +199,12 @@ class BackupSettings(Section):
 
 
 class EventSettings(Section):
-    """Events of what is done, through an outbox to Kafka. Without servers and without the mock nothing is told."""
+    """Facts: what has happened. They are always kept in PostgreSQL; with servers or the mock they go to Kafka too."""
 
-    enabled: bool = Field(True, description="false: write no events, whatever else is set")
+    retention_days: float = Field(
+        14.0, gt=0, description="facts stay so long; the longer one of this and outbox_days counts"
+    )
+    enabled: bool = Field(True, description="false: export nothing, whatever else is set")
     bootstrap_servers: str = Field("", description="of a Kafka: HOST:PORT,HOST:PORT")
     mock: bool = Field(
         False, description="without servers: a broker in the publishing process, for trying out; it keeps nothing"
@@ -220,17 +223,17 @@ class EventSettings(Section):
     certificate_file: str = Field("", description="ours, for brokers that ask for one")
     key_file: str = Field("", description="of our certificate, when it is in a file of its own")
     source: str = Field("/ossa", min_length=1, description="CloudEvents' source: names this fleet on a shared Kafka")
-    groups: tuple[str, ...] = Field((), description="consumer groups whose lag is measured")
+    groups: tuple[str, ...] = Field((), description="consumer groups of Kafka whose lag is measured")
     compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = Field(
         "none", description="of batches, which are small: half the bytes, for CPU on both sides and delay"
     )
     publish_timeout_s: float = Field(15.0, gt=0, description="a batch unanswered for so long is published again")
-    outbox_days: float = Field(7.0, gt=0, description="an event that could not be published for so long is given up")
+    outbox_days: float = Field(7.0, gt=0, description="an event that could not be exported for so long is given up")
     processed_days: float = Field(7.0, gt=0, description="an event that comes again is known for so long")
 
     @property
     def emits_events(self) -> bool:
-        """Whether the journal writes events down."""
+        """Whether facts are exported."""
         return self.enabled and (self.mock or bool(self.bootstrap_servers))
 
     @property

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ossa.contracts.access import ApiKey
 from ossa.contracts.budgets import BudgetStore
-from ossa.contracts.events import EventOutbox, ProcessedEvents
+from ossa.contracts.events import FactLog, ProcessedEvents
 from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool, Operation
 from ossa.contracts.routing import RoutingStore
 from ossa.contracts.scaling import ScalingStore
@@ -237,7 +237,7 @@ class Stores(Protocol):
     def scaling(self) -> ScalingStore: ...
 
     @property
-    def outbox(self) -> EventOutbox: ...
+    def facts(self) -> FactLog: ...
 
     @property
     def processed(self) -> ProcessedEvents: ...

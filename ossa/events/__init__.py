@@ -1,1 +1,1 @@
-"""Events on their way: from the outbox to the bus, from the bus to who handles them, and what becomes of the rest."""
+"""Events on their way: from the fact log to consumers and to Kafka, and what becomes of those that fail."""

@@ -9,10 +9,11 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from ossa.contracts.errors import InvalidRequest, StoreUnavailable
 from ossa.contracts.events import Event, EventBus, Message, Place, ProcessedEvents, Received, Subscription
-from ossa.events.dead_letters import dead_letter_of
+from ossa.events.dead_letters import FOR_GROUP, dead_letter_of
 from ossa.events.messages import event_of
 from ossa.events.publisher import ConsumerMetrics
 
@@ -76,6 +77,38 @@ Raising `StoreUnavailable` says that the world is at fault: the event is tried a
 error is the event's fault: after some tries it goes to the dead letters, and the next one has its turn.
 """
 
+TASK_TYPES = "ossa.task."
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A group that reads the fact log.
+
+    Attributes:
+        handle: called for each fact, those with one key in their order.
+        types: types of facts, or beginnings of types that end with a dot (`ossa.agent.`); empty: all.
+        shards: in how many shares keys are divided: so many replicas can read at a time. 1: one leads.
+        newest: the group starts after the newest fact when it is run for the first time, not with the oldest.
+    """
+
+    handle: Handle
+    types: tuple[str, ...] = ()
+    shards: int = 1
+    newest: bool = False
+
+    @property
+    def wants_tasks(self) -> bool:
+        """Whether any fact of a task may be among its types."""
+        return not self.types or any(
+            name.startswith(TASK_TYPES) or (name.endswith(".") and TASK_TYPES.startswith(name)) for name in self.types
+        )
+
+
+def matches(kind: str, types: Sequence[str]) -> bool:
+    """Whether a type of fact is among `types`, as those of a `Consumer`."""
+    return not types or any(kind == name or (name.endswith(".") and kind.startswith(name)) for name in types)
+
+
 _SETTLE_S = 10.0
 _FORGET_EVERY_S = 3600.0
 
@@ -111,6 +144,8 @@ class EventConsumer:
         group: its members share the work; it names the consumer in the duplicate filter too.
         duplicates: None remembers the last ones in this process alone.
         forget_s: what the filter's store holds longer is forgotten, now and then.
+        types: events of other types are passed over (see `Consumer`).
+        subscribe: joins the group; by default as the bus does it.
     """
 
     def __init__(
@@ -123,7 +158,9 @@ class EventConsumer:
         duplicates: DuplicateFilter | None = None,
         patience: Patience | None = None,
         forget_s: float = 7 * 86_400,
-    ) -> None:
+        types: Sequence[str] = (),
+        subscribe: Callable[[], Awaitable[Subscription]] | None = None,
+    ) -> None:  # the last four have defaults that most keep
         self._bus = bus
         self._group = group
         self._handle = handle
@@ -131,6 +168,8 @@ class EventConsumer:
         self._duplicates = duplicates or DuplicateFilter(group)
         self._patience = patience or Patience()
         self._forget_s = forget_s
+        self._types = tuple(types)
+        self._subscribe = subscribe or partial(bus.subscribe, group)
         self._forget_at = 0.0
         self._pause_s = self._patience.pause_first_s
 
@@ -138,7 +177,7 @@ class EventConsumer:
         """For ever, whatever goes away and comes back. What was handled before it is cancelled is committed."""
         while True:
             try:
-                subscription = await self._bus.subscribe(self._group)
+                subscription = await self._subscribe()
                 try:
                     while True:
                         await self.round(subscription)
@@ -171,7 +210,11 @@ class EventConsumer:
     async def _deal_with(
         self, received: Received, event: Event | InvalidRequest, known: set[str], batch: _Batch
     ) -> None:
-        if isinstance(event, InvalidRequest):
+        if received.headers.get(FOR_GROUP, self._group) != self._group or (
+            isinstance(event, Event) and not matches(event.type, self._types)
+        ):
+            pass  # replayed for another group, or of no interest to this one
+        elif isinstance(event, InvalidRequest):
             self._bury(received, event, 0, batch)
         elif key_of(event) in known:
             self._metrics.duplicates.labels(self._group).inc()

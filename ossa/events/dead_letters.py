@@ -13,6 +13,9 @@ from ossa.events.messages import event_of
 MOST_CHARS = 500
 """The most characters of an error's message, which may quote what it could not read."""
 
+FOR_GROUP = "for-group"
+"""Header of a message that is put back: the group that could not handle it. Others pass it over."""
+
 _WAIT_S = 2.0
 _SILENCES = 5
 _AT_ONCE = 500
@@ -69,8 +72,8 @@ async def dead_letters(bus: EventBus, *, limit: int = 100) -> list[DeadLetter]:
 async def replay(bus: EventBus, *, limit: int | None = None) -> int:
     """Put dead letters back on the topic they came from, in their order; how many.
 
-    Every group meets them again: those that were done with one know it by its id. An event that is put back comes after
-    later ones of its task. Raises `BusUnavailable`; what was put back by then may be put back again.
+    The group that could not handle a letter meets it again; other groups pass it over. An event that is put back comes
+    after later ones of its key. Raises `BusUnavailable`; what was put back by then may be put back again.
     """
     subscription = await bus.read(bus.status.dead_topic, group=replay_group(bus))
     done = 0
@@ -112,6 +115,8 @@ async def _waiting(bus: EventBus, subscription: Subscription, limit: int | None)
 
 def _as_it_was(bus: EventBus, received: Received) -> Message:
     headers = {name: value for name, value in received.headers.items() if not name.startswith(_OWN)}
+    if group := received.headers.get("ossa-group"):
+        headers[FOR_GROUP] = group
     headers["ossa-replays"] = str(_number(received, "ossa-replays", 0) + 1)
     return Message(received.headers.get("ossa-topic", bus.status.topic), received.key, received.value, headers)
 

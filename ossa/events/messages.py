@@ -8,16 +8,18 @@ from pydantic import ValidationError
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.events import CONTENT_TYPE, Event, Message, Received
 
-_HEADERS = {"content-type": CONTENT_TYPE}
+EVENT_HEADERS = {"content-type": CONTENT_TYPE}
 
 
 def message_of(event: Event, topic: str) -> Message:
-    """Keyed by the task, so that a task's events share a partition and keep their order."""
-    return Message(topic, event.partitionkey, orjson.dumps(vars(event)), _HEADERS)
+    """Keyed by the event's key, so that events with one key share a partition and keep their order."""
+    return Message(topic, event.partitionkey, orjson.dumps(vars(event)), EVENT_HEADERS)
 
 
 def event_of(received: Received) -> Event:
     """Raises `InvalidRequest` for what is no event; it says where, and shows none of the content."""
+    if received.event is not None:
+        return received.event
     try:
         return Event.model_validate_json(received.value)
     except ValidationError as error:

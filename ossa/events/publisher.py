@@ -1,7 +1,7 @@
-"""From the outbox to the bus: take what is there, publish it, remove it. Again and again.
+"""From the fact log to Kafka: take what is next, publish it, note how far it came. Again and again.
 
-What was published and not removed (a crash, a lost answer) is published again under the same ids. Order holds all the
-same: everybody who publishes begins with a task's first entry that is left and goes on in order, so however the work of
+What was published and not noted (a crash, a lost answer) is published again under the same ids. Order holds all the
+same: everybody who publishes begins with the first fact that is not noted and goes on in order, so however the work of
 two is mixed, an event comes for the first time only after those before it.
 """
 
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from ossa.contracts.errors import BusUnavailable, InvalidRequest, OssaError, TopicUnfit
-from ossa.contracts.events import EventBus, EventOutbox, OutboxEntry, OutboxLead
-from ossa.events.messages import message_of
+from ossa.contracts.errors import OssaError
+from ossa.contracts.events import Event, EventBus, FactLog, Message, OutboxStatus, Received
+from ossa.events.log_bus import LogBus, LogSubscription
+from ossa.events.messages import EVENT_HEADERS
 from ossa.observability import AtMost, MetricGroup, counter, gauge, histogram
 from ossa.resilience.backoff import Backoff
 
@@ -27,20 +27,25 @@ LAG_BUCKETS_S = (0.005, 0.01, 0.02, 0.045, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600)
 class PublisherMetrics(MetricGroup):
     """Gauges are the same from every replica: take their greatest."""
 
-    rows = gauge("ossa_events_outbox_rows", "Entries that wait to be published")
+    rows = gauge("ossa_events_outbox_rows", "Facts that wait for Kafka")
     oldest = gauge("ossa_events_outbox_oldest_seconds", "Age of the oldest of them")
     leading = gauge("ossa_events_publisher_leading", "1 where this replica publishes")
     published = counter("ossa_events_published_total", "Events that the bus keeps")
     failures = counter(
         "ossa_events_publish_failures_total", "Rounds that failed, by error code", code=AtMost(50, "error codes")
     )
-    given_up = counter("ossa_events_given_up_total", "Entries too old to be published")
     seconds = histogram(
         "ossa_events_publish_seconds",
         "From the write of a batch's first event until the bus keeps it",
         buckets=LAG_BUCKETS_S,
     )
     lag = gauge("ossa_events_group_lag", "Messages that a group has not committed", group=CONSUMER_GROUPS)
+
+
+class LogMetrics(MetricGroup):
+    """Metrics of the fact log. They are the same from every replica: take their greatest."""
+
+    waiting = gauge("ossa_facts_waiting", "Facts that a group has not dealt with", group=CONSUMER_GROUPS)
 
 
 class ConsumerMetrics(MetricGroup):
@@ -60,63 +65,51 @@ class ConsumerMetrics(MetricGroup):
 
 logger = logging.getLogger(__name__)
 
+GROUP = "kafka"
+"""The group of the fact log that takes facts to Kafka."""
+
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast and how patient. Times in seconds.
+    """How fast and how patient. Times in seconds."""
 
-    A write of this process wakes the publisher; for others' it looks again after `look_first_s`, then less often, up to
-    `look_longest_s`.
-    """
-
-    entries: int = 1000
-    look_first_s: float = 0.005
-    look_longest_s: float = 0.05
-    lead_again_s: float = 1.0
+    facts: int = 1000
+    wait_s: float = 1.0
     pause_first_s: float = 0.1
     pause_longest_s: float = 5.0
-    prune_every_s: float = 60.0
 
 
 class Publisher:
     """One of all replicas' publishes at a time; the others wait to take over.
 
     Args:
-        keep_s: an entry that could not be published for so long is given up, counted and logged.
+        log: the fact log as a bus; the replicas share its group `kafka`.
     """
 
     def __init__(
         self,
-        outbox: EventOutbox,
+        log: LogBus,
         bus: EventBus,
         *,
         metrics: PublisherMetrics,
-        keep_s: float = 7 * 86_400,
         pace: Pace | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._outbox = outbox
+        self._log = log
         self._bus = bus
         self._metrics = metrics
-        self._keep_s = keep_s
         self._pace = pace or Pace()
         self._now = now
         self._backoff = Backoff(self._pace.pause_first_s, self._pace.pause_longest_s, jitter=0.5)
-        self._prune_at = 0.0
         self.leading = False
         self.trouble = ""
         self.published = 0
 
     async def run_forever(self) -> None:
-        """For ever: lead when nobody does, and publish. What goes wrong is told in `trouble`, and tried again."""
+        """Lead when nobody does, and publish. What goes wrong is told in `trouble`, and tried again."""
         while True:
             try:
-                lead = await self._outbox.lead()
-                if lead is None:
-                    self.trouble = ""
-                    await asyncio.sleep(self._pace.lead_again_s)
-                    continue
-                await self._lead(lead)
+                await self._lead()
             except OssaError as error:
                 self._failed(error.code, error.message)
             except Exception as error:
@@ -124,55 +117,39 @@ class Publisher:
                 self._failed("internal", f"{type(error).__name__}: see the log")
             await self._backoff.pause()
 
-    async def _lead(self, lead: OutboxLead) -> None:
+    async def _lead(self) -> None:
         """Until something fails. Whoever cannot publish lets another one try."""
+        await self._bus.prepare()
+        subscription = await self._log.subscribe(GROUP)
         try:
-            await self._bus.prepare()
-            self._lead_changed(True)
-            look_s = self._pace.look_first_s
             while True:
-                if await self.publish(lead):
-                    look_s = self._pace.look_first_s
-                    continue
-                await self._outbox.written(within_s=look_s)
-                look_s = min(look_s * 1.5, self._pace.look_longest_s)
-        except (BusUnavailable, TopicUnfit, InvalidRequest):  # the last: a setting of the bus
-            await self._prune(lead)
-            raise
+                await self.publish(subscription)
         finally:
             self._lead_changed(False)
-            await lead.close()
+            await subscription.close()
 
-    async def publish(self, lead: OutboxLead) -> int:
-        """One round; how many entries. Raises `StoreUnavailable`: some may be on the bus and still in the outbox."""
-        entries = await lead.read(self._pace.entries)
-        if not entries:
+    async def publish(self, subscription: LogSubscription) -> int:
+        """One round; how many facts. Raises `StoreUnavailable`: some may be on the bus and not noted."""
+        received = await subscription.take(limit=self._pace.facts, wait_s=self._pace.wait_s)
+        self._lead_changed(subscription.leads)
+        if not received:
+            if not self.leading:
+                self.trouble = ""
             return 0
         topic = self._bus.status.topic
-        messages = [message_of(event, topic) for entry in entries for event in entry.events]
-        await self._bus.publish(messages)
-        await lead.remove(entries)
-        self._done(entries, len(messages))
-        return len(entries)
+        await self._bus.publish([_exported(message, topic) for message in received])
+        await subscription.commit([message.place for message in received])
+        self._done(received)
+        return len(received)
 
-    def _done(self, entries: list[OutboxEntry], events: int) -> None:
-        self.published += events
+    def _done(self, received: Sequence[Received]) -> None:
+        self.published += len(received)
         self.trouble = ""
         self._backoff.reset()
-        self._metrics.published.inc(events)
-        first = next((entry.events[0] for entry in entries if entry.events), None)
+        self._metrics.published.inc(len(received))
+        first = received[0].event
         if first is not None:
             self._metrics.seconds.observe(max(0.0, (self._now() - first.time).total_seconds()))
-
-    async def _prune(self, lead: OutboxLead) -> None:
-        """Only while they cannot be published: a disc is finite, and an old event is of less use than the journal."""
-        if time.monotonic() < self._prune_at:
-            return
-        self._prune_at = time.monotonic() + self._pace.prune_every_s
-        given_up = await lead.prune(before=self._now() - timedelta(seconds=self._keep_s))
-        if given_up:
-            self._metrics.given_up.inc(given_up)
-            logger.error("events_given_up", extra={"entries": given_up, "older_than_s": self._keep_s})
 
     def _lead_changed(self, leading: bool) -> None:
         if leading != self.leading:
@@ -187,17 +164,35 @@ class Publisher:
         self._metrics.failures.labels(code).inc()
 
 
+def _exported(received: Received, topic: str) -> Message:
+    """A fact as a message of `topic`. Messages with one key keep their order."""
+    headers = received.headers if received.event is None else EVENT_HEADERS
+    return Message(topic, received.key, received.value, headers)
+
+
+async def export_status(log: FactLog, *, now: datetime) -> OutboxStatus:
+    """What waits for Kafka. Raises `StoreUnavailable`."""
+    offset = min((position.offset for position in await log.positions() if position.group == GROUP), default=0)
+    rows = await log.count(offset)
+    if not rows:
+        return OutboxStatus()
+    page = await log.read(offset, limit=1)
+    events = [item.content for item in page.items if isinstance(item.content, Event)]
+    oldest_s = (now - events[0].time).total_seconds() if events else 0.0
+    return OutboxStatus(rows=rows, oldest_s=max(0.0, oldest_s))
+
+
 async def measure(
-    outbox: EventOutbox, bus: EventBus, metrics: PublisherMetrics, *, groups: tuple[str, ...], every_s: float = 5.0
+    log: FactLog, bus: EventBus, metrics: PublisherMetrics, *, groups: tuple[str, ...], every_s: float = 5.0
 ) -> None:
-    """For ever: how much waits in the outbox, and how far each group is behind."""
+    """For ever: how much waits for Kafka, and how far each group of Kafka is behind."""
     while True:
         try:
-            status = await outbox.status()
+            status = await export_status(log, now=datetime.now(UTC))
             metrics.rows.set(status.rows)
             metrics.oldest.set(status.oldest_s)
             for group in groups:
-                metrics.lag.labels(group).set(sum(one.waiting for one in await bus.lag(group)))
+                metrics.lag.labels(group).set(sum(partition.waiting for partition in await bus.lag(group)))
         except OssaError as error:
             metrics.failures.labels(error.code).inc()
         await asyncio.sleep(every_s)

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
-from ossa.events.consumer import EventConsumer
+from ossa.events.host import consumer_loops
 from ossa.events.publisher import ConsumerMetrics
 from ossa.gateway.api import agents, chat, document, fleet, health, keys, models, pools, responses, tasks
 from ossa.gateway.api.edge import Edge, Endpoint, FastLane
@@ -96,20 +96,10 @@ def _context(core: GatewayCore, extensions: Sequence[Extension]) -> GatewayConte
 
 
 def _loops(core: GatewayCore, extensions: Sequence[Extension]) -> dict[str, Callable[[], Awaitable[None]]]:
-    """The extensions' loops, and one for each consumer where there is a bus."""
+    """The extensions' loops, and one for each consumer."""
     loops = {name: loop for extension in extensions for name, loop in extension.loops.items()}
-    consumers = {group: handle for extension in extensions for group, handle in extension.consumers.items()}
-    if core.bus is None:
-        if consumers:
-            logger.warning(
-                "consumers_without_bus",
-                extra={"groups": sorted(consumers), "set": "OSSA_EVENTS__BOOTSTRAP_SERVERS"},
-            )
-        return loops
-    metrics = core.metrics.group(ConsumerMetrics)
-    for group, handle in consumers.items():
-        loops[f"consumer-{group}"] = EventConsumer(core.bus, group, handle, metrics=metrics).run
-    return loops
+    consumers = {group: each for extension in extensions for group, each in extension.consumers.items()}
+    return loops | consumer_loops(core.log, consumers, metrics=core.metrics.group(ConsumerMetrics))
 
 
 def _application(

@@ -16,6 +16,7 @@ from ossa.contracts.fleet import FleetPort, FleetSnapshot
 from ossa.contracts.routing import TierInfo
 from ossa.contracts.stores import Stores
 from ossa.contracts.turn import AgentLink
+from ossa.events.log_bus import LogBus
 from ossa.gateway.durable import DurableJournal
 from ossa.gateway.lease import Leases
 from ossa.gateway.manifests import read_manifest
@@ -32,7 +33,7 @@ class GatewayCore:
     Attributes:
         operator_tenant: its admins may manage other tenants' keys.
         tiers: the model endpoints that agents have; empty: each agent uses its own.
-        bus: where events go and consumers get them from; None: events are off.
+        bus: where facts are exported to; None: they stay in the fact log.
         replica: begins the owner ids of this process, and labels its metrics.
         clock: monotonic seconds.
     """
@@ -57,6 +58,11 @@ class GatewayCore:
     def journal(self) -> DurableJournal:
         """The journal for accepted work: it waits for a store that is away."""
         return DurableJournal(self.stores.journal, self.metrics)
+
+    @cached_property
+    def log(self) -> LogBus:
+        """The fact log as a bus: what consumers read."""
+        return LogBus(self.stores.facts, owner=self.replica)
 
     @cached_property
     def leases(self) -> Leases:

@@ -36,7 +36,7 @@ from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.routing import Route
 from ossa.contracts.task import NewTask, Outcome, Step, Task
 from ossa.contracts.turn import TurnCall, TurnCallResult
-from ossa.events.consumer import Handle
+from ossa.events.consumer import Consumer, Handle
 from ossa.gateway.health import HealthCheck
 from ossa.routing import Conditions, FleetIndex
 from ossa.routing.features import RoutingRequest
@@ -146,7 +146,7 @@ class Extension:
         service: what the routes work with.
         schemas: pydantic models that the routes' descriptions name, for the OpenAPI document.
         loops: run for ever in each replica, by name; one that raises is logged, counted and started again.
-        consumers: handlers of events by consumer group; each event reaches each group at least once.
+        consumers: handlers of facts by consumer group; each fact reaches each group at least once, in one replica.
         health: checks that `/health` reports; a failing one makes the replica not ready.
         scrape: called before the replica's metrics are read, to set gauges. Metrics live on `core.metrics.registry`.
         start: awaited once the stores are open, before the first request; gets the index of the fleet.
@@ -159,7 +159,7 @@ class Extension:
     service: Any = None
     schemas: Sequence[type[BaseModel]] = ()
     loops: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
-    consumers: Mapping[str, Handle] = field(default_factory=dict)
+    consumers: Mapping[str, Handle | Consumer] = field(default_factory=dict)
     health: Mapping[str, HealthCheck] = field(default_factory=dict)
     scrape: Callable[[], None] | None = None
     start: Callable[[], Awaitable[None]] | None = None

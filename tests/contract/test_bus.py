@@ -1,25 +1,31 @@
-"""What `ossa.contracts.events.EventBus` promises, of the one in memory, librdkafka's mock and a Kafka."""
+"""What `ossa.contracts.events.EventBus` promises: the one in memory, the fact log, librdkafka's mock and a Kafka."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from typing import Any
 
 import pytest
 
-from ossa.contracts.configuration import EventSettings
+from ossa.contracts.configuration import Database, EventSettings
 from ossa.contracts.errors import TopicUnfit
 from ossa.contracts.events import EventBus, Message, Received, Subscription
+from ossa.contracts.stores import Stores
+from ossa.events.log_bus import LogBus
 from ossa.stores.kafka import KafkaBus
+from ossa.stores.postgres import PostgresStores
 from ossa.testing.bus import MemoryBus
+from ossa.testing.stores import MemoryStores
 from scripts.services import Services
+from tests.contract.conftest import empty
 
 pytestmark = pytest.mark.asyncio
 
-KINDS = ("memory", "mock", "kafka")
+KINDS = ("memory", "log-memory", "log-postgresql", "mock", "kafka")
 _numbers = count(time.time_ns())
 
 
@@ -37,6 +43,19 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             services.erase()
 
 
+@asynccontextmanager
+async def _stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
+    if request.param == "log-memory":
+        yield MemoryStores()
+        return
+    dsn = request.getfixturevalue("embedded").start()
+    empty(dsn)
+    stores = PostgresStores(Database(), dsn)
+    await stores.open()
+    yield stores
+    await stores.close()
+
+
 @pytest.fixture(params=KINDS)
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[EventBus]:
     """With topics of its own."""
@@ -45,6 +64,13 @@ async def bus(request: pytest.FixtureRequest) -> AsyncIterator[EventBus]:
     opened: EventBus
     if request.param == "memory":
         opened = MemoryBus()
+    elif request.param.startswith("log-"):
+        async with AsyncExitStack() as stack:
+            opened = LogBus((await stack.enter_async_context(_stores(request))).facts, owner="here")
+            await opened.prepare()
+            yield opened
+            await opened.close()
+        return
     elif request.param == "mock":
         opened = KafkaBus(EventSettings(mock=True, **made))
     else:

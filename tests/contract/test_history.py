@@ -85,7 +85,7 @@ def postgres(kind: str, dsn: str | None) -> str:
 def parts(dsn: str) -> dict[str, set[str]]:
     query = """SELECT p.relname, c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
                JOIN pg_class p ON p.oid = i.inhparent
-               WHERE p.relkind = 'p' AND p.relnamespace = 'ossa'::regnamespace"""
+               WHERE p.relname IN ('steps', 'outcomes') AND p.relkind = 'p' AND p.relnamespace = 'ossa'::regnamespace"""
     found: dict[str, set[str]] = {"steps": set(), "outcomes": set()}
     with psycopg.connect(dsn) as conn:
         for whole, part in conn.execute(query).fetchall():

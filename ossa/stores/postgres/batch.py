@@ -18,8 +18,9 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 from ossa.contracts.budgets import MOST_USD
+from ossa.contracts.origin import Origin, current_origin
 from ossa.contracts.task import NewTask, Outcome, Step
-from ossa.stores import event_bodies
+from ossa.stores import fact_bodies
 
 _HEAD = Struct("!iii")
 _DIMENSION = Struct("!ii")
@@ -118,6 +119,7 @@ class Write:
     task_id: str
     done: Future[datetime]
     deadline: float
+    origin: Origin = field(default_factory=current_origin)
     repeated: bool = False
     tries: int = 0
 
@@ -155,7 +157,7 @@ class Release(Write):
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """At most one write a task, which the gatherer ensures. `emits_events`: its writes go into the outbox too."""
+    """At most one write a task, which the gatherer ensures. `emits_events`: its writes are told in the fact log too."""
 
     writes: list[Write] = field(default_factory=list)
     emits_events: bool = False
@@ -280,8 +282,8 @@ class _Events:
     def add(self, write: Write) -> None:
         accepts, appends, finishes = self.arrays
         if isinstance(write, Accept):
-            accepts.append(event_bodies.of_accept(write.new))
+            accepts.append(fact_bodies.of_accept(write.new, write.origin))
         elif isinstance(write, Append):
-            appends.append(event_bodies.of_append(write.task_id, write.steps))
+            appends.append(fact_bodies.of_append(write.task_id, write.steps, write.origin))
         elif isinstance(write, Finish):
-            finishes.append(event_bodies.of_finish(write.task_id, write.steps, write.outcome))
+            finishes.append(fact_bodies.of_finish(write.task_id, write.steps, write.outcome, write.origin))

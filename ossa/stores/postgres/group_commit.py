@@ -45,7 +45,7 @@ class GroupCommit:
     Args:
         lanes: connections, and so batches in flight.
         batch_max: writes in one commit, at most.
-        on_committed: called after each commit that put something into the outbox; None: nothing goes there.
+        on_committed: called after each commit that told something; None: nothing is told.
     """
 
     def __init__(

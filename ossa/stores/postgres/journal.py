@@ -26,7 +26,7 @@ from ossa.contracts.task import (
     ending_bodies,
     lacks_answer,
 )
-from ossa.stores import event_bodies, journal_rules
+from ossa.stores import fact_bodies, journal_rules
 from ossa.stores.checks import as_json
 from ossa.stores.postgres.batch import Accept, Append, Finish, Release, Write
 from ossa.stores.postgres.connection import Reader, Server
@@ -47,7 +47,7 @@ class PostgresJournal:
     let its lease end, so that somebody else takes what it does not know of.
 
     Args:
-        on_committed: called after each commit that put something into the outbox; None: nothing goes there.
+        on_committed: called after each commit that told something; None: nothing is told.
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class PostgresJournal:
             ended = Outcome(
                 status=TaskStatus.CANCELLED, error=ErrorInfo(code="cancelled", message="Cancelled before it began.")
             )
-            event = event_bodies.of_finish(task_id, (), ended).decode() if self._on_committed is not None else None
+            event = fact_bodies.of_finish(task_id, (), ended).decode() if self._on_committed is not None else None
             params = {"task_id": task_id, "outcome": as_json(ended).decode(), "event": event}
             await conn.execute(self._sql["cancel_queued"], params)
         if self._on_committed is not None:

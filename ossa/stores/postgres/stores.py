@@ -8,13 +8,13 @@ from ossa.contracts.configuration import Database, EventSettings
 from ossa.stores.postgres.budgets import PostgresBudgets, PostgresSpending
 from ossa.stores.postgres.connection import Reader, Server, Session
 from ossa.stores.postgres.dsn import replica_dsn
+from ossa.stores.postgres.facts import PostgresFacts, PostgresProcessed
 from ossa.stores.postgres.fleet import PostgresFleet, PostgresScaling
 from ossa.stores.postgres.journal import PostgresHistory, PostgresJournal
 from ossa.stores.postgres.keys import PostgresKeys
 from ossa.stores.postgres.lists import Lists
 from ossa.stores.postgres.memory import PostgresCatalogue
 from ossa.stores.postgres.originals import PostgresOriginals
-from ossa.stores.postgres.outbox import PostgresOutbox, PostgresProcessed
 from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.routing import PostgresRouting
 from ossa.stores.postgres.schema import migrate
@@ -36,13 +36,16 @@ class PostgresStores:
     Args:
         database: limits; `pool_max` connections at most, the journal's two writers included (three at least).
         dsn: in place of `database.dsn`, for the embedded server.
-        events: whether the journal tells the outbox what it writes, and under which source.
+        events: the source under which facts are told.
+        tells: False tells no facts of tasks, to measure what they cost.
 
     Lists and reports come from `database.replica_dsn` while that is near enough, over as many connections to it as
     there are to the primary for reading. Raises `InvalidRequest` for a DSN that cannot be read.
     """
 
-    def __init__(self, database: Database, dsn: str | None = None, *, events: EventSettings | None = None) -> None:
+    def __init__(
+        self, database: Database, dsn: str | None = None, *, events: EventSettings | None = None, tells: bool = True
+    ) -> None:
         events = events or EventSettings()
         dsn = dsn or database.dsn.get_secret_value()
         readers = max(1, database.pool_max - _LANES)
@@ -50,9 +53,9 @@ class PostgresStores:
         self._reader = Reader(self._server, readers)
         self.lists = Lists(self._reader, _replica(database, dsn, readers), bound_s=database.replica_lag_s)
         """Reads that tolerate lag, and where they went."""
-        self.outbox = PostgresOutbox(self._server, self._reader, source=events.source)
+        self.facts = PostgresFacts(self._reader, source=events.source, topic=events.topic)
         self.processed = PostgresProcessed(self._reader)
-        on_committed = self.outbox.on_committed if events.emits_events else None
+        on_committed = self.facts.on_committed if tells else None
         self.journal = PostgresJournal(
             self._server, self._reader, self.lists, database, lanes=_LANES, on_committed=on_committed
         )
@@ -78,6 +81,7 @@ class PostgresStores:
 
     async def close(self) -> None:
         await self.journal.close()
+        await self.facts.close()
         await self.lists.close()
         await self._reader.close()
 

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 
 from ossa.contracts.configuration import EventSettings
 from ossa.testing.stores.budgets import MemoryBudgets, MemorySpending
+from ossa.testing.stores.facts import MemoryFacts, MemoryProcessed
 from ossa.testing.stores.fleet import MemoryFleet, MemoryKeys, MemoryScaling
 from ossa.testing.stores.gate import Gate, Gated
 from ossa.testing.stores.journal import Clock, MemoryHistory, MemoryJournal
 from ossa.testing.stores.objects import MemoryOriginals
-from ossa.testing.stores.outbox import MemoryOutbox, MemoryProcessed
 from ossa.testing.stores.routing import MemoryRouting
 
 
@@ -28,15 +28,15 @@ class MemoryStores(Gated):
 
     Args:
         clock: the store's time, with a time zone; leases and days go by it.
-        events: whether the journal tells the outbox what it writes, and under which source.
+        events: the source under which facts are told.
     """
 
     def __init__(self, clock: Clock = _now, *, events: EventSettings | None = None) -> None:
         events = events or EventSettings()
         self._gate = Gate()
-        self.outbox = MemoryOutbox(self._gate, clock, events.source)
+        self.facts = MemoryFacts(self._gate, clock, events.source)
         self.processed = MemoryProcessed(self._gate, clock)
-        self.journal = MemoryJournal(self._gate, clock, self.outbox if events.emits_events else None)
+        self.journal = MemoryJournal(self._gate, clock, self.facts)
         self.keys = MemoryKeys(self._gate)
         self.fleet = MemoryFleet(self._gate)
         self.originals = MemoryOriginals(self._gate)

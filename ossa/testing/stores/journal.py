@@ -10,11 +10,11 @@ from datetime import UTC, date, datetime, timedelta
 from ossa.contracts.errors import Conflict, NotFound
 from ossa.contracts.stores import Accepted, Backlog, Pruned
 from ossa.contracts.task import ErrorInfo, NewTask, Outcome, Step, Task, TaskRequest, TaskStatus, UsageToday
-from ossa.stores import event_bodies, journal_rules
+from ossa.stores import fact_bodies, journal_rules
 from ossa.stores.checks import as_json
 from ossa.stores.journal_rules import TaskState
+from ossa.testing.stores.facts import MemoryFacts
 from ossa.testing.stores.gate import Gate
-from ossa.testing.stores.outbox import MemoryOutbox
 
 Clock = Callable[[], datetime]
 
@@ -62,11 +62,11 @@ class MemoryJournal:
     """`ossa.contracts.stores.Journal`. No call awaits inside, so each is atomic.
 
     Args:
-        outbox: what is written is told there; None: nowhere.
+        facts: what is written is told there; None: nowhere.
     """
 
-    def __init__(self, gate: Gate, clock: Clock, outbox: MemoryOutbox | None = None) -> None:
-        self._outbox = outbox
+    def __init__(self, gate: Gate, clock: Clock, facts: MemoryFacts | None = None) -> None:
+        self._facts = facts
         self._gate = gate
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
@@ -90,7 +90,7 @@ class MemoryJournal:
         self._entries[new.id] = entry
         if new.idempotency_key is not None:
             self._keys[(new.tenant, new.idempotency_key)] = new.id
-        self._emit(entry, event_bodies.of_accept(new))
+        self._emit(entry, fact_bodies.of_accept(new))
         return Accepted(task=entry.task(), created=True)
 
     async def claim(self, *, owner: str, limit: int) -> list[Task]:
@@ -113,7 +113,7 @@ class MemoryJournal:
         missing = journal_rules.steps_to_append(task_id, entry.state() if entry else None, fence=fence, steps=steps)
         if entry is not None and entry.status is TaskStatus.RUNNING and (missing or not steps):
             self._add(entry, missing)
-            self._emit(entry, event_bodies.of_append(task_id, missing))
+            self._emit(entry, fact_bodies.of_append(task_id, missing))
 
     async def finish(
         self,
@@ -135,7 +135,7 @@ class MemoryJournal:
             return
         self._add(entry, missing)
         self._end(entry, outcome)
-        self._emit(entry, event_bodies.of_finish(task_id, missing, outcome))
+        self._emit(entry, fact_bodies.of_finish(task_id, missing, outcome))
         for subject in usage_subjects:
             self._use(subject, outcome)
 
@@ -188,7 +188,7 @@ class MemoryJournal:
             error = ErrorInfo(code="cancelled", message="Cancelled before it began.")
             ended = Outcome(status=TaskStatus.CANCELLED, error=error)
             self._end(entry, ended)
-            self._emit(entry, event_bodies.of_finish(task_id, (), ended))
+            self._emit(entry, fact_bodies.of_finish(task_id, (), ended))
         elif entry.status is TaskStatus.RUNNING and not entry.cancel_requested:
             entry.cancel_requested = True
             entry.updated_at = self._clock()
@@ -307,8 +307,8 @@ class MemoryJournal:
         entry.finished_at = entry.updated_at = self._clock()
 
     def _emit(self, entry: _Entry, body: bytes | None) -> None:
-        if self._outbox is not None and body is not None:
-            self._outbox.add(task_id=entry.new.id, tenant=entry.new.tenant, at=entry.updated_at, body=body)
+        if self._facts is not None and body is not None:
+            self._facts.add(key=entry.new.id, tenant=entry.new.tenant, telling=body)
 
     def _use(self, subject: str, outcome: Outcome) -> None:
         key = (subject, self._today())

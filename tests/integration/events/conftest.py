@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from ossa.contracts.events import Event, Received
 from ossa.contracts.task import NewTask, Outcome, TaskRequest, TaskStatus
 from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.events.consumer import DuplicateFilter, EventConsumer, Handle, Patience
+from ossa.events.log_bus import LogBus
 from ossa.events.messages import event_of
-from ossa.events.publisher import ConsumerMetrics, Publisher, PublisherMetrics
+from ossa.events.publisher import ConsumerMetrics, Publisher, PublisherMetrics, export_status
 from ossa.stores.kafka import KafkaBus
 from ossa.stores.postgres import PostgresStores
 from scripts.services import Services
@@ -60,7 +62,8 @@ class Line:
     bus: KafkaBus
 
     def publisher(self) -> Publisher:
-        return Publisher(self.stores.outbox, self.bus, metrics=PublisherMetrics(CollectorRegistry()))
+        log = LogBus(self.stores.facts, owner=f"here-{next(_numbers)}")
+        return Publisher(log, self.bus, metrics=PublisherMetrics(CollectorRegistry()))
 
     def consumer(self, handle: Handle, *, group: str = "audit") -> EventConsumer:
         return EventConsumer(
@@ -81,7 +84,7 @@ class Line:
         return task_id
 
     async def waiting(self) -> int:
-        return (await self.stores.outbox.status()).rows
+        return (await export_status(self.stores.facts, now=datetime.now(UTC))).rows
 
     async def lag(self, group: str = "audit") -> int:
         return sum(one.waiting for one in await self.bus.lag(group))

@@ -46,7 +46,7 @@ async def test_events_come_through_each_once_in_their_tasks_order(line: Any, run
 async def test_nothing_is_lost_when_a_broker_is_killed_and_later_all_of_them(
     line: Any, running: Any, until: Any
 ) -> None:
-    """Tasks go on all the time: their events wait in the outbox."""
+    """Tasks go on all the time: their facts wait in the log."""
     publisher = line.publisher()
     tasks: list[str] = []
     enough = asyncio.Event()

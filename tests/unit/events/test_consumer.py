@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio
 async def published(world: World, tasks: int) -> list[str]:
     names = await world.do_tasks(tasks)
     async with running(world.publisher().run_forever()):
-        await until(lambda: not world.stores.outbox.rows)
+        await until(lambda: not world.waiting())
     return names
 
 

@@ -1,37 +1,46 @@
-"""A journal, its outbox and a bus, all in memory; and one who handles."""
+"""A journal, its fact log and a bus, all in memory; and one who handles."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 
 from prometheus_client import CollectorRegistry
 
-from ossa.contracts.configuration import EventSettings
 from ossa.contracts.events import Event
 from ossa.contracts.task import NewTask, Outcome, TaskRequest, TaskStatus
 from ossa.events.consumer import DuplicateFilter, EventConsumer, Patience
+from ossa.events.log_bus import LogBus
 from ossa.events.messages import event_of
-from ossa.events.publisher import ConsumerMetrics, Pace, Publisher, PublisherMetrics
+from ossa.events.publisher import GROUP, ConsumerMetrics, Pace, Publisher, PublisherMetrics
 from ossa.testing.bus import MemoryBus
 from ossa.testing.stores import MemoryStores
 
-QUICK = Pace(entries=3, look_first_s=0.001, look_longest_s=0.005, lead_again_s=0.01, pause_first_s=0.001,
-             pause_longest_s=0.01)  # fmt: skip
+QUICK = Pace(facts=3, wait_s=0.01, pause_first_s=0.001, pause_longest_s=0.01)
+LEASE_S = 0.5
 HASTY = Patience(tries=3, pause_first_s=0.001, pause_longest_s=0.005, outage_s=0.02, wait_s=0.01)
 
 
 @dataclass
 class World:
-    stores: MemoryStores = field(default_factory=lambda: MemoryStores(events=EventSettings(mock=True)))
+    stores: MemoryStores = field(default_factory=MemoryStores)
     bus: MemoryBus = field(default_factory=MemoryBus)
     handled: list[Event] = field(default_factory=list)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    replicas: Iterator[int] = field(default_factory=count)
 
     def publisher(self, pace: Pace = QUICK) -> Publisher:
-        return Publisher(self.stores.outbox, self.bus, metrics=PublisherMetrics(CollectorRegistry()), pace=pace)
+        return Publisher(self.log(), self.bus, metrics=PublisherMetrics(CollectorRegistry()), pace=pace)
+
+    def log(self) -> LogBus:
+        """The fact log as another process sees it."""
+        return LogBus(self.stores.facts, owner=f"replica-{next(self.replicas)}", lease_s=LEASE_S)
+
+    def waiting(self) -> int:
+        return self.stores.facts.waiting(GROUP)
 
     def consumer(self, handle: object = None, *, keep: bool = True, group: str = "audit") -> EventConsumer:
         async def note(event: Event) -> None:

@@ -84,7 +84,7 @@ async def test_what_waits_is_among_the_metrics(open_rig: Any) -> None:
     await until(measured)
 
 
-async def test_without_a_bus_nothing_is_told_and_the_status_says_so(open_rig: Any) -> None:
+async def test_without_kafka_nothing_waits_for_it_and_the_status_says_so(open_rig: Any) -> None:
     rig = await open_rig()
     assert (await rig.ask()).status_code == 200
     found = await status(rig)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -17,8 +18,10 @@ from fastapi import APIRouter
 from ossa.app import extensions as app_extensions
 from ossa.app.extensions import installed_agent_hooks, installed_extensions
 from ossa.contracts.errors import Forbidden, InvalidRequest, OssaError
+from ossa.contracts.events import TASK_ACCEPTED, TASK_FINISHED, Event
 from ossa.contracts.task import NewTask, Outcome, Task, TaskStatus
 from ossa.contracts.turn import TurnCall, TurnCallResult
+from ossa.events.consumer import Consumer
 from ossa.gateway.health import Check
 from ossa.gateway.hooks import Extension, Run, TaskHook, TaskState
 from ossa.testing.gateway import FakeFleet, FakeLink
@@ -303,10 +306,17 @@ async def test_what_fails_in_one_extension_costs_no_other_series_check_or_lease(
     assert not rig.dispatcher.leases.all
 
 
-async def test_consumers_without_a_bus_are_named_in_the_log(open_rig: Any, caplog: pytest.LogCaptureFixture) -> None:
-    await open_rig(installed=[lambda core: Extension("mine", consumers={"my-group": fails})])
-    (record,) = [record for record in caplog.records if record.message == "consumers_without_bus"]
-    assert record.__dict__["groups"] == ["my-group"]
+async def test_a_consumer_reads_the_facts_it_asks_for_without_any_bus(open_rig: Any) -> None:
+    kinds: asyncio.Queue[str] = asyncio.Queue()
+
+    async def note(event: Event) -> None:
+        kinds.put_nowait(event.type)
+
+    consumers = {"mine": Consumer(note, types=(TASK_ACCEPTED, TASK_FINISHED)), "broken": fails}
+    rig = await open_rig(installed=[lambda core: Extension("mine", consumers=consumers)])
+    assert (await rig.ask()).status_code == 200
+    async with asyncio.timeout(20):
+        assert [await kinds.get(), await kinds.get()] == [TASK_ACCEPTED, TASK_FINISHED]
 
 
 class Point:

@@ -1,4 +1,4 @@
-"""Events of the journal: published to the bus by one replica at a time, measured by all."""
+"""The fact log: kept and measured, and exported to Kafka by one replica at a time."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ NAME = "events"
 
 
 def extension(core: GatewayCore, *, settings: EventSettings) -> Extension:
-    """`settings`: those that the stores and `core.bus` were made with. Without a bus nothing is published."""
-    eventing = Eventing(core.stores.outbox, core.bus, settings, core.metrics)
+    """`settings`: those that the stores and `core.bus` were made with. Without a bus nothing is exported."""
+    eventing = Eventing(core.log, core.bus, settings, core.metrics)
     return Extension(NAME, routers=[api.router], service=eventing, loops=eventing.loops(), close=eventing.close)

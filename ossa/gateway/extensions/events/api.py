@@ -1,4 +1,4 @@
-"""`/api/v1/events/status`: what waits to be published, and who publishes."""
+"""`/api/v1/events/status`: who reads the fact log, what waits for Kafka, and who takes it there."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ router = APIRouter(tags=["Fleet"])
     "/api/v1/events/status",
     **describe(
         "How events are doing",
-        "How many entries wait in the outbox and for how long, the bus, whether the replica that answers is the one "
-        "that publishes, and how far the watched consumer groups are behind.",
+        "The consumer groups of the fact log and how far they are behind; with Kafka, how many facts wait for it and "
+        "for how long, whether the replica that answers is the one that exports, and how far the watched groups are.",
         scope=Scope.AGENTS_READ,
         answer=EventStatus,
     ),

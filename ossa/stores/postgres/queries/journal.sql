@@ -154,8 +154,9 @@ WHERE task_id = %(task_id)s AND NOT cancel_requested
 WITH gone AS (
     DELETE FROM ossa.open_tasks o WHERE o.task_id = %(task_id)s RETURNING o.*
 ), told AS (
-    INSERT INTO ossa.outbox (task_id, tenant, at, body)
-    SELECT g.task_id, g.tenant, now(), %(event)s FROM gone g WHERE %(event)s::text IS NOT NULL
+    INSERT INTO ossa.facts (at, tenant, tasks, count, body)
+    SELECT now(), g.tenant, true, 1, '[[' || to_json(g.task_id)::text || ',' || %(event)s || ']]'
+    FROM gone g WHERE %(event)s::text IS NOT NULL
 )
 INSERT INTO ossa.outcomes (task_id, tenant, status, fence, attempts, next_seq, cancel_requested,
                            finished_at, owner, agent_id, outcome)
