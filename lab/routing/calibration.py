@@ -61,19 +61,3 @@ def floor_for(sure: Array, right: Array, spared: float) -> float:
     """The highest likelihood to ask for that still lets `spared` of the right answers through."""
     found = np.sort(np.asarray(sure)[np.asarray(right, dtype=bool)])
     return float(found[int((1 - spared) * len(found))]) if len(found) else 0.0
-
-
-def isotonic(values: Array, targets: Array) -> tuple[Array, Array]:
-    """A rising step function of least squares by pooling adjacent violators; (values, levels) of its corners."""
-    order = np.argsort(values, kind="stable")
-    blocks: list[list[float]] = []
-    for value, target in zip(np.asarray(values)[order], np.asarray(targets)[order], strict=True):
-        blocks.append([float(target), 1.0, float(value), float(value)])
-        while len(blocks) > 1 and blocks[-2][0] >= blocks[-1][0]:
-            mean, count, _, last = blocks.pop()
-            before = blocks[-1]
-            before[0] = (before[0] * before[1] + mean * count) / (before[1] + count)
-            before[1] += count
-            before[3] = last
-    corners = np.asarray([(low, mean) for mean, _, low, _ in blocks] + [(blocks[-1][3], blocks[-1][0])])
-    return corners[:, 0], corners[:, 1]

@@ -53,13 +53,7 @@ class ObjectPool:
 
     def read(self, file: BackupFile) -> bytes:
         """Raises `BackupDamaged`."""
-        try:
-            data = self._vault.get(file.path)
-        except NotFound as error:
-            raise BackupDamaged(f"{file.path} is missing.", param=file.path) from error
-        if hashlib.sha256(data).hexdigest() != file.sha256:
-            raise BackupDamaged(f"{file.path} is damaged: its sha256 is another one.", param=file.path)
-        return data
+        return _read_whole(self._vault, file)
 
     def give(self, path: str, target: Blobs, listed: BackupFile | None) -> bool:
         """Put one back; False when the pool has none that is whole. One that is there is left as it is.
@@ -145,13 +139,7 @@ class Catalogue:
         """Raises `BackupDamaged`."""
         for file in of.files:
             if file.path.endswith(LIST):
-                try:
-                    data = self._vault.get(file.path)
-                except NotFound as error:
-                    raise BackupDamaged(f"{file.path} is missing.", param=file.path) from error
-                if hashlib.sha256(data).hexdigest() != file.sha256:
-                    raise BackupDamaged(f"{file.path} is damaged: its sha256 is another one.", param=file.path)
-                return unpacked(data)
+                return unpacked(_read_whole(self._vault, file))
         return {}
 
     def verified(self, id: str) -> Verified | None:
@@ -183,6 +171,17 @@ class Catalogue:
             raise BackupDamaged(
                 f"{_manifest(id)} cannot be read: it is damaged, or of a newer ossa-on-ray.", param=_manifest(id)
             ) from error
+
+
+def _read_whole(vault: Blobs, file: BackupFile) -> bytes:
+    """Raises `BackupDamaged` for a file that is gone or not what was written."""
+    try:
+        data = vault.get(file.path)
+    except NotFound as error:
+        raise BackupDamaged(f"{file.path} is missing.", param=file.path) from error
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        raise BackupDamaged(f"{file.path} is damaged: its sha256 is another one.", param=file.path)
+    return data
 
 
 def _manifest(id: str) -> str:

@@ -11,7 +11,6 @@ Nothing has to be installed or configured where PostgreSQL runs, but for a role 
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import shutil
@@ -47,7 +46,6 @@ FETCHED = "barman_wal"
 """In a restored folder: where Barman has PostgreSQL look for WAL."""
 _MISSING = "ossa_missing"
 _DIGESTS = "sha256"
-_DEFLATED = b"\x1f\x8b"
 
 
 class BarmanBackups(wal.WalArchive):
@@ -117,12 +115,6 @@ class BarmanBackups(wal.WalArchive):
             self._bring(last)
             return self._note_reach(Reach(until=now, timeline=int(last[:8], 16), segment=last))
 
-    def check(self, base: Base, progress: Progress) -> int:
-        segments = self._whole(base)
-        for name in segments:
-            self._packed(name)
-        return len(segments)
-
     def lay(self, base: Base, home: Path, *, until: Until, progress: Progress, replacing: Callable[[], None]) -> None:
         found, missing = self._wanted_until(base, until)
         if until != "base":
@@ -171,10 +163,10 @@ class BarmanBackups(wal.WalArchive):
         shutil.rmtree(fresh / FETCHED, ignore_errors=True)
         (fresh / FETCHED).mkdir()
         for name in segments:
-            (fresh / FETCHED / name).write_bytes(self._segment(name, base.segment_bytes))
+            (fresh / FETCHED / name).write_bytes(wal.inflated(self._segment(name, base.segment_bytes)))
         for name in self._archived():
             if wal.history_of(name):
-                (fresh / FETCHED / name).write_bytes(self._stored(name))
+                (fresh / FETCHED / name).write_bytes(wal.inflated(self._whole_file(name)))
 
     @contextmanager
     def recover(self, home: Path, *, until: Until, progress: Progress) -> Iterator[str]:
@@ -324,30 +316,12 @@ class BarmanBackups(wal.WalArchive):
         least = wal.segment_name(base.timeline, wal.last_of(base), base.segment_bytes)
         return wal.wanted(base, self._course_to(base.timeline, names), own, least=least, carried=False)
 
-    def _history(self, name: str) -> str:
-        return self._stored(name).decode()
-
-    def _stored(self, name: str) -> bytes:
-        """A segment or a history. Barman deflates what it archives, under the same name."""
-        data = self._packed(name)
-        return gzip.decompress(data) if data.startswith(_DEFLATED) else data
-
-    def _packed(self, name: str) -> bytes:
-        """Raises `BackupDamaged` for what is not as it was archived."""
+    def _read(self, name: str) -> tuple[bytes, bytes]:
+        """Barman deflates what it archives, under the same name."""
         try:
-            file = self._arrived()[name]
-            data, digest = file.read_bytes(), self._notes.get(f"{_DIGESTS}/{name}")
-        except (KeyError, FileNotFoundError, NotFound) as error:
-            raise BackupDamaged(f"WAL segment {name} is missing.", param=name) from error
-        if hashlib.sha256(data).hexdigest().encode() != digest:
-            raise BackupDamaged(f"WAL segment {name} is damaged: its sha256 is another one.", param=name)
-        return data
-
-    def _segment(self, name: str, size: int) -> bytes:
-        data = self._stored(name)
-        if len(data) != size:
-            raise BackupDamaged(f"WAL segment {name} has {len(data)} bytes, not {size}.", param=name)
-        return data
+            return self._arrived()[name].read_bytes(), self._notes.get(f"{_DIGESTS}/{name}")
+        except (KeyError, FileNotFoundError) as error:
+            raise NotFound(f"Barman has no {name}.") from error
 
     def _base(self, reference: str) -> Path:
         return self._data / "base" / reference

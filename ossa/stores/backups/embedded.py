@@ -16,7 +16,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import logging
-import os
 import shutil
 import tempfile
 import zlib
@@ -136,12 +135,7 @@ class EmbeddedBackups(wal.WalArchive):
     def check(self, base: Base, progress: Progress) -> int:
         if self._owner() != _Server(system_id=base.system_id):
             raise BackupDamaged(f"{_SERVER} names another PostgreSQL than the backup is of.", param=_SERVER)
-        segments = self._whole(base)
-        with self._scratch() as scratch:
-            for name in segments:
-                self._segment(name, scratch / name, base.segment_bytes)
-                (scratch / name).unlink()
-        return len(segments)
+        return super().check(base, progress)
 
     def lay(self, base: Base, home: Path, *, until: Until, progress: Progress, replacing: Callable[[], None]) -> None:
         names = self._archived()
@@ -167,10 +161,9 @@ class EmbeddedBackups(wal.WalArchive):
                 if found:
                     progress(f"reading {len(found)} WAL segments")
                 for name in found:
-                    self._segment(name, fetched / f"{name}.gz", base.segment_bytes)
-                for name in names:
-                    if wal.history_of(name):
-                        self._stored(name, fetched / f"{name}.gz")
+                    (fetched / f"{name}.gz").write_bytes(self._segment(name, base.segment_bytes))
+                for name in filter(wal.history_of, names):
+                    (fetched / f"{name}.gz").write_bytes(self._whole_file(name))
                 (fetched / base_copy.MISSING).write_text(missing or "")
                 base_copy.prepare(cluster, until=until, timeline=course.steps[-1][0])
 
@@ -283,29 +276,8 @@ class EmbeddedBackups(wal.WalArchive):
         there = {Path(blob.path).name for blob in self._vault.list("wal")}
         return sorted(name.removesuffix(".gz") for name in there if name.endswith(".gz") and name + DIGEST in there)
 
-    def _history(self, name: str) -> str:
-        with self._scratch() as scratch:
-            self._stored(name, scratch / name)
-            return gzip.decompress((scratch / name).read_bytes()).decode()
-
-    def _segment(self, name: str, file: Path, size: int) -> None:
-        """Raises `BackupDamaged` for one that is not whole."""
-        self._stored(name, file)
-        with file.open("rb") as data:
-            data.seek(-4, os.SEEK_END)
-            found = int.from_bytes(data.read(), "little")  # a gzip ends with the length of what is in it
-        if found != size:
-            raise BackupDamaged(f"WAL segment {name} has {found} bytes, not {size}.", param=name)
-
-    def _stored(self, name: str, file: Path) -> None:
-        """A segment or a history, deflated. Raises `BackupDamaged` for one that is not what was written."""
-        try:
-            digest = self._vault.get(f"wal/{name}.gz{DIGEST}")
-            found = self._vault.fetch(f"wal/{name}.gz", file)
-        except NotFound as error:
-            raise BackupDamaged(f"WAL segment {name} is missing.", param=name) from error
-        if found.encode() != digest:
-            raise BackupDamaged(f"WAL segment {name} is damaged: its sha256 is another one.", param=name)
+    def _read(self, name: str) -> tuple[bytes, bytes]:
+        return self._vault.get(f"wal/{name}.gz"), self._vault.get(f"wal/{name}.gz{DIGEST}")
 
     def _put(self, path: str, file: Path) -> BackupFile:
         with file.open("rb") as data:
@@ -314,17 +286,13 @@ class EmbeddedBackups(wal.WalArchive):
         return BackupFile(path=path, size=file.stat().st_size, sha256=digest)
 
     def _get(self, file: BackupFile, to: Path) -> None:
-        get_checked(self._vault, file, to)
-
-
-def get_checked(vault: Blobs, file: BackupFile, to: Path) -> None:
-    """Raises `BackupDamaged` for a file that is gone or not what was written."""
-    try:
-        found = vault.fetch(file.path, to)
-    except NotFound as error:
-        raise BackupDamaged(f"{file.path} is missing.", param=file.path) from error
-    if found != file.sha256:
-        raise BackupDamaged(f"{file.path} is damaged: its sha256 is another one.", param=file.path)
+        """Raises `BackupDamaged` for a file that is gone or not what was written."""
+        try:
+            digest = self._vault.fetch(file.path, to)
+        except NotFound as error:
+            raise BackupDamaged(f"{file.path} is missing.", param=file.path) from error
+        if digest != file.sha256:
+            raise BackupDamaged(f"{file.path} is damaged: its sha256 is another one.", param=file.path)
 
 
 def server_dir(home: Path) -> Path:

@@ -1,7 +1,9 @@
-"""WAL that was archived: names of segments, which of them are wanted, which are missing and which nobody needs."""
+"""WAL that was archived: names of segments; which are wanted, missing or of no more use; whether they are whole."""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -9,7 +11,9 @@ from dataclasses import dataclass
 
 from ossa.contracts.backups import BackupDamaged, Base, Blobs, Reach, sealed, unsealed
 from ossa.contracts.errors import NotFound
+from ossa.contracts.progress import Progress
 
+_DEFLATED = b"\x1f\x8b"
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
 _HISTORY = re.compile(r"([0-9A-F]{8})\.history")
 
@@ -117,7 +121,7 @@ def _on(name: str, course: Course, size: int) -> bool:
 
 
 class WalArchive(ABC):
-    """What every engine asks of the WAL that it archived.
+    """The WAL that an engine archived, whatever it is kept in.
 
     Args:
         notes: has the note up to which time everything committed is archived, under the name `reach_file`.
@@ -134,8 +138,8 @@ class WalArchive(ABC):
         """Names of the segments and histories that are whole."""
 
     @abstractmethod
-    def _history(self, name: str) -> str:
-        """The text of a history. Raises `BackupDamaged`."""
+    def _read(self, name: str) -> tuple[bytes, bytes]:
+        """Returns a file as it lies in the archive, and the sha256 that was noted of it. Raises `NotFound`."""
 
     def reach(self) -> Reach | None:
         try:
@@ -156,6 +160,12 @@ class WalArchive(ABC):
     def missing(self, base: Base) -> str | None:
         names = self._archived()
         return self._wanted(base, self._course(base, names), names)[1]
+
+    def check(self, base: Base, progress: Progress) -> int:
+        segments = self._whole(base)
+        for name in segments:
+            self._segment(name, base.segment_bytes)
+        return len(segments)
 
     def _note_reach(self, reach: Reach) -> Reach:
         self._notes.put(self._reach_file, sealed(reach))
@@ -186,4 +196,27 @@ class WalArchive(ABC):
 
     def _course_to(self, timeline: int, names: Sequence[str]) -> Course:
         history = f"{timeline:08X}.history"
-        return course_to(timeline, self._history(history) if history in names else "")
+        return course_to(timeline, inflated(self._whole_file(history)).decode() if history in names else "")
+
+    def _segment(self, name: str, size: int) -> bytes:
+        """Returns a segment as it lies in the archive, deflated or not. Raises `BackupDamaged` where it is not whole."""
+        data = self._whole_file(name)
+        # A gzip ends with the length of what is in it.
+        length = int.from_bytes(data[-4:], "little") if data.startswith(_DEFLATED) else len(data)
+        if length != size:
+            raise BackupDamaged(f"WAL segment {name} has {length} bytes, not {size}.", param=name)
+        return data
+
+    def _whole_file(self, name: str) -> bytes:
+        """Returns a segment or a history as it lies in the archive. Raises `BackupDamaged` for what was not written."""
+        try:
+            data, digest = self._read(name)
+        except NotFound as error:
+            raise BackupDamaged(f"WAL segment {name} is missing.", param=name) from error
+        if hashlib.sha256(data).hexdigest().encode() != digest:
+            raise BackupDamaged(f"WAL segment {name} is damaged: its sha256 is another one.", param=name)
+        return data
+
+
+def inflated(data: bytes) -> bytes:
+    return gzip.decompress(data) if data.startswith(_DEFLATED) else data

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -105,33 +106,28 @@ def _card(agent: AgentInfo) -> str:
     return f"{agent.agent_id} ({agent.manifest} {agent.version}, pool {agent.pool}). {agent.description}{able}".strip()
 
 
+def _attributes(*names: str, **paths: str) -> Mapping[str, Callable[[Any], str]]:
+    """Reads attributes of the thing: by their own names, or under a name by a dotted path."""
+
+    def reader(path: str) -> Callable[[Any], str]:
+        read = attrgetter(path)
+        return lambda thing: str(read(thing))
+
+    return {name: reader(path) for name, path in {**dict(zip(names, names, strict=True)), **paths}.items()}
+
+
 AGENT_FIELDS: Fields[AgentInfo] = {
-    PlaceholderType.STATE: {
-        "state": lambda agent: str(agent.state),
-        "slots": lambda agent: str(agent.slots),
-    },
+    PlaceholderType.STATE: _attributes("state", "slots"),
     PlaceholderType.CONTEXT: {
-        "description": lambda agent: agent.description,
+        **_attributes("description"),
         "capabilities": lambda agent: ", ".join(agent.capabilities),
         "card": _card,
     },
-    PlaceholderType.DATA: {
-        "pool": lambda agent: agent.pool,
-        "manifest": lambda agent: agent.manifest,
-        "version": lambda agent: agent.version,
-        "tier": lambda agent: agent.tier,
-    },
+    PlaceholderType.DATA: _attributes("pool", "manifest", "version", "tier"),
 }
 
 POOL_FIELDS: Fields[PoolInfo] = {
-    PlaceholderType.STATE: {
-        "desired": lambda pool: str(pool.desired),
-        "ready": lambda pool: str(pool.ready),
-        "starting": lambda pool: str(pool.starting),
-        "draining": lambda pool: str(pool.draining),
-        "blocks": lambda pool: str(pool.blocks),
-        "pending": lambda pool: pool.pending,
-    },
+    PlaceholderType.STATE: _attributes("desired", "ready", "starting", "draining", "blocks", "pending"),
     PlaceholderType.DATA: {"manifests": lambda pool: ", ".join(pool.manifests)},
 }
 
@@ -217,24 +213,20 @@ def _text(message: Message) -> str:
 
 TASK_FIELDS: Fields[TaskStory] = {
     PlaceholderType.STATE: {
-        "status": lambda story: str(story.task.status),
-        "attempts": lambda story: str(story.task.attempts),
+        **_attributes("agent", "error", status="task.status", attempts="task.attempts"),
         "steps": lambda story: str(len(story.steps)),
-        "agent": lambda story: story.agent,
         "pool": lambda story: (story.task.outcome.pool or "") if story.task.outcome else "",
         "finish_reason": lambda story: (story.task.outcome.finish_reason or "") if story.task.outcome else "",
-        "error": lambda story: story.error,
     },
-    PlaceholderType.CONTEXT: {
-        "request": lambda story: story.request,
-        "answer": lambda story: story.answer,
-    },
-    PlaceholderType.DATA: {"tool_results": lambda story: story.tool_results},
+    PlaceholderType.CONTEXT: _attributes("request", "answer"),
+    PlaceholderType.DATA: _attributes("tool_results"),
     PlaceholderType.METRICS: {
-        "tokens": lambda story: str(story.usage.total_tokens),
-        "prompt_tokens": lambda story: str(story.usage.prompt_tokens),
-        "completion_tokens": lambda story: str(story.usage.completion_tokens),
-        "model_calls": lambda story: str(story.usage.model_calls),
+        **_attributes(
+            tokens="usage.total_tokens",
+            prompt_tokens="usage.prompt_tokens",
+            completion_tokens="usage.completion_tokens",
+            model_calls="usage.model_calls",
+        ),
         "cost_usd": lambda story: f"{story.usage.cost_usd:.6f}",
     },
 }
