@@ -43,8 +43,7 @@ from benchmarks.answers.utterances import CLINC150, OUT_OF_SCOPE, Utterance, cli
 from benchmarks.context.measure import interval
 from ossa.contracts.configuration import AnswerSettings
 from ossa.stores.qdrant.embedded import EmbeddedQdrant
-from ossa.vortex.answers.cache import AnswerCache
-from ossa.vortex.answers.entry import SCHEMA
+from ossa.vortex.answers.cache import SCHEMA, AnswerCache
 from ossa.vortex.vectors import word_vectors
 
 MOST_FALSE = 0.01

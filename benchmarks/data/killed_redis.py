@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from ossa.app.caches import shared_cache
 from ossa.contracts.configuration import CacheSettings
 from ossa.contracts.memory_tiers import Copy
-from ossa.memory.hot import HotCopies
+from ossa.memory.tiers import HotCopies
 from scripts.services import Services
 
 NAME = "redis-cluster"

@@ -44,7 +44,7 @@ class AnswersFactory:
             raise StoreUnavailable("Qdrant is not installed: pip install 'ossa-on-ray[embedded]'.") from error
 
     def _installed_index(self) -> VectorIndex:
-        from ossa.vortex.answers.entry import SCHEMA
+        from ossa.vortex.answers.cache import SCHEMA
 
         if self.settings.url:
             from ossa.stores.qdrant.server import QdrantIndex

@@ -36,9 +36,8 @@ class MemoryFactory:
     home_dir: Path
 
     async def __call__(self) -> MemoryService:
-        from ossa.memory.hot import HotCopies
         from ossa.memory.service import MemoryService
-        from ossa.memory.warm import WarmVectors
+        from ossa.memory.tiers import HotCopies, WarmVectors
         from ossa.stores.objects.memory import ObjectMemory
 
         stores = self.stores()
@@ -59,7 +58,7 @@ class MemoryFactory:
 
     def _index(self, folder: Path) -> VectorIndex:
         """Without a driver the memory goes on, and cannot be searched by meaning."""
-        from ossa.memory.warm import memory_schema
+        from ossa.memory.tiers import memory_schema
         from ossa.vortex.vectors import DIMENSIONS
 
         schema = memory_schema(DIMENSIONS)
@@ -76,7 +75,7 @@ class MemoryFactory:
             return EmbeddedQdrant(folder / "vectors", schema=schema, wait_s=OWNER_WAIT_S)
         except ImportError:
             log.warning("memory_without_index", extra={"missing": "pip install 'ossa-on-ray[embedded]'"})
-            from ossa.memory.warm import AbsentIndex
+            from ossa.memory.tiers import AbsentIndex
 
             return AbsentIndex("Qdrant is not installed: pip install 'ossa-on-ray[embedded]'.")
 

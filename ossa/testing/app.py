@@ -32,9 +32,8 @@ from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import OssaError
 from ossa.contracts.stores import Stores
 from ossa.gateway.api.responses import failure_response
-from ossa.memory.hot import HotCopies
 from ossa.memory.service import MemoryService
-from ossa.memory.warm import WarmVectors, memory_schema
+from ossa.memory.tiers import HotCopies, WarmVectors, memory_schema
 from ossa.tenancy.keys import mint
 from ossa.testing.application import gateway_app
 from ossa.testing.gateway import FakeFleet, FakeLink

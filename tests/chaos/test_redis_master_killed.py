@@ -16,7 +16,7 @@ from ossa.caching.front import Front
 from ossa.caching.guarded import GuardedCache
 from ossa.contracts.configuration import CacheSettings
 from ossa.contracts.memory_tiers import Copy
-from ossa.memory.hot import HotCopies
+from ossa.memory.tiers import HotCopies
 from ossa.vortex.exchange.cache import Held, TieredCache
 from scripts.services import Services
 

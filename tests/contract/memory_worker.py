@@ -17,9 +17,8 @@ from ossa.contracts.configuration import Database
 from ossa.contracts.errors import NotFound, StoreUnavailable
 from ossa.contracts.memory import NewMemory, Scope
 from ossa.contracts.memory_policy import KindRules, PlacementPolicy
-from ossa.memory.hot import HotCopies
 from ossa.memory.service import MemoryService
-from ossa.memory.warm import WarmVectors, memory_schema
+from ossa.memory.tiers import HotCopies, WarmVectors, memory_schema
 from ossa.stores.objects.memory import ObjectMemory
 from ossa.stores.postgres import PostgresStores
 from ossa.stores.redis.cache import RedisCache

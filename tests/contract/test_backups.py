@@ -36,9 +36,8 @@ from ossa.contracts.memory import NewMemory, Recall
 from ossa.contracts.memory_policy import KindRules, PlacementPolicy
 from ossa.contracts.task import TaskStatus
 from ossa.embedded.postgres import EmbeddedPostgres
-from ossa.memory.hot import HotCopies
 from ossa.memory.service import MemoryService
-from ossa.memory.warm import WarmVectors, memory_schema
+from ossa.memory.tiers import HotCopies, WarmVectors, memory_schema
 from ossa.settings import Settings
 from ossa.stores.backups import wal
 from ossa.stores.backups.programs import programs, recovered

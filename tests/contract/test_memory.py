@@ -21,9 +21,8 @@ from ossa.contracts.vectors import VectorIndex
 from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.embedded.redis import EmbeddedRedis
 from ossa.memory.forgetting import GRACE_S
-from ossa.memory.hot import HotCopies
 from ossa.memory.service import MemoryService
-from ossa.memory.warm import WarmVectors, memory_schema
+from ossa.memory.tiers import HotCopies, WarmVectors, memory_schema
 from ossa.stores.objects.memory import ObjectMemory
 from ossa.stores.postgres import PostgresStores
 from ossa.stores.qdrant.embedded import EmbeddedQdrant

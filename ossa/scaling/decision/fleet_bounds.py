@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ossa.contracts.scaling import ScaleRules
-from ossa.scaling.decision.blocks import bounds
 from ossa.scaling.decision.proposal import Proposal
+from ossa.scaling.decision.triggers import bounds
 
 
 def fit(proposals: Sequence[Proposal], rules: ScaleRules) -> None:

@@ -5,11 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ossa.contracts.scaling import SAMPLE_S, ScaleRules, StartUp
-from ossa.scaling.decision.blocks import block_less, blocks_up, bounds, most_at_once
 from ossa.scaling.decision.expectation import Expectation
 from ossa.scaling.decision.reading import Reading
 from ossa.scaling.decision.state import PoolState
-from ossa.scaling.decision.triggers import emergency_cause, emergency_reach, fewest, may_shrink, settled, wanted
+from ossa.scaling.decision.triggers import (
+    block_less,
+    blocks_up,
+    bounds,
+    emergency_cause,
+    emergency_reach,
+    fewest,
+    may_shrink,
+    most_at_once,
+    settled,
+    wanted,
+)
 
 
 @dataclass(slots=True)

@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from ossa.contracts.scaling import SAMPLE_S, ScaleRules, StartUp
-from ossa.scaling.decision.blocks import bounds
 from ossa.scaling.decision.fleet_bounds import share
 from ossa.scaling.decision.proposal import Proposal
+from ossa.scaling.decision.triggers import bounds
 
 
 def standbys(proposals: Sequence[Proposal], held: int, nodes: int | None, rules: ScaleRules, start_up: StartUp) -> int:

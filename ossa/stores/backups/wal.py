@@ -199,7 +199,7 @@ class WalArchive(ABC):
         return course_to(timeline, inflated(self._whole_file(history)).decode() if history in names else "")
 
     def _segment(self, name: str, size: int) -> bytes:
-        """Returns a segment as it lies in the archive, deflated or not. Raises `BackupDamaged` where it is not whole."""
+        """Returns a segment as the archive has it, deflated or not. Raises `BackupDamaged` where it is not whole."""
         data = self._whole_file(name)
         # A gzip ends with the length of what is in it.
         length = int.from_bytes(data[-4:], "little") if data.startswith(_DEFLATED) else len(data)

@@ -10,12 +10,11 @@ from confluent_kafka import Consumer, TopicPartition
 from ossa.contracts.configuration import EventSettings
 from ossa.contracts.errors import BusUnavailable, TopicUnfit
 from ossa.contracts.events import BusStatus, Message, PartitionLag
+from ossa.stores.kafka.administration import ensure_topics, why
 from ossa.stores.kafka.configuration import REMARKS, MockBroker, common, consuming, producing
-from ossa.stores.kafka.diagnosis import why
 from ossa.stores.kafka.failure import is_telling, ours, quieten_drivers, translated
 from ossa.stores.kafka.producer import KafkaProducer
 from ossa.stores.kafka.subscription import KafkaSubscription
-from ossa.stores.kafka.topics import ensure_topics
 
 _ANSWER_S = 10.0
 _READER = "ossa.read"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -79,6 +80,21 @@ def open_storage(url: str, options: Mapping[str, str], *, param: str) -> ObjectS
             raise
         having = f", with the options {', '.join(sorted(named))}" if named else ""
         raise InvalidRequest(f"{shown} is no storage that can be used{having}.", param=param) from None
+
+
+AT_ONCE = 500
+"""Objects of one request to delete."""
+
+
+def force_to_disk(folder: Path, path: str) -> None:
+    """Syncs an object of a folder, and its names in the folders above."""
+    file = folder / path
+    for place in (file, *(parent for parent in file.parents if parent.is_relative_to(folder))):
+        opened = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 RETRY_AFTER_S = 1.0

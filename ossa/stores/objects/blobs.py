@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,13 +14,10 @@ from obstore.store import LocalStore
 
 from ossa.contracts.backups import Blob
 from ossa.contracts.errors import NotFound, StoreUnavailable
-from ossa.stores.objects.address import FOLDER_SCHEME, folder_of, open_storage
+from ossa.stores.objects.address import AT_ONCE, FOLDER_SCHEME, folder_of, force_to_disk, open_storage
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
-
-AT_ONCE = 500
-"""Files of one request to delete."""
 
 
 class ObjectBlobs:
@@ -50,13 +46,13 @@ class ObjectBlobs:
                 obstore.put(self._store(), path, data, mode="create" if fresh else "overwrite")
             except AlreadyExistsError:
                 return False
-            self._force(path)
+            self._force_to_disk(path)
             return True
 
     def put_file(self, path: str, file: Path) -> None:
         with self._translated(path):
             obstore.put(self._store(), path, file)
-            self._force(path)
+            self._force_to_disk(path)
 
     def get(self, path: str) -> bytes:
         with self._translated(path):
@@ -104,17 +100,9 @@ class ObjectBlobs:
             self._opened = LocalStore(self._folder)
         return self._opened
 
-    def _force(self, path: str) -> None:
-        """To the disk: the file, and its names in the folders above."""
-        if self._folder is None:
-            return
-        file = self._folder / path
-        for place in (file, *(each for each in file.parents if each.is_relative_to(self._folder))):
-            opened = os.open(place, os.O_RDONLY)
-            try:
-                os.fsync(opened)
-            finally:
-                os.close(opened)
+    def _force_to_disk(self, path: str) -> None:
+        if self._folder is not None:
+            force_to_disk(self._folder, path)
 
     @contextmanager
     def _translated(self, path: str) -> Iterator[None]:

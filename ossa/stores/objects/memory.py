@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,13 +19,10 @@ from obstore.store import LocalStore
 
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.memory_tiers import Erasure, MemoryRow
-from ossa.stores.objects.address import folder_of, open_storage, translated
+from ossa.stores.objects.address import AT_ONCE, folder_of, force_to_disk, open_storage, translated
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
-
-AT_ONCE = 500
-"""Objects of one request to delete."""
 
 
 class ObjectMemory:
@@ -55,7 +51,7 @@ class ObjectMemory:
         async with translated(self._answer_s):
             await obstore.put_async(self._store, path, data)
             if self._folder is not None:
-                await asyncio.to_thread(_force_to_disk, self._folder / path)
+                await asyncio.to_thread(force_to_disk, self._folder, path)
 
     async def get(self, row: MemoryRow, *, fence: int) -> str | None:
         path = object_path(row.tenant, row.subject, row.id, fence=fence)
@@ -131,16 +127,6 @@ def _store(url: str, folder: Path | None, options: dict[str, str]) -> ObjectStor
         return LocalStore(folder)
     except Exception as error:
         raise InvalidRequest(f"{folder} cannot be used for objects.", param="memory.objects_url") from error
-
-
-def _force_to_disk(file: Path) -> None:
-    """The file, and its names in the folders above: the content leaves the catalogue next."""
-    for place in (file, *list(file.parents)[:4]):
-        opened = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
 
 
 def object_path(tenant: str, subject: str, id: str, *, fence: int) -> str:

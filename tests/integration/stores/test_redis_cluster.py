@@ -13,8 +13,7 @@ import redis
 
 from ossa.contracts.cache import CacheGet, CacheSet
 from ossa.contracts.errors import StoreUnavailable
-from ossa.stores.redis.cache import RedisCache, RedisClusterCache
-from ossa.stores.redis.plan import entry, slot
+from ossa.stores.redis.cache import RedisCache, RedisClusterCache, entry, slot
 from scripts.services import Address, Services
 
 LIMIT_S = 60.0

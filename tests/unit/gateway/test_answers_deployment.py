@@ -21,8 +21,7 @@ from ossa.gateway.sidecars import ANSWERS
 from ossa.settings import Settings
 from ossa.testing.gateway import eventually
 from ossa.testing.stores.vectors import MemoryVectors
-from ossa.vortex.answers.cache import AnswerCache
-from ossa.vortex.answers.entry import SCHEMA
+from ossa.vortex.answers.cache import SCHEMA, AnswerCache
 
 ASKED = Asked(tenant="acme", agent="helper", scope="s1", question="What is the refund policy?")
 ANSWERED = Answered(answer=KeptAnswer(message={"role": "assistant", "content": "Thirty days."}))

@@ -18,8 +18,7 @@ from ossa.gateway.extensions.vortex.metrics import VortexMetrics
 from ossa.gateway.metrics import GatewayMetrics
 from ossa.testing.gateway import eventually
 from ossa.testing.stores.vectors import MemoryVectors
-from ossa.vortex.answers.cache import AnswerCache
-from ossa.vortex.answers.entry import SCHEMA
+from ossa.vortex.answers.cache import SCHEMA, AnswerCache
 from ossa.vortex.vectors import word_vectors
 
 

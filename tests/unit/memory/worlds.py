@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ossa.contracts.memory_policy import PlacementPolicy
-from ossa.memory.hot import HotCopies
 from ossa.memory.service import MemoryService
-from ossa.memory.warm import WarmVectors, memory_schema
+from ossa.memory.tiers import HotCopies, WarmVectors, memory_schema
 from ossa.testing.stores.cache import MemoryCache
 from ossa.testing.stores.catalogue import InMemoryCatalogue
 from ossa.testing.stores.objects import InMemoryObjects

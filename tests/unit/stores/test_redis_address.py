@@ -10,7 +10,7 @@ from ossa.contracts.configuration import CacheSettings
 from ossa.contracts.errors import InvalidRequest
 from ossa.settings import Settings, WrongSetting
 from ossa.stores.redis.address import RedisAddress, RedisTls
-from ossa.stores.redis.plan import entry, slot
+from ossa.stores.redis.cache import entry, slot
 
 
 def test_a_cluster_has_several_hosts_one_user_and_one_password() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ossa.vortex.answers.entry import id_of, room_of
+from ossa.vortex.answers.cache import id_of, room_of
 from ossa.vortex.answers.scope import SHAPELESS, question_of, scope_of
 
 from .conftest import Rig, asked
