@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from math import inf
 from sys import getsizeof
+from time import monotonic
 
+from ossa.caching.front import Front
 from ossa.contracts.compression import Compressed, CompressionOrder, OriginalStore
 from ossa.contracts.errors import NotFound, OssaError
 from ossa.vortex.compression import compress
@@ -35,8 +37,8 @@ def _now() -> datetime:
 class CompressionService:
     """`start` begins the sweeping of old originals, `stop` ends it.
 
-    An order that came before is answered from memory. Its original is stored again all the same: it lives a whole
-    lifetime from each answer on.
+    The same order of the same tenant is answered from memory while the answer is new or used. Its original is stored
+    again all the same: it lives a whole lifetime from each answer on.
     """
 
     def __init__(
@@ -45,12 +47,11 @@ class CompressionService:
         *,
         lifetime: timedelta = LIFETIME,
         now: Callable[[], datetime] = _now,
-        recent: RecentAnswers | None = None,
     ) -> None:
         self._originals = originals
         self._lifetime = lifetime
         self._now = now
-        self._recent = recent or RecentAnswers()
+        self._recent = recent_answers()
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="vortex")
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -65,10 +66,10 @@ class CompressionService:
 
     async def compress(self, order: CompressionOrder, *, tenant: str) -> Compressed:
         key = key_of(order, tenant=tenant)
-        answer = self._recent.get(key)
+        answer = self._recent.get(key, monotonic())
         if answer is None:
             answer = await asyncio.get_running_loop().run_in_executor(self._threads, lambda: compress(**dict(order)))
-            self._recent.put(key, answer)
+            self._recent.put(key, answer, inf)
         for handle in answer.handles:
             expires_at = self._now() + self._lifetime
             await self._originals.put(handle, order.content, tenant=tenant, expires_at=expires_at)
@@ -102,33 +103,9 @@ ENTRY_BYTES = 4096
 """Bytes of an answer beside its text, about."""
 
 
-class RecentAnswers:
-    """The same order of the same tenant has the same answer. The least recently used go when there are too many bytes.
-
-    Orders are known by a digest: what this holds does not grow with their contents.
-    """
-
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        self._max_bytes = max_bytes
-        self._answers: OrderedDict[bytes, Compressed] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, key: bytes) -> Compressed | None:
-        answer = self._answers.get(key)
-        if answer is not None:
-            self._answers.move_to_end(key)
-        return answer
-
-    def put(self, key: bytes, answer: Compressed) -> None:
-        """An answer over the bound by itself is not kept."""
-        size = _size(answer)
-        if key in self._answers or size > self._max_bytes:
-            return
-        self._answers[key] = answer
-        self._bytes += size
-        while self._bytes > self._max_bytes:
-            _, oldest = self._answers.popitem(last=False)
-            self._bytes -= _size(oldest)
+def recent_answers(max_bytes: int = MAX_BYTES) -> Front[Compressed]:
+    """Answers by the digest of their orders: what this holds does not grow with the orders' contents."""
+    return Front(lambda answer: getsizeof(answer.text) + ENTRY_BYTES, max_bytes=max_bytes)
 
 
 def key_of(order: CompressionOrder, *, tenant: str) -> bytes:
@@ -139,7 +116,3 @@ def key_of(order: CompressionOrder, *, tenant: str) -> bytes:
         digest.update(f"{name} {type(value).__name__} {len(data)} ".encode())
         digest.update(data)
     return digest.digest()
-
-
-def _size(answer: Compressed) -> int:
-    return getsizeof(answer.text) + ENTRY_BYTES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import ossa.vortex.service as service_module
 from ossa.contracts.compression import Compressed, CompressionOrder
 from ossa.contracts.errors import NotFound, StoreUnavailable
 from ossa.testing.stores import MemoryStores
-from ossa.vortex.service import ENTRY_BYTES, CompressionService, RecentAnswers, key_of
+from ossa.vortex.service import ENTRY_BYTES, CompressionService, key_of, recent_answers
 from tests.support.clock import ManualClock
 
 LOG = "\n".join(
@@ -119,20 +120,20 @@ def answer(text: str) -> Compressed:
     return Compressed(text=text, tokens_before=9, tokens_after=1, fidelity=1.0)
 
 
-def test_answers_in_memory_are_bounded_in_bytes_and_the_least_recently_used_go_first() -> None:
-    recent = RecentAnswers(max_bytes=3 * (ENTRY_BYTES + 1200))
+def test_answers_in_memory_are_bounded_in_bytes_and_one_that_was_used_stays() -> None:
+    recent = recent_answers(max_bytes=3 * (ENTRY_BYTES + 1500))
     keys = [key_of(CompressionOrder(content=str(number)), tenant="acme") for number in range(4)]
     for key in keys[:3]:
-        recent.put(key, answer("x" * 1000))
-    assert recent.get(keys[0]) is not None
-    recent.put(keys[3], answer("x" * 1000))
-    assert [recent.get(key) is not None for key in keys] == [True, False, True, True]
+        recent.put(key, answer("x" * 1000), inf)
+    assert recent.get(keys[0], 0.0) is not None
+    recent.put(keys[3], answer("x" * 1000), inf)
+    assert [recent.get(key, 0.0) is not None for key in keys] == [True, False, True, True]
 
 
 def test_an_answer_over_the_bound_by_itself_drives_nothing_out() -> None:
-    recent = RecentAnswers(max_bytes=ENTRY_BYTES + 1200)
+    recent = recent_answers(max_bytes=2 * ENTRY_BYTES)
     small, large = (key_of(CompressionOrder(content=text), tenant="acme") for text in ("small", "large"))
-    recent.put(small, answer("x"))
-    recent.put(large, answer("x" * 2000))
-    assert recent.get(small) is not None
-    assert recent.get(large) is None
+    recent.put(small, answer("x"), inf)
+    recent.put(large, answer("x" * 2 * ENTRY_BYTES), inf)
+    assert recent.get(small, 0.0) is not None
+    assert recent.get(large, 0.0) is None
