@@ -89,24 +89,37 @@ def items_of(
         key, happenings = entry[0], entry[1]
         actor, request_id, traceparent = entry[2] if len(entry) > 2 else ("", "", "")
         for name, kind, time, data in happenings:
-            event = Event.model_construct(
-                specversion="1.0",
-                id=f"{key}:{name}",
-                source=source,
-                type=kind,
-                subject=key,
-                time=at if time is None else datetime.fromisoformat(time),
-                datacontenttype="application/json",
-                dataschema=SCHEMA_URN + kind,
-                partitionkey=key,
-                tenant=tenant,
-                actor=actor,
-                requestid=request_id,
-                traceparent=traceparent,
-                data=data,
-            )
-            items.append(LogItem(offset + len(items), key, event))
+            fields = {
+                "specversion": "1.0",
+                "id": f"{key}:{name}",
+                "source": source,
+                "type": kind,
+                "subject": key,
+                "time": at if time is None else datetime.fromisoformat(time),
+                "datacontenttype": "application/json",
+                "dataschema": SCHEMA_URN + kind,
+                "partitionkey": key,
+                "tenant": tenant,
+                "actor": actor,
+                "requestid": request_id,
+                "traceparent": traceparent,
+                "data": data,
+            }
+            items.append(LogItem(offset + len(items), key, _event(fields)))
     return tuple(items)
+
+
+_EVENT_FIELDS = set(Event.model_fields)
+
+
+def _event(fields: dict[str, Any]) -> Event:
+    """`Event.model_construct`, which takes five times as long, for all fields at once."""
+    event = Event.__new__(Event)
+    object.__setattr__(event, "__dict__", fields)
+    object.__setattr__(event, "__pydantic_fields_set__", _EVENT_FIELDS)
+    object.__setattr__(event, "__pydantic_extra__", None)
+    object.__setattr__(event, "__pydantic_private__", None)
+    return event
 
 
 def _telling(happenings: list[list[Any]], origin: Origin | None = None) -> bytes:
