@@ -135,7 +135,7 @@ class _Batch:
 
 
 class EventConsumer:
-    """Calls `handle` for each event of a group's share, a task's events in their order.
+    """Calls `handle` for each event of a group's share, those with one key in their order.
 
     An offset is committed after the handler is done and its event's id is remembered. A dead-lettered event holds
     nobody up: later events of its task are handled, so a handler that needs the one before must find out by itself.
@@ -144,7 +144,6 @@ class EventConsumer:
         group: its members share the work; it names the consumer in the duplicate filter too.
         duplicates: None remembers the last ones in this process alone.
         forget_s: what the filter's store holds longer is forgotten, now and then.
-        types: events of other types are passed over (see `Consumer`).
         subscribe: joins the group; by default as the bus does it.
     """
 
@@ -152,23 +151,22 @@ class EventConsumer:
         self,
         bus: EventBus,
         group: str,
-        handle: Handle,
+        handle: Handle | Consumer,
         *,
         metrics: ConsumerMetrics,
         duplicates: DuplicateFilter | None = None,
         patience: Patience | None = None,
         forget_s: float = 7 * 86_400,
-        types: Sequence[str] = (),
         subscribe: Callable[[], Awaitable[Subscription]] | None = None,
-    ) -> None:  # the last four have defaults that most keep
+    ) -> None:
         self._bus = bus
         self._group = group
-        self._handle = handle
+        consumer = handle if isinstance(handle, Consumer) else Consumer(handle)
+        self._handle, self._types = consumer.handle, consumer.types
         self._metrics = metrics
         self._duplicates = duplicates or DuplicateFilter(group)
         self._patience = patience or Patience()
         self._forget_s = forget_s
-        self._types = tuple(types)
         self._subscribe = subscribe or partial(bus.subscribe, group)
         self._forget_at = 0.0
         self._pause_s = self._patience.pause_first_s

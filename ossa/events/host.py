@@ -31,9 +31,8 @@ def _loop(
     return EventConsumer(
         log,
         group,
-        given.handle,
+        given,
         metrics=metrics,
         duplicates=DuplicateFilter(group, recent=_RECENT),
-        types=given.types,
         subscribe=subscribe,
     ).run
