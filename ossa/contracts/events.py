@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 from pydantic import ConfigDict, Field
 
 from ossa.contracts.facts import FactData, TaskAccepted, TaskFinished, TaskStep
+from ossa.contracts.origin import Origin
 from ossa.contracts.value import Value
 
 TASK_ACCEPTED = TaskAccepted.TYPE
@@ -60,7 +61,8 @@ class Fact:
     """A fact before it is written: the store adds time, actor, request id and trace context.
 
     `key` orders it among others and is the event's subject: `agent/intelligence-003`. `name` makes the event's id
-    unique within its key; empty: a random one. `time` is for what happened earlier than it is written.
+    unique within its key; empty: a random one. `time` is for what happened earlier than it is written, `origin` for
+    what somebody else did than the current one.
     """
 
     data: FactData
@@ -68,6 +70,7 @@ class Fact:
     tenant: str = SYSTEM_TENANT
     name: str = ""
     time: datetime | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)

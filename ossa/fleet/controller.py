@@ -29,6 +29,8 @@ from ossa.contracts.fleet import (
 from ossa.contracts.origin import acting, current_origin
 from ossa.contracts.scaling import Predictor, ScalingStatus, TrafficReport
 from ossa.contracts.stores import DesiredStores
+from ossa.events.fact_queue import FactQueue
+from ossa.fleet.agent_facts import AgentFacts
 from ossa.fleet.autoscaling.scaler import Scaler, rules_of
 from ossa.fleet.autoscaling.usage import PoolUsage, UsageSampler
 from ossa.fleet.cluster import Capacity, Cluster
@@ -48,6 +50,9 @@ WAITING_POLL_S = 0.25
 
 FOLLOW_SPACING_S = 0.25
 SWEEP_INTERVAL_S = 30.0
+SETTLE_S = 5.0
+"""How long a fleet that stops waits for the fact log."""
+
 TICK_SPACING_S = 0.01
 
 
@@ -90,6 +95,9 @@ class Controller:
         self._operations = OperationLog(stores.fleet, 2 * settings.start_timeout_s, now)
         self._token = SecretStr("")
         self._supervisor: ProcessSupervisor | None = None
+        self._told = FactQueue(stores.facts)
+        self._causes = _Causes(self)
+        self._agent_facts = AgentFacts(self._told, self._causes, now)
         self._scaling = scaling or ScalingSettings(mode="off")
         self.scaler = Scaler(
             _ControlledFleet(self),
@@ -118,12 +126,15 @@ class Controller:
         await self._save_standby(standby)
         await self.scaler.open()
         self._desired = self._desired.model_copy(update={"borrowed_standbys": self.scaler.borrowed_standbys})
-        supervisor = ProcessSupervisor(self._cluster, self._settings, self._token, self._meters, self.wake, self._now)
+        supervisor = ProcessSupervisor(
+            self._cluster, self._settings, self._token, self._meters, self._agent_facts, self.wake, self._now
+        )
         await supervisor.adopt()
         self._supervisor = supervisor
         await self._read_blocks()
         await self._operations.load()
         await self._resume()
+        await self._agent_facts.adopt(self._stores.facts, tuple(supervisor.processes.values()))
         log.info(
             "fleet_adopted", extra={"processes": len(supervisor.processes), "operations": len(self._operations.open)}
         )
@@ -154,6 +165,7 @@ class Controller:
         for decision in decisions:
             if not isinstance(decision, CreateBlock | RemoveBlock):
                 self.supervisor.carry_out(decision)
+        self._agent_facts.tidy()
         self._publish()
         await self._change_blocks(decisions)
         self._follow_up.set()
@@ -251,6 +263,9 @@ class Controller:
         await self._read_blocks()
         await asyncio.gather(*(self._cluster.remove_block(name) for name in self._blocks), return_exceptions=True)
         self.supervisor.close()
+        if not await self._told.settle(SETTLE_S):
+            log.warning("facts_not_told")
+        self._told.close()
         await self._stores.close()
 
     @property
@@ -320,6 +335,7 @@ class Controller:
         if plan.drain is not None:
             return await self._begin_drain(operation, plan.drain)
         for pool in plan.pools:
+            self._causes.changed(pool.name, f"operation/{operation.id}")
             await self._save_pool(pool)
         if plan.phase is not None:
             await self._stores.fleet.save_phase(plan.phase)
@@ -363,6 +379,7 @@ class Controller:
                 return
             for pool in self._desired.pools:
                 if sizes.get(pool.name, pool.size) != pool.size:
+                    self._causes.changed(pool.name, _scaling_cause(self.scaler.ticked_at))
                     await self._save_pool(pool.model_copy(update={"size": sizes[pool.name]}))
             await self._save_standby(standby)
             self._desired = self._desired.model_copy(update={"borrowed_standbys": dict(borrowed)})
@@ -375,6 +392,9 @@ class Controller:
     async def _resume(self) -> None:
         """Resumes open operations: begins pending ones, and marks the processes of drains again."""
         for operation in tuple(self._operations.open.values()):
+            if operation.kind != "drain":
+                for pool in operation.progress:
+                    self._causes.changed(pool, f"operation/{operation.id}")
             if operation.status == "pending":
                 try:
                     plan = plan_operation(operation.kind, operation.request, self._desired, self._catalogue)
@@ -423,6 +443,35 @@ class Controller:
                 await self.supervisor.sweep()
             except Exception:
                 log.exception("sweep_failed")
+
+
+class _Causes:
+    """`Causes` over the controller."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._by_pool: dict[str, str] = {}
+        self._desired = DesiredFleet()
+        self._wanted: frozenset[str] = frozenset()
+
+    def changed(self, pool: str, cause: str) -> None:
+        self._by_pool[pool] = cause
+
+    def wanted(self, agent_id: str) -> bool:
+        if self._controller._desired is not self._desired:
+            self._desired = self._controller._desired
+            self._wanted = frozenset(desired_agents(self._desired))
+        return agent_id in self._wanted and not self._controller._stopping
+
+    def cause(self, pool: str, incarnation: str = "") -> str:
+        for operation in self._controller._operations.open.values():
+            if incarnation and operation.progress.get("incarnation") == incarnation:
+                return f"operation/{operation.id}"
+        return self._by_pool.get(pool, "")
+
+
+def _scaling_cause(at: datetime | None) -> str:
+    return f"scaling/{at.isoformat()}" if at is not None else ""
 
 
 class _ControlledFleet:

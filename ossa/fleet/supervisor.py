@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from ossa.contracts.configuration import FleetSettings
 from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.contracts.task import Assignment
+from ossa.fleet.agent_facts import AgentFacts
 from ossa.fleet.cluster import AgentReport, Cluster, LaunchSpec, ProcessGone, ProcessHandle
 from ossa.fleet.meters import FleetMeters
 from ossa.fleet.naming import STANDBY_POOL, new_incarnation
@@ -27,7 +28,8 @@ class AgentProcess:
     """One process as the supervisor sees it.
 
     `handle` is None until Ray knows the actor, `info` until the process has reported it. `assignment` is set for agents
-    that this controller started or assigned. `expected_end` is set when the controller ends the process itself.
+    that this controller started or assigned. `expected_end` is set when the controller ends the process itself, for the
+    reason in `ending`.
     """
 
     incarnation: str
@@ -40,6 +42,7 @@ class AgentProcess:
     ready_at: float | None = None
     replace: bool = False
     expected_end: bool = False
+    ending: str = ""
     missed_probes: int = 0
     watch: asyncio.Task[None] | None = field(default=None, repr=False)
 
@@ -115,6 +118,7 @@ class ProcessSupervisor:
         settings: FleetSettings,
         token: SecretStr,
         meters: FleetMeters,
+        facts: AgentFacts,
         changed: Callable[[], None],
         now: Callable[[], float],
     ) -> None:
@@ -122,6 +126,7 @@ class ProcessSupervisor:
         self._settings = settings
         self._token = token
         self._meters = meters
+        self._facts = facts
         self._changed = changed
         self._now = now
         self._jobs: set[asyncio.Task[None]] = set()
@@ -159,12 +164,12 @@ class ProcessSupervisor:
     def drain(self, process: AgentProcess, reason: str) -> None:
         """Lets its turns end, for at most the drain timeout, then ends it."""
         log.info("agent_draining", extra=_about(process, reason=reason))
-        self._leave(process)
+        self._leave(process, reason)
         self._spawn(self._drain(process))
 
     def kill(self, process: AgentProcess, reason: str) -> None:
         log.info("agent_killed", extra=_about(process, reason=reason))
-        self._leave(process)
+        self._leave(process, reason)
         self._spawn(self._kill(process))
 
     def holder(self, agent_id: str) -> AgentProcess | None:
@@ -184,8 +189,8 @@ class ProcessSupervisor:
         except (TimeoutError, OSError) as error:
             process.missed_probes += 1
             if at_once or process.missed_probes >= MISSED_PROBES:
-                self.kill(process, f"no sign of life: {type(error).__name__}")
-                self._closed(process, "no sign of life")
+                self._closed(process, f"no sign of life: {type(error).__name__}")
+                self._spawn(self._kill(process))
         else:
             process.missed_probes = 0
 
@@ -298,10 +303,19 @@ class ProcessSupervisor:
         process.enter(ProcessState.READY, now)
         process.ready_at = now
         log.info("agent_ready", extra=_about(process))
+        old = self._elder(process)
+        self._facts.ready(process, old, _why_replaced(process, old))
         self._changed()
 
-    def _leave(self, process: AgentProcess) -> None:
+    def _elder(self, process: AgentProcess) -> AgentProcess | None:
+        """Returns the other process that is the same agent, if there is one."""
+        agent_id = process.agent_id
+        others = [other for other in self.processes.values() if other is not process and other.agent_id == agent_id]
+        return next((other for other in others if agent_id is not None and other.ready_at is not None), None)
+
+    def _leave(self, process: AgentProcess, reason: str) -> None:
         process.expected_end = True
+        process.ending = process.ending or reason
         process.enter(ProcessState.DRAINING, self._now())
         self._changed()
 
@@ -339,6 +353,7 @@ class ProcessSupervisor:
         if not process.expected_end:
             log.warning("agent_lost", extra=_about(process, reason=reason))
             self._meters.lost(process.view().pool or STANDBY_POOL)
+            self._facts.lost(process, reason)
             if process.ready_at is not None and self._now() - process.ready_at < SHORT_LIFE_S:
                 self._failed(process, reason, started=True)
             else:
@@ -346,7 +361,11 @@ class ProcessSupervisor:
         self._changed()
 
     def _forget(self, process: AgentProcess) -> bool:
-        return self.processes.pop(process.incarnation, None) is not None
+        if self.processes.pop(process.incarnation, None) is None:
+            return False
+        if process.expected_end:
+            self._facts.ended(process, process.ending)
+        return True
 
     def _failed(self, process: AgentProcess, reason: str, *, started: bool = False) -> None:
         key = _key(process)
@@ -359,6 +378,8 @@ class ProcessSupervisor:
         self.failures[key] = Failure(count=count, reason=reason[:300], retry_at=self._now() + backoff)
         log.warning("agent_failed", extra=_about(process, reason=reason[:300], count=count, backoff_s=backoff))
         self._meters.failed()
+        if not started:
+            self._facts.failed(process, reason)
         self._changed()
 
     def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
@@ -369,6 +390,18 @@ class ProcessSupervisor:
 
 def _key(process: AgentProcess) -> str:
     return process.agent_id or STANDBY_POOL
+
+
+def _why_replaced(process: AgentProcess, old: AgentProcess | None) -> str:
+    if old is None:
+        return ""
+    if old.ending:
+        return old.ending
+    if old.replace:
+        return "it was drained"
+    if old.view().digest != process.view().digest:
+        return "its manifest changed"
+    return "its block is removed"
 
 
 def _about(process: AgentProcess, **fields: object) -> dict[str, object]:

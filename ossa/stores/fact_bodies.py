@@ -53,7 +53,7 @@ def of_fact(fact: Fact) -> bytes:
     data = fact.data.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
     required = {name for name, field in type(fact.data).model_fields.items() if field.is_required()}
     data |= {name: value for name, value in fact.data.model_dump(mode="json").items() if name in required}
-    return _telling([[fact.name or secrets.token_hex(8), fact.data.TYPE, fact.time, data]])
+    return _telling([[fact.name or secrets.token_hex(8), fact.data.TYPE, fact.time, data]], fact.origin)
 
 
 def body_of(tellings: Sequence[tuple[str, bytes]]) -> bytes:

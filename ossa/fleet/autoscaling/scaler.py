@@ -149,6 +149,11 @@ class Scaler:
         return self._settings.mode == "on"
 
     @property
+    def ticked_at(self) -> datetime | None:
+        """The time of the last decision, or of the one that is being carried out."""
+        return self._ticked_at
+
+    @property
     def borrowed_standbys(self) -> dict[str, int]:
         """Standbys that work for a pool since the last tick, also if that was before a restart."""
         return {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +13,10 @@ from jsonschema import Draft202012Validator
 
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.events import SCHEMA_URN, TASK_ACCEPTED, TASK_FINISHED, TASK_STEP, Event
+from ossa.contracts.facts import FACTS
 from ossa.events.schemas import check_event, load_schemas
-from tests.unit.events.compatibility import breaks, broken_history
+from scripts.compatibility import breaks, broken_history
+from scripts.events import SCHEMAS, schema_text, write_schemas
 
 OLD: dict[str, Any] = {
     "type": "object",
@@ -46,6 +50,24 @@ def test_a_type_s_versions_are_compatible_and_well_formed(name: str) -> None:
 def test_every_type_that_is_told_has_a_schema() -> None:
     known = {f"{name}.v{version}" for name, versions in load_schemas().items() for version in versions}
     assert {TASK_ACCEPTED, TASK_STEP, TASK_FINISHED} <= known
+    assert known == set(FACTS)
+
+
+@pytest.mark.parametrize("kind", sorted(FACTS))
+def test_a_schema_is_as_its_model_says(kind: str) -> None:
+    """Otherwise: `python -m scripts.events`."""
+    assert (SCHEMAS / f"{kind}.json").read_text("utf-8") == schema_text(FACTS[kind])
+
+
+def test_a_change_that_breaks_readers_is_not_written(tmp_path: Path) -> None:
+    write_schemas(tmp_path)
+    file = tmp_path / f"{TASK_STEP}.json"
+    old = json.loads(file.read_text())
+    old["properties"]["spent"] = {"type": "number"}
+    file.write_text(json.dumps(old))
+    with pytest.raises(ValueError, match=r"ossa\.task\.step\.v1 .* new version: data\.spent is gone"):
+        write_schemas(tmp_path)
+    assert json.loads(file.read_text()) == old
 
 
 def test_a_new_version_may_add_what_nobody_must_give_and_describe_better() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,97 +11,21 @@ import pytest
 from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.configuration import FleetSettings, ScalingSettings
 from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
-from ossa.contracts.fleet import POOLS, AgentState, DesiredAgent, FleetSnapshot, Operation, PoolInfo
+from ossa.contracts.fleet import AgentState, DesiredAgent, FleetSnapshot, Operation
 from ossa.contracts.origin import NOWHERE, Origin, acting, current_origin
-from ossa.fleet.controller import Controller
 from ossa.scaling.decision import PoolState, ScalerState
-from ossa.testing.cluster import MemoryCluster, NoMeters
-from ossa.testing.stores import MemoryStores
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.time = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
-class _Bench:
-    """One fleet on one cluster; controllers come and go."""
-
-    def __init__(self) -> None:
-        self.stores = MemoryStores()
-        self.clock = _Clock()
-        self.cluster = MemoryCluster()
-        self.settings = FleetSettings(standby=0, block_agents=2, drain_timeout_s=60)
-        self.scaling = ScalingSettings(mode="off")
-        self.controller = self._controller()
-
-    def _controller(self) -> Controller:
-        catalogue = {pool: (AgentSpec(name=f"{pool}-agent", dialect="ossa/v0.5.0", digest="d1"),) for pool in POOLS}
-        return Controller(
-            self.cluster,
-            self.stores,
-            self.settings,
-            catalogue,
-            NoMeters(),
-            now=self.clock,
-            scaling=self.scaling,
-        )
-
-    async def restart(self) -> None:
-        """As after SIGKILL: nothing is said to anybody."""
-        self.controller.supervisor.close()
-        self.controller = self._controller()
-        await self.controller.open()
-
-    async def turn(self) -> None:
-        """One round, and all that it began as far as it comes without help."""
-        self.clock.time += 5
-        await self.controller.tick()
-        for _ in range(30):
-            await asyncio.sleep(0)
-        await self.controller.follow()
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        for _ in range(300):
-            if holds():
-                return
-            await self.turn()
-        raise AssertionError("the fleet does not get there")
-
-    async def snapshot(self) -> FleetSnapshot:
-        return FleetSnapshot.model_validate_json(await self.controller.snapshot(-1, 1) or b"")
-
-    async def pool(self, name: str) -> PoolInfo:
-        return next(pool for pool in (await self.snapshot()).pools if pool.name == name)
-
-    async def size(self, pool: str, count: int) -> Operation:
-        number = f"op_{pool}_{count}"
-        request = {"pool_type": pool, "agent_count": count}
-        return await self.controller.submit(number, "spawn-pool", request, "acme")
-
-    async def has(self, pool: str, count: int) -> None:
-        await self.size(pool, count)
-        await self.until(lambda: self.operation(f"op_{pool}_{count}").status == "succeeded")
-
-    def operation(self, operation_id: str) -> Operation:
-        return self.stores.fleet.saved_operations[operation_id]
-
-    def places(self) -> list[str]:
-        return sorted(process.info.agent_id if process.info else "standby" for process in self.cluster.alive())
+from tests.unit.fleet.world import Bench
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[_Bench]:
-    made = _Bench()
+async def bench() -> AsyncIterator[Bench]:
+    made = Bench()
     await made.controller.open()
     yield made
     made.controller.supervisor.close()
 
 
-async def test_deploying_a_phase_fills_all_pools_in_the_ratio(bench: _Bench) -> None:
+async def test_deploying_a_phase_fills_all_pools_in_the_ratio(bench: Bench) -> None:
     request = {"phase": "phase4-enterprise-analytics", "target_agents": 20}
     await bench.controller.submit("op_1", "deploy-phase", request, "acme")
     await bench.until(lambda: bench.operation("op_1").status == "succeeded")
@@ -110,14 +34,14 @@ async def test_deploying_a_phase_fills_all_pools_in_the_ratio(bench: _Bench) -> 
     assert sizes == {name: counts["wanted"] for name, counts in bench.operation("op_1").progress.items()}
 
 
-async def test_the_missions_scale_call_reads_its_target(bench: _Bench) -> None:
+async def test_the_missions_scale_call_reads_its_target(bench: Bench) -> None:
     request = {"target": "12-agent-enterprise", "kubernetes_nodes": 12}
     await bench.controller.submit("op_1", "scale-to-phase4", request, "acme")
     await bench.until(lambda: bench.operation("op_1").status == "succeeded")
     assert len((await bench.snapshot()).agents) == 12
 
 
-async def test_the_enterprise_analytics_pool_is_the_intelligence_pool(bench: _Bench) -> None:
+async def test_the_enterprise_analytics_pool_is_the_intelligence_pool(bench: Bench) -> None:
     await bench.controller.submit("op_1", "spawn-pool", {"pool_type": "enterprise-analytics", "agent_count": 1}, "acme")
     await bench.until(lambda: bench.operation("op_1").status == "succeeded")
     assert bench.places() == ["intelligence-000"]
@@ -137,14 +61,14 @@ async def test_the_enterprise_analytics_pool_is_the_intelligence_pool(bench: _Be
         ("drain", {}, "agent_id"),
     ],
 )
-async def test_a_wrong_request_names_the_field(bench: _Bench, kind: Any, wrong: dict[str, Any], field: str) -> None:
+async def test_a_wrong_request_names_the_field(bench: Bench, kind: Any, wrong: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         await bench.controller.submit("op_1", kind, wrong, "acme")
     assert caught.value.param == field
     assert "op_1" not in bench.stores.fleet.saved_operations
 
 
-async def test_the_same_operation_submitted_again_is_the_same(bench: _Bench) -> None:
+async def test_the_same_operation_submitted_again_is_the_same(bench: Bench) -> None:
     first = await bench.size("security", 2)
     assert await bench.size("security", 2) == first
 
@@ -152,7 +76,7 @@ async def test_the_same_operation_submitted_again_is_the_same(bench: _Bench) -> 
 ASKED = Origin(actor="key/k1", tenant="acme", request_id="mine-1", traceparent=f"00-{'a' * 32}-{'b' * 16}-01")
 
 
-def watch_saves(bench: _Bench) -> list[tuple[str, Origin]]:
+def watch_saves(bench: Bench) -> list[tuple[str, Origin]]:
     """Every operation that is saved from now on: its status, and under which origin it was saved."""
     saves: list[tuple[str, Origin]] = []
     save = bench.stores.fleet.save_operation
@@ -165,7 +89,7 @@ def watch_saves(bench: _Bench) -> list[tuple[str, Origin]]:
     return saves
 
 
-async def test_an_operation_is_carried_to_its_end_under_the_origin_of_its_request(bench: _Bench) -> None:
+async def test_an_operation_is_carried_to_its_end_under_the_origin_of_its_request(bench: Bench) -> None:
     saves = watch_saves(bench)
     with acting(ASKED):
         await bench.size("security", 2)
@@ -177,7 +101,7 @@ async def test_an_operation_is_carried_to_its_end_under_the_origin_of_its_reques
     assert current_origin() == NOWHERE
 
 
-async def test_a_controller_that_comes_back_goes_on_under_the_origin_of_the_request(bench: _Bench) -> None:
+async def test_a_controller_that_comes_back_goes_on_under_the_origin_of_the_request(bench: Bench) -> None:
     with acting(ASKED):
         left = await bench.size("security", 2)
     await bench.stores.fleet.save_operation(left.model_copy(update={"status": "pending"}))
@@ -188,7 +112,7 @@ async def test_a_controller_that_comes_back_goes_on_under_the_origin_of_the_requ
     assert {origin for _, origin in saves} == {ASKED}
 
 
-async def test_an_operation_of_an_older_version_ends_as_the_controllers_own_act(bench: _Bench) -> None:
+async def test_an_operation_of_an_older_version_ends_as_the_controllers_own_act(bench: Bench) -> None:
     saves = watch_saves(bench)
     old = await bench.size("security", 1)
     assert b"request_id" not in old.json_bytes()
@@ -196,7 +120,7 @@ async def test_an_operation_of_an_older_version_ends_as_the_controllers_own_act(
     assert saves[-1] == ("succeeded", Origin(actor="system/controller", tenant="acme"))
 
 
-async def test_a_later_size_of_a_pool_ends_the_earlier_operation(bench: _Bench) -> None:
+async def test_a_later_size_of_a_pool_ends_the_earlier_operation(bench: Bench) -> None:
     await bench.size("security", 3)
     await bench.has("security", 1)
     earlier = bench.operation("op_security_3")
@@ -205,7 +129,7 @@ async def test_a_later_size_of_a_pool_ends_the_earlier_operation(bench: _Bench) 
     assert earlier.error.code == "conflict"
 
 
-async def test_a_dead_agent_is_replaced_under_the_same_id(bench: _Bench) -> None:
+async def test_a_dead_agent_is_replaced_under_the_same_id(bench: Bench) -> None:
     await bench.has("security", 2)
     victim = bench.cluster.alive()[0]
     bench.clock.time += 60
@@ -215,7 +139,7 @@ async def test_a_dead_agent_is_replaced_under_the_same_id(bench: _Bench) -> None
     assert victim.incarnation not in {process.incarnation for process in bench.cluster.alive()}
 
 
-async def test_a_controller_that_comes_back_adopts_what_lives(bench: _Bench) -> None:
+async def test_a_controller_that_comes_back_adopts_what_lives(bench: Bench) -> None:
     await bench.has("security", 3)
     before = {process.incarnation for process in bench.cluster.alive()}
     version = (await bench.snapshot()).version
@@ -228,7 +152,7 @@ async def test_a_controller_that_comes_back_adopts_what_lives(bench: _Bench) -> 
     assert [agent.state for agent in after.agents] == [AgentState.READY] * 3
 
 
-async def test_a_controller_that_comes_back_ends_an_operation_left_open(bench: _Bench) -> None:
+async def test_a_controller_that_comes_back_ends_an_operation_left_open(bench: Bench) -> None:
     bench.cluster.hold_starts = True
     await bench.size("security", 2)
     await bench.turn()
@@ -238,7 +162,7 @@ async def test_a_controller_that_comes_back_ends_an_operation_left_open(bench: _
     assert bench.places() == ["security-000", "security-001"]
 
 
-async def test_a_process_that_is_nobodys_is_killed(bench: _Bench) -> None:
+async def test_a_process_that_is_nobodys_is_killed(bench: Bench) -> None:
     await bench.has("security", 1)
     (own,) = bench.cluster.alive()
     stray = await bench.cluster.start(own.launch.model_copy(update={"incarnation": "stray"}))
@@ -250,7 +174,7 @@ async def test_a_process_that_is_nobodys_is_killed(bench: _Bench) -> None:
     assert stray not in bench.cluster.alive()
 
 
-async def test_an_agent_that_fails_to_start_waits_longer_each_time_and_says_why(bench: _Bench) -> None:
+async def test_an_agent_that_fails_to_start_waits_longer_each_time_and_says_why(bench: Bench) -> None:
     bench.cluster.failing.add("security-000")
     await bench.size("security", 1)
     for _ in range(20):
@@ -263,7 +187,7 @@ async def test_an_agent_that_fails_to_start_waits_longer_each_time_and_says_why(
     assert (await bench.pool("security")).pending == ""
 
 
-async def test_a_full_cluster_is_named_as_the_reason(bench: _Bench) -> None:
+async def test_a_full_cluster_is_named_as_the_reason(bench: Bench) -> None:
     bench.cluster.places = 2
     await bench.size("security", 4)
     for _ in range(5):
@@ -275,7 +199,7 @@ async def test_a_full_cluster_is_named_as_the_reason(bench: _Bench) -> None:
     )
 
 
-async def test_an_operation_that_makes_no_progress_fails_with_the_reason(bench: _Bench) -> None:
+async def test_an_operation_that_makes_no_progress_fails_with_the_reason(bench: Bench) -> None:
     bench.cluster.places = 0
     await bench.size("security", 1)
     await bench.until(lambda: bench.operation("op_security_1").status == "failed")
@@ -285,7 +209,7 @@ async def test_an_operation_that_makes_no_progress_fails_with_the_reason(bench: 
     assert "CPU" in error.message
 
 
-async def test_a_busy_agent_finishes_its_turns_before_it_goes(bench: _Bench) -> None:
+async def test_a_busy_agent_finishes_its_turns_before_it_goes(bench: Bench) -> None:
     await bench.has("security", 2)
     busy = next(process for process in bench.cluster.alive() if process.place == "security-001")
     busy.turns_ended.clear()
@@ -299,7 +223,7 @@ async def test_a_busy_agent_finishes_its_turns_before_it_goes(bench: _Bench) -> 
     assert busy not in bench.cluster.alive()
 
 
-async def test_applying_a_manifest_replaces_every_agent_of_the_pool(bench: _Bench) -> None:
+async def test_applying_a_manifest_replaces_every_agent_of_the_pool(bench: Bench) -> None:
     await bench.has("security", 3)
     spec = AgentSpec(name="security-agent", version="2.0.0", dialect="ossa/v0.5.0", digest="d2")
     request = {"pool": "security", "manifest": spec.model_dump(mode="json")}
@@ -309,7 +233,7 @@ async def test_applying_a_manifest_replaces_every_agent_of_the_pool(bench: _Benc
     assert len(bench.cluster.alive()) == 3
 
 
-async def test_draining_an_agent_replaces_its_process(bench: _Bench) -> None:
+async def test_draining_an_agent_replaces_its_process(bench: Bench) -> None:
     await bench.has("security", 2)
     old = next(process for process in bench.cluster.alive() if process.place == "security-000")
     await bench.controller.submit("op_drain", "drain", {"agent_id": "security-000"}, "acme")
@@ -318,7 +242,7 @@ async def test_draining_an_agent_replaces_its_process(bench: _Bench) -> None:
     assert bench.places() == ["security-000", "security-001"]
 
 
-async def test_draining_goes_on_after_the_controller_was_killed(bench: _Bench) -> None:
+async def test_draining_goes_on_after_the_controller_was_killed(bench: Bench) -> None:
     await bench.has("security", 2)
     old = next(process for process in bench.cluster.alive() if process.place == "security-000")
     await bench.controller.submit("op_drain", "drain", {"agent_id": "security-000"}, "acme")
@@ -327,13 +251,13 @@ async def test_draining_goes_on_after_the_controller_was_killed(bench: _Bench) -
     assert old not in bench.cluster.alive()
 
 
-async def test_draining_an_unknown_agent_is_not_found(bench: _Bench) -> None:
+async def test_draining_an_unknown_agent_is_not_found(bench: Bench) -> None:
     with pytest.raises(NotFound):
         await bench.controller.submit("op_drain", "drain", {"agent_id": "security-099"}, "acme")
 
 
 async def test_a_standby_that_cannot_become_the_agent_is_killed_and_counts_as_a_failure() -> None:
-    bench = _Bench()
+    bench = Bench()
     bench.settings = FleetSettings(standby=1, block_agents=1)
     bench.controller = bench._controller()
     await bench.controller.open()
@@ -347,7 +271,7 @@ async def test_a_standby_that_cannot_become_the_agent_is_killed_and_counts_as_a_
     bench.controller.supervisor.close()
 
 
-async def test_a_tenants_own_agent_comes_and_goes(bench: _Bench) -> None:
+async def test_a_tenants_own_agent_comes_and_goes(bench: Bench) -> None:
     spec = AgentSpec(name="bot", dialect="ossa/v0.5.0", digest="b1")
     own = DesiredAgent(agent_id="acme-bot", pool="security", tenant="acme", spec=spec)
     await bench.controller.spawn_agent(own)
@@ -361,13 +285,13 @@ async def test_a_tenants_own_agent_comes_and_goes(bench: _Bench) -> None:
     await bench.until(lambda: bench.places() == [])
 
 
-async def test_an_agent_of_a_pool_is_not_removed_by_hand(bench: _Bench) -> None:
+async def test_an_agent_of_a_pool_is_not_removed_by_hand(bench: Bench) -> None:
     await bench.has("security", 1)
     with pytest.raises(Conflict):
         await bench.controller.remove_agent("security-000", "acme")
 
 
-async def test_an_agent_reported_lost_that_is_hung_is_replaced(bench: _Bench) -> None:
+async def test_an_agent_reported_lost_that_is_hung_is_replaced(bench: Bench) -> None:
     await bench.has("security", 1)
     (hung,) = bench.cluster.alive()
     hung.hung = True
@@ -375,7 +299,7 @@ async def test_an_agent_reported_lost_that_is_hung_is_replaced(bench: _Bench) ->
     await bench.until(lambda: bench.places() == ["security-000"] and hung not in bench.cluster.alive())
 
 
-async def test_a_store_that_is_away_refuses_operations_and_leaves_the_fleet_alone(bench: _Bench) -> None:
+async def test_a_store_that_is_away_refuses_operations_and_leaves_the_fleet_alone(bench: Bench) -> None:
     await bench.has("security", 2)
     bench.stores.go_down()
     with pytest.raises(StoreUnavailable):
@@ -387,14 +311,14 @@ async def test_a_store_that_is_away_refuses_operations_and_leaves_the_fleet_alon
     assert bench.places() == ["security-000", "security-001"]
 
 
-async def test_stopping_drains_all_and_leaves_no_block(bench: _Bench) -> None:
+async def test_stopping_drains_all_and_leaves_no_block(bench: Bench) -> None:
     await bench.has("security", 3)
     await bench.controller.stop()
     assert bench.cluster.alive() == []
     assert await bench.cluster.blocks() == []
 
 
-async def test_a_snapshot_waits_for_the_next_change(bench: _Bench) -> None:
+async def test_a_snapshot_waits_for_the_next_change(bench: Bench) -> None:
     await bench.has("security", 1)
     version = (await bench.snapshot()).version
     assert await bench.controller.snapshot(version, 0.01) is None
@@ -403,7 +327,7 @@ async def test_a_snapshot_waits_for_the_next_change(bench: _Bench) -> None:
     assert FleetSnapshot.model_validate_json(await waiting or b"").version > version
 
 
-async def test_the_channel_token_is_kept_over_a_restart_and_masked(bench: _Bench) -> None:
+async def test_the_channel_token_is_kept_over_a_restart_and_masked(bench: Bench) -> None:
     await bench.turn()
     token = (await bench.snapshot()).channel_token
     await bench.restart()
@@ -412,7 +336,7 @@ async def test_the_channel_token_is_kept_over_a_restart_and_masked(bench: _Bench
     assert token not in repr(await bench.snapshot())
 
 
-async def test_a_restarted_controller_leaves_lent_standbys_at_their_work(bench: _Bench) -> None:
+async def test_a_restarted_controller_leaves_lent_standbys_at_their_work(bench: Bench) -> None:
     bench.scaling = ScalingSettings(mode="on")
     bench.settings = bench.settings.model_copy(update={"standby": 2})
     await bench.restart()
@@ -430,7 +354,7 @@ async def test_a_restarted_controller_leaves_lent_standbys_at_their_work(bench: 
     assert {process.info.incarnation for process in bench.cluster.alive() if process.info} == processes
 
 
-async def test_a_pool_that_is_lent_to_reaches_its_size_all_the_same(bench: _Bench) -> None:
+async def test_a_pool_that_is_lent_to_reaches_its_size_all_the_same(bench: Bench) -> None:
     bench.scaling = ScalingSettings(mode="on")
     bench.settings = bench.settings.model_copy(update={"standby": 1})
     await bench.stores.scaling.save_state(
