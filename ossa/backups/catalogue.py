@@ -110,13 +110,13 @@ class Catalogue:
     def all(self) -> tuple[list[BackupSet], list[str]]:
         """The oldest first, and the ids of those whose manifest cannot be read."""
         named = [blob.path.split("/")[1] for blob in self._vault.list(SETS) if blob.path.endswith(f"/{MANIFEST}")]
-        found, damaged = [], []
+        whole, damaged = [], []
         for id in named:
             try:
-                found.append(self._read(id))
+                whole.append(self._read(id))
             except BackupDamaged:
                 damaged.append(id)
-        return sorted(found, key=lambda one: (one.base.ended_at, one.id)), damaged
+        return sorted(whole, key=lambda one: (one.base.ended_at, one.id)), damaged
 
     def set(self, id: str) -> BackupSet:
         """Raises `NotFound`, `BackupDamaged`."""
@@ -149,8 +149,8 @@ class Catalogue:
         except (NotFound, ValueError):
             return None
 
-    def note(self, found: Verified) -> None:
-        self._vault.put(f"{SETS}/{found.id}/{VERIFIED}", sealed(found))
+    def note(self, verified: Verified) -> None:
+        self._vault.put(f"{SETS}/{verified.id}/{VERIFIED}", sealed(verified))
 
     def abandoned(self, now: datetime) -> Sequence[str]:
         """Ids of parts that a killed backup left."""

@@ -20,7 +20,7 @@ def expired(sets: Sequence[BackupSet], *, now: datetime, keep_days: float) -> li
     That one is where replaying begins for the window's first hours; where it is the last one of all, it stays too.
     """
     begins = now - timedelta(days=keep_days)
-    before = sorted((one for one in sets if one.ended_at < begins), key=lambda one: one.ended_at)
+    before = sorted((backup for backup in sets if backup.ended_at < begins), key=lambda backup: backup.ended_at)
     return before[:-1]
 
 
@@ -28,7 +28,7 @@ def unneeded_objects(there: Sequence[Blob], listed: Collection[str], kept: Seque
     """Objects that no kept set lists. One that came after the oldest of them began stays: times between may need it."""
     if not kept:
         return []
-    oldest = min(one.started_at for one in kept)
+    oldest = min(backup.started_at for backup in kept)
     return [blob.path for blob in there if blob.path not in listed and blob.modified < oldest]
 
 
@@ -38,8 +38,8 @@ def is_due(last: datetime | None, *, now: datetime, every_hours: float) -> bool:
 
 def base_for(sets: Sequence[BackupSet], at: datetime) -> BackupSet | None:
     """The newest that had ended by then."""
-    before = [one for one in sets if one.base.ended_at <= at]
-    return max(before, key=lambda one: one.base.ended_at, default=None)
+    before = [backup for backup in sets if backup.base.ended_at <= at]
+    return max(before, key=lambda backup: backup.base.ended_at, default=None)
 
 
 log = logging.getLogger(__name__)

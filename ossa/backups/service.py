@@ -150,7 +150,7 @@ class Backups:
                 ossa_version=self._version,
                 base=base,
                 objects=len(listed),
-                objects_bytes=sum(one.size for one in listed.values()),
+                objects_bytes=sum(file_copied.size for file_copied in listed.values()),
                 files=(file,),
             )
             self._catalogue.add(made)
@@ -200,11 +200,11 @@ class Backups:
             self._engine.lay(chosen.base, into, until=until, progress=self._progress, replacing=lambda: mark(into))
             shutil.rmtree(into / VECTORS, ignore_errors=True)  # another time's; the sweeper makes it anew
             with self._engine.recover(into, until=until, progress=self._progress) as dsn:
-                found = self._settle(chosen, listed, into, dsn)
+                restored = self._settle(chosen, listed, into, dsn)
             unmark(into)
         shutil.rmtree(into / WORK, ignore_errors=True)
         log.info("backup_restored", extra={"backup": chosen.id, "into": str(into)})
-        return found
+        return restored
 
     def verify(self, id: str | None) -> Verified:
         """Read all of a set (the newest), restore it to a scratch folder, start it there and read every row.
@@ -230,7 +230,7 @@ class Backups:
                 self._engine.discard(scratch)
                 shutil.rmtree(scratch, ignore_errors=True)
             reach = self._engine.reach()
-            found = Verified(
+            verified = Verified(
                 id=of.id,
                 at=self._now(),
                 schema_version=schema,
@@ -239,8 +239,8 @@ class Backups:
                 wal_segments=segments,
                 reach=reach.until if reach else None,
             )
-            self._compare(of, found, lost)
-            return found
+            self._compare(of, verified, lost)
+            return verified
 
     def _listed(self, of: BackupSet) -> Listed:
         """What its cold memories have to be. PostgreSQL comes back without it: then each is held against itself."""
@@ -270,16 +270,18 @@ class Backups:
             lost_objects=tuple(lost),
         )
 
-    def _compare(self, of: BackupSet, found: Verified, lost: list[str]) -> None:
-        if found.schema_version != of.base.schema_version:
-            raise BackupDamaged(f"Its schema is version {found.schema_version}, not {of.base.schema_version}.")
+    def _compare(self, of: BackupSet, verified: Verified, lost: list[str]) -> None:
+        if verified.schema_version != of.base.schema_version:
+            raise BackupDamaged(f"Its schema is version {verified.schema_version}, not {of.base.schema_version}.")
         if lost:
             raise BackupDamaged(f"{len(lost)} cold memories have no object in it, such as {lost[0]}.", param=lost[0])
         before = self._catalogue.verified(of.id)
         if before is None:
-            self._catalogue.note(found)
-        elif before.rows != found.rows:
-            changed = sorted(name for name in before.rows | found.rows if before.rows.get(name) != found.rows.get(name))
+            self._catalogue.note(verified)
+        elif before.rows != verified.rows:
+            changed = sorted(
+                name for name in before.rows | verified.rows if before.rows.get(name) != verified.rows.get(name)
+            )
             raise BackupDamaged(f"It has other rows than when it was verified first, in {', '.join(changed)}.")
 
     def _refuse(self, into: Path, force: bool) -> None:
@@ -287,7 +289,7 @@ class Backups:
             raise Conflict(f"{into} is no folder.", param="into")
         if self._runs(into):
             raise Conflict(f"A fleet runs in {into}: `OSSA_HOME={into} ossa down` stops it.", param="into")
-        if not force and into.exists() and any(one.name != WORK for one in into.iterdir()):
+        if not force and into.exists() and any(entry.name != WORK for entry in into.iterdir()):
             raise Conflict(
                 f"{into} is not empty: name another folder, or --force to replace what is there.", param="into"
             )
@@ -305,10 +307,10 @@ class Backups:
             return of, at or "base"
         if at is None:
             return self._newest(), "newest"
-        found = base_for(self._current(), at)
-        if found is None:
+        newest = base_for(self._current(), at)
+        if newest is None:
             raise NotFound(f"No backup had ended by {at.isoformat()}: `ossa backup list` shows what there is.")
-        return found, at
+        return newest, at
 
     def _newest(self, *, none_damaged: bool = False) -> BackupSet:
         """Nobody can tell whether one whose manifest is damaged is newer. Raises `BackupDamaged`, `NotFound`."""
@@ -321,8 +323,8 @@ class Backups:
 
     def _current(self) -> list[BackupSet]:
         sets = self._catalogue.sets()
-        current = {base.reference for base in self._engine.current([one.base for one in sets])}
-        return [one for one in sets if one.base.reference in current]
+        current = {base.reference for base in self._engine.current([backup.base for backup in sets])}
+        return [backup for backup in sets if backup.base.reference in current]
 
     def _let_go(self) -> None:
         sets, damaged = self._catalogue.all()
@@ -330,14 +332,14 @@ class Backups:
             log.warning("backups_not_expired", extra={"damaged": damaged})
             return
         gone = expired(sets, now=self._now(), keep_days=self._keep_days)
-        kept = [one for one in sets if one not in gone]
-        for one in gone:
-            self._catalogue.remove(one.id)
-            log.info("backup_expired", extra={"backup": one.id})
+        kept = [backup for backup in sets if backup not in gone]
+        for backup in gone:
+            self._catalogue.remove(backup.id)
+            log.info("backup_expired", extra={"backup": backup.id})
         for id in self._catalogue.abandoned(self._now()):
             self._catalogue.remove(id)
-        self._engine.remove([one.base for one in gone], [one.base for one in kept])
-        listed = {file.path for one in kept for file in self._catalogue.objects(one).values()}
+        self._engine.remove([backup.base for backup in gone], [backup.base for backup in kept])
+        listed = {file.path for backup in kept for file in self._catalogue.objects(backup).values()}
         self._vault.delete(unneeded_objects(self._vault.list(POOL), listed, kept))
 
 

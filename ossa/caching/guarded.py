@@ -82,12 +82,12 @@ class GuardedCache:
         )
 
     async def get(self, key: str, *, tenant: str) -> bytes | None:
-        found = await self._ask(tenant, lambda: self.store.get(key, tenant=tenant))
-        if found is None:
+        value = await self._ask(tenant, lambda: self.store.get(key, tenant=tenant))
+        if value is None:
             self.counts.misses += 1
         else:
             self.counts.shared_hits += 1
-        return found
+        return value
 
     async def set(self, key: str, value: bytes, *, tenant: str, ttl_s: float) -> None:
         await self._ask(tenant, lambda: self.store.set(key, value, tenant=tenant, ttl_s=ttl_s))

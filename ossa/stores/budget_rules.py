@@ -58,8 +58,8 @@ class Account:
 
 def granted(accounts: Sequence[Account], *, least: int, most: int) -> int | None:
     """What all of them can give; None: less than the least."""
-    found = min([most, *(account.left for account in accounts)])
-    return found if found >= least else None
+    amount = min([most, *(account.left for account in accounts)])
+    return amount if amount >= least else None
 
 
 def grant(accounts: Sequence[Account], nanos: int, *, repeated: bool = False) -> Grant:

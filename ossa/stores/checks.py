@@ -34,11 +34,11 @@ def check_points(points: Sequence[Point], schema: VectorSchema) -> None:
 
 def check_ids(ids: Sequence[str]) -> None:
     """Raises `InvalidRequest` for what is no UUID."""
-    for found in ids:
+    for id in ids:
         try:
-            UUID(found)
+            UUID(id)
         except ValueError:
-            raise InvalidRequest(f"A point's id is a UUID, not {found[:64]!r}.", "id") from None
+            raise InvalidRequest(f"A point's id is a UUID, not {id[:64]!r}.", "id") from None
 
 
 def check_asked(where: Where, below: Below | None) -> None:

@@ -55,9 +55,9 @@ def _moved(number: int, by: int) -> int:
 
 def _pieces(text: str, block: Block, shapes: Shapes, terse: bool) -> list[Piece]:
     if block.kind == "json":
-        found = json_text.split(text, shapes, terse=terse)
-        if found is not None:
-            return found
+        pieces = json_text.split(text, shapes, terse=terse)
+        if pieces is not None:
+            return pieces
         block.kind, block.weight = "shell", 1.0
     if block.kind == "prose":
         return prose.split(text)

@@ -52,9 +52,9 @@ def read_words(texts: Sequence[str]) -> Words:
     ids: list[int] = []
     lengths: list[int] = []
     for text in texts:
-        found = WORD.findall(text.lower())
-        lengths.append(len(found))
-        ids.extend([numbers.setdefault(word, len(numbers)) for word in found])
+        tokens = WORD.findall(text.lower())
+        lengths.append(len(tokens))
+        ids.extend([numbers.setdefault(word, len(numbers)) for word in tokens])
     owner = np.repeat(np.arange(len(texts), dtype=np.int32), lengths)
     return Words(list(numbers), np.asarray(ids, dtype=np.int32), owner, len(texts))
 

@@ -79,25 +79,25 @@ def expect(
     doubt = ""
     seen = max(reading.most, peak if math.isfinite(peak) else 0.0)
     most = rules.plausible * (max(seen, 1.0) + rules.block_agents * reading.slots)
-    for one in forecasts:
-        age = (now - one.at).total_seconds()
-        if not one.trusted:
-            doubt = f"forecast {one.model} is switched off"
+    for forecast in forecasts:
+        age = (now - forecast.at).total_seconds()
+        if not forecast.trusted:
+            doubt = f"forecast {forecast.model} is switched off"
             continue
         if not -AHEAD_S <= age <= FRESH_S:
             return None, f"forecast is {age:.0f} s old"
-        if not _sound(one):
+        if not _sound(forecast):
             return None, "forecast is not a number"
-        median = _quantile(one, 0.5)
+        median = _quantile(forecast, 0.5)
         if median > most:
             return None, f"forecast of {median:.0f} turns not believed: at most {seen:.0f} of late"
-        points.append((max(0.0, one.horizon_s - age), one))
+        points.append((max(0.0, forecast.horizon_s - age), forecast))
     if not points:
         return None, doubt
-    for one in earlier:
-        when = one.horizon_s - (now - one.at).total_seconds()
-        if when > 0 and one.trusted and _sound(one) and _quantile(one, 0.5) <= most:
-            points.append((when, one))
+    for forecast in earlier:
+        when = forecast.horizon_s - (now - forecast.at).total_seconds()
+        if when > 0 and forecast.trusted and _sound(forecast) and _quantile(forecast, 0.5) <= most:
+            points.append((when, forecast))
     return Expectation(reading.need, tuple(sorted(points, key=lambda point: point[0]))), doubt
 
 

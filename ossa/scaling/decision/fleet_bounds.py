@@ -14,14 +14,14 @@ def fit(proposals: Sequence[Proposal], rules: ScaleRules) -> None:
     _keep_floor(proposals, rules)
     _cut(proposals, rules)
     _lift_to_floor(proposals, rules)
-    sizes = {one.pool: one.rules for one in proposals}
+    sizes = {proposal.pool: proposal.rules for proposal in proposals}
     room = rules.fleet_ceiling - sum(sizes.values()) - rules.standby
-    extra = {one.pool: max(0, one.forecast - one.rules) for one in proposals}
+    extra = {proposal.pool: max(0, proposal.forecast - proposal.rules) for proposal in proposals}
     given = share(extra, max(0, room), rules.block_agents)
-    for one in proposals:
-        if given[one.pool] < extra[one.pool]:
-            one.reasons.append(f"fleet ceiling {rules.fleet_ceiling}")
-        one.forecast = one.rules + given[one.pool]
+    for proposal in proposals:
+        if given[proposal.pool] < extra[proposal.pool]:
+            proposal.reasons.append(f"fleet ceiling {rules.fleet_ceiling}")
+        proposal.forecast = proposal.rules + given[proposal.pool]
 
 
 def share(extra: Mapping[str, int], room: int, block: int) -> dict[str, int]:
@@ -40,28 +40,28 @@ def share(extra: Mapping[str, int], room: int, block: int) -> dict[str, int]:
 
 def _keep_floor(proposals: Sequence[Proposal], rules: ScaleRules) -> None:
     """Lets pools give up blocks, largest first, only while the fleet stays above its floor."""
-    total = sum(one.size for one in proposals)
-    for one in sorted(proposals, key=lambda one: -one.size):
-        if one.rules < one.size:
-            if total - (one.size - one.rules) < rules.fleet_floor:
-                one.rules = one.size
-                one.forecast = max(one.forecast, one.rules)
-                one.reasons.append(f"fleet floor {rules.fleet_floor}")
-            total -= one.size - one.rules
+    total = sum(proposal.size for proposal in proposals)
+    for proposal in sorted(proposals, key=lambda proposal: -proposal.size):
+        if proposal.rules < proposal.size:
+            if total - (proposal.size - proposal.rules) < rules.fleet_floor:
+                proposal.rules = proposal.size
+                proposal.forecast = max(proposal.forecast, proposal.rules)
+                proposal.reasons.append(f"fleet floor {rules.fleet_floor}")
+            total -= proposal.size - proposal.rules
 
 
 def _cut(proposals: Sequence[Proposal], rules: ScaleRules) -> None:
     """Shares the room below the ceiling among raises by rules."""
-    kept = sum(min(one.size, one.rules) for one in proposals)
-    extra = {one.pool: max(0, one.rules - one.size) for one in proposals}
+    kept = sum(min(proposal.size, proposal.rules) for proposal in proposals)
+    extra = {proposal.pool: max(0, proposal.rules - proposal.size) for proposal in proposals}
     given = share(extra, max(0, rules.fleet_ceiling - kept), rules.block_agents)
-    for one in proposals:
-        if given[one.pool] < extra[one.pool]:
-            one.rules = one.size + given[one.pool]
-            one.reasons.append(f"fleet ceiling {rules.fleet_ceiling}")
+    for proposal in proposals:
+        if given[proposal.pool] < extra[proposal.pool]:
+            proposal.rules = proposal.size + given[proposal.pool]
+            proposal.reasons.append(f"fleet ceiling {rules.fleet_ceiling}")
     total = kept + sum(given.values())
     if total > rules.fleet_ceiling:
-        _shed(max(proposals, key=lambda one: one.rules), rules)
+        _shed(max(proposals, key=lambda proposal: proposal.rules), rules)
 
 
 def _shed(largest: Proposal, rules: ScaleRules) -> None:
@@ -74,15 +74,17 @@ def _shed(largest: Proposal, rules: ScaleRules) -> None:
 
 def _lift_to_floor(proposals: Sequence[Proposal], rules: ScaleRules) -> None:
     """Raises pools in proportion to their sizes to the fleet's floor, as far as their ceilings allow."""
-    short = min(rules.fleet_floor, rules.fleet_ceiling) - sum(one.rules for one in proposals)
+    short = min(rules.fleet_floor, rules.fleet_ceiling) - sum(proposal.rules for proposal in proposals)
     while short > 0:
-        room = [one for one in proposals if one.rules < bounds(one.pool, rules).ceiling]
+        room = [proposal for proposal in proposals if proposal.rules < bounds(proposal.pool, rules).ceiling]
         if not room:
             return
-        lift, total = short, sum(one.rules for one in room) or len(room)
-        for one in sorted(room, key=lambda one: -one.rules):
-            part = min(short, max(1, lift * one.rules // total), bounds(one.pool, rules).ceiling - one.rules)
-            one.rules += part
-            one.forecast = max(one.forecast, one.rules)
-            one.reasons.append(f"fleet floor {rules.fleet_floor}")
+        lift, total = short, sum(proposal.rules for proposal in room) or len(room)
+        for proposal in sorted(room, key=lambda proposal: -proposal.rules):
+            part = min(
+                short, max(1, lift * proposal.rules // total), bounds(proposal.pool, rules).ceiling - proposal.rules
+            )
+            proposal.rules += part
+            proposal.forecast = max(proposal.forecast, proposal.rules)
+            proposal.reasons.append(f"fleet floor {rules.fleet_floor}")
             short -= part

@@ -45,7 +45,7 @@ def decide(
     borrowed = borrow_standbys(proposals, standby, rules, start_up)
     decision = ScaleDecision(
         at=given.now,
-        pools=tuple(_pool_decision(one, borrowed[one.pool]) for one in proposals),
+        pools=tuple(_pool_decision(proposal, borrowed[proposal.pool]) for proposal in proposals),
         standby=standby,
         nodes_hint=nodes_hint(proposals, standby, rules, start_up),
         by=_moved_by(proposals, standby, rules),
@@ -83,10 +83,10 @@ def _pool_decision(made: Proposal, borrowed: int) -> PoolDecision:
 def _moved_by(
     proposals: Sequence[Proposal], standby: int, rules: ScaleRules
 ) -> Literal["nothing", "rules", "forecast", "emergency"]:
-    moved = [one for one in proposals if one.forecast != one.size]
-    if any(one.emergency for one in moved):
+    moved = [proposal for proposal in proposals if proposal.forecast != proposal.size]
+    if any(proposal.emergency for proposal in moved):
         return "emergency"
-    if any(one.rules != one.size for one in moved):
+    if any(proposal.rules != proposal.size for proposal in moved):
         return "rules"
     return "forecast" if moved or standby > rules.standby else "nothing"
 
@@ -95,12 +95,12 @@ def _remember(
     now: datetime, proposals: Sequence[Proposal], borrowed: Mapping[str, int], rules: ScaleRules
 ) -> ScalerState:
     pools: dict[str, PoolState] = {}
-    for one in proposals:
-        changed = one.forecast != one.size
-        kept = after_emergency(one.state, one.cause, one.emergency and changed, rules)
-        told = {"cooldown_s": rules.cooldown_s} if changed else {}
-        pools[one.pool] = kept.model_copy(
-            update={**told, "shrink_to": _goes_on_to(one), "borrowed_standbys": borrowed.get(one.pool, 0)}
+    for proposal in proposals:
+        changed = proposal.forecast != proposal.size
+        kept = after_emergency(proposal.state, proposal.cause, proposal.emergency and changed, rules)
+        cooldown = {"cooldown_s": rules.cooldown_s} if changed else {}
+        pools[proposal.pool] = kept.model_copy(
+            update={**cooldown, "shrink_to": _goes_on_to(proposal), "borrowed_standbys": borrowed.get(proposal.pool, 0)}
         )
     return ScalerState(at=now, pools=pools)
 

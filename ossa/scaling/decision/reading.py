@@ -63,19 +63,19 @@ def read(
 
     CPU is told as if its own agents bore it all: borrowing hides no need.
     """
-    aged = [(age, one) for one in samples if -AHEAD_S <= (age := (now - one.at).total_seconds()) <= window_s]
+    aged = [(age, sample) for sample in samples if -AHEAD_S <= (age := (now - sample.at).total_seconds()) <= window_s]
     if not aged:
         return None
     aged.sort(key=lambda pair: -pair[0])
     age_last, last = aged[-1]
     if age_last > FRESH_S or not _sound(last):
         return None
-    sound = [one for _, one in aged if _sound(one)]
-    recent = [one for age, one in aged if age <= SMOOTH_S]
-    waiting = [one.queued for one in sound[-GROWING:]]
+    sound = [sample for _, sample in aged if _sound(sample)]
+    recent = [sample for age, sample in aged if age <= SMOOTH_S]
+    waiting = [sample.queued for sample in sound[-GROWING:]]
     agents = min(last.agents, max(size, last.agents - borrowed))
-    cpu = _mean(recent, lambda one: one.cpu)
-    cpu_agents = _mean(recent, lambda one: None if one.cpu is None else one.cpu * one.agents)
+    cpu = _mean(recent, lambda sample: sample.cpu)
+    cpu_agents = _mean(recent, lambda sample: None if sample.cpu is None else sample.cpu * sample.agents)
     if cpu is not None and cpu_agents is not None and agents and borrowed:
         cpu = max(cpu, cpu_agents / agents)
     return Reading(
@@ -85,17 +85,19 @@ def read(
         draining=last.draining,
         slots=last.slots_per_agent,
         need=last.running + last.queued,
-        most=max(one.running + one.queued for one in sound),
-        recent=max(one.running + one.queued for one in recent if _sound(one)),
-        calm=max(one.running + one.queued for age, one in aged if age <= max(calm_s, age_last) and _sound(one)),
+        most=max(sample.running + sample.queued for sample in sound),
+        recent=max(sample.running + sample.queued for sample in recent if _sound(sample)),
+        calm=max(
+            sample.running + sample.queued for age, sample in aged if age <= max(calm_s, age_last) and _sound(sample)
+        ),
         queued=last.queued,
         growing=len(waiting) == GROWING and all(a < b for a, b in pairwise(waiting)),
         queue_wait_s=_finite(last.queue_wait_s),
         latency_p99_s=_finite(last.latency_p99_s),
-        error_rate=_mean(recent, lambda one: one.error_rate),
+        error_rate=_mean(recent, lambda sample: sample.error_rate),
         cpu=cpu,
         cpu_agents=cpu_agents,
-        memory=_mean(recent, lambda one: one.memory),
+        memory=_mean(recent, lambda sample: sample.memory),
         complete=len(sound) >= COMPLETE * window_s / SAMPLE_S,
     )
 
@@ -109,5 +111,5 @@ def _finite(value: float | None) -> float | None:
 
 
 def _mean(samples: Sequence[PoolSample], signal: Callable[[PoolSample], float | None]) -> float | None:
-    known = [value for one in samples if (value := _finite(signal(one))) is not None]
+    known = [value for sample in samples if (value := _finite(signal(sample))) is not None]
     return sum(known) / len(known) if known else None

@@ -24,7 +24,7 @@ def standbys(proposals: Sequence[Proposal], held: int, nodes: int | None, rules:
     node where the running nodes have no room for them. `rules.standby`, which replace lost agents, come on top. The
     fleet's ceiling limits the sum. If a pool has no reading, at least the `held` standbys stay.
     """
-    agents = sum(one.forecast for one in proposals)
+    agents = sum(proposal.forecast for proposal in proposals)
     growth = _growth(proposals, start_up.agent_s + SAMPLE_S, rules)
     if nodes is not None and agents + growth > nodes * start_up.agents_per_node:
         growth = max(growth, _growth(proposals, start_up.agent_s + SAMPLE_S + start_up.node_s, rules))
@@ -35,7 +35,7 @@ def standbys(proposals: Sequence[Proposal], held: int, nodes: int | None, rules:
         if begins <= lead:
             growth = max(growth, later)
     wanted = rules.standby + growth
-    if any(one.reading is None for one in proposals):
+    if any(proposal.reading is None for proposal in proposals):
         wanted = max(wanted, held)
     return max(0, min(wanted, rules.fleet_ceiling - agents))
 
@@ -43,24 +43,29 @@ def standbys(proposals: Sequence[Proposal], held: int, nodes: int | None, rules:
 def nodes_hint(proposals: Sequence[Proposal], standby: int, rules: ScaleRules, start_up: StartUp) -> int:
     """Returns nodes for the decision and for the most that is expected before a node requested later is up."""
     lead = start_up.node_s + start_up.agent_s + rules.cooldown_s
-    agents = sum(max(one.forecast, math.ceil(_most(one, lead, rules.agents_quantile))) for one in proposals)
+    agents = sum(
+        max(proposal.forecast, math.ceil(_most(proposal, lead, rules.agents_quantile))) for proposal in proposals
+    )
     return math.ceil(min(agents + standby, rules.fleet_ceiling) / start_up.agents_per_node)
 
 
 def _growth(proposals: Sequence[Proposal], lead_s: float, rules: ScaleRules) -> int:
-    needs = ((_held(one, lead_s, rules.standby_quantile), one) for one in proposals)
-    return sum(max(_kept(one), math.ceil(min(agents, rules.fleet_ceiling)) - one.forecast) for agents, one in needs)
+    needs = ((_held(proposal, lead_s, rules.standby_quantile), proposal) for proposal in proposals)
+    return sum(
+        max(_kept(proposal), math.ceil(min(agents, rules.fleet_ceiling)) - proposal.forecast)
+        for agents, proposal in needs
+    )
 
 
 def _later(proposals: Sequence[Proposal], now: int, rules: ScaleRules) -> list[tuple[float, int]]:
     """Returns (seconds until it begins, additional agents) of each minute forecast to need more than `now`."""
     growth: dict[float, int] = defaultdict(int)
-    for one in proposals:
-        if one.expectation is None or one.reading is None:
+    for proposal in proposals:
+        if proposal.expectation is None or proposal.reading is None:
             continue
-        for begins, turns in one.expectation.minutes(rules.standby_quantile):
-            agents = math.ceil(min(turns / one.reading.slots, rules.fleet_ceiling))
-            growth[begins] += max(0, agents - one.forecast)
+        for begins, turns in proposal.expectation.minutes(rules.standby_quantile):
+            agents = math.ceil(min(turns / proposal.reading.slots, rules.fleet_ceiling))
+            growth[begins] += max(0, agents - proposal.forecast)
     return [(begins, more) for begins, more in growth.items() if more > now]
 
 
@@ -95,7 +100,7 @@ def borrow_standbys(
     `rules.standby` are never borrowed: they replace lost agents. A pool never works with more than its ceiling. A pool
     without a reading keeps what it has.
     """
-    wishes = {one.pool: _wish(one, rules, start_up) for one in proposals}
+    wishes = {proposal.pool: _wish(proposal, rules, start_up) for proposal in proposals}
     return share(wishes, max(0, standby - rules.standby), 1)
 
 

@@ -44,22 +44,22 @@ def wanted(reading: Reading, size: int, rules: ScaleRules) -> tuple[int, list[st
     A share over its trigger asks for as many agents as bring it back to the trigger: n * share / trigger. Waits and
     errors give no number: they ask for one block more, or for what runs and waits now, unless agents are starting.
     """
-    found: list[tuple[float, str]] = []
+    asked_for: list[tuple[float, str]] = []
     for name, share, trigger in (("CPU", reading.cpu, rules.cpu), ("memory", reading.memory, rules.memory)):
         if share is not None and share > trigger:
-            found.append((reading.agents * share / trigger, f"{name} {share:.0%} > {trigger:.0%}"))
+            asked_for.append((reading.agents * share / trigger, f"{name} {share:.0%} > {trigger:.0%}"))
     if reading.starting == 0 and reading.agents >= size:
         more = size + rules.block_agents
         wait, limit = reading.queue_wait_s, rules.queue_wait_s
         if wait is not None and wait > limit:
-            found.append((max(more, reading.need / reading.slots), f"queue wait {wait:.1f} s > {limit:g} s"))
+            asked_for.append((max(more, reading.need / reading.slots), f"queue wait {wait:.1f} s > {limit:g} s"))
         wait, slowest = reading.latency_p99_s, rules.latency_p99_s
         if wait is not None and slowest is not None and wait > slowest:
-            found.append((more, f"p99 {wait:.1f} s > {slowest:g} s"))
+            asked_for.append((more, f"p99 {wait:.1f} s > {slowest:g} s"))
         if reading.error_rate is not None and reading.error_rate > rules.error_rate:
-            found.append((more, f"errors {reading.error_rate:.1%} > {rules.error_rate:.1%}"))
-    most = whole(max((agents for agents, _ in found), default=size))
-    return max(size, most), [why for _, why in found]
+            asked_for.append((more, f"errors {reading.error_rate:.1%} > {rules.error_rate:.1%}"))
+    most = whole(max((agents for agents, _ in asked_for), default=size))
+    return max(size, most), [why for _, why in asked_for]
 
 
 def settled(reading: Reading, size: int) -> bool:

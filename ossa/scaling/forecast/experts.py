@@ -63,13 +63,13 @@ def prepared_all(
     seasons = calendar_seasons(panel.step_s)
     around = surroundings(panel, target, rows, tables=tables)
     levels = _level_forecasts(around.full, around.rows)
-    found = []
+    by_horizon = []
     for horizon in horizons:
         simple = levels | _seasonal_forecasts(around.full, around.rows, horizon, seasons)
         later = shifted_back(panel.values[:, target], horizon)[-around.rows :]
         table = features(panel, around, horizon, seasons)
-        found.append(Prepared(table, np.column_stack(list(simple.values())), (*simple, *PRIOR), later, horizon))
-    return tuple(found)
+        by_horizon.append(Prepared(table, np.column_stack(list(simple.values())), (*simple, *PRIOR), later, horizon))
+    return tuple(by_horizon)
 
 
 def shifted_back(values: Floats, steps: int) -> Floats:
@@ -96,7 +96,7 @@ def say(given: Prepared, fitted: Fitted | None, rows: slice) -> Said:
             fitted.linear.predict(table) * scale + level,
         ]
         tails = fitted.tails.predict(table) * scale[:, None] + level[:, None]
-    learned = [np.where(np.isfinite(one), one, level) for one in learned]
+    learned = [np.where(np.isfinite(forecast), forecast, level) for forecast in learned]
     tails = np.where(np.isfinite(tails), tails, level[:, None])
     centres = np.column_stack([given.simple[rows], *learned])
     return Said(np.maximum(centres, 0.0), np.maximum(tails, 0.0), scale)

@@ -53,10 +53,10 @@ class Trees:
     def predict(self, table: Floats) -> Floats:
         """(n, F) -> (n, Q)."""
         rows = table.astype(np.float32)
-        found = np.empty((len(rows), len(self.bias)))
+        predicted = np.empty((len(rows), len(self.bias)))
         for first in range(0, len(rows), 1024):
-            found[first : first + 1024] = self._walk(rows[first : first + 1024])
-        return found
+            predicted[first : first + 1024] = self._walk(rows[first : first + 1024])
+        return predicted
 
     def _walk(self, rows: NDArray[np.float32]) -> Floats:
         node = np.broadcast_to(self.roots, (len(rows), len(self.roots))).copy()
@@ -66,10 +66,10 @@ class Trees:
             left = np.where(np.isnan(seen), self.missing_left[node], seen < self.threshold[node])
             node = np.where(left, self.left[node], self.right[node])
         leaves = self.value[node].astype(np.float64)
-        found = np.tile(self.bias, (len(rows), 1))
+        sums = np.tile(self.bias, (len(rows), 1))
         for output in range(len(self.bias)):
-            found[:, output] += leaves[:, self.outputs == output].sum(axis=1)
-        return found
+            sums[:, output] += leaves[:, self.outputs == output].sum(axis=1)
+        return sums
 
 
 @dataclass(frozen=True)
@@ -159,14 +159,14 @@ class ForecastModel:
         return made.getvalue()
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        found: dict[str, NDArray[Any]] = {}
+        arrays: dict[str, NDArray[Any]] = {}
         for number, fitted in enumerate(self.fitted.values()):
             parts = {name: getattr(fitted, name) for name in (*_FORESTS, "linear")}
             for name, part in parts.items():
                 for field in fields(part):
-                    found[f"{number}.{name}.{field.name}"] = np.asarray(getattr(part, field.name))
-            found[f"{number}.mean"] = np.asarray(fitted.mean)
-        return found
+                    arrays[f"{number}.{name}.{field.name}"] = np.asarray(getattr(part, field.name))
+            arrays[f"{number}.mean"] = np.asarray(fitted.mean)
+        return arrays
 
 
 def load(content: bytes, *, source: str = "model") -> ForecastModel:

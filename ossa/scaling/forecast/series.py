@@ -70,12 +70,12 @@ def rolling_mean(values: Floats, window: int) -> Floats:
 
 def smoothed(values: Floats, alpha: float) -> Floats:
     """Simple exponential smoothing: s[t] = alpha * x[t] + (1 - alpha) * s[t-1], s[0] = x[0] (Brown 1959)."""
-    found = np.empty(len(values))
+    levels = np.empty(len(values))
     level = float(values[0])
     for at, value in enumerate(values.tolist()):
         level += alpha * (value - level)
-        found[at] = level
-    return found
+        levels[at] = level
+    return levels
 
 
 def rolling_median(values: Floats, window: int) -> Floats:

@@ -219,16 +219,16 @@ class AdaptiveLevels:
     def apply(self, quantiles: Floats) -> tuple[Floats, float, float]:
         """Raw quantiles (Q,), rising, to published ones (Q,), and the band's ends."""
         asked = np.concatenate([self._levels, [self._low, self._high]])
-        found = np.interp(asked, self._targets, quantiles)
+        published = np.interp(asked, self._targets, quantiles)
         beyond = asked > self._targets[-1]
         slope = (quantiles[-1] - quantiles[-2]) / (self._targets[-1] - self._targets[-2])
-        found[beyond] += slope * (asked[beyond] - self._targets[-1])
+        published[beyond] += slope * (asked[beyond] - self._targets[-1])
         under = asked < self._targets[0]
         slope = (quantiles[1] - quantiles[0]) / (self._targets[1] - self._targets[0])
-        found[under] -= slope * (self._targets[0] - asked[under])
-        found = np.maximum(found, 0.0)
-        low, high = sorted((float(found[-2]), float(found[-1])))
-        return np.maximum.accumulate(found[:-2]), *self._widened(low, float(quantiles[self._middle]), high)
+        published[under] -= slope * (self._targets[0] - asked[under])
+        published = np.maximum(published, 0.0)
+        low, high = sorted((float(published[-2]), float(published[-1])))
+        return np.maximum.accumulate(published[:-2]), *self._widened(low, float(quantiles[self._middle]), high)
 
     def _widened(self, low: float, middle: float, high: float) -> tuple[float, float]:
         if not low <= middle <= high:

@@ -116,7 +116,7 @@ class BarmanBackups(wal.WalArchive):
             return self._note_reach(Reach(until=now, timeline=int(last[:8], 16), segment=last))
 
     def lay(self, base: Base, home: Path, *, until: Until, progress: Progress, replacing: Callable[[], None]) -> None:
-        found, missing = self._wanted_until(base, until)
+        segments, missing = self._wanted_until(base, until)
         if until != "base":
             base_copy.check_time(until, missing, self.reach())
         elif missing is not None:
@@ -132,7 +132,7 @@ class BarmanBackups(wal.WalArchive):
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._fill(fresh, base, until, found, progress)
+            self._fill(fresh, base, until, segments, progress)
             (fresh / _MISSING).write_text(missing or "")
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -283,11 +283,11 @@ class BarmanBackups(wal.WalArchive):
 
     def _infos(self) -> dict[str, dict[str, str]]:
         """What Barman wrote down of each copy, by its name for it."""
-        found = {}
+        infos = {}
         for file in (self._data / "base").glob("*/backup.info"):
             lines = (line.partition("=") for line in file.read_text().splitlines())
-            found[file.parent.name] = {name: value for name, _, value in lines}
-        return found
+            infos[file.parent.name] = {name: value for name, _, value in lines}
+        return infos
 
     def _barman(self, *arguments: str, what: str, limit_s: float = COMMAND_S, anyway: bool = False) -> str:
         try:
@@ -331,10 +331,10 @@ class BarmanBackups(wal.WalArchive):
         folder = self._base(base.reference)
         for file in base.files:
             try:
-                found = _digest(folder / file.path)
+                digest = _digest(folder / file.path)
             except FileNotFoundError as error:
                 raise BackupDamaged(f"{file.path} is missing.", param=file.path) from error
-            if found != file.sha256:
+            if digest != file.sha256:
                 raise BackupDamaged(f"{file.path} is damaged: its sha256 is another one.", param=file.path)
 
     def _at(self, port: int) -> str:

@@ -35,14 +35,14 @@ def check_cluster(cluster: Path, manifest: Path) -> None:
         listed = json.loads(manifest.read_bytes())["Files"]
     except (ValueError, KeyError) as error:
         raise BackupDamaged(f"{MANIFEST} cannot be read.", param=MANIFEST) from error
-    for one in listed:
-        path = one.get("Path") or bytes.fromhex(one["Encoded-Path"]).decode("utf-8", "surrogateescape")
+    for entry in listed:
+        path = entry.get("Path") or bytes.fromhex(entry["Encoded-Path"]).decode("utf-8", "surrogateescape")
         try:
             with (cluster / path).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise BackupDamaged(f"{path} is missing from the copy of PostgreSQL.", param=path) from error
-        if found != one["Checksum"]:
+        if digest != entry["Checksum"]:
             raise BackupDamaged(f"{path} of the copy of PostgreSQL is damaged.", param=path)
 
 
@@ -116,9 +116,9 @@ def explain(log: str, until: Until, missing: str, error: StoreUnavailable) -> No
     """
     if _SHORT not in log or not isinstance(until, datetime):
         raise error
-    found = _LAST.findall(log)
-    if missing and not (found and datetime.fromisoformat(found[-1]) >= until):
-        goes = f"ends at {found[-1]}: restore to that (--to)" if found else "is the backup: restore it by its id"
+    commits = _LAST.findall(log)
+    if missing and not (commits and datetime.fromisoformat(commits[-1]) >= until):
+        goes = f"ends at {commits[-1]}: restore to that (--to)" if commits else "is the backup: restore it by its id"
         raise BackupDamaged(
             f"WAL segment {missing} is missing; what is there before it {goes}.", param=missing
         ) from error

@@ -139,13 +139,13 @@ class EmbeddedBackups(wal.WalArchive):
 
     def lay(self, base: Base, home: Path, *, until: Until, progress: Progress, replacing: Callable[[], None]) -> None:
         names = self._archived()
-        found: list[str] = []
+        segments: list[str] = []
         missing = None
         if until == "base":
             course = self._course_to(base.timeline, names)
         else:
             course = self._course(base, names)
-            found, missing = self._wanted(base, course, names)
+            segments, missing = self._wanted(base, course, names)
             base_copy.check_time(until, missing, self.reach())
         with self._scratch(home) as scratch:
             progress("reading the copy of PostgreSQL")
@@ -158,9 +158,9 @@ class EmbeddedBackups(wal.WalArchive):
                 fetched = cluster / base_copy.FETCHED
                 shutil.rmtree(fetched, ignore_errors=True)
                 fetched.mkdir()
-                if found:
-                    progress(f"reading {len(found)} WAL segments")
-                for name in found:
+                if segments:
+                    progress(f"reading {len(segments)} WAL segments")
+                for name in segments:
                     (fetched / f"{name}.gz").write_bytes(self._segment(name, base.segment_bytes))
                 for name in filter(wal.history_of, names):
                     (fetched / f"{name}.gz").write_bytes(self._whole_file(name))

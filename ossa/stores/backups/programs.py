@@ -61,11 +61,11 @@ class RecoveryFailed(StoreUnavailable):
 def programs(folder: str, version: int | None = None) -> Path:
     """PostgreSQL's programs: of this major version, else Debian's newest. Raises `StoreUnavailable`."""
     if folder:
-        found = [Path(folder).expanduser()]
+        folders = [Path(folder).expanduser()]
     else:
-        found = sorted(_DEBIAN.glob("*/bin"), key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0))
-        found = [path for path in found if version is None or path.parent.name == str(version)]
-    for path in reversed(found):
+        folders = sorted(_DEBIAN.glob("*/bin"), key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0))
+        folders = [path for path in folders if version is None or path.parent.name == str(version)]
+    for path in reversed(folders):
         if (path / "postgres").exists():
             return path
     wanted = f"PostgreSQL {version}" if version else "PostgreSQL"
@@ -124,8 +124,8 @@ def recovered(cluster: Path, bin_dir: Path, log: Path, *, limit_s: float) -> Ite
 def _wait(process: subprocess.Popen[bytes], cluster: Path, log: Path, limit_s: float) -> None:
     deadline = monotonic() + limit_s
     while monotonic() < deadline:
-        found = find_postmaster(cluster)
-        if found is not None and found.ready and found.pid == process.pid:
+        postmaster = find_postmaster(cluster)
+        if postmaster is not None and postmaster.ready and postmaster.pid == process.pid:
             return
         if process.poll() is not None:
             said = log.read_text(errors="replace")

@@ -44,12 +44,12 @@ class RestoredPostgres:
         with connected(dsn) as connection:
             if not _has_memory(connection):
                 return []
-            found = connection.execute(
+            rows = connection.execute(
                 "SELECT tenant, subject, id, stored FROM ossa.memory_items WHERE stored IS NOT NULL"
             )
             return [
                 ColdRow(tenant=tenant, id=id, path=object_path(tenant, subject, id, fence=stored))
-                for tenant, subject, id, stored in found
+                for tenant, subject, id, stored in rows
             ]
 
     def renew(self, dsn: str) -> int:

@@ -42,8 +42,8 @@ def is_segment(name: str) -> bool:
 
 def history_of(name: str) -> int | None:
     """The timeline whose history a file is."""
-    found = _HISTORY.fullmatch(name)
-    return int(found[1], 16) if found else None
+    match = _HISTORY.fullmatch(name)
+    return int(match[1], 16) if match else None
 
 
 def segment_name(timeline: int, number: int, segment_bytes: int) -> str:
@@ -76,7 +76,7 @@ def wanted(
     """
     size = base.segment_bytes
     there = {name for name in names if is_segment(name)}
-    found: list[str] = []
+    segments: list[str] = []
     number = last_of(base) + 1 if carried else lsn(base.start_lsn) // size
     lasts = [segment_number(name, size) for name in there if _on(name, course, size)]
     if least is not None and int(least[:8], 16) == course.steps[-1][0]:
@@ -85,10 +85,10 @@ def wanted(
     while number <= max(lasts + left, default=-1):
         name = _name(number, course, size)
         if name not in there:
-            return found, name
-        found.append(name)
+            return segments, name
+        segments.append(name)
         number += 1
-    return found, None
+    return segments, None
 
 
 def number_on(base: Base, name: str) -> int:

@@ -62,11 +62,11 @@ class _Ensuring:
         self._wanted = wanted
 
     def ensure(self) -> None:
-        found = self._look()
-        if found is None:
+        topic = self._look()
+        if topic is None:
             self._create()
         else:
-            self._check(found)
+            self._check(topic)
 
     def _look(self) -> TopicMetadata | None:
         """Lists all topics: asking for one by name may create it."""
@@ -106,22 +106,22 @@ class _Ensuring:
     def _await_leaders(self) -> None:
         end = time.monotonic() + _LEADERS_S
         while time.monotonic() < end:
-            found = self._look()
-            if found is not None and all(one.leader >= 0 for one in found.partitions.values()):
+            topic = self._look()
+            if topic is not None and all(partition.leader >= 0 for partition in topic.partitions.values()):
                 return
             time.sleep(0.05)
         raise TopicUnfit(f"{self._wanted.name} was made, and has no leaders yet.", param="events.topic")
 
-    def _check(self, found: TopicMetadata) -> None:
+    def _check(self, topic: TopicMetadata) -> None:
         wanted, settings = self._wanted, self._settings
         alter = f"{_COMMAND} {self._servers} --alter --topic {wanted.name} --partitions {wanted.partitions}"
-        if len(found.partitions) < wanted.partitions:
+        if len(topic.partitions) < wanted.partitions:
             raise TopicUnfit(
-                f"{wanted.name} has {len(found.partitions)} partitions, and {wanted.partitions_setting} says "
+                f"{wanted.name} has {len(topic.partitions)} partitions, and {wanted.partitions_setting} says "
                 f"{wanted.partitions}. Add some: {alter}; or set the setting.",
                 param="events.partitions",
             )
-        copies = min((len(one.replicas) for one in found.partitions.values()), default=0)
+        copies = min((len(partition.replicas) for partition in topic.partitions.values()), default=0)
         if copies < settings.replication:
             raise TopicUnfit(
                 f"{wanted.name} has {copies} copies of a partition, and OSSA_EVENTS__REPLICATION says "
@@ -139,8 +139,8 @@ class _Ensuring:
 
     def _min_insync(self) -> int:
         resource = ConfigResource(ResourceType.TOPIC, self._wanted.name)
-        found = self._admin.describe_configs([resource], request_timeout=_ANSWER_S)[resource].result(_ANSWER_S + 5)
-        return int(found[_MIN_INSYNC].value)
+        entries = self._admin.describe_configs([resource], request_timeout=_ANSWER_S)[resource].result(_ANSWER_S + 5)
+        return int(entries[_MIN_INSYNC].value)
 
 
 LOOK_S = 2.0
@@ -162,8 +162,8 @@ class _Ear(logging.Handler):
         self.lines.append(record.getMessage())
 
     def found(self) -> OssaError | None:
-        told = next((ours(error) for error in self.errors if is_telling(error)), None)
-        return told or next((hung_up(line) for line in self.lines if names_protocol(line)), None)
+        telling = next((ours(error) for error in self.errors if is_telling(error)), None)
+        return telling or next((hung_up(line) for line in self.lines if names_protocol(line)), None)
 
     def is_all(self) -> bool:
         return any(error.code() == KafkaError._ALL_BROKERS_DOWN for error in self.errors)

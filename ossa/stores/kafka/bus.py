@@ -81,7 +81,7 @@ class KafkaBus:
         subscription = KafkaSubscription(consuming(self._settings, servers, group or _READER))
         try:
             lags = await asyncio.to_thread(self._partition_lags, subscription.consumer, topic, group is not None)
-            positions = {one.partition: one.end if newest else one.committed for one in lags}
+            positions = {lag.partition: lag.end if newest else lag.committed for lag in lags}
             await subscription.begin(topic, positions)
         except BaseException:
             await subscription.close()
@@ -112,9 +112,9 @@ class KafkaBus:
         """Raises what keeps Kafka from being reached, where it is known. A first question would wait for long."""
         if self._settings.mock:
             return
-        found = await asyncio.to_thread(why, common(self._settings, self._settings.bootstrap_servers))
-        if found is not None:
-            raise found
+        error = await asyncio.to_thread(why, common(self._settings, self._settings.bootstrap_servers))
+        if error is not None:
+            raise error
 
     # In a thread
 
@@ -131,30 +131,33 @@ class KafkaBus:
         partitions = [TopicPartition(topic, number) for number in self._partitions(consumer, topic)]
         with translated():
             known = {
-                one.partition: one.offset for one in (consumer.committed(partitions, _ANSWER_S) if committed else ())
+                partition.partition: partition.offset
+                for partition in (consumer.committed(partitions, _ANSWER_S) if committed else ())
             }
-            found = []
-            for one in partitions:
-                ends = consumer.get_watermark_offsets(one, timeout=_ANSWER_S)
+            lags = []
+            for partition in partitions:
+                ends = consumer.get_watermark_offsets(partition, timeout=_ANSWER_S)
                 if ends is None:
                     raise BusUnavailable("Kafka did not tell the ends of a partition in time.", retry_after_s=1.0)
                 first, end = ends
-                at = max(known.get(one.partition, 0), first)
-                found.append(
-                    PartitionLag(topic=topic, partition=one.partition, committed=at, end=end, waiting=max(0, end - at))
+                at = max(known.get(partition.partition, 0), first)
+                lags.append(
+                    PartitionLag(
+                        topic=topic, partition=partition.partition, committed=at, end=end, waiting=max(0, end - at)
+                    )
                 )
-        return found
+        return lags
 
     def _partitions(self, consumer: Consumer, topic: str) -> list[int]:
         """Raises `TopicUnfit` for a topic that there is not."""
         with translated():
-            found = consumer.list_topics(topic, timeout=_ANSWER_S).topics[topic]
-        if found.error is not None and is_telling(found.error):
-            raise ours(found.error)
-        if not found.partitions:
+            metadata = consumer.list_topics(topic, timeout=_ANSWER_S).topics[topic]
+        if metadata.error is not None and is_telling(metadata.error):
+            raise ours(metadata.error)
+        if not metadata.partitions:
             raise TopicUnfit(
                 f"Kafka has no topic {topic}: OSSA_EVENTS__TOPIC and OSSA_EVENTS__DEAD_TOPIC name the topics, and the "
                 "gateway makes them with OSSA_EVENTS__CREATE_TOPICS=true.",
                 param="events.topic",
             )
-        return sorted(found.partitions)
+        return sorted(metadata.partitions)

@@ -58,27 +58,27 @@ _OF_THE_MOCK: Configuration = {"session.timeout.ms": 4_000, "heartbeat.interval.
 def common(settings: EventSettings, servers: str) -> Configuration:
     """Raises `InvalidRequest` for a file that is not there, as the others here do."""
     _look_for_files(settings)
-    found = {
+    configuration = {
         **_COMMON,
         "bootstrap.servers": servers,
         "security.protocol": settings.security_protocol,
         "logger": logger,
     }
     if settings.sasl_user:
-        found["sasl.mechanism"] = settings.sasl_mechanism
-        found["sasl.username"] = settings.sasl_user
-        found["sasl.password"] = settings.sasl_password.get_secret_value()
+        configuration["sasl.mechanism"] = settings.sasl_mechanism
+        configuration["sasl.username"] = settings.sasl_user
+        configuration["sasl.password"] = settings.sasl_password.get_secret_value()
     if settings.ca_file:
-        found["ssl.ca.location"] = settings.ca_file
+        configuration["ssl.ca.location"] = settings.ca_file
     if settings.certificate_file:
-        found["ssl.certificate.location"] = settings.certificate_file
-        found["ssl.key.location"] = settings.key_file or settings.certificate_file
-    return found
+        configuration["ssl.certificate.location"] = settings.certificate_file
+        configuration["ssl.key.location"] = settings.key_file or settings.certificate_file
+    return configuration
 
 
 def producing(settings: EventSettings, servers: str) -> Configuration:
     _look_for_files(settings)
-    found: Configuration = {
+    configuration: Configuration = {
         **_PRODUCER,
         "client_id": "ossa",
         "bootstrap_servers": servers,
@@ -87,17 +87,17 @@ def producing(settings: EventSettings, servers: str) -> Configuration:
         "request_timeout_ms": round((settings.publish_timeout_s + _GRACE_S) * 1000),
     }
     if settings.sasl_user:
-        found["sasl_mechanism"] = settings.sasl_mechanism
-        found["sasl_plain_username"] = settings.sasl_user
-        found["sasl_plain_password"] = settings.sasl_password.get_secret_value()
+        configuration["sasl_mechanism"] = settings.sasl_mechanism
+        configuration["sasl_plain_username"] = settings.sasl_user
+        configuration["sasl_plain_password"] = settings.sasl_password.get_secret_value()
     if settings.security_protocol.endswith("SSL"):
-        found["ssl_context"] = _tls(settings)
-    return found
+        configuration["ssl_context"] = _tls(settings)
+    return configuration
 
 
 def consuming(settings: EventSettings, servers: str, group: str) -> Configuration:
-    found = {**common(settings, servers), **_CONSUMER, "group.id": group}
-    return {**found, **_OF_THE_MOCK} if settings.mock else found
+    configuration = {**common(settings, servers), **_CONSUMER, "group.id": group}
+    return {**configuration, **_OF_THE_MOCK} if settings.mock else configuration
 
 
 def _tls(settings: EventSettings) -> ssl.SSLContext:

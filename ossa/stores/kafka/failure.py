@@ -153,5 +153,5 @@ def quieten_drivers() -> None:
     """Once for each logger, however often it is asked for."""
     for name in _DRIVERS:
         logger = logging.getLogger(name)
-        if not any(isinstance(one, NowAndThen) for one in logger.filters):
+        if not any(isinstance(each, NowAndThen) for each in logger.filters):
             logger.addFilter(NowAndThen())

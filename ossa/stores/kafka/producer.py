@@ -62,8 +62,8 @@ class KafkaProducer:
                     delivered.append(await client.send(message.topic, message.value, key=key, headers=headers))
                 await asyncio.gather(*delivered)
         except BaseException as error:
-            for one in delivered:
-                one.cancel()
+            for delivery in delivered:
+                delivery.cancel()
             await asyncio.shield(self.close())
             if isinstance(error, TimeoutError):
                 said = f"Kafka did not take {len(messages)} messages within {self._timeout_s:g} s."

@@ -102,11 +102,11 @@ class KafkaSubscription:
         self._commit_when_due()
         if first is None:
             return []
-        found = [first]
+        messages = [first]
         if limit > 1:
-            found += self.consumer.consume(limit - 1, 0)
-        received = [_received(message) for message in found if message.error() is None]
-        failed = next((message.error() for message in found if message.error() is not None), None)
+            messages += self.consumer.consume(limit - 1, 0)
+        received = [_received(message) for message in messages if message.error() is None]
+        failed = next((message.error() for message in messages if message.error() is not None), None)
         if failed is not None and not received:
             raise ours(failed)
         return received
@@ -131,15 +131,15 @@ class KafkaSubscription:
             logger.warning("kafka_commit_failed", extra={"reason": str(error)})
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._held |= {(one.topic, one.partition) for one in partitions}
+        self._held |= {(partition.topic, partition.partition) for partition in partitions}
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        gone = {(one.topic, one.partition) for one in partitions}
+        gone = {(partition.topic, partition.partition) for partition in partitions}
         self._commit_quietly(gone)
         self._held -= gone
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        gone = {(one.topic, one.partition) for one in partitions}
+        gone = {(partition.topic, partition.partition) for partition in partitions}
         for key in gone:
             self._done.pop(key, None)
         self._held -= gone
@@ -164,14 +164,14 @@ def _received(message: KafkaMessage) -> Received:
 
 
 def _headers(message: KafkaMessage) -> dict[str, str]:
-    found = message.headers() or ()
-    pairs = found.items() if isinstance(found, dict) else found
+    headers = message.headers() or ()
+    pairs = headers.items() if isinstance(headers, dict) else headers
     return {str(name): _text(text) for name, text in (tuple(pair) for pair in pairs)}
 
 
-def _text(found: str | bytes | None) -> str:
+def _text(data: str | bytes | None) -> str:
     """Whatever somebody put there."""
-    return found.decode("utf-8", "replace") if isinstance(found, bytes) else found or ""
+    return data.decode("utf-8", "replace") if isinstance(data, bytes) else data or ""
 
 
 def _committed(error: KafkaError | None, partitions: list[TopicPartition]) -> None:

@@ -70,11 +70,13 @@ class ObjectBlobs:
     def list(self, prefix: str) -> list[Blob]:
         if self._folder is not None and not self._folder.exists():
             return []
-        found: list[Blob] = []
+        blobs: list[Blob] = []
         with self._translated(prefix):
             for some in obstore.list(self._store(), prefix=prefix or None):
-                found.extend(Blob(path=one["path"], size=one["size"], modified=one["last_modified"]) for one in some)
-        return sorted(found, key=lambda blob: blob.path)
+                blobs.extend(
+                    Blob(path=meta["path"], size=meta["size"], modified=meta["last_modified"]) for meta in some
+                )
+        return sorted(blobs, key=lambda blob: blob.path)
 
     def delete(self, paths: Iterable[str]) -> None:
         listed = list(paths)

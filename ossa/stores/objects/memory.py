@@ -57,8 +57,8 @@ class ObjectMemory:
         path = object_path(row.tenant, row.subject, row.id, fence=fence)
         async with translated(self._answer_s):
             try:
-                found = await obstore.get_async(self._store, path)
-                data = bytes(await found.bytes_async())
+                answer = await obstore.get_async(self._store, path)
+                data = bytes(await answer.bytes_async())
             except FileNotFoundError:
                 return None
             try:
@@ -67,16 +67,16 @@ class ObjectMemory:
                 raise ValueError("a damaged object") from error
 
     async def drop(self, row: MemoryRow, *, below: int, keep: int | None = None) -> None:
-        found = await self._below(_item(row.tenant, row.subject, row.id), below)
-        await self._delete([path for path in found if _fence(path) != keep])
+        paths = await self._below(_item(row.tenant, row.subject, row.id), below)
+        await self._delete([path for path in paths if _fence(path) != keep])
 
     async def drop_one(self, row: MemoryRow, *, fence: int) -> None:
         await self._delete([object_path(row.tenant, row.subject, row.id, fence=fence)])
 
     async def erase(self, erasure: Erasure) -> int:
-        found = await self._covered(erasure)
-        await self._delete(found)
-        return len(found)
+        paths = await self._covered(erasure)
+        await self._delete(paths)
+        return len(paths)
 
     async def count(self, erasure: Erasure) -> int:
         return len(await self._covered(erasure))
@@ -97,11 +97,11 @@ class ObjectMemory:
         return [path for prefix in prefixes for path in await self._below(prefix, erasure.fence)]
 
     async def _below(self, prefix: str, fence: int) -> list[str]:
-        found: list[str] = []
+        paths: list[str] = []
         async with translated(self._answer_s):
             async for some in obstore.list(self._store, prefix=prefix):
-                found.extend(one["path"] for one in some if _fence(one["path"]) < fence)
-        return found
+                paths.extend(meta["path"] for meta in some if _fence(meta["path"]) < fence)
+        return paths
 
     async def _delete(self, paths: Sequence[str]) -> None:
         for first in range(0, len(paths), AT_ONCE):

@@ -133,8 +133,8 @@ class PostgresBudgets:
         accounts = _accounts(row)
         if row["granted"] is None:
             raise refusal(accounts, least=nanos(asked.least_usd), now=row["at"])
-        found = grant(accounts, row["granted"], repeated=row["known"])
-        return found.model_copy(update={"counted": True}) if row["known"] else found
+        granted = grant(accounts, row["granted"], repeated=row["known"])
+        return granted.model_copy(update={"counted": True}) if row["known"] else granted
 
     async def settle(self, reservation_id: str, usd: float | None) -> bool:
         return await self._settling((reservation_id, usd))
@@ -142,15 +142,15 @@ class PostgresBudgets:
     async def _reserve_all(self, batch: Sequence[Reservation]) -> Sequence[Row]:
         asked = [
             {
-                **one.model_dump(include={"id", "tenant", "subjects", "task_id", "fence", "ttl_s"}),
-                "least": nanos(one.least_usd),
-                "most": nanos(one.most_usd),
+                **reservation.model_dump(include={"id", "tenant", "subjects", "task_id", "fence", "ttl_s"}),
+                "least": nanos(reservation.least_usd),
+                "most": nanos(reservation.most_usd),
             }
-            for one in batch
+            for reservation in batch
         ]
         params = {"asked": json.dumps(asked), "now": self._now()}
-        found = {row["id"]: row for row in await self._reader.rows(self._sql["reserve"], params)}
-        return [found[one.id] for one in batch]
+        rows = {row["id"]: row for row in await self._reader.rows(self._sql["reserve"], params)}
+        return [rows[reservation.id] for reservation in batch]
 
     async def _settle_all(self, batch: Sequence[tuple[str, float | None]]) -> Sequence[bool]:
         known: dict[str, float | None] = {}

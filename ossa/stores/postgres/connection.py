@@ -206,10 +206,10 @@ class Reader:
                 async with asyncio.timeout(deadline - monotonic()), self._pool.connection() as session:
                     return await action(session)
             except (*DRIVER_ERRORS, StoreUnavailable) as error:
-                found = remedy(error)
-                if found is Remedy.RECONNECT:
+                cure = remedy(error)
+                if cure is Remedy.RECONNECT:
                     await self._pool.forget(used=isinstance(error, psycopg.errors.ReadOnlySqlTransaction))
-                again = self._patient and found in (Remedy.RECONNECT, Remedy.REPEAT)
+                again = self._patient and cure in (Remedy.RECONNECT, Remedy.REPEAT)
                 pause = backoff.next_s()
                 if not again or monotonic() + pause >= deadline:
                     raise translate(error) from error
@@ -243,8 +243,8 @@ class Reader:
         return await cursor.fetchall() if cursor.description else []
 
     async def row(self, query: LiteralString, params: Params | None = None, *, tenant: str | None = None) -> Row | None:
-        found = await self.rows(query, params, tenant=tenant)
-        return found[0] if found else None
+        rows = await self.rows(query, params, tenant=tenant)
+        return rows[0] if rows else None
 
     async def execute(self, query: LiteralString, params: Params | None = None, *, tenant: str | None = None) -> None:
         await self.rows(query, params, tenant=tenant)

@@ -47,12 +47,12 @@ class Dsn:
     def params(self, first: int) -> dict[str, Any]:
         """For the driver; the members are tried in turn, beginning with the one numbered `first`."""
         order = [self.members[(first + n) % len(self.members)] for n in range(len(self.members))]
-        found = dict(self.options)
+        params = dict(self.options)
         for part in ("host", "hostaddr", "port"):
             values = [getattr(member, part) or "" for member in order]
             if any(values):
-                found[part] = ",".join(values)
-        return found
+                params[part] = ",".join(values)
+        return params
 
 
 def read_dsn(dsn: str, database: Database, *, setting: str = "database.dsn", standbys: bool = False) -> Dsn:
@@ -100,14 +100,14 @@ def replica_dsn(database: Database, dsn: str) -> Dsn | None:
         return None
     if wanted != STANDBYS:
         return read_dsn(wanted, database, setting="database.replica_dsn", standbys=True)
-    found = read_dsn(dsn, database)
-    if len(found.members) < 2:
+    primary = read_dsn(dsn, database)
+    if len(primary.members) < 2:
         raise InvalidRequest(
             f"OSSA_DATABASE__REPLICA_DSN is `{STANDBYS}`, and OSSA_DATABASE__DSN names one server: name every member "
             "there, or the replicas here.",
             param="database.replica_dsn",
         )
-    return Dsn(found.members, {**found.options, "target_session_attrs": "standby"})
+    return Dsn(primary.members, {**primary.options, "target_session_attrs": "standby"})
 
 
 _PLACES = ("host", "hostaddr", "port")

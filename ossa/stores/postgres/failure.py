@@ -76,12 +76,12 @@ def translate(error: BaseException) -> OssaError:
             f"PostgreSQL does not allow this: {reason(error)}. `ossa database roles` grants what the program needs; "
             "`ossa database check` says what is missing."
         )
-    found = remedy(error)
-    if found in (Remedy.RECONNECT, Remedy.REPEAT):
+    cure = remedy(error)
+    if cure in (Remedy.RECONNECT, Remedy.REPEAT):
         if isinstance(error, TimeoutError):
             return StoreUnavailable("PostgreSQL did not answer in time.", retry_after_s=_RETRY_AFTER_S)
         return StoreUnavailable(f"PostgreSQL is unavailable: {reason(error)}", retry_after_s=_RETRY_AFTER_S)
-    if found is Remedy.SPLIT:
+    if cure is Remedy.SPLIT:
         return InvalidRequest(f"PostgreSQL cannot keep this value: {reason(error)}")
     return OssaError(f"PostgreSQL refused a statement of ours: {reason(error)}")
 
@@ -140,10 +140,10 @@ def refused(error: BaseException, *, name: str, setting: str) -> StoreUnavailabl
         return StoreUnavailable(begin + translate(error).message, retry_after_s=_RETRY_AFTER_S)
     said = masked(str(error))
     for pattern, cure in _CURES:
-        found = re.search(f"[^\n]*{pattern}[^\n]*", said, re.IGNORECASE)
-        if found:
+        match = re.search(f"[^\n]*{pattern}[^\n]*", said, re.IGNORECASE)
+        if match:
             cure = _NOBODY_LEADS if cure is _READ_ONLY and "," in name else cure
-            told = f"{_told(found[0])}; {cure.format(dsn=setting)}"
+            told = f"{_told(match[0])}; {cure.format(dsn=setting)}"
             return StoreUnavailable(begin + told, retry_after_s=_RETRY_AFTER_S)
     return StoreUnavailable(begin + _told(reason(error)), retry_after_s=_RETRY_AFTER_S)
 

@@ -120,15 +120,15 @@ class PostgresScaling:
         self, *, since: datetime, until: datetime | None = None, pools: Sequence[str] | None = None
     ) -> list[PoolSample]:
         wanted = {"until": until or _FOREVER, "pools": None if pools is None else list(pools), "limit": READ_AT_ONCE}
-        found: list[PoolSample] = []
+        samples: list[PoolSample] = []
         after = (since, _BEFORE_EVERY_POOL)
         while True:
             params = {**wanted, "after_at": after[0], "after_pool": after[1]}
             rows = await self._lists.rows(self._sql["samples"], params)
             read = readable(rows, lambda row: PoolSample(**row), what="pool sample", named="pool")
-            found.extend(sample for _, sample in read)
+            samples.extend(sample for _, sample in read)
             if len(rows) < READ_AT_ONCE:
-                return found
+                return samples
             after = (rows[-1]["at"], rows[-1]["pool"])
 
     async def peaks(self, *, since: datetime) -> dict[str, float]:

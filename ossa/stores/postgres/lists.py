@@ -92,10 +92,10 @@ class Lists:
     async def rows(self, query: LiteralString, params: Params | None = None, *, tenant: str | None = None) -> list[Row]:
         """All rows; raises as `Reader.rows`."""
         if self._replica is not None and self._clock() >= self._rests_until:
-            found = await self._from_replica(self._replica, query, params, tenant)
-            if found is not None:
+            rows = await self._from_replica(self._replica, query, params, tenant)
+            if rows is not None:
                 self.served["replica"] += 1
-                return found
+                return rows
         self.served["primary"] += 1
         return await self._primary.rows(query, params, tenant=tenant)
 

@@ -64,8 +64,8 @@ class PostgresCatalogue:
         )
 
     async def claim(self, row: MemoryRow, *, storing: bool = False) -> MemoryRow | None:
-        found = await self._reader.row(self._sql["claim"], {**_held(row, row.fence), "storing": storing})
-        return _item(found) if found is not None else None
+        held = await self._reader.row(self._sql["claim"], {**_held(row, row.fence), "storing": storing})
+        return _item(held) if held is not None else None
 
     async def store_away(self, row: MemoryRow, *, fence: int) -> bool:
         return await self._changed("store_away", row, fence)
@@ -105,7 +105,7 @@ class PostgresCatalogue:
             "tenant": scope.tenant,
             "subject": scope.subject,
             "ids": ids,
-            "versions": [versions.get(one) for one in ids] if ids is not None and versions is not None else None,
+            "versions": [versions.get(each) for each in ids] if ids is not None and versions is not None else None,
             "at": at,
         }
         row = await self._reader.row(self._sql["erase"], params)

@@ -50,12 +50,12 @@ class PostgresPolicies:
 
     async def _of(self, tenants: list[str]) -> dict[str, tuple[str, RoutingPolicy | None]]:
         rows = await self._reader.rows(self._sql["policies"], {"tenants": tenants})
-        found: dict[str, tuple[str, RoutingPolicy | None]] = {row["tenant"]: (row["revision"], None) for row in rows}
+        policies: dict[str, tuple[str, RoutingPolicy | None]] = {row["tenant"]: (row["revision"], None) for row in rows}
         read = readable(
             rows, lambda row: RoutingPolicy.model_validate_json(row["policy"]), what="routing policy", named="tenant"
         )
-        found.update({row["tenant"]: (row["revision"], policy) for row, policy in read})
-        return found
+        policies.update({row["tenant"]: (row["revision"], policy) for row, policy in read})
+        return policies
 
 
 BATCH = 64
@@ -89,8 +89,8 @@ class PostgresRouting:
         }
         if await self._reader.row(self._sql["rate"], params, tenant=feedback.tenant):
             return
-        found = await self._reader.row(self._sql["is_task"], params, tenant=feedback.tenant)
-        if found and found["known"]:
+        row = await self._reader.row(self._sql["is_task"], params, tenant=feedback.tenant)
+        if row and row["known"]:
             raise Conflict(f"{feedback.task_id} has not ended yet; rate it afterwards.", retry_after_s=1.0)
         raise NotFound(f"There is no task {feedback.task_id}.")
 

@@ -49,11 +49,11 @@ def readable(rows: Iterable[Row], make: Callable[[Row], T], *, what: str, named:
         what: of the log entry.
         named: the column that names the row there; nothing else of it is logged.
     """
-    found: list[tuple[Row, T]] = []
+    read: list[tuple[Row, T]] = []
     for row in rows:
         try:
-            found.append((row, make(row)))
+            read.append((row, make(row)))
         except ValidationError as error:
             fields = sorted({".".join(map(str, fault["loc"][:1])) for fault in error.errors()})
             logger.error("store_row_unreadable", extra={"what": what, named: row[named], "fields": fields})
-    return found
+    return read

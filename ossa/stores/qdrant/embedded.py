@@ -104,20 +104,20 @@ class EmbeddedQdrant:
             score_threshold=least_score,
             with_payload=True,
         )
-        found = await self._work(lambda: self._owned().query(request))
-        return [Found(id=str(one.id), score=one.score, payload=one.payload or {}) for one in found]
+        points = await self._work(lambda: self._owned().query(request))
+        return [Found(id=str(point.id), score=point.score, payload=point.payload or {}) for point in points]
 
     async def fetch(self, ids: Sequence[str]) -> list[Found]:
         check_ids(ids)
-        found = await self._work(lambda: self._owned().retrieve(list(ids), True, False))
-        return [Found(id=str(one.id), score=1.0, payload=one.payload or {}) for one in found]
+        points = await self._work(lambda: self._owned().retrieve(list(ids), True, False))
+        return [Found(id=str(point.id), score=1.0, payload=point.payload or {}) for point in points]
 
     async def oldest(self, where: Where, *, by: str, limit: int) -> list[Found]:
         request = ScrollRequest(
             limit=limit, filter=_filter(where), with_payload=True, order_by=OrderBy(by, direction=Direction.Asc)
         )
-        found, _ = await self._work(lambda: self._owned().scroll(request))
-        return [Found(id=str(one.id), score=1.0, payload=one.payload or {}) for one in found]
+        points, _ = await self._work(lambda: self._owned().scroll(request))
+        return [Found(id=str(point.id), score=1.0, payload=point.payload or {}) for point in points]
 
     async def count(self, where: Where, *, below: Below | None = None) -> int:
         request = CountRequest(exact=True, filter=_filter(where, below))

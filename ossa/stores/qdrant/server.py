@@ -55,15 +55,15 @@ class QdrantIndex:
         async with self._translated():
             if not await self._client.collection_exists(name):
                 await self._make()
-            found = (await self._client.get_collection(name)).config.params.vectors
-        if not isinstance(found, models.VectorParams):
+            vectors = (await self._client.get_collection(name)).config.params.vectors
+        if not isinstance(vectors, models.VectorParams):
             raise Conflict(
                 f"The Qdrant collection {name} was made by somebody else: its vectors have names. "
                 "Delete or rename it, or use another server."
             )
-        if found.size != self._schema.dimensions or found.distance != models.Distance.COSINE:
+        if vectors.size != self._schema.dimensions or vectors.distance != models.Distance.COSINE:
             raise Conflict(
-                f"The Qdrant collection {name} holds vectors of {found.size} dimensions by {found.distance.value}; "
+                f"The Qdrant collection {name} holds vectors of {vectors.size} dimensions by {vectors.distance.value}; "
                 f"{self._schema.dimensions} by Cosine are needed. Delete the collection, and it is made and filled "
                 "anew, or use another server."
             )
@@ -93,24 +93,24 @@ class QdrantIndex:
                 score_threshold=least_score,
                 with_payload=True,
             )
-        return [Found(id=str(one.id), score=one.score, payload=one.payload or {}) for one in answer.points]
+        return [Found(id=str(point.id), score=point.score, payload=point.payload or {}) for point in answer.points]
 
     async def fetch(self, ids: Sequence[str]) -> list[Found]:
         check_ids(ids)
         async with self._translated():
-            found = await self._client.retrieve(self._schema.name, ids=list(ids), with_payload=True)
-        return [_fetched(one) for one in found]
+            records = await self._client.retrieve(self._schema.name, ids=list(ids), with_payload=True)
+        return [_fetched(record) for record in records]
 
     async def oldest(self, where: Where, *, by: str, limit: int) -> list[Found]:
         async with self._translated():
-            found, _ = await self._client.scroll(
+            records, _ = await self._client.scroll(
                 self._schema.name,
                 scroll_filter=_filter(where),
                 order_by=models.OrderBy(key=by, direction=models.Direction.ASC),
                 limit=limit,
                 with_payload=True,
             )
-        return [_fetched(one) for one in found]
+        return [_fetched(record) for record in records]
 
     async def count(self, where: Where, *, below: Below | None = None) -> int:
         async with self._translated():

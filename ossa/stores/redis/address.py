@@ -55,9 +55,9 @@ class RedisAddress:
         access, at, hosts = place.rpartition("@")
         names = hosts.split("/")[0].split(",") if scheme != "unix" else [""]
         try:
-            one = hosts if len(names) == 1 else f"{names[0]}{hosts[len(','.join(names)) :]}"
-            options: dict[str, Any] = dict(parse_url(f"{scheme}://{access}{at}{one}{mark}{query}"))
-            found = tuple(_host(name) for name in names) if scheme != "unix" else ()
+            place_of_first = hosts if len(names) == 1 else f"{names[0]}{hosts[len(','.join(names)) :]}"
+            options: dict[str, Any] = dict(parse_url(f"{scheme}://{access}{at}{place_of_first}{mark}{query}"))
+            addresses = tuple(_host(name) for name in names) if scheme != "unix" else ()
         except (ValueError, TypeError):
             raise InvalidRequest(
                 f"{DSN} is no address of a Redis: redis://, rediss:// or unix://, then USER:PASSWORD@HOST:PORT; "
@@ -66,13 +66,13 @@ class RedisAddress:
             ) from None
         if cluster and (scheme == "unix" or options.get("db")):
             raise InvalidRequest(f"{DSN}: a cluster has no unix:// and no database but 0.", "cache.dsn")
-        if len(found) > 1 and not cluster:
+        if len(addresses) > 1 and not cluster:
             raise InvalidRequest(f"{DSN} names several hosts: redis+cluster:// says that they are one.", "cache.dsn")
         if tls is not None and (more := tls.options()):
             if scheme != "rediss":
                 raise InvalidRequest(f"{DSN}: certificates are for rediss://.", "cache.dsn")
             options |= more
-        return cls(found, cluster, options)
+        return cls(addresses, cluster, options)
 
 
 def _host(name: str) -> Host:

@@ -99,30 +99,30 @@ def plan(acts: Sequence[CacheAct], room: str, *, together: Callable[[str], Hasha
         else:
             command = ("SET", entry(act.tenant, room, act.key), act.value, "PX", act.lifetime_ms)
             writes.append(Step(command, [number], act.tenant))
-    found = [
+    gets = [
         Step(("MGET", *(entry(acts[n].tenant, room, acts[n].key) for n in numbers)), numbers, acts[numbers[0]].tenant)
         for numbers in reads.values()
     ]
-    return found + writes
+    return gets + writes
 
 
 def outcomes(steps: Iterable[Step], count: int) -> list[CacheOutcome]:
     """In the order of the acts. Raises `StoreUnavailable` when no step was done."""
-    found: list[CacheOutcome] = [None] * count
+    values: list[CacheOutcome] = [None] * count
     failed, done = None, False
     for step in steps:
         if isinstance(step.answer, BaseException):
             failed = unavailable(step.answer)
             for number in step.acts:
-                found[number] = failed
+                values[number] = failed
             continue
         done = True
         if step.command[0] == "MGET":
             for number, value in zip(step.acts, step.answer, strict=True):
-                found[number] = value
+                values[number] = value
     if failed is not None and not done:
         raise failed
-    return found
+    return values
 
 
 class RedisCache(OneByOne):
@@ -247,16 +247,16 @@ class RedisClusterCache(OneByOne):
         tries = [Try(step, self._master(step)) for step in steps]
         for _ in range(TRIES):
             by_server: dict[tuple[Host, bool], list[Step]] = {}
-            for one in tries:
-                if one.host is None:
-                    one.step.answer = ClusterDownError("nobody has the slot")
+            for attempt in tries:
+                if attempt.host is None:
+                    attempt.step.answer = ClusterDownError("nobody has the slot")
                     self._topology.doubt()
                 else:
-                    by_server.setdefault((one.host, one.asking), []).append(one.step)
+                    by_server.setdefault((attempt.host, attempt.asking), []).append(attempt.step)
             await asyncio.gather(*(self._send(host, those, asking) for (host, asking), those in by_server.items()))
-            if any(_is_lost(one.step) for one in tries):
+            if any(_is_lost(attempt.step) for attempt in tries):
                 await self._topology.ready()
-            tries = [again for one in tries if (again := self._again(one)) is not None]
+            tries = [again for attempt in tries if (again := self._again(attempt)) is not None]
             if not tries:
                 return
 
@@ -273,21 +273,21 @@ class RedisClusterCache(OneByOne):
         for step, answer in zip(steps, answers[1::2] if asking else answers, strict=True):
             step.answer = answer
 
-    def _again(self, one: Try) -> Try | None:
+    def _again(self, attempt: Try) -> Try | None:
         """Where to try it once more; None when it is answered, or nobody else is known to have it."""
-        step, answer = one.step, one.step.answer
-        if one.host is None or not isinstance(answer, BaseException):
+        step, answer = attempt.step, attempt.step.answer
+        if attempt.host is None or not isinstance(answer, BaseException):
             return None
         if isinstance(answer, MovedError):  # in the driver's eyes a kind of `AskError`
-            self._topology.moved(answer.slot_id, (answer.host or one.host[0], answer.port))
+            self._topology.moved(answer.slot_id, (answer.host or attempt.host[0], answer.port))
             return Try(step, self._master(step))
         if isinstance(answer, AskError):
-            return Try(step, (answer.host or one.host[0], answer.port), asking=True)
+            return Try(step, (answer.host or attempt.host[0], answer.port), asking=True)
         if isinstance(answer, TryAgainError):
-            return one
+            return attempt
         if isinstance(answer, ClusterDownError):
             self._topology.doubt()
-        if _is_lost(step) and (master := self._master(step)) != one.host:
+        if _is_lost(step) and (master := self._master(step)) != attempt.host:
             return Try(step, master)
         return None
 

@@ -55,8 +55,8 @@ class Server:
 
     async def slots(self) -> list[list[Any]]:
         """As the server sees its cluster: ranges of slots, and who has them."""
-        found: list[list[Any]] = await self._redis.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
-        return found
+        ranges: list[list[Any]] = await self._redis.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
+        return ranges
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -132,18 +132,18 @@ class Topology:
         for host in dict.fromkeys([*self.masters(), *self._seeds]):
             try:
                 async with asyncio.timeout(self._look_s):
-                    found = await self.server(host).slots()
+                    ranges = await self.server(host).slots()
             except DRIVER_ERRORS as error:
                 failure = error
                 continue
-            await self._learn(found, host)
+            await self._learn(ranges, host)
             return
         raise failure
 
-    async def _learn(self, found: list[list[Any]], told_by: Host) -> None:
+    async def _learn(self, ranges: list[list[Any]], told_by: Host) -> None:
         """`found`: first slot, last slot, then its servers as host, port and more, the master first."""
         by_slot: list[Host | None] = [None] * SLOTS
-        for first, last, (name, port, *_), *_ in found:
+        for first, last, (name, port, *_), *_ in ranges:
             host = ((name or b"").decode() or told_by[0], int(port))
             by_slot[first : last + 1] = [host] * (last + 1 - first)
         self._by_slot = by_slot

@@ -112,10 +112,10 @@ def point_of(asked: Asked, answered: Answered, vector: tuple[float, ...], *, now
     return Point(id=id_of(asked), vector=vector, payload=entry.model_dump(mode="json"))
 
 
-def entry_of(found: Found, asked: Asked, *, now: float) -> Entry | None:
+def entry_of(point: Found, asked: Asked, *, now: float) -> Entry | None:
     """Returns None for what may not be served: another's, too old, or not written by this version."""
     try:
-        entry = Entry.model_validate(found.payload)
+        entry = Entry.model_validate(point.payload)
     except ValidationError:
         return None
     ours = entry.tenant == key_of(asked.tenant) and entry.room == room_of(asked)

@@ -173,7 +173,7 @@ def read(question: str) -> Reading:
         sequence=tuple(item for item in sequence if item is not None),
         symbols="".join(_SYMBOL.findall(text)),
         numbers=tuple(filter(None, map(_number, words))),
-        quoted=tuple(next(filter(None, found), "") for found in _QUOTED.findall(text)),
+        quoted=tuple(next(filter(None, groups), "") for groups in _QUOTED.findall(text)),
         identifiers=tuple(_identifiers(text)),
         names=tuple(_names(text)),
         asks=_asks(words) or ("whether" if rest[:1] and rest[0] in WHETHER else "thing"),
@@ -187,12 +187,12 @@ def read(question: str) -> Reading:
 
 
 def _words(text: str) -> Iterator[str]:
-    for found in _WORD.findall(text.lower()):
-        word = SIGNS.get(found, found)
+    for token in _WORD.findall(text.lower()):
+        word = SIGNS.get(token, token)
         if word in CONTRACTIONS:
             yield from CONTRACTIONS[word]
             continue
-        ending = next((one for one in ENDINGS if word.endswith(one) and len(word) > len(one)), None)
+        ending = next((each for each in ENDINGS if word.endswith(each) and len(word) > len(each)), None)
         if ending is not None:
             yield word[: -len(ending)]
             yield ENDINGS[ending]

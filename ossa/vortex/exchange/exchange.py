@@ -179,7 +179,7 @@ class TokenExchange:
         Raises `InvalidTemplate` (a binding that is no scope), `PlaceholderCycle`, `PlaceholderLimit`.
         """
         bindings = bindings or {}
-        needs = self._needs([found for template in templates for found in template.placeholders], bindings)
+        needs = self._needs([part for template in templates for part in template.placeholders], bindings)
         order = _ordered(needs)
         settled: dict[Placeholder, asyncio.Task[str | Failure]] = {}
         room = asyncio.Semaphore(self._limits.concurrency)
@@ -197,7 +197,7 @@ class TokenExchange:
             values[placeholder] = value if isinstance(value, str) else UNAVAILABLE
             if isinstance(value, Failure):
                 failures.append(value)
-        return Resolved(tuple(self._composed(found, values, bindings) for found in templates), tuple(failures))
+        return Resolved(tuple(self._composed(part, values, bindings) for part in templates), tuple(failures))
 
     def _needs(
         self, placeholders: Iterable[Placeholder], bindings: Mapping[str, str]

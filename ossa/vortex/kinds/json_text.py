@@ -236,5 +236,5 @@ def _columns(value: list[Any]) -> list[str]:
 
 def _short(cell: Any) -> bool:
     if isinstance(cell, dict):
-        return _flat(cell) and sum(len(key) + len(str(one)) + 2 for key, one in cell.items()) <= CELL_CHARS
+        return _flat(cell) and sum(len(key) + len(str(value)) + 2 for key, value in cell.items()) <= CELL_CHARS
     return not isinstance(cell, list) and (not isinstance(cell, str) or len(cell) <= CELL_CHARS)

@@ -51,15 +51,15 @@ def _paragraph(text: str, group: int, glue: str, pieces: list[Piece]) -> None:
 
 def _sentences(line: str) -> list[tuple[str, str]]:
     """Returns sentences with the white space behind them. One that is too long is cut between words."""
-    found: list[tuple[str, str]] = []
+    sentences: list[tuple[str, str]] = []
     at = 0
     for end in END.finditer(line):
         cut = end.start() + len(end.group().rstrip())
-        found.append((line[at:cut], line[cut : end.end()]))
+        sentences.append((line[at:cut], line[cut : end.end()]))
         at = end.end()
     if line[at:].strip():
-        found.append((line[at:], ""))
-    return [part for sentence in found for part in _cut(*sentence)]
+        sentences.append((line[at:], ""))
+    return [part for sentence in sentences for part in _cut(*sentence)]
 
 
 def _cut(text: str, space: str) -> list[tuple[str, str]]:

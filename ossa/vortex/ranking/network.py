@@ -37,8 +37,8 @@ class Network:
     def __call__(self, features: Floats) -> Floats:
         """Logits, shape (pieces,), of features of shape (pieces, features)."""
         x = np.clip((features - self.mean) / self.scale, -5.0, 5.0)
-        found: Floats = np.tanh(x @ self.inner + self.bias) @ self.outer + x @ self.straight
-        return found
+        logits: Floats = np.tanh(x @ self.inner + self.bias) @ self.outer + x @ self.straight
+        return logits
 
 
 @lru_cache(maxsize=4)
@@ -57,8 +57,8 @@ def ranked(name: str, features: Floats) -> Floats:
     logits = network(name)(features)
     if not len(logits):
         return logits
-    found: Floats = np.exp((logits - logits.max()) / SOFTNESS).astype(np.float32)
-    return found
+    ratings: Floats = np.exp((logits - logits.max()) / SOFTNESS).astype(np.float32)
+    return ratings
 
 
 Rank = Callable[[str, Floats], Floats]
