@@ -47,7 +47,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class LabelJob:
-    """What to train on.
+    """Training data and settings.
 
     Attributes:
         shown: the network is fitted to these.

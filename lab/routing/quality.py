@@ -52,7 +52,7 @@ class QualityJob:
 
 @dataclass(frozen=True)
 class Ground:
-    """What the fits share, of the prompts: products of their features with one another's, scores, costs, topics."""
+    """Data that all fits share: products of their features with one another's, scores, costs, topics."""
 
     products: Array
     scores: Array

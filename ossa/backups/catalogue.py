@@ -143,7 +143,7 @@ class Catalogue:
         return {}
 
     def verified(self, id: str) -> Verified | None:
-        """What it was when it was verified first; None where that is not known, or not any more."""
+        """Returns the result of the first verification; None where it is not known, or not any more."""
         try:
             return unsealed(Verified, self._vault.get(f"{SETS}/{id}/{VERIFIED}"))
         except (NotFound, ValueError):

@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 
 class Scheduled(Protocol):
-    """What of `Backups` a schedule needs."""
+    """The part of `Backups` that a schedule needs."""
 
     def now(self, *, archive: bool = False) -> BackupSet: ...
 

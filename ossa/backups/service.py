@@ -243,7 +243,7 @@ class Backups:
             return verified
 
     def _listed(self, of: BackupSet) -> Listed:
-        """What its cold memories have to be. PostgreSQL comes back without it: then each is held against itself."""
+        """Returns the list of a set's cold memories. A damaged list is empty: each object is then checked by itself."""
         try:
             return self._catalogue.objects(of)
         except BackupDamaged as error:
@@ -344,7 +344,7 @@ class Backups:
 
 
 def _clear(work: Path) -> None:
-    """What a killed one left."""
+    """Removes what a killed backup left."""
     for left in work.iterdir():
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)

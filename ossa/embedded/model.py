@@ -37,7 +37,7 @@ _SILENT_MAX = 3
 
 
 class ServerRecord(Value):
-    """What the run file says about the server. `born` tells its process from a later one with the same id."""
+    """The run file's record of the server. `born` tells its process from a later one with the same id."""
 
     pid: int
     born: float

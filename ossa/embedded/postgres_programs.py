@@ -87,7 +87,7 @@ class Binaries:
 
     @property
     def libraries(self) -> Path:
-        """What the wheel's builder put beside its package."""
+        """Libraries that the wheel's builder put beside its package."""
         return self.root.parent.parent / f"{_WHEEL}.libs"
 
     def runnable_by(self, account: Account) -> bool:

@@ -1,1 +1,1 @@
-"""What agents and programs remember: three tiers of copies behind one catalogue (docs/decisions/0018-memory.md)."""
+"""The memory of agents and programs: three tiers of copies behind one catalogue (docs/decisions/0018-memory.md)."""

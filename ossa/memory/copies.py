@@ -79,7 +79,7 @@ class Copies:
         return True
 
     async def _tidy(self, row: MemoryRow) -> None:
-        """What the tier needs is made, and what is older than the fence held goes."""
+        """Makes the copies that the tier needs, and removes those that are older than the fence held."""
         fence = row.fence
         indexed = row.content is not None and await self._index(row, row.content)
         await self._warm.drop(row, below=fence)

@@ -1,4 +1,4 @@
-"""Where an item should lie, and whether its time is over: pure functions of the row, the rules and the time."""
+"""Decides where an item should lie and whether its time is over. Pure functions of the row, the rules and the time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def next_tier(row: MemoryRow, rules: KindRules, now: datetime) -> MemoryTier:
 
 
 def expiry(row: MemoryRow, rules: KindRules) -> datetime | None:
-    """When it is forgotten: its own time, or its kind's, whichever comes first."""
+    """Returns when the item is forgotten: its own time or that of its kind, whichever comes first."""
     kept = row.updated_at + timedelta(seconds=rules.keep_s) if rules.keep_s is not None else None
     if kept is None or row.expires_at is None:
         return kept or row.expires_at

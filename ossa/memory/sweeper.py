@@ -1,4 +1,4 @@
-"""What nobody waits for: recalls are counted, items moved and expired, what was begun is finished.
+"""Work that nobody waits for: counts recalls, moves and expires items, finishes what was begun.
 
 Every step may be done by several processes at once, and by another one again after a death.
 """

@@ -153,7 +153,7 @@ T = TypeVar("T")
 
 FRONT_BYTES = 32 * 2**20
 FRONT_S = 60.0
-"""What was forgotten is gone from the fronts of other processes after this."""
+"""Forgotten items are gone from the fronts of other processes after this."""
 
 IDS_AT_ONCE = 64
 

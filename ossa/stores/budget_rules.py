@@ -1,4 +1,4 @@
-"""What every budget store decides alike. Money is whole billionths of a dollar, so that sums are exact."""
+"""Decisions that every budget store makes alike. Money is whole billionths of a dollar, so that sums are exact."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Account:
 
 
 def granted(accounts: Sequence[Account], *, least: int, most: int) -> int | None:
-    """What all of them can give; None: less than the least."""
+    """Returns the amount that all accounts can give; None when that is less than the least."""
     amount = min([most, *(account.left for account in accounts)])
     return amount if amount >= least else None
 

@@ -1,4 +1,4 @@
-"""What every store refuses, whatever it is built on, and values as the JSON that is kept."""
+"""Checks that every store makes, whatever it is built on, and values as the JSON that is kept."""
 
 from __future__ import annotations
 

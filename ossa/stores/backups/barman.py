@@ -192,7 +192,7 @@ class BarmanBackups(wal.WalArchive):
         shutil.rmtree(home / CLUSTER.parent, ignore_errors=True)
 
     def remove(self, gone: Sequence[Base], kept: Sequence[Base]) -> None:
-        """What a killed backup left goes too: Barman is ours alone. It drops the WAL by itself."""
+        """Also deletes what a killed backup left: this Barman serves nobody else. It drops the WAL by itself."""
         names = {base.reference for base in kept}
         if names:
             for name in self._infos():
@@ -282,7 +282,7 @@ class BarmanBackups(wal.WalArchive):
         self._barman("receive-wal", "--drop-slot", NAME, what="Barman could not drop its slot", anyway=True)
 
     def _infos(self) -> dict[str, dict[str, str]]:
-        """What Barman wrote down of each copy, by its name for it."""
+        """Returns Barman's notes of each copy, by its name for it."""
         infos = {}
         for file in (self._data / "base").glob("*/backup.info"):
             lines = (line.partition("=") for line in file.read_text().splitlines())

@@ -49,7 +49,7 @@ POSTGRES_DIR = "postgres"
 PASSWORD = "password"
 
 UNREADABLE = (OSError, EOFError, zlib.error)
-"""What `gzip` raises for data that is not what was written."""
+"""Errors that `gzip` raises for damaged data."""
 
 DIGEST = ".sha256"
 _SERVER = "server.json"
@@ -242,7 +242,7 @@ class EmbeddedBackups(wal.WalArchive):
             )
 
     def _ship(self, folder: Path, last: str) -> bool:
-        """What the server has finished goes to the vault; whether all up to `last` is there."""
+        """Moves finished WAL to the vault. Returns whether everything up to `last` is there."""
         for file in sorted(folder.iterdir()):
             if wal.is_segment(file.name) or wal.history_of(file.name):
                 self._ship_one(file.name, file.read_bytes())
@@ -258,7 +258,7 @@ class EmbeddedBackups(wal.WalArchive):
         self._vault.put(f"wal/{name}.gz{DIGEST}", hashlib.sha256(packed).hexdigest().encode(), fresh=True)
 
     def _known(self, name: str, data: bytes) -> bytes:
-        """What was stored before, by somebody who was killed. Raises `Conflict` where it is another's."""
+        """Returns a file that a killed process stored before. Raises `Conflict` where it belongs to another server."""
         packed = self._vault.get(f"wal/{name}.gz")
         try:
             same = gzip.decompress(packed) == data

@@ -20,7 +20,7 @@ PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def run(command: Sequence[str | Path], *, what: str, env: Mapping[str, str] | None = None, limit_s: float) -> str:
-    """What it wrote to standard output. `env` may hold a secret: it is told to the program alone.
+    """Runs a program and returns its standard output. `env` may hold a secret, which only the program gets.
 
     Raises `StoreUnavailable`, which begins with `what`.
     """

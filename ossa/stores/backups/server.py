@@ -1,4 +1,4 @@
-"""What is asked of a PostgreSQL for a backup, and what is read from and written to a restored one."""
+"""Questions to a PostgreSQL that is backed up, and reads and writes of a restored one."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def segment_name(timeline: int, number: int, segment_bytes: int) -> str:
 
 
 def segment_number(name: str, segment_bytes: int) -> int:
-    """Where in the WAL it is, whatever its timeline."""
+    """Returns the position of a segment in the WAL, whatever its timeline."""
     return int(name[8:16], 16) * (2**32 // segment_bytes) + int(name[16:24], 16)
 
 
@@ -96,7 +96,7 @@ def number_on(base: Base, name: str) -> int:
 
 
 def last_of(base: Base) -> int:
-    """Where in the WAL the segment is that it ended in."""
+    """Returns the position in the WAL of the segment that a base ended in."""
     return (lsn(base.stop_lsn) - 1) // base.segment_bytes
 
 
@@ -110,13 +110,13 @@ def unneeded(names: Sequence[str], kept: Sequence[Base]) -> list[str]:
 
 
 def _name(number: int, course: Course, size: int) -> str:
-    """Where a timeline is left, the segment is the new one's: the old one's goes on with what was left aside."""
+    """Names a segment. The one in which a timeline is left is the new one's: the old one has abandoned records."""
     timeline = next(timeline for timeline, end in course.steps if end is None or number < end // size)
     return segment_name(timeline, number, size)
 
 
 def _on(name: str, course: Course, size: int) -> bool:
-    """What an old timeline wrote after it was left is not."""
+    """Whether a segment belongs to the course. Those that an old timeline wrote after it was left do not."""
     return name == _name(segment_number(name, size), course, size)
 
 

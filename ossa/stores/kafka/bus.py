@@ -127,7 +127,7 @@ class KafkaBus:
                 consumer.close()
 
     def _partition_lags(self, consumer: Consumer, topic: str, committed: bool) -> list[PartitionLag]:
-        """Where a group is, or the beginning."""
+        """Returns the lags of a group; without `committed`, counted from the beginning."""
         partitions = [TopicPartition(topic, number) for number in self._partitions(consumer, topic)]
         with translated():
             known = {

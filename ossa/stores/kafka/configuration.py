@@ -1,4 +1,4 @@
-"""What the drivers are told: librdkafka, which reads and administers, and aiokafka, which writes."""
+"""Configures the drivers: librdkafka reads and administers, aiokafka writes. Also starts the mock broker."""
 
 from __future__ import annotations
 

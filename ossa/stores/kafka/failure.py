@@ -45,7 +45,7 @@ def translated() -> Iterator[None]:
 
 
 def of_producer(error: Exception) -> OssaError:
-    """What a caller meets for an error of the driver that writes."""
+    """Translates an error of the driver that writes."""
     if isinstance(error, errors.UnknownTopicOrPartitionError | errors.InvalidTopicError):
         return TopicUnfit(f"Kafka knows no such topic or partition ({type(error).__name__}).", param="events.topic")
     name = type(error).__name__
@@ -55,7 +55,7 @@ def of_producer(error: Exception) -> OssaError:
 
 
 def ours(error: object) -> OssaError:
-    """What a caller meets for a `KafkaError`."""
+    """Translates a `KafkaError`."""
     if not isinstance(error, KafkaError):
         return BusUnavailable(f"Kafka is unavailable: {error}", retry_after_s=_RETRY_AFTER_S)
     code = error.code()

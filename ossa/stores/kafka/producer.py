@@ -40,7 +40,7 @@ class KafkaProducer:
             await self._publish(messages[first : first + AT_ONCE])
 
     async def close(self) -> None:
-        """What was not sent never will be."""
+        """Closes the driver. Messages that were not sent never will be."""
         client, self._client = self._client, None
         if client is None:
             return

@@ -95,7 +95,7 @@ class KafkaSubscription:
     # In the thread
 
     def _take(self, limit: int, wait_s: float) -> list[Received]:
-        """What waits, at once: `consume` alone would wait until `limit` are there."""
+        """Returns waiting messages at once; `consume` alone would wait until there are `limit`."""
         if self._done:
             wait_s = min(wait_s, max(0.0, self._commit_at - time.monotonic()))
         first = self.consumer.poll(wait_s)
@@ -124,7 +124,7 @@ class KafkaSubscription:
             self._commit(set(self._done), wait=False)
 
     def _commit_quietly(self, keys: set[tuple[str, int]]) -> None:
-        """Whoever has the partition next meets the last events again, and knows them."""
+        """Commits, and only logs a failure: the next owner of the partition recognises events that it meets again."""
         try:
             self._commit(keys, wait=True)
         except KafkaException as error:

@@ -1,4 +1,4 @@
-"""Where an object storage is, and how to get in: a URL and options, as settings have them."""
+"""Opens an object storage from a URL and options, as settings have them; syncs objects that lie in a folder."""
 
 from __future__ import annotations
 

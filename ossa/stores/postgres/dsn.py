@@ -94,7 +94,7 @@ def read_dsn(dsn: str, database: Database, *, setting: str = "database.dsn", sta
 
 
 def replica_dsn(database: Database, dsn: str) -> Dsn | None:
-    """Where reads that tolerate lag go; None: to the primary. Raises `InvalidRequest`."""
+    """Returns the DSN for reads that tolerate lag; None for the primary. Raises `InvalidRequest`."""
     wanted = database.replica_dsn.get_secret_value()
     if not wanted:
         return None

@@ -51,7 +51,7 @@ class Remedy(Enum):
 
 
 def remedy(error: BaseException) -> Remedy:
-    """What a writer does about a failed batch."""
+    """Returns how a writer reacts to a failed batch."""
     state = getattr(error, "sqlstate", None) or ""
     if state[:2] == "40" or state in _REPEATED:  # "40": deadlock, serialization
         return Remedy.REPEAT
@@ -127,7 +127,7 @@ _CURES: tuple[tuple[str, str], ...] = (
 
 
 def refused(error: BaseException, *, name: str, setting: str) -> StoreUnavailable:
-    """What a caller meets. Of several members, the refusal that says most counts.
+    """Returns the error for a refused connection. Of several members, the refusal that says most counts.
 
     Args:
         name: of the server, for people.
@@ -149,6 +149,6 @@ def refused(error: BaseException, *, name: str, setting: str) -> StoreUnavailabl
 
 
 def _told(line: str) -> str:
-    """What the server said, without the driver's words around it."""
+    """Returns the server's message without the driver's words around it."""
     words = re.split(r"(?:FATAL|ERROR): +", line)[-1].strip()
     return re.sub(r"^- host: .*?: (?=\w)", "", words)

@@ -33,7 +33,7 @@ SELECT set_config('role', o.rolname, true)
 FROM pg_namespace n JOIN pg_roles o ON o.oid = n.nspowner
 WHERE n.nspname = 'ossa' AND o.rolname <> current_user AND pg_has_role(o.oid, 'MEMBER')
 """
-"""What a migration makes belongs to who owns the schema, whoever of its members migrates."""
+"""Makes the owner of the schema own what a migration creates, whichever of its members migrates."""
 
 
 async def migrate(server: Server, migrations: list[Migration] | None = None) -> list[Migration]:

@@ -1,4 +1,4 @@
-"""Where Redis is, and how to get in: a DSN, taken apart."""
+"""Reads a DSN: the address of Redis, and its credentials."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def entry(tenant: str, room: str, key: str) -> str:
 
 @lru_cache(TENANTS_KNOWN)
 def slot(tenant: str) -> int:
-    """Where a cluster has the tenant's entries."""
+    """Returns the cluster slot of the tenant's entries."""
     return key_slot(_tag(tenant).encode())
 
 
@@ -52,7 +52,7 @@ def _digest(text: str, size: int) -> str:
 
 
 class OneByOne(ABC):
-    """What a `CacheStore` does, each a batch of one."""
+    """Makes each call of a `CacheStore` a batch of one."""
 
     @abstractmethod
     async def batch(self, acts: Sequence[CacheAct]) -> list[CacheOutcome]: ...
@@ -274,7 +274,7 @@ class RedisClusterCache(OneByOne):
             step.answer = answer
 
     def _again(self, attempt: Try) -> Try | None:
-        """Where to try it once more; None when it is answered, or nobody else is known to have it."""
+        """Returns the next attempt; None when the step is answered, or no other server is known to have the slot."""
         step, answer = attempt.step, attempt.step.answer
         if attempt.host is None or not isinstance(answer, BaseException):
             return None

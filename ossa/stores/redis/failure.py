@@ -65,7 +65,7 @@ def _sentence(error: BaseException) -> str:
 
 
 def _tls_fault(error: BaseException | None) -> str | None:
-    """What is wrong with the certificates, when that is what is wrong."""
+    """Returns a sentence about the certificates; None when they are not the cause."""
     for _ in range(8):  # the driver wraps it, not always the same number of times
         if isinstance(error, ssl.SSLCertVerificationError):
             return (

@@ -85,7 +85,7 @@ class ResolverRegistry:
 
     @property
     def kinds(self) -> list[str]:
-        """What is resolved, as `TYPE:namespace`."""
+        """Lists what is resolved, as `TYPE:namespace`."""
         return sorted(f"{kind}:{namespace}" for kind, namespace in self._by_kind)
 
 
@@ -202,7 +202,7 @@ class TokenExchange:
     def _needs(
         self, placeholders: Iterable[Placeholder], bindings: Mapping[str, str]
     ) -> dict[Placeholder, tuple[Placeholder, ...]]:
-        """What each of them needs, with all that those need. Raises `PlaceholderLimit`."""
+        """Returns the placeholders that each one needs, including those needed by others. Raises `PlaceholderLimit`."""
         needs: dict[Placeholder, tuple[Placeholder, ...]] = {}
         todo = [placeholder.bound(bindings) for placeholder in placeholders]
         while todo:

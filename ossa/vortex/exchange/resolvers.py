@@ -57,7 +57,7 @@ class TaskReader(Protocol):
 
 class MemoryReader(Protocol):
     async def recall(self, key: str, *, scope: str, tenant: str) -> str | None:
-        """What the tenant keeps under the key; None when there is nothing. Raises `StoreUnavailable`."""
+        """Returns the tenant's text under the key; None when there is nothing. Raises `StoreUnavailable`."""
 
 
 class MetricReader(Protocol):

@@ -49,7 +49,7 @@ class PlaceholderLimit(InvalidTemplate):
 
 
 class PlaceholderType(StrEnum):
-    """What kind of value it is, which decides how long one is used again."""
+    """The kind of a value, which decides how long it is reused."""
 
     CONTEXT = "CONTEXT"
     DATA = "DATA"
