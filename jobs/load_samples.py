@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lab.traces.resample import Load
+    from lab.traces.forms import Load
     from ossa.cli.terminal import Terminal
     from ossa.settings import Settings
     from ossa.stores.postgres import PostgresStores
@@ -56,8 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace, settings: Settings, terminal: Terminal) -> dict[str, Any]:
     """Raises `OssaError`."""
     from jobs.tuning.stores import JobStores
-    from lab.traces.forms import Counts, read_trace
-    from lab.traces.resample import resample
+    from lab.traces.forms import Counts, read_trace, resample
 
     series = read_trace(options.file)
     load = resample(series, options.task_seconds)

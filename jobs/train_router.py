@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace, settings: Settings, terminal: Terminal) -> dict[str, Any]:
     """Trains kind by kind. Raises `OssaError`."""
-    from jobs.router_training.from_sets import kind_of, material_of
+    from jobs.router_training.material import kind_of, material_of
     from jobs.router_training.run import train_candidate, trainer_of
     from jobs.tuning.options import plan_of
     from jobs.tuning.stores import start_ray

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jobs.spawn_training.run import Current
-    from jobs.tuning.kept import Plan
+    from jobs.tuning.options import Plan
     from ossa.cli.terminal import Terminal
     from ossa.scaling.forecast.series import Panel
     from ossa.settings import Settings
@@ -55,8 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace, settings: Settings, terminal: Terminal) -> dict[str, Any]:
     """Raises `OssaError`."""
     from jobs.spawn_training.run import train_candidate, trainer_of
-    from jobs.tuning.kept import as_kept, same_as_before
-    from jobs.tuning.options import plan_of
+    from jobs.tuning.options import as_kept, plan_of, same_as_before
     from jobs.tuning.stores import start_ray
 
     plan = plan_of(options, settings.home_dir / "spawn_training", terminal)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from jobs.tuning.trainer import Trainer
+from lab.routing.forms import choice_file, is_choice, labels_file
 from lab.routing.labels import Labelled
-from lab.routing.splitting import key_of
+from lab.routing.splitting import key_of, parts
+from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.fleet import POOLS
-from ossa.contracts.routing import Example
+from ossa.contracts.routing import TIERS, Example, ModelKind
 from ossa.routing.learned.archive import ModelFile
 
 
@@ -112,3 +115,41 @@ def _split(rows: Sequence[object], texts: Sequence[str], *, whole: bool) -> Mate
     kept = [row for row, key in zip(rows[kept_from:test_from], keys[kept_from:], strict=False) if key not in in_test]
     test = list(rows[test_from:])
     return Material(Source("journal", len(shown) + len(kept), len(test), SPLIT), shown, kept, test, whole)
+
+
+SET_KEPT_SHARE = 0.15
+
+
+def kind_of(file: Path) -> ModelKind:
+    """Raises `InvalidRequest` for a file that is not there."""
+    if not file.is_file():
+        raise InvalidRequest(f"There is no file {file}.", param="data")
+    return "quality" if is_choice(file) else "labels"
+
+
+def material_of(file: Path) -> Material:
+    """The file's own test rows are held back; of the others near duplicates stand on one side.
+
+    Raises `InvalidRequest` for a file that lacks something, and for models that are not tiers.
+    """
+    return _labels(file) if kind_of(file) == "labels" else _choices(file)
+
+
+def _labels(file: Path) -> Material:
+    found = labels_file(file)
+    source = Source(found.name, len(found.shown) + len(found.kept), len(found.test), found.split)
+    return Material(source, found.shown, found.kept, found.test)
+
+
+def _choices(file: Path) -> Material:
+    found = choice_file(file)
+    models = set(found.shown[0].score)
+    if not models <= set(TIERS):
+        raise InvalidRequest(
+            f"{file}: the models must be called as tiers are ({', '.join(TIERS)}), not {', '.join(sorted(models))}.",
+            param="data",
+        )
+    sides = parts([one.prompt for one in found.shown], (1 - SET_KEPT_SHARE, KEPT_SHARE), salt="kept")
+    shown, kept = ([one for one, side in zip(found.shown, sides, strict=True) if side == at] for at in (0, 1))
+    split = f"{found.split}; 15% of train, by near-duplicate clusters, chose parameters"
+    return Material(Source(found.name, len(found.shown), len(found.test), split), shown, kept, found.test)

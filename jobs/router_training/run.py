@@ -11,7 +11,7 @@ from typing import Any
 from jobs.router_training.label_trainer import LabelTrainer
 from jobs.router_training.material import LEAST, Material, RouterTrainer, labelled, observed
 from jobs.router_training.quality_trainer import QualityTrainer
-from jobs.tuning.kept import Plan, same_as_before
+from jobs.tuning.options import Plan, same_as_before
 from jobs.tuning.promotion import Verdict, compare, decide
 from jobs.tuning.search import Found, search
 from ossa.contracts.errors import InvalidRequest

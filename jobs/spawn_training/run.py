@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.spawn_training.trainer import FIRST, SpawnTrainer, results_of
-from jobs.tuning.kept import Plan
+from jobs.tuning.options import Plan
 from jobs.tuning.promotion import Comparison, Verdict, compare, decide
 from jobs.tuning.search import Found, search
 from lab.forecasting.judging import Judged

@@ -21,7 +21,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.basic_variant import BasicVariantGenerator
 
-from jobs.tuning.kept import Plan
+from jobs.tuning.options import Plan
 from jobs.tuning.trainer import Choice, Parameters, Range, Trainer
 
 SHARES = (0.25, 0.5, 1.0)

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.traces.forms import Counts, read_trace
-from lab.traces.resample import resample
+from lab.traces.forms import Counts, read_trace, resample
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.scaling import PoolSample
 from ossa.scaling.forecast.series import Panel, SeriesError

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from jobs.router_training.from_sets import kind_of, material_of
-from jobs.router_training.material import labelled, observed
+from jobs.router_training.material import kind_of, labelled, material_of, observed
 from jobs.router_training.quality_trainer import QualityTrainer
 from jobs.router_training.run import Candidate, current_model, register, trainer_of
 from jobs.tuning.promotion import Verdict, compare, decide

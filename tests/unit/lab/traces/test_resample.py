@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.traces.forms import Counts, Events
-from lab.traces.resample import resample
+from lab.traces.forms import Counts, Events, resample
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.scaling import SAMPLE_S, PoolSample
 
