@@ -99,9 +99,14 @@ class Consumer:
     @property
     def wants_tasks(self) -> bool:
         """Whether any fact of a task may be among its types."""
-        return not self.types or any(
-            name.startswith(TASK_TYPES) or (name.endswith(".") and TASK_TYPES.startswith(name)) for name in self.types
-        )
+        return may_be_of_tasks(self.types)
+
+
+def may_be_of_tasks(types: Sequence[str]) -> bool:
+    """Whether any fact of a task may be among `types`."""
+    return not types or any(
+        name.startswith(TASK_TYPES) or (name.endswith(".") and TASK_TYPES.startswith(name)) for name in types
+    )
 
 
 def matches(kind: str, types: Sequence[str]) -> bool:

@@ -12,6 +12,7 @@ from ossa.contracts.errors import OssaError, StoreUnavailable
 from ossa.contracts.events import ConsumerStatus, EventBus, EventStatus
 from ossa.events.log_bus import LogBus
 from ossa.events.publisher import LogMetrics, Publisher, PublisherMetrics, export_status, measure
+from ossa.gateway.extensions.events.stream import FactStreams
 from ossa.gateway.metrics import GatewayMetrics
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class Eventing:
     """
 
     def __init__(self, log: LogBus, bus: EventBus | None, settings: EventSettings, metrics: GatewayMetrics) -> None:
+        self.streams = FactStreams(log.log)
         self._log = log
         self._bus = bus
         self._settings = settings
@@ -72,6 +74,7 @@ class Eventing:
         )
 
     async def close(self, _within_s: float = 0.0) -> None:
+        self.streams.stop()
         if self._bus is not None:
             await self._bus.close()
 
