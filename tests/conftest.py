@@ -8,13 +8,15 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.support import FULL
+
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_DISABLE_IMPORT_WARNING", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 hypothesis.settings.register_profile("quick", max_examples=30, deadline=None)
 hypothesis.settings.register_profile("full", max_examples=300, deadline=None)
-hypothesis.settings.load_profile("full" if os.environ.get("OSSA_TEST_FULL") == "1" else "quick")
+hypothesis.settings.load_profile("full" if FULL else "quick")
 
 TESTS = Path(__file__).parent
 STARTS_RAY = {

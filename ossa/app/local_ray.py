@@ -112,10 +112,11 @@ class LocalRay:
 
     def stop(self) -> None:
         if self._process is not None:
-            # Not reaped yet, so the number is still its own; an interrupted start may not have noted it.
+            # Not reaped yet, so the number is still its own. What was noted at the start is not compared: it may be
+            # missing after an interrupted start, and another time after the machine's clock was set.
             leader = self._process.pid
             with contextlib.suppress(psutil.NoSuchProcess):
-                end_session(leader, self.session_started or psutil.Process(leader).create_time())
+                end_session(leader, psutil.Process(leader).create_time())
             self._process.wait()
             self._process = None
 

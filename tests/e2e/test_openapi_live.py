@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.bench_fleet import BenchFleet
+from tests.support import FULL
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
@@ -20,7 +21,7 @@ def test_no_server_error_and_no_undocumented_answer(fleet: BenchFleet, tmp_path:
         *(
             f"--checks={CHECKS}",
             f"--header=Authorization: Bearer {key.secret.get_secret_value()}",
-            "--max-examples=5",
+            f"--max-examples={10 if FULL else 2}",
             "--seed=7",
         ),
         *("--request-timeout=30", "--exclude-path-regex=events$", "--suppress-health-check=all", "--no-color"),

@@ -5,14 +5,14 @@ The last file of the folder: its fleet is the one of the other tests.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from benchmarks.bench_fleet import BenchFleet
 from benchmarks.kill_anywhere import Plan, kill_and_count
 from benchmarks.ray_node import RayNode
+from tests.support import FULL
 
-KILLS = 40 if os.environ.get("OSSA_TEST_FULL") == "1" else 8
+KILLS = 40 if FULL else 8
 PLAN = Plan(kills=KILLS, seed=20, agents=5, nodes=1, replicas=2, clients=4, pause_s=1.0)
 
 

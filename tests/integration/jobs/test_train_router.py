@@ -23,11 +23,12 @@ from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.routing import RequestFeatures
 from ossa.routing.registry import LiveRouter
 from ossa.stores.postgres import PostgresStores
+from tests.support import FULL
 
 ROOT = Path(__file__).parents[3]
 LONGEST_S = 240
 TASKS = 600
-TRIALS = 3 if os.environ.get("OSSA_TEST_FULL") == "1" else 2
+TRIALS = 3 if FULL else 2
 POOLS = {"invoice": "billing", "refund": "billing", "firewall": "security", "password": "security"}
 FILLERS = ("please", "now", "the", "my", "our", "about", "look", "check", "show", "tell", "today", "again")
 

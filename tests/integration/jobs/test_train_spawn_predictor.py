@@ -19,11 +19,12 @@ from ossa.contracts.scaling import PoolSample
 from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.scaling.forecast.model import load
 from ossa.stores.postgres import PostgresStores
+from tests.support import FULL
 
 ROOT = Path(__file__).parents[3]
 LONGEST_S = 240
 DAY = 1_440
-TRIALS = 3 if os.environ.get("OSSA_TEST_FULL") == "1" else 2
+TRIALS = 3 if FULL else 2
 
 
 def a_day() -> list[PoolSample]:

@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
 import pytest
 
 from ossa.app import local_ray
-from ossa.app.local_ray import end_session, haproxy_folder, own_folder
+from ossa.app.local_ray import LocalRay, end_session, haproxy_folder, own_folder
+from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import NotReady
 
 SLEEPER = [sys.executable, "-c", "import subprocess, sys; subprocess.Popen(['sleep', '60']); input()"]
@@ -33,6 +35,16 @@ def test_it_ends_the_leader_and_its_children_and_leaves_others() -> None:
     finally:
         end_session(other.pid, psutil.Process(other.pid).create_time())
         other.wait(timeout=5)
+
+
+def test_stop_ends_its_ray_also_when_the_clock_was_set_after_the_start(tmp_path: Path) -> None:
+    ray = LocalRay(cpus=1, log_dir=tmp_path, gateway=GatewaySettings())
+    ray._process = start()
+    ray.session_started = psutil.Process(ray._process.pid).create_time() - 60
+    stopping = threading.Thread(target=ray.stop, daemon=True)
+    stopping.start()
+    stopping.join(20)
+    assert not stopping.is_alive()
 
 
 def test_a_process_that_took_over_the_number_is_left_alone() -> None:
