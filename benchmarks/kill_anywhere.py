@@ -138,7 +138,7 @@ class Killer:
             node.kill()
             node.start()
             return True
-        pids = _pids(kind, self._dashboard_url)
+        pids = actor_pids(kind, self._dashboard_url)
         if not pids or (kind == "replica" and len(pids) < self._plan.replicas):
             return False
         try:
@@ -148,7 +148,8 @@ class Killer:
         return True
 
 
-def _pids(kind: str, dashboard_url: str) -> list[int]:
+def actor_pids(kind: str, dashboard_url: str) -> list[int]:
+    """The processes of a fleet's agents, controller or replicas."""
     # Ray reads its environment when it is imported, which the fleet sets first.
     from ray.util.state import list_actors
 

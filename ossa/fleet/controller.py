@@ -232,10 +232,10 @@ class Controller:
         self.wake()
 
     async def report_lost(self, agent_id: str, incarnation: str, reason: str) -> None:
-        """Probes that process now."""
+        """Probes that process now, unless it is gone already."""
         process = self.supervisor.processes.get(incarnation)
+        log.info("agent_reported_lost", extra={"agent": agent_id, "reason": reason[:200], "gone": process is None})
         if process is not None:
-            log.info("agent_reported_lost", extra={"agent": agent_id, "reason": reason[:200]})
             await self.supervisor.probe(process, at_once=True)
 
     def report_traffic(self, report: TrafficReport) -> None:
