@@ -11,6 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ossa.app.services import Backing
 from ossa.contracts.backups import BackupSet
+from ossa.contracts.origin import Origin, acting
 from ossa.observability import AtMost, MetricGroup, counter, gauge
 from ossa.observability.logs import write_log_lines
 from ossa.settings import Settings
@@ -61,7 +62,8 @@ class BackupActor:
             wal_every_s=settings.backup.wal_every_s,
             now=lambda: datetime.now(UTC),
         )
-        self._running = asyncio.get_event_loop().create_task(schedule.run())
+        with acting(Origin(actor="system/backups")):
+            self._running = asyncio.get_event_loop().create_task(schedule.run())
 
     async def ready(self) -> None: ...
 

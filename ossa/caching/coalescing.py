@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ossa.caching.guarded import CacheCounts
 from ossa.contracts.cache import BatchStore, CacheAct, CacheDrop, CacheGet, CacheOutcome, CacheSet
 from ossa.contracts.errors import OssaError, StoreUnavailable
+from ossa.contracts.origin import apart
 
 Answer = asyncio.Future[bytes | None]
 
@@ -181,7 +182,7 @@ class CoalescingCache:
             if not batch:
                 continue
             queue.batches += 1
-            task = asyncio.get_running_loop().create_task(self._send(batch))
+            task = asyncio.get_running_loop().create_task(self._send(batch), context=apart())
             self._batches.add(task)
             task.add_done_callback(lambda done: self._sent(done, place, queue))
         if not queue.waiting and not queue.batches:

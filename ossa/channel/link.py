@@ -12,6 +12,7 @@ from ossa.channel.frames import Frame
 from ossa.channel.line import CONNECT_TIMEOUT_S, SILENCE_S, Line, dial
 from ossa.contracts.errors import AgentLost, Fenced, FleetBusy, NotReady, OssaError
 from ossa.contracts.fleet import AgentInfo
+from ossa.contracts.origin import apart
 from ossa.contracts.task import Step, Turn, lacks_answer
 from ossa.contracts.turn import OnDelta, OnSteps, OnTurnCall, TurnCall, TurnResult
 
@@ -70,7 +71,7 @@ class ChannelLink:
         """Many turns that want one agent share one attempt; one that is cancelled does not end it."""
         opening = self._opening.get(agent.incarnation)
         if opening is None:
-            opening = asyncio.ensure_future(self._dial(agent))
+            opening = asyncio.create_task(self._dial(agent), context=apart())  # other requests' turns will use it
             self._opening[agent.incarnation] = opening
             opening.add_done_callback(lambda done: self._dialled(agent.incarnation, done))
         return await asyncio.shield(opening)

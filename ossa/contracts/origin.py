@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 
 from ossa.contracts.value import Value
 
@@ -53,6 +53,13 @@ def acting(origin: Origin) -> Iterator[Origin]:
         yield origin
     finally:
         _current.reset(token)
+
+
+def apart() -> Context:
+    """Returns a copy of this context without an origin: for work that many requests share, or that outlives them."""
+    context = copy_context()
+    context.run(_current.set, NOWHERE)
+    return context
 
 
 def set_origin(origin: Origin) -> None:

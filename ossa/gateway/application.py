@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
+from ossa.contracts.origin import Origin, acting
 from ossa.events.host import consumer_loops
 from ossa.events.publisher import ConsumerMetrics
 from ossa.gateway.api import agents, chat, document, fleet, health, keys, models, pools, responses, tasks
@@ -61,11 +62,12 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await core.stores.open()
-        for extension in extensions:
-            if extension.start is not None:
-                await extension.start()
-        await context.dispatcher.start()
+        with acting(Origin(actor="system/gateway")):
+            await core.stores.open()
+            for extension in extensions:
+                if extension.start is not None:
+                    await extension.start()
+            await context.dispatcher.start()
         try:
             yield
         finally:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ossa.contracts.access import Principal
 from ossa.contracts.errors import Conflict, FleetBusy, NotReady, OssaError, StoreUnavailable, TimedOut
 from ossa.contracts.fleet import AgentInfo
-from ossa.contracts.origin import acting, current_origin, set_origin
+from ossa.contracts.origin import Origin, acting, current_origin, set_origin
 from ossa.contracts.stores import Accepted
 from ossa.contracts.task import NewTask, Task
 from ossa.gateway.core import GatewayCore
@@ -392,6 +392,7 @@ class Dispatcher:
                         run.cancel()
 
     async def _keep_up(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        set_origin(Origin(actor=f"system/{name}"))
         while True:
             try:
                 await loop()

@@ -65,11 +65,12 @@ class SidecarReplica:
     async def __init__(self, sidecar: Sidecar, make_service: MakeService) -> None:  # type: ignore[misc]
         write_log_lines()
         self._sidecar = sidecar
-        self._service = await make_service()
-        await self._service.start()
-        counts = getattr(self._service, "cache_counts", None)
-        if counts is not None:
-            self._metering = asyncio.create_task(meter_cache(sidecar.name, counts), name="cache-meters")
+        with acting(Origin(actor=f"system/{sidecar.name}")):  # of the loops that begin here
+            self._service = await make_service()
+            await self._service.start()
+            counts = getattr(self._service, "cache_counts", None)
+            if counts is not None:
+                self._metering = asyncio.create_task(meter_cache(sidecar.name, counts), name="cache-meters")
 
     async def call(
         self, method: str, arguments: tuple[Any, ...], options: dict[str, Any], origin: Origin = NOWHERE

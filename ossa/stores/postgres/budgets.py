@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from ossa.contracts.budgets import Balance, Budget, Grant, Recovered, Reservation, period_end
 from ossa.contracts.errors import InvalidRequest, NotFound
+from ossa.contracts.origin import apart
 from ossa.contracts.spending import Approval, Spent, TaskFacts
 from ossa.stores.budget_rules import CLOSED_KEPT_S, TASKS_KEPT_S, Account, cost_nanos, grant, nanos, refusal, usd
 from ossa.stores.postgres.connection import Reader, Row
@@ -43,7 +44,7 @@ class Together(Generic[T, R]):
         done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, done))
         if self._sending is None:
-            self._sending = asyncio.create_task(self._send(), name="together")
+            self._sending = asyncio.create_task(self._send(), name="together", context=apart())
         return await done
 
     async def _send(self) -> None:

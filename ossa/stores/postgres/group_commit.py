@@ -18,6 +18,7 @@ from typing import Any, LiteralString
 from psycopg.rows import DictRow
 
 from ossa.contracts.errors import OssaError, StoreUnavailable
+from ossa.contracts.origin import apart
 from ossa.resilience.backoff import Backoff
 from ossa.stores.postgres.batch import Accept, Batch, Write, register_arrays
 from ossa.stores.postgres.connection import Server, Session
@@ -98,7 +99,7 @@ class GroupCommit:
             self._run(self._write(self._idle.pop(), batch))
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(work, context=apart())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 

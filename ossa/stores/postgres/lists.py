@@ -19,6 +19,7 @@ from time import monotonic
 from typing import LiteralString
 
 from ossa.contracts.errors import OssaError, StoreUnavailable
+from ossa.contracts.origin import apart
 from ossa.stores.postgres.connection import Params, Reader, Row, Session
 from ossa.stores.postgres.queries import load_queries
 
@@ -128,7 +129,7 @@ class Lists:
         """Beside the reads: none waits for it, and while the primary is away they go on within the bound."""
         due = not self._marks or self._clock() - self._marks[-1].at >= self._every_s
         if due and (self._marking is None or self._marking.done()):
-            self._marking = asyncio.create_task(self._mark(), name="replica-mark")
+            self._marking = asyncio.create_task(self._mark(), name="replica-mark", context=apart())
 
     async def _mark(self) -> None:
         self._number += 1

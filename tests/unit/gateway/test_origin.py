@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,13 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ossa.channel import ChannelLink
+from ossa.channel.line import Line
 from ossa.channel.server import ChannelServer
 from ossa.contracts.access import Scope
-from ossa.contracts.origin import NOWHERE, Origin, current_origin
+from ossa.contracts.origin import NOWHERE, Origin, acting, apart, current_origin
 from ossa.contracts.task import NewTask, Outcome, Step, TaskRequest, TaskStatus, Turn
 from ossa.contracts.turn import TurnResult, TurnSink
 from ossa.gateway.ids import new_task_id, next_traceparent
 from ossa.testing.gateway import eventually, fake_agent
+from ossa.testing.stores import MemoryStores
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -177,6 +180,21 @@ async def test_the_steps_of_the_gateway_have_the_ids(rig: Any) -> None:
     assert {(step.request_id, step.traceparent) for step in ours} == {("mine-1", task.request.origin.traceparent)}
 
 
+async def test_the_gateways_own_loops_act_as_themselves(open_rig: Any) -> None:
+    stores = MemoryStores()
+    seen: list[Origin] = []
+    claim = stores.journal.claim
+
+    async def watched(**options: Any) -> Any:
+        seen.append(current_origin())
+        return await claim(**options)
+
+    stores.journal.claim = watched  # type: ignore[method-assign]
+    await open_rig(stores=stores)
+    await eventually(lambda: seen)
+    assert set(seen) == {Origin(actor="system/claim")}
+
+
 async def test_a_claimed_task_runs_under_the_origin_it_was_stored_with(rig: Any) -> None:
     origins = _origins_of_turns(rig)
     kept = Origin(actor="key/k1", tenant="default", request_id="mine-1", traceparent=GIVEN)
@@ -253,19 +271,52 @@ async def test_a_turn_runs_under_its_requests_origin_as_the_agents_act() -> None
     server.set_runner(runner, slots=1, agent_id="a-000")
     link = ChannelLink(lambda: "t")
     origin = Origin(actor="key/k1", tenant="acme", request_id="mine-1", traceparent=GIVEN)
-    request = TaskRequest(messages=[{"role": "user", "content": "hi"}], origin=origin)
-    turn = Turn(task_id="task_1", tenant="acme", request=request)
     try:
-        agent = fake_agent("a-000", address=await server.start())
-
-        async def nothing(_: Any) -> None: ...
-
-        await link.run(agent, turn, on_delta=nothing, on_steps=nothing)
-        await eventually(lambda: runner.origins)
+        await run_turn(link, await server.start(), origin)
     finally:
         await link.close()
         await server.close()
     assert runner.origins == [origin.by("agent/a-000")]
+
+
+async def run_turn(link: ChannelLink, address: str, origin: Origin | None) -> None:
+    async def nothing(_: Any) -> None: ...
+
+    request = TaskRequest(messages=[{"role": "user", "content": "hi"}], origin=origin)
+    turn = Turn(task_id="task_1", tenant="acme", request=request)
+    await link.run(fake_agent("a-000", address=address), turn, on_delta=nothing, on_steps=nothing)
+
+
+async def test_a_connection_that_turns_share_is_of_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost: list[Origin] = []
+    connection_lost = Line.connection_lost
+
+    def watched(line: Line, error: Exception | None) -> None:
+        lost.append(current_origin())
+        connection_lost(line, error)
+
+    monkeypatch.setattr(Line, "connection_lost", watched)
+    server = ChannelServer(token="t", host="127.0.0.1")
+    server.set_runner(Noting(), slots=1, agent_id="a-000")
+    link = ChannelLink(lambda: "t")
+    with acting(Origin(request_id="mine-1")):
+        await run_turn(link, await server.start(), None)
+    await server.close()
+    await eventually(lambda: lost)
+    await link.close()
+    assert lost == [NOWHERE]
+
+
+async def test_work_apart_keeps_all_but_the_origin() -> None:
+    other: ContextVar[str] = ContextVar("other")
+    other.set("kept")
+
+    async def seen() -> tuple[Origin, str]:
+        return current_origin(), other.get()
+
+    with acting(Origin(request_id="mine-1")) as origin:
+        assert await asyncio.create_task(seen(), context=apart()) == (NOWHERE, "kept")
+        assert current_origin() == origin
 
 
 async def test_two_requests_at_once_do_not_see_each_others_origin(rig: Any) -> None:
