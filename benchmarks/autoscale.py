@@ -119,7 +119,7 @@ def fleet(args: argparse.Namespace) -> dict[str, Any]:
 
 def _followed(cluster: LocalCluster, home: str, args: argparse.Namespace) -> dict[str, Any]:
     from benchmarks.bench_fleet import BenchFleet
-    from ossa.testing.models.process import ScriptedProcess
+    from ossa.testing.models.server import ScriptedProcess
 
     most = args.nodes * AGENTS_PER_NODE
     scaling = {

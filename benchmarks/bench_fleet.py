@@ -10,7 +10,7 @@ from ossa.contracts.configuration import AnswerSettings, FleetSettings, GatewayS
 from ossa.sdk.client import Client
 from ossa.sdk.connecting import connect
 from ossa.settings import Settings
-from ossa.testing.models.process import ScriptedProcess
+from ossa.testing.models.server import ScriptedProcess
 
 DEPLOY_TIMEOUT_S = 600.0
 

@@ -80,7 +80,7 @@ def bare(args: argparse.Namespace) -> dict[str, Any]:
 
 def fleet(arm: str, args: argparse.Namespace) -> dict[str, Any]:
     from benchmarks.spawn_arms import nodes_up
-    from ossa.testing.models.process import ScriptedProcess
+    from ossa.testing.models.server import ScriptedProcess
 
     with nodes_up(args.nodes, args.cpus_per_node) as made:
         os.environ["RAY_ADDRESS"] = made.address

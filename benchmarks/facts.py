@@ -38,7 +38,7 @@ from ossa.events.consumer import Consumer
 from ossa.events.host import consumer_loops
 from ossa.events.log_bus import LogBus
 from ossa.events.publisher import ConsumerMetrics
-from ossa.gateway.ids import new_task_id
+from ossa.gateway.api.responses import new_task_id
 from ossa.stores.fact_bodies import MOST_ITEMS
 from ossa.stores.postgres import PostgresStores
 

@@ -25,9 +25,8 @@ from benchmarks import load
 from benchmarks.bench_fleet import BenchFleet
 from benchmarks.litellm_proxy import KEY, LiteLLMProxy
 from benchmarks.load import Load
-from ossa.app.ports import free_port
-from ossa.testing.models.process import ScriptedProcess
-from ossa.testing.models.server import MODEL
+from ossa.app.local_ray import free_port
+from ossa.testing.models.server import MODEL, ScriptedProcess
 
 CLIENTS = (1, 8, 32)
 MESSAGE = "Say hello to the measured world in one short sentence."

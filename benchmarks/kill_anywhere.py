@@ -40,7 +40,7 @@ from ossa.manifest import catalogue, dump
 from ossa.sdk.async_client import AsyncClient
 from ossa.sdk.connecting import connect_async
 from ossa.stores.postgres import PostgresStores
-from ossa.testing.models.process import ScriptedProcess
+from ossa.testing.models.server import ScriptedProcess
 
 EFFECTS_A_TASK = 3
 SETTLE_POLL_S = 0.5

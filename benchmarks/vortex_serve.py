@@ -39,7 +39,7 @@ from rich.table import Table
 from benchmarks.bench_fleet import BenchFleet
 from benchmarks.context.made import KINDS, Made, made
 from ossa.contracts.compression import CompressionOrder
-from ossa.testing.models.process import ScriptedProcess
+from ossa.testing.models.server import ScriptedProcess
 
 TOKENS = 10_000
 RATIO_TARGET = 1.3
@@ -76,7 +76,7 @@ def in_process() -> Way:
 def by_handle(runner: asyncio.Runner, application: str) -> Way:
     from ray import serve
 
-    from ossa.gateway.sidecars import VORTEX
+    from ossa.gateway.sidecar import VORTEX
 
     remote = VORTEX.remote(serve.get_deployment_handle(VORTEX.name, application))
 

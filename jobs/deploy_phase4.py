@@ -30,8 +30,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     sys.path.insert(0, str(ROOT))  # with --working-dir the package is a folder beside this file, not installed
-    from ossa.cli.exit_code import exit_code_of
-    from ossa.cli.terminal import Terminal
+    from ossa.cli.terminal import Terminal, exit_code_of
     from ossa.cli.up import bring_up, show
     from ossa.contracts.errors import OssaError
     from ossa.settings import Settings

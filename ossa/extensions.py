@@ -20,10 +20,9 @@ from ossa.contracts.turn import TurnCall, TurnCallResult
 from ossa.gateway.api.request import authenticate
 from ossa.gateway.context import GatewayContext, context_of
 from ossa.gateway.core import GatewayCore
-from ossa.gateway.health import Check
-from ossa.gateway.hooks import Extension, Run, TaskHook, TaskState
+from ossa.gateway.hooks import Check, Extension, Run, TaskHook, TaskState
 from ossa.routing import Conditions, FleetIndex
-from ossa.routing.features import RoutingRequest
+from ossa.routing.index import RoutingRequest
 
 __all__ = [
     "Check",

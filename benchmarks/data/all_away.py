@@ -14,7 +14,7 @@ from benchmarks.bench_fleet import BenchFleet
 from ossa.contracts.configuration import CacheSettings, Database, EventSettings
 from ossa.contracts.errors import OssaError, StoreUnavailable
 from ossa.sdk.client import Client
-from ossa.testing.models.process import ScriptedProcess
+from ossa.testing.models.server import ScriptedProcess
 from scripts.services import Services
 
 CLIENTS = 6

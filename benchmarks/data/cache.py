@@ -14,7 +14,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import RedisCluster
 
 from benchmarks.data.waits import told
-from ossa.app.caches import shared_cache
+from ossa.app.connections import shared_cache
 from ossa.contracts.configuration import CacheSettings
 
 KEYS = 20_000

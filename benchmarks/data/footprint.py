@@ -11,7 +11,7 @@ import psutil
 import psycopg
 
 from benchmarks.bench_fleet import BenchFleet
-from ossa.testing.models.process import ScriptedProcess
+from ossa.testing.models.server import ScriptedProcess
 
 CHATS = 40
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from ossa.app.caches import shared_cache
+from ossa.app.connections import shared_cache
 from ossa.contracts.configuration import CacheSettings
 from ossa.contracts.memory_tiers import Copy
 from ossa.memory.tiers import HotCopies

@@ -16,8 +16,7 @@ from benchmarks.data.waits import told
 from ossa.app.factories import StoresFactory
 from ossa.app.memory import MemoryFactory
 from ossa.contracts.configuration import CacheSettings, Database, MemorySettings
-from ossa.contracts.memory import NewMemory, Recall
-from ossa.contracts.memory_policy import EVERY_KIND, KindRules, PlacementPolicy
+from ossa.contracts.memory import EVERY_KIND, KindRules, NewMemory, PlacementPolicy, Recall
 from ossa.contracts.vectors import Point, VectorSchema
 
 TENANT = "acme"

@@ -12,13 +12,12 @@ from datetime import UTC, datetime
 
 from benchmarks.sessions.needs import holds, needs
 from benchmarks.sessions.session import Message, Session
-from ossa.agent.context import Context
+from ossa.agent.context import Context, fetch_tool
 from ossa.agent.conversation import FETCH, Conversation, Entry
-from ossa.agent.fetch import fetch_tool
 from ossa.contracts.configuration import Endpoint, PromptCache, VortexSettings
 from ossa.contracts.task import Step, TaskRequest
 from ossa.contracts.turn import TurnCall, TurnCallResult
-from ossa.models.estimate import prompt_tokens
+from ossa.models.answers import prompt_tokens
 from ossa.vortex.compression import compress
 from ossa.vortex.planning import prompt_cost
 from ossa.vortex.tokens import TokenCounter, counter_for

@@ -18,7 +18,7 @@ from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.routing import Example, ModelKind, RoutingStore
 from ossa.routing.drift import REFERENCE, shares_of
 from ossa.routing.learned.archive import ModelFile, ModelFileError, dump, load, packaged
-from ossa.routing.loaded_model import build, look_at
+from ossa.routing.model_scorer import build, look_at
 
 REFERENCE_TEXTS = 5_000
 TRAINER = "trainer.pickle"

@@ -43,8 +43,7 @@ def carry_out(
     run: Callable[[argparse.Namespace, Settings, Terminal], dict[str, Any]], options: argparse.Namespace
 ) -> int:
     """The exit code; what `run` returns is printed with --json."""
-    from ossa.cli.exit_code import exit_code_of
-    from ossa.cli.terminal import Terminal
+    from ossa.cli.terminal import Terminal, exit_code_of
     from ossa.contracts.errors import OssaError
     from ossa.settings import Settings
 

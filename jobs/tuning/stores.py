@@ -51,7 +51,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def start_ray(cpus: int) -> None:
     """The Ray of `RAY_ADDRESS` (a job has it), else one of its own."""
-    from ossa.app.ray_token import ensure_ray_token
+    from ossa.app.local_ray import ensure_ray_token
 
     ensure_ray_token()
     import ray

@@ -16,9 +16,8 @@ from lab.routing.calibration import best_temperature, expected_calibration_error
 from lab.routing.network import Inputs, Plan, fit_all
 from lab.routing.noise import NOISES
 from ossa.routing.learned.archive import ModelFile, quantise
-from ossa.routing.learned.encoder import Encoder, Rows
 from ossa.routing.learned.labels import KIND, LabelModel, confident
-from ossa.routing.learned.reading import BUCKETS, Buckets, Reading, read
+from ossa.routing.learned.reading import BUCKETS, Buckets, Encoder, Reading, Rows, read
 from ossa.routing.learned.spelling import Spelling
 
 Floats = NDArray[np.float32]

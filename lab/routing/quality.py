@@ -14,8 +14,7 @@ from lab.routing.calibration import expected_calibration_error
 from lab.routing.labels import encode_phrases, phrase_encoder
 from ossa.routing.learned.archive import ModelFile, quantise
 from ossa.routing.learned.quality import KIND, LEAST_COST, QualityModel, dense_features, feature_names, mixed
-from ossa.routing.learned.reading import read
-from ossa.routing.learned.signals import NAMES, signals
+from ossa.routing.learned.reading import NAMES, read, signals
 
 Array = NDArray[Any]
 FOLDS = 5

@@ -6,8 +6,7 @@ A tool module needs `tool`, `Tool` and `ToolContext`; a process that runs turns,
 from __future__ import annotations
 
 from ossa.agent.runner import RunnerFactory
-from ossa.agent.tool_registry import ToolRegistry
-from ossa.agent.tools import Tool, ToolContext, tool
+from ossa.agent.tools import Tool, ToolContext, ToolRegistry, tool
 from ossa.agent.turn import AgentTurn
 
 __all__ = ["AgentTurn", "RunnerFactory", "Tool", "ToolContext", "ToolRegistry", "tool"]

@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from ossa.agent.tool_calls import calls_of, idempotency_key, with_unique_ids
+from ossa.agent.tools import calls_of, idempotency_key, with_unique_ids
 from ossa.contracts.agent_hooks import ToolCall
 from ossa.contracts.configuration import Endpoint
 from ossa.contracts.model import ModelReply
 from ossa.contracts.origin import NOWHERE
 from ossa.contracts.task import Message, Step, StepKind, TaskRequest, Usage
-from ossa.models.estimate import message_tokens, most_message_tokens, most_prompt_tokens, prompt_tokens
+from ossa.models.answers import message_tokens, most_message_tokens, most_prompt_tokens, prompt_tokens
 
 FETCH = "fetch_original"
 """The tool that fetches back what was left out of a content."""

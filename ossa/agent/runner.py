@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ossa.agent.hooks import load_hooks
 from ossa.agent.limits import DEFAULT_TIMEOUT_S
-from ossa.agent.tool_registry import ReadStatus, ToolRegistry
+from ossa.agent.tools import ReadStatus, ToolRegistry
 from ossa.agent.turn import AgentTurn
 from ossa.contracts.agent_hooks import AgentHook
 from ossa.contracts.configuration import Models, VortexSettings

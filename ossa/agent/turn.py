@@ -14,26 +14,43 @@ from contextlib import suppress
 from typing import Any
 
 from ossa.agent.cascade import rejection_reason
-from ossa.agent.context import Context
+from ossa.agent.context import Context, bound_fetch, fetch_tool
 from ossa.agent.conversation import FETCH, Conversation
-from ossa.agent.fetch import bound_fetch, fetch_tool
 from ossa.agent.hooks import HookChain
-from ossa.agent.limits import DEFAULT_TIMEOUT_S, Budget, budget_of, check_steps, completion_cap, out_of_time
-from ossa.agent.parameters import cap_answer, client_tools, model_parameters, wants_no_tools
+from ossa.agent.limits import (
+    DEFAULT_TIMEOUT_S,
+    Budget,
+    budget_of,
+    cap_answer,
+    check_steps,
+    client_tools,
+    completion_cap,
+    model_parameters,
+    out_of_time,
+    wants_no_tools,
+)
 from ossa.agent.spending import CallReservation, asked_cap, call_price, refund, reserve
-from ossa.agent.tool_calls import INTERRUPTED, calls_of, idempotency_key, only, run_tool, unknown_tool
-from ossa.agent.tool_registry import ToolRegistry
-from ossa.agent.tools import Tool, ToolContext
+from ossa.agent.tools import (
+    INTERRUPTED,
+    Tool,
+    ToolContext,
+    ToolRegistry,
+    calls_of,
+    idempotency_key,
+    only,
+    run_tool,
+    unknown_tool,
+)
 from ossa.contracts.agent_hooks import AgentHook, HookContext, ProceedModel, ToolCall, ToolResult
 from ossa.contracts.agent_spec import AgentSpec, Tier
-from ossa.contracts.clock import Clock, SystemClock
 from ossa.contracts.configuration import Endpoint, Models, VortexSettings
 from ossa.contracts.errors import LimitExceeded, ModelFailed, ModelRejected, NotReady, OssaError, TimedOut
 from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
 from ossa.contracts.task import Assignment, ErrorInfo, Message, Outcome, TaskRequest, TaskStatus, Turn
 from ossa.contracts.turn import TurnCall, TurnResult, TurnSink
+from ossa.contracts.value import Clock, SystemClock
+from ossa.models.answers import prompt_tokens
 from ossa.models.client import surely_unbilled
-from ossa.models.estimate import prompt_tokens
 from ossa.models.tiers import Choice, choose_endpoint
 
 log = logging.getLogger("ossa.agent")

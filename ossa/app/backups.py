@@ -8,7 +8,7 @@ from ossa.app.memory import FOLDER as MEMORY
 from ossa.app.run_file import is_running, read_run_file
 from ossa.backups.service import Backups
 from ossa.contracts.backups import BackupEngine, Blobs
-from ossa.contracts.progress import Progress
+from ossa.contracts.value import Progress
 from ossa.sdk.exchange import package_version
 from ossa.settings import Settings
 

@@ -1,14 +1,57 @@
-"""Creates what a fleet has from its first start on: an API key to begin with, and an identity kept in its store."""
+"""Creates what a fleet has from its first start on: its home folder, an API key to begin with, and an identity."""
 
 from __future__ import annotations
 
+import os
 import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 
-from ossa.app.keys import first_key
+from ossa.contracts.access import Scope
+from ossa.contracts.stores import KeyStore
 from ossa.contracts.value import Value
-from ossa.settings import Settings
+from ossa.settings import Settings, WrongSetting
 from ossa.stores.postgres import PostgresStores
+from ossa.tenancy.keys import digest, looks_like_key, mint
+
+
+def make_home(home: Path) -> None:
+    """Raises `WrongSetting` where it cannot be made or written to."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongSetting(f"OSSA_HOME: {home} cannot be made: {error.strerror}") from error
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise WrongSetting(f"OSSA_HOME: {home} cannot be written to")
+
+
+FILE = "api_key"
+TENANT = "default"
+NAME = "admin of this installation"
+
+
+async def first_key(home: Path, keys: KeyStore) -> Path:
+    """A file (0600) with a secret that the store knows and has not revoked; made when there is none.
+
+    Returns the file, not the secret.
+    """
+    path = home / FILE
+    secret = path.read_text().strip() if path.exists() else ""
+    if looks_like_key(secret):
+        known = await keys.find(digest(secret))
+        if known is not None and known.revoked_at is None:
+            return path
+    minted = mint(tenant=TENANT, name=NAME, scopes=[Scope.ADMIN], now=datetime.now(UTC))
+    await keys.add(minted.key, secret_sha256=minted.secret_sha256)
+    _keep(path, minted.secret)
+    return path
+
+
+def _keep(path: Path, secret: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(secret + "\n")
 
 
 class Bootstrapped(Value):

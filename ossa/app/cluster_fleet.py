@@ -10,16 +10,14 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from ossa.app.bootstrap import bootstrap
-from ossa.app.cluster_room import agents_on_cluster, node_cpus, what_is_missing
+from ossa.app.bootstrap import FILE, bootstrap, make_home
 from ossa.app.deployment import deploy, reachable, serve_address
-from ossa.app.home import make_home
-from ossa.app.keys import FILE
-from ossa.app.ports import is_free
+from ossa.app.local_ray import is_free
 from ossa.app.run_file import RunFile, read_run_file, write_run_file
 from ossa.app.services import Backing, Services
+from ossa.app.sizing import agents_on_cluster, node_cpus, what_is_missing
 from ossa.contracts.errors import Conflict, OssaError
-from ossa.contracts.progress import Progress
+from ossa.contracts.value import Progress
 from ossa.observability.logs import write_log_lines
 from ossa.settings import Settings
 

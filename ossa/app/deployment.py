@@ -15,9 +15,8 @@ from ossa.agent import RunnerFactory
 from ossa.app.answers import AnswersFactory
 from ossa.app.backup_actor import start_backups, stop_backups
 from ossa.app.connections import shared
-from ossa.app.extensions import installed_agent_hooks
+from ossa.app.extensions import check_imports, installed_agent_hooks
 from ossa.app.factories import CompressionFactory, GatewayFactory, StoresFactory
-from ossa.app.imports import check_imports
 from ossa.app.memory import MemoryFactory, check_memory
 from ossa.app.services import Backing
 from ossa.contracts.configuration import Models
@@ -26,7 +25,7 @@ from ossa.fleet import ControllerConfig, start_controller, stop_fleet
 from ossa.fleet.status_reader import FleetStatusReader
 from ossa.gateway.deployment import gateway_application
 from ossa.gateway.router_deployment import application_name, router_application
-from ossa.gateway.sidecars import ANSWERS, MEMORY, VORTEX
+from ossa.gateway.sidecar import ANSWERS, MEMORY, VORTEX
 from ossa.manifest import catalogue
 from ossa.models.tiers import tier_infos
 from ossa.settings import Settings

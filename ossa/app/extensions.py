@@ -6,15 +6,17 @@ Packages bring more: an entry point of the group `ossa.extensions` names a funct
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
+from ossa.agent.hooks import load_hooks
+from ossa.agent.tools import ToolRegistry
 from ossa.contracts.answers import Answers
 from ossa.contracts.cache import CacheStore
 from ossa.contracts.compression import Compressor
-from ossa.contracts.configuration import EventSettings
+from ossa.contracts.configuration import EventSettings, FleetSettings
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.memory import Memory
 from ossa.gateway.core import GatewayCore
@@ -109,3 +111,22 @@ def _load(point: EntryPoint) -> MakeExtension:
     if not callable(make):
         raise InvalidRequest(f"The extension {point.name!r} ({point.value}) is no function.", param=ENTRY_POINTS)
     return make
+
+
+def check_imports(settings: FleetSettings) -> None:
+    """Raises `InvalidRequest` that names the setting or the package. Agents with a wrong one would never be ready."""
+    _check(ToolRegistry.load, settings.tool_modules, "fleet.tool_modules", "OSSA_FLEET__TOOL_MODULES")
+    _check(load_hooks, settings.agent_hooks, "fleet.agent_hooks", "OSSA_FLEET__AGENT_HOOKS")
+    _check(load_hooks, installed_agent_hooks(), AGENT_HOOKS, f"the entry point group {AGENT_HOOKS} of a package")
+    installed_extensions()
+
+
+def _check(load: Callable[[Sequence[str]], object], names: Sequence[str], param: str, source: str) -> None:
+    try:
+        load(names)
+    except Exception as error:
+        raise InvalidRequest(
+            f"{source} names {', '.join(names)}: {type(error).__name__}: {error}. "
+            "Correct the name, or install its package on every node.",
+            param=param,
+        ) from error

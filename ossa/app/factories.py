@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 from ray.serve.handle import DeploymentHandle
 
-from ossa.app.caches import shared_cache
-from ossa.app.events import event_bus
+from ossa.app.bootstrap import TENANT
+from ossa.app.connections import event_bus, shared_cache
 from ossa.app.extensions import Backends, extensions_of
-from ossa.app.keys import TENANT
 from ossa.channel import ChannelLink
 from ossa.contracts.agent_spec import Tier
 from ossa.contracts.cache import CacheStore
@@ -27,8 +26,8 @@ from ossa.contracts.routing import TierInfo
 from ossa.fleet import FleetClient
 from ossa.gateway.core import GatewayCore
 from ossa.gateway.deployment import GatewayBuild
-from ossa.gateway.extensions.answers.remote import RemoteAnswers
-from ossa.gateway.sidecars import ANSWERS, MEMORY, SIDECARS, VORTEX
+from ossa.gateway.extensions.answers import RemoteAnswers
+from ossa.gateway.sidecar import ANSWERS, MEMORY, SIDECARS, VORTEX
 from ossa.stores.postgres import PostgresStores
 
 if TYPE_CHECKING:

@@ -13,15 +13,13 @@ from pathlib import Path
 
 import psutil
 
-from ossa.app.bootstrap import bootstrap
-from ossa.app.home import make_home
-from ossa.app.local_ray import LocalRay, end_session
-from ossa.app.ports import free_port, is_free
+from ossa.app.bootstrap import bootstrap, make_home
+from ossa.app.local_ray import LocalRay, end_session, free_port, is_free
 from ossa.app.run_file import RunFile, is_running, read_run_file, remove_run_file, write_run_file
 from ossa.app.services import Backing, Services
 from ossa.app.sizing import Machine, default_agents, fitted_scaling, logical_cpus
 from ossa.contracts.errors import Conflict, NotReady
-from ossa.contracts.progress import Progress
+from ossa.contracts.value import Progress
 from ossa.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -80,7 +78,7 @@ class LocalFleet:
 
         Raises an `OssaError` that says what is in the way; what was started before it is stopped again.
         """
-        from ossa.app.imports import check_imports  # brings the gateway: not for `ossa --help`
+        from ossa.app.extensions import check_imports  # brings the gateway: not for `ossa --help`
 
         make_home(self.home)
         self._refuse_a_second()
@@ -185,7 +183,7 @@ class LocalFleet:
 
     def _fit_into_cluster(self) -> None:
         """Size a fleet that nobody sized to the joined cluster; say what that lacks for any other."""
-        from ossa.app.cluster_room import agents_on_cluster, node_cpus, what_is_missing
+        from ossa.app.sizing import agents_on_cluster, node_cpus, what_is_missing
 
         cpus = node_cpus()
         if self._wanted is None:

@@ -10,18 +10,78 @@ import contextlib
 import importlib.util
 import logging
 import os
+import random
+import secrets
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 
-from ossa.app.ports import free_ports
-from ossa.app.ray_token import ensure_ray_token
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import NotReady
+
+FIRST, LAST = 20_000, 31_999
+"""Above Ray's worker ports (10002 to 19999), below what Linux gives to outgoing connections."""
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Nobody listens there, on that host or on all."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(preferred: int | None = None, *, host: str = "127.0.0.1", taken: frozenset[int] = frozenset()) -> int:
+    """`preferred` when it is free, else another. Raises OSError when none is found."""
+    if preferred and preferred not in taken and is_free(preferred, host):
+        return preferred
+    for _ in range(200):
+        port = random.randint(FIRST, LAST)
+        if port not in taken and is_free(port, host):
+            return port
+    raise OSError(f"no free port found between {FIRST} and {LAST} on {host}")
+
+
+def free_ports(count: int) -> list[int]:
+    """Different free ports."""
+    found: list[int] = []
+    while len(found) < count:
+        found.append(free_port(taken=frozenset(found)))
+    return found
+
+
+DEFAULT_PATH = Path("~/.ray/auth_token")
+"""Where Ray looks when neither RAY_AUTH_TOKEN nor RAY_AUTH_TOKEN_PATH is set."""
+
+
+def ensure_ray_token(environment: Mapping[str, str] = os.environ) -> None:
+    """Make Ray's default token where a token is asked for and the user has none: `ray start` refuses to begin without.
+
+    Readable by its owner alone. Of two processes that make it at once, the first one's stays.
+    """
+    given = environment.get("RAY_AUTH_TOKEN") or environment.get("RAY_AUTH_TOKEN_PATH")
+    if environment.get("RAY_AUTH_MODE", "").lower() != "token" or given:
+        return
+    path = DEFAULT_PATH.expanduser()
+    if path.exists():
+        return
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    draft.touch(mode=0o600)
+    draft.write_text(secrets.token_hex(32))
+    with contextlib.suppress(FileExistsError):
+        os.link(draft, path)
+    draft.unlink()
+
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ossa.app.caches import shared_cache
+from ossa.app.connections import shared_cache
 from ossa.app.factories import StoresFactory
 from ossa.contracts.configuration import CacheSettings, MemorySettings
 from ossa.contracts.errors import StoreUnavailable

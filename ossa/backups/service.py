@@ -28,7 +28,7 @@ from ossa.contracts.backups import (
     Verified,
 )
 from ossa.contracts.errors import Conflict, InvalidRequest, NotFound
-from ossa.contracts.progress import Progress
+from ossa.contracts.value import Progress
 
 RESTORING = "restoring"
 

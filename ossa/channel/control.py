@@ -14,7 +14,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from ossa.channel.line import Line, dial
+from ossa.channel.link import Line, dial
 from ossa.contracts.errors import OssaError, error_types
 
 Command = Callable[[Any], Awaitable[Any]]

@@ -1,4 +1,4 @@
-"""The `ossa` command. Its exit codes are in `ossa.cli.exit_code`."""
+"""The `ossa` command. Its exit codes are in `ossa.cli.terminal`."""
 
 
 def main() -> None:

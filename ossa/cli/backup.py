@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ossa.cli.exit_code import ExitCode
 from ossa.cli.session import Session, group, local_command
+from ossa.cli.terminal import ExitCode
 from ossa.contracts.backups import BackupSet, Reach
 
 if TYPE_CHECKING:

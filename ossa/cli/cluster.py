@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ossa.cli.exit_code import ExitCode
 from ossa.cli.session import Session, group, local_command
 from ossa.cli.stop_signals import stop_signals
-from ossa.cli.terminal import Terminal
+from ossa.cli.terminal import ExitCode, Terminal
 from ossa.contracts.errors import Cancelled
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ossa.cli.exit_code import ExitCode
 from ossa.cli.session import Session, group, local_command
+from ossa.cli.terminal import ExitCode
 from ossa.contracts.errors import InvalidRequest
 
 app = group("Check, migrate and restrict the PostgreSQL of a fleet.")
@@ -22,7 +22,7 @@ Dsn = Annotated[
 @local_command
 def check(session: Session, dsn: Dsn = None) -> None:
     """Say what is wrong with the database: exit code 1 when something is."""
-    from ossa.app.database import check_database
+    from ossa.app.connections import check_database
 
     facts = check_database(session.settings.database, _dsn(session, dsn))
     if session.as_json:
@@ -39,7 +39,7 @@ def check(session: Session, dsn: Dsn = None) -> None:
 @local_command
 def migrate(session: Session, dsn: Dsn = None) -> None:
     """Migrate the schema to this version, as its owner. A fleet whose user may do so migrates by itself."""
-    from ossa.app.database import migrate_database
+    from ossa.app.connections import migrate_database
 
     applied = migrate_database(session.settings.database, _dsn(session, dsn))
     session.terminal.result({"applied": applied}, text=f"Applied: {', '.join(applied) or 'nothing was missing'}.")
@@ -56,7 +56,7 @@ def roles(
     print_sql: Annotated[bool, typer.Option("--print", help="Print the SQL, and run nothing.")] = False,
 ) -> None:
     """Make the roles ossa_owner, ossa_app, ossa_reader and ossa_tenant, with what each may do. May be repeated."""
-    from ossa.app.database import make_database_roles, roles_sql
+    from ossa.app.connections import make_database_roles, roles_sql
 
     if print_sql:
         session.terminal.text(roles_sql(), end="")

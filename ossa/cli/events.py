@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from ossa.cli.exit_code import ExitCode
 from ossa.cli.session import Session, fleet_command, group, local_command
-from ossa.cli.terminal import Terminal
+from ossa.cli.terminal import ExitCode, Terminal
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.events import EventBus, EventStatus, Received
 

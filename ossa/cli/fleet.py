@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ossa.cli.exit_code import ExitCode
 from ossa.cli.session import Session, fleet_command, local_command
+from ossa.cli.terminal import ExitCode
 from ossa.contracts.errors import NotFound
 from ossa.contracts.fleet import POOLS
 

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ossa.cli.exit_code import ExitCode
 from ossa.cli.scaling import follow
 from ossa.cli.session import Session, Timeout, Wait, fleet_command, local_command
+from ossa.cli.terminal import ExitCode
 from ossa.manifest import Loaded, OtherKind, Reading, read_agent, scan
 
 COLUMNS = ("file", "line", "result", "kind", "name", "version", "dialect", "pool")

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from ossa.cli.exit_code import ExitCode
 from ossa.cli.session import Session, Timeout, Wait, fleet_command
+from ossa.cli.terminal import ExitCode
 from ossa.contracts.errors import NotFound
 from ossa.contracts.scaling import HORIZONS_S, Forecast, PoolDecision, PoolStatus, ScaleDecision
 from ossa.sdk.fleet import Operation

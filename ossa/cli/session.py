@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, Protoc
 
 import typer
 
-from ossa.cli.exit_code import exit_code_of
-from ossa.cli.terminal import Terminal
+from ossa.cli.terminal import Terminal, exit_code_of
 from ossa.contracts.errors import OssaError
 from ossa.contracts.events import EventBus
 from ossa.sdk.client import Client
@@ -65,7 +64,7 @@ def _composition() -> Composition:
 
 
 def _bus() -> EventBus:
-    from ossa.app.events import bus_of_settings
+    from ossa.app.connections import bus_of_settings
 
     return bus_of_settings()
 

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ossa.cli.exit_code import ExitCode
 from ossa.cli.session import Session, fleet_command
-from ossa.cli.terminal import Terminal
+from ossa.cli.terminal import ExitCode, Terminal
 from ossa.contracts.routing import Route
 from ossa.contracts.task import TaskStatus
 from ossa.sdk.chat import Answer

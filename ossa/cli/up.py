@@ -15,9 +15,8 @@ from rich.text import Text
 
 from ossa.app.local_fleet import LocalFleet, stop_left
 from ossa.cli.examples import ExampleReport, run_examples
-from ossa.cli.exit_code import ExitCode
 from ossa.cli.stop_signals import stop_signals
-from ossa.cli.terminal import Terminal
+from ossa.cli.terminal import ExitCode, Terminal
 from ossa.contracts.errors import Cancelled
 from ossa.contracts.fleet import POOLS
 from ossa.contracts.value import Value

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from ossa.contracts.errors import OssaError
-from ossa.contracts.progress import Progress
-from ossa.contracts.value import Value
+from ossa.contracts.value import Progress, Value
 
 FORMAT = 1
 """The format of a set's manifest."""

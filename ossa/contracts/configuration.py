@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from ossa.contracts.agent_spec import Tier
-from ossa.contracts.memory_policy import PlacementPolicy
+from ossa.contracts.memory import PlacementPolicy
 from ossa.contracts.scaling import ScaleRules, ScalingMode, StartUp
 
 TOPIC_PATTERN = r"^[a-zA-Z0-9._-]{1,249}$"

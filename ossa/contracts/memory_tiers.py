@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from ossa.contracts.memory import Fact, ForgetProof, Grant, MemoryTier, Recall, Scope
-from ossa.contracts.memory_policy import KindSet
+from ossa.contracts.memory import Fact, ForgetProof, Grant, KindSet, MemoryTier, Recall, Scope
 from ossa.contracts.value import Value
 
 

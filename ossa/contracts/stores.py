@@ -7,12 +7,11 @@ from datetime import datetime
 from typing import Protocol
 
 from ossa.contracts.access import ApiKey
-from ossa.contracts.budgets import BudgetStore
+from ossa.contracts.budgets import BudgetStore, SpendingStore
 from ossa.contracts.events import FactLog, ProcessedEvents
 from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool, Operation
 from ossa.contracts.routing import RoutingStore
 from ossa.contracts.scaling import ScalingStore
-from ossa.contracts.spending import SpendingStore
 from ossa.contracts.task import NewTask, Outcome, Step, Target, Task, TaskStatus, UsageToday
 from ossa.contracts.value import Value
 

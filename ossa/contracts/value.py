@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticSerializationError
@@ -45,3 +49,39 @@ class EncodedValue(Value):
     def keep_encoded(self, encoded: bytes) -> None:
         """Take `encoded` as this value's JSON, as it came from whoever encoded it."""
         object.__setattr__(self, "_encoded", encoded)
+
+
+class Clock(Protocol):
+    """Wall time for what is written down, seconds for deadlines."""
+
+    def now(self) -> datetime:
+        """The wall time: aware, in UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary moment; never goes back."""
+
+    def timeout(self, seconds: float) -> AbstractAsyncContextManager[asyncio.Timeout]:
+        """Like `asyncio.timeout`: raises `TimeoutError` when the body takes longer."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Returns after so many seconds."""
+
+
+class SystemClock:
+    """The machine's wall time, and the running event loop's seconds, so that deadlines and timers agree."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def timeout(self, seconds: float) -> asyncio.Timeout:
+        return asyncio.timeout(seconds)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+Progress = Callable[[str], None]
+"""Called with a short line at each stage of something long."""

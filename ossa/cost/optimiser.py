@@ -13,9 +13,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ossa.contracts.agent_spec import Tier
+from ossa.contracts.budgets import Approval, Spent, TaskFacts
 from ossa.contracts.fleet import PoolInfo
 from ossa.contracts.routing import Example, TierInfo
-from ossa.contracts.spending import Approval, Spent, TaskFacts
 from ossa.contracts.value import Value
 from ossa.cost.report import MONTH_DAYS, SHORTEST_DAYS
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ossa.contracts.spending import Spent
+from ossa.contracts.budgets import Spent
 from ossa.contracts.value import Value
 
 By = Literal["tenant", "pool", "agent", "model", "tier"]

@@ -31,8 +31,7 @@ from ossa.contracts.scaling import Predictor, ScalingStatus, TrafficReport
 from ossa.contracts.stores import DesiredStores
 from ossa.events.fact_queue import FactQueue
 from ossa.fleet.agent_facts import AgentFacts
-from ossa.fleet.autoscaling.scaler import Scaler, rules_of
-from ossa.fleet.autoscaling.usage import PoolUsage, UsageSampler
+from ossa.fleet.autoscaling.scaler import PoolUsage, Scaler, UsageSampler, rules_of
 from ossa.fleet.cluster import Capacity, Cluster
 from ossa.fleet.meters import FleetMeters
 from ossa.fleet.naming import STANDBY_POOL

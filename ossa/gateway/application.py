@@ -6,7 +6,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -15,26 +14,24 @@ from fastapi_offline import FastAPIOffline
 from ossa.contracts.origin import Origin, acting
 from ossa.events.host import consumer_loops
 from ossa.events.publisher import ConsumerMetrics
-from ossa.gateway.api import agents, chat, document, fleet, health, keys, models, pools, responses, tasks
-from ossa.gateway.api.edge import Edge, Endpoint, FastLane
+from ossa.gateway.api import agents, chat, document, fleet, health, keys, responses, tasks
+from ossa.gateway.api.responses import Edge, Endpoint, FastLane
 from ossa.gateway.context import GatewayContext
 from ossa.gateway.core import GatewayCore
 from ossa.gateway.dispatcher import DRAIN_S, Dispatcher
-from ossa.gateway.extension_checks import check_extensions
-from ossa.gateway.hooks import Extension, Hooks
+from ossa.gateway.hooks import Extension, Hooks, check_extensions
 from ossa.tenancy.key_ring import KeyRing
 
 logger = logging.getLogger(__name__)
 
-ROUTERS: tuple[ModuleType, ...] = (
-    chat,
-    models,
-    tasks,
-    fleet,
-    agents,
-    pools,
-    keys,
-    health,
+ROUTERS = (
+    chat.router,
+    tasks.router,
+    fleet.router,
+    agents.router,
+    fleet.pools,
+    keys.router,
+    health.router,
 )
 """`fleet` before `agents`: `/api/v1/agents/spawn-pool` must not be taken for an agent's id."""
 
@@ -85,7 +82,7 @@ def create_app(
 
 
 def _context(core: GatewayCore, extensions: Sequence[Extension]) -> GatewayContext:
-    check_extensions(extensions, [module.router for module in ROUTERS])
+    check_extensions(extensions, ROUTERS)
     hooks = Hooks([hook for extension in extensions for hook in extension.hooks], core.metrics.failures)
     closers = [extension.close for extension in reversed(extensions) if extension.close is not None]
     return GatewayContext(
@@ -110,7 +107,7 @@ def _application(
     extensions: Sequence[Extension],
     request_id_echoed: bool,
 ) -> FastAPI:
-    routers = [*(module.router for module in ROUTERS), *(router for one in extensions for router in one.routers)]
+    routers = [*ROUTERS, *(router for extension in extensions for router in extension.routers)]
     schemas = [schema for extension in extensions for schema in extension.schemas]
     # Its pages load nothing from elsewhere: clusters are often cut off.
     app = FastAPIOffline(title="OSSA on Ray", version=package_version(), lifespan=lifespan, redoc_url=None)

@@ -20,7 +20,7 @@ from ossa.gateway.lease import Lease
 from ossa.gateway.listener import Listener
 from ossa.gateway.scheduler import AgentScheduler, SlotReservation
 from ossa.gateway.task_run import TaskRun
-from ossa.routing.features import RoutingRequest
+from ossa.routing.index import RoutingRequest
 
 logger = logging.getLogger(__name__)
 

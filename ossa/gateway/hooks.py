@@ -20,12 +20,14 @@ After a crash another replica owns it: what has to survive belongs into a store.
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from fastapi import APIRouter
+from fastapi.routing import APIRoute
 from prometheus_client import Counter
 from pydantic import BaseModel
 
@@ -37,9 +39,20 @@ from ossa.contracts.routing import Route
 from ossa.contracts.task import NewTask, Outcome, Step, Task
 from ossa.contracts.turn import TurnCall, TurnCallResult
 from ossa.events.consumer import Consumer, Handle
-from ossa.gateway.health import HealthCheck
 from ossa.routing import Conditions, FleetIndex
-from ossa.routing.features import RoutingRequest
+from ossa.routing.index import RoutingRequest
+
+
+class Check(BaseModel):
+    """The result of one check; `detail` is a short text for people."""
+
+    ok: bool
+    detail: str = ""
+
+
+HealthCheck = Callable[[], Awaitable[Check]]
+"""Returns within two seconds, and does not raise."""
+
 
 logger = logging.getLogger(__name__)
 
@@ -263,3 +276,48 @@ class Hooks:
 def _overriding(hooks: Sequence[TaskHook], name: str) -> tuple[Callable[..., Any], ...]:
     """The bound methods of the hooks that override the method of this name."""
     return tuple(getattr(hook, name) for hook in hooks if getattr(type(hook), name) is not getattr(TaskHook, name))
+
+
+CORE_LOOPS = frozenset({"lease", "claim", "cancel"})
+CORE_CHECKS = frozenset({"journal", "fleet", "lease"})
+METHODS = {name: method for name, method in vars(TaskHook).items() if not name.startswith("_")}
+
+
+def check_extensions(extensions: Sequence[Extension], core_routers: Iterable[APIRouter] = ()) -> None:
+    """Raises `TypeError` for what is no extension or no hook, `ValueError` for a name or route that is taken."""
+    for extension in extensions:
+        if not isinstance(extension, Extension):
+            raise TypeError(f"{extension!r} is no Extension: its function has to return one.")
+        for hook in extension.hooks:
+            _check_hook(extension.name, hook)
+    _unique("extensions", [extension.name for extension in extensions])
+    _unique("loops", [*CORE_LOOPS, *(name for extension in extensions for name in extension.loops)])
+    _unique("consumer groups", [group for extension in extensions for group in extension.consumers])
+    _unique("health checks", [*CORE_CHECKS, *(name for extension in extensions for name in extension.health)])
+    routers = [*core_routers, *(router for extension in extensions for router in extension.routers)]
+    _unique("routes", [route for router in routers for route in _routes(router)])
+
+
+def _check_hook(extension: str, hook: object) -> None:
+    kind = type(hook)
+    if not isinstance(hook, TaskHook):
+        raise TypeError(f"The hook {kind.__name__} of the extension {extension!r} does not derive from TaskHook.")
+    for name, method in METHODS.items():
+        expected, actual = (inspect.iscoroutinefunction(function) for function in (method, getattr(kind, name)))
+        if expected != actual:
+            raise TypeError(
+                f"{kind.__name__}.{name} of the extension {extension!r} must be "
+                f"{'a coroutine (async def)' if expected else 'a plain function (def)'}."
+            )
+
+
+def _routes(router: APIRouter) -> list[str]:
+    routes = [route for route in router.routes if isinstance(route, APIRoute)]
+    return [f"{method} {route.path}" for route in routes for method in sorted(route.methods or ())]
+
+
+def _unique(what: str, names: Iterable[str]) -> None:
+    seen = list(names)
+    taken = sorted({name for name in seen if seen.count(name) > 1})
+    if taken:
+        raise ValueError(f"Two {what} have one name: {', '.join(taken)}. Rename the extension's.")

@@ -16,7 +16,7 @@ from ray import serve
 from ossa.contracts.routing import Decided, RouterStatus
 from ossa.contracts.task import TaskRequest
 from ossa.gateway.extensions import routing
-from ossa.gateway.extensions.routing.deciding import decided
+from ossa.gateway.extensions.routing.api import decided
 from ossa.gateway.hooks import Hooks
 from ossa.gateway.scheduler import AgentScheduler
 from ossa.observability.logs import write_log_lines

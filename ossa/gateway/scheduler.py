@@ -11,7 +11,7 @@ from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.gateway.core import GatewayCore
 from ossa.gateway.hooks import Hooks
 from ossa.routing import Conditions, Decision, FleetIndex, route
-from ossa.routing.features import RoutingRequest
+from ossa.routing.index import RoutingRequest
 
 LOOK_AGAIN_S = 0.1
 """How often a waiting request checks whether the fleet has changed; a slot that is given back wakes it at once."""

@@ -18,7 +18,7 @@ from ray.serve.handle import DeploymentHandle
 
 from ossa.contracts.errors import NotReady, OssaError
 from ossa.contracts.origin import NOWHERE, Origin, acting, current_origin
-from ossa.gateway.cache_metrics import meter_cache
+from ossa.gateway.metrics import meter_cache
 from ossa.observability.logs import write_log_lines
 
 MakeService = Callable[[], Awaitable[Any]]
@@ -104,3 +104,20 @@ class RemoteService:
             raise
         except (RayError, RayServeException, TimeoutError) as error:
             raise NotReady(f"{self._sidecar.service} does not answer.", retry_after_s=1.0) from error
+
+
+VORTEX = Sidecar("vortex", "The compression service", {"compress": 120.0, "decompress": 120.0}, ongoing=32)
+
+ANSWERS = Sidecar("answers", "The answer cache", {"look_up": 10.0, "keep": 10.0, "forget": 10.0, "counters": 10.0})
+"""One replica owns the index."""
+
+MEMORY = Sidecar(
+    "memory",
+    "The memory",
+    {
+        **dict.fromkeys(("remember", "recall", "find", "grant", "revoke", "grants"), 30.0),
+        "forget": 300.0,  # a person's memories, or a tenant's, may be many
+    },
+)
+
+SIDECARS = (VORTEX, ANSWERS, MEMORY)

@@ -15,13 +15,12 @@ from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.routing import Route
 from ossa.contracts.task import ErrorInfo, Outcome, Step, StepKind, Task, TaskStatus, Turn, Usage
 from ossa.contracts.turn import TurnResult
-from ossa.gateway.core import GatewayCore
-from ossa.gateway.durable import usage_subjects
+from ossa.gateway.core import GatewayCore, usage_subjects
 from ossa.gateway.hooks import Hooks
 from ossa.gateway.lease import Lease
 from ossa.gateway.listener import Listener
 from ossa.gateway.scheduler import AgentScheduler, SlotReservation
-from ossa.routing.features import RoutingRequest
+from ossa.routing.index import RoutingRequest
 
 logger = logging.getLogger(__name__)
 

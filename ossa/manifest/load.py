@@ -20,10 +20,9 @@ from ossa.manifest.bounds import MAX_BYTES
 from ossa.manifest.dialects import detect
 from ossa.manifest.fault import fault
 from ossa.manifest.fields import convert
-from ossa.manifest.json_reader import NotJson, not_json, read_json
 from ossa.manifest.place import Place
+from ossa.manifest.readers import NotJson, not_json, read_json, read_yaml
 from ossa.manifest.tree import Tree, read_plain
-from ossa.manifest.yaml_reader import read_yaml
 
 SUFFIXES = (".yaml", ".yml", ".json")
 

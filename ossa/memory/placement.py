@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from ossa.contracts.memory import MemoryTier
-from ossa.contracts.memory_policy import KindRules
+from ossa.contracts.memory import KindRules, MemoryTier
 from ossa.contracts.memory_tiers import MemoryRow, Use
 
 

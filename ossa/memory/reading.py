@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from ossa.contracts.errors import InvalidRequest, NotFound, StoreUnavailable
-from ossa.contracts.memory import Grant, MemoryItem, Recall, Recalled
-from ossa.contracts.memory_policy import EVERY_KIND, PlacementPolicy
+from ossa.contracts.memory import EVERY_KIND, Grant, MemoryItem, PlacementPolicy, Recall, Recalled
 from ossa.contracts.memory_tiers import ColdTier, Copy, HotTier, MemoryCatalogue, MemoryRow, Near, WarmTier
 from ossa.memory.copies import Embed
 from ossa.memory.placement import Uses, expiry, is_over

@@ -11,8 +11,17 @@ from datetime import UTC, datetime, timedelta
 
 from ossa.caching.guarded import CacheCounts
 from ossa.contracts.errors import InvalidRequest, NotFound, OssaError
-from ossa.contracts.memory import ForgetProof, Grant, MemoryItem, NewMemory, Recall, Recalled, Scope
-from ossa.contracts.memory_policy import EVERY_KIND, PlacementPolicy
+from ossa.contracts.memory import (
+    EVERY_KIND,
+    ForgetProof,
+    Grant,
+    MemoryItem,
+    NewMemory,
+    PlacementPolicy,
+    Recall,
+    Recalled,
+    Scope,
+)
 from ossa.contracts.memory_tiers import ColdTier, Copy, Draft, HotTier, MemoryCatalogue, WarmTier
 from ossa.memory.copies import Copies, Embed
 from ossa.memory.forgetting import Forgetting, none_of

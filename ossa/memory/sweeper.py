@@ -12,8 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
 from ossa.contracts.errors import OssaError
-from ossa.contracts.memory import MemoryTier, Scope
-from ossa.contracts.memory_policy import KindRules, PlacementPolicy
+from ossa.contracts.memory import KindRules, MemoryTier, PlacementPolicy, Scope
 from ossa.contracts.memory_tiers import MemoryCatalogue, MemoryRow
 from ossa.memory.copies import Copies
 from ossa.memory.forgetting import Forgetting

@@ -14,10 +14,10 @@ from typing import Any
 
 import orjson
 
-from ossa.contracts.clock import Clock, SystemClock
 from ossa.contracts.configuration import Endpoint
 from ossa.contracts.errors import ModelFailed, ModelRejected, OssaError, TimedOut
 from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
+from ossa.contracts.value import Clock, SystemClock
 from ossa.models.answers import StreamedAnswer, error_text, read_completion
 from ossa.models.forced_tools import ForcedTools
 from ossa.models.http import HttpExchange, HttpFailed, HttpPool, NotConnected, Origin, TooLarge

@@ -16,11 +16,9 @@ from pydantic import Field
 from ossa.app.local_ray import end_session
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import Conflict, NotReady
-from ossa.contracts.progress import Progress
-from ossa.contracts.value import Value
-from ossa.nodes.head import end_head, start_head
+from ossa.contracts.value import Progress, Value
 from ossa.nodes.plan import ClusterPlan
-from ossa.nodes.raylet import end_nodes
+from ossa.nodes.raylet import end_head, end_nodes, start_head
 from ossa.nodes.run_folder import ClusterRun, NodeRecord, RunFolder, marked
 
 ASK_S = 10

@@ -16,11 +16,18 @@ the tier: tiers that cannot or may not take the request are filtered, and the po
 """
 
 from ossa.routing.breaker import Breakers
-from ossa.routing.decision import Conditions, Decision, Scorer, TierChoice, agent_subject, tier_subject
-from ossa.routing.features import RequestFeatures, conversation_of
-from ossa.routing.index import FleetIndex
-from ossa.routing.route import route
-from ossa.routing.tiers import choose_tier, own_tier
+from ossa.routing.index import FleetIndex, RequestFeatures, conversation_of
+from ossa.routing.route import (
+    Conditions,
+    Decision,
+    Scorer,
+    TierChoice,
+    agent_subject,
+    choose_tier,
+    own_tier,
+    route,
+    tier_subject,
+)
 
 __all__ = [
     "Breakers",

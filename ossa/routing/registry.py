@@ -29,9 +29,7 @@ from ossa.routing.descriptions import Descriptions
 from ossa.routing.drift import Bounds
 from ossa.routing.index import FleetIndex
 from ossa.routing.learned.archive import ModelFileError
-from ossa.routing.loaded_model import LoadedModel, read_model, read_packaged
-from ossa.routing.model_scorer import ModelScorer
-from ossa.routing.model_watch import ModelWatch
+from ossa.routing.model_scorer import LoadedModel, ModelScorer, ModelWatch, read_model, read_packaged
 
 logger = logging.getLogger(__name__)
 

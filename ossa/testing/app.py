@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import threading
 import time
 import weakref
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -26,23 +27,54 @@ import httpx
 from fastapi import FastAPI
 from starlette.requests import Request
 
-from ossa.app.extensions import Backends
+from ossa.app.extensions import Backends, MakeExtension, extensions_of
 from ossa.contracts.access import Scope
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import OssaError
+from ossa.contracts.fleet import FleetPort
 from ossa.contracts.stores import Stores
+from ossa.contracts.turn import AgentLink
 from ossa.gateway.api.responses import failure_response
+from ossa.gateway.application import create_app
+from ossa.gateway.core import GatewayCore
 from ossa.memory.service import MemoryService
 from ossa.memory.tiers import HotCopies, WarmVectors, memory_schema
 from ossa.tenancy.keys import mint
-from ossa.testing.application import gateway_app
 from ossa.testing.gateway import FakeFleet, FakeLink
 from ossa.testing.stores import MemoryStores
-from ossa.testing.stores.cache import MemoryCache
-from ossa.testing.stores.catalogue import InMemoryCatalogue
-from ossa.testing.stores.objects import InMemoryObjects
-from ossa.testing.stores.vectors import MemoryVectors
+from ossa.testing.stores.tiers import InMemoryCatalogue, InMemoryObjects, MemoryCache, MemoryVectors
 from ossa.vortex.service import CompressionService
+
+
+def gateway_app(
+    *,
+    settings: GatewaySettings | None = None,
+    stores: MemoryStores | None = None,
+    fleet: FleetPort | None = None,
+    link: AgentLink | None = None,
+    backends: Backends | None = None,
+    installed: Iterable[MakeExtension] = (),
+    drain_s: float = 0.2,
+    **core: Any,
+) -> FastAPI:
+    """Returns the app; its `state.context` is the `ossa.gateway.context.GatewayContext`.
+
+    Args:
+        backends: default: compression in the process, no answer cache, no memory.
+        installed: extensions beside the standard ones.
+        core: further fields of `ossa.gateway.core.GatewayCore`.
+    """
+    stores = stores or MemoryStores()
+    made = GatewayCore(
+        settings=settings or GatewaySettings(),
+        stores=stores,
+        fleet=fleet or FakeFleet.of({"intelligence": 2, "security": 2}, store=stores.fleet),
+        link=link or FakeLink(),
+        **{"rng": random.Random(1), **core},
+    )
+    backends = backends or Backends(compressor=CompressionService(stores.originals))
+    return create_app(made, extensions_of(made, backends, installed=installed), drain_s=drain_s)
+
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ossa.app.ports import is_free
+from ossa.app.local_ray import is_free
 from scripts.services.failure import ServiceFailed
 from scripts.services.home import write_private
 from scripts.services.jars import JARS, kafka_jars

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ossa.app.ports import free_port
+from ossa.app.local_ray import free_port
 
 Ports = dict[str, dict[str, int]]
 """Member to port name to port."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 
-from ossa.app.ports import is_free
+from ossa.app.local_ray import is_free
 from scripts.services.failure import ServiceFailed
 from scripts.services.process import ProcessRecord, spawn
 from scripts.services.service import Member, Service

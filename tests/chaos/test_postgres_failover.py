@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.task import NewTask, Outcome, Step, TaskRequest, TaskStatus, Usage
-from ossa.gateway.ids import new_task_id
+from ossa.gateway.api.responses import new_task_id
 from ossa.stores.postgres import PostgresStores
 from scripts.services import Address, Services
 

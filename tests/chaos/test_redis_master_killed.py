@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from ossa.app.caches import shared_cache
+from ossa.app.connections import shared_cache
 from ossa.caching.front import Front
 from ossa.caching.guarded import GuardedCache
 from ossa.contracts.configuration import CacheSettings

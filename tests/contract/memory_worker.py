@@ -15,14 +15,13 @@ import time
 
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import NotFound, StoreUnavailable
-from ossa.contracts.memory import NewMemory, Scope
-from ossa.contracts.memory_policy import KindRules, PlacementPolicy
+from ossa.contracts.memory import KindRules, NewMemory, PlacementPolicy, Scope
 from ossa.memory.service import MemoryService
 from ossa.memory.tiers import HotCopies, WarmVectors, memory_schema
 from ossa.stores.objects.memory import ObjectMemory
 from ossa.stores.postgres import PostgresStores
 from ossa.stores.redis.cache import RedisCache
-from ossa.testing.stores.vectors import MemoryVectors
+from ossa.testing.stores.tiers import MemoryVectors
 from tests.unit.memory.worlds import WORDS, embed
 
 RESTLESS = KindRules(hot_uses=2, warm_uses=1, within_s=60, hot_idle_s=0.01, warm_idle_s=0.01)

@@ -32,8 +32,7 @@ from ossa.backups.service import Backups, is_marked
 from ossa.contracts.backups import BackupDamaged, BackupSet
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
-from ossa.contracts.memory import NewMemory, Recall
-from ossa.contracts.memory_policy import KindRules, PlacementPolicy
+from ossa.contracts.memory import KindRules, NewMemory, PlacementPolicy, Recall
 from ossa.contracts.task import TaskStatus
 from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.memory.service import MemoryService
@@ -43,7 +42,7 @@ from ossa.stores.backups import wal
 from ossa.stores.backups.programs import programs, recovered
 from ossa.stores.objects.memory import ObjectMemory
 from ossa.stores.postgres import PostgresStores
-from ossa.testing.stores.vectors import MemoryVectors
+from ossa.testing.stores.tiers import MemoryVectors
 from scripts.services import Services
 from tests.contract.conftest import Made
 from tests.unit.memory.worlds import WORDS, embed

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ossa.app.ports import free_port
+from ossa.app.local_ray import free_port
 from ossa.caching.coalescing import CoalescingCache
 from ossa.caching.guarded import GuardedCache
 from ossa.contracts.cache import (
@@ -28,7 +28,7 @@ from ossa.contracts.cache import (
 from ossa.contracts.errors import InvalidRequest, PayloadTooLarge, StoreUnavailable
 from ossa.embedded.redis import EmbeddedRedis
 from ossa.stores.redis.cache import RedisCache, RedisClusterCache
-from ossa.testing.stores.cache import MemoryCache
+from ossa.testing.stores.tiers import MemoryCache
 from ossa.vortex.exchange.cache import TieredCache
 from ossa.vortex.exchange.exchange import TokenExchange
 from ossa.vortex.exchange.resolvers import standard_registry

@@ -11,7 +11,7 @@ import pytest
 from ossa.contracts.errors import NotFound
 from ossa.contracts.stores import Pruned, Stores
 from ossa.contracts.task import TaskStatus
-from ossa.gateway.ids import new_task_id
+from ossa.gateway.api.responses import new_task_id
 
 pytestmark = pytest.mark.asyncio
 

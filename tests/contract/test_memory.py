@@ -14,8 +14,7 @@ import pytest
 
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
-from ossa.contracts.memory import NewMemory, Recall, Scope
-from ossa.contracts.memory_policy import KindRules, PlacementPolicy
+from ossa.contracts.memory import KindRules, NewMemory, PlacementPolicy, Recall, Scope
 from ossa.contracts.memory_tiers import ColdTier, MemoryCatalogue
 from ossa.contracts.vectors import VectorIndex
 from ossa.embedded.postgres import EmbeddedPostgres
@@ -27,10 +26,7 @@ from ossa.stores.objects.memory import ObjectMemory
 from ossa.stores.postgres import PostgresStores
 from ossa.stores.qdrant.embedded import EmbeddedQdrant
 from ossa.stores.redis.cache import RedisCache
-from ossa.testing.stores.cache import MemoryCache
-from ossa.testing.stores.catalogue import InMemoryCatalogue
-from ossa.testing.stores.objects import InMemoryObjects
-from ossa.testing.stores.vectors import MemoryVectors
+from ossa.testing.stores.tiers import InMemoryCatalogue, InMemoryObjects, MemoryCache, MemoryVectors
 from tests.contract.conftest import empty
 from tests.unit.memory.worlds import WORDS, embed
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from ossa.contracts.budgets import Budget, Reservation, subjects_of
-from ossa.contracts.spending import Approval, Spent
+from ossa.contracts.budgets import Approval, Budget, Reservation, Spent, subjects_of
 from ossa.contracts.stores import Stores
 from ossa.contracts.task import Outcome, TaskStatus, Usage
 

@@ -25,7 +25,7 @@ from ossa.contracts.errors import Conflict, InvalidRequest, StoreUnavailable
 from ossa.contracts.vectors import Below, Found, Point, VectorIndex, VectorSchema
 from ossa.stores.qdrant.embedded import EmbeddedQdrant
 from ossa.stores.qdrant.server import QdrantIndex
-from ossa.testing.stores.vectors import MemoryVectors
+from ossa.testing.stores.tiers import MemoryVectors
 
 SCHEMA = VectorSchema(name="things", dimensions=3, keywords=("tenant", "tags"), numbers=("at",))
 EAST, NORTH_EAST, NORTH = (2.0, 0.0, 0.0), (1.0, 1.0, 0.0), (0.0, 3.0, 0.0)

@@ -12,7 +12,7 @@ from benchmarks.bench_fleet import BenchFleet
 from benchmarks.effects import ENVIRONMENT
 from benchmarks.kill_anywhere import add_tool_everywhere
 from benchmarks.ray_node import RayNode
-from ossa.testing.models.process import ScriptedProcess
+from ossa.testing.models.server import ScriptedProcess
 
 
 @pytest.fixture(scope="session")

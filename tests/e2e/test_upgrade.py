@@ -17,7 +17,7 @@ from ossa.app.run_file import read_run_file
 from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.sdk.client import Client
 from ossa.sdk.connecting import connect
-from ossa.testing.models.process import ScriptedProcess
+from ossa.testing.models.server import ScriptedProcess
 from tests.support.old_home import old_home, recorded, steps_of, upgraded_fleet
 
 RECORD = recorded()

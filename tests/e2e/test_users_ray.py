@@ -18,13 +18,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ossa.app.local_ray import end_session
-from ossa.app.ports import free_port, free_ports
-from ossa.app.ray_token import ensure_ray_token
+from ossa.app.local_ray import end_session, ensure_ray_token, free_port, free_ports
 from ossa.contracts.errors import OssaError
 from ossa.sdk.connecting import connect
-from ossa.testing.models.process import ScriptedProcess
-from ossa.testing.models.server import MODEL
+from ossa.testing.models.server import MODEL, ScriptedProcess
 from tests.support import FULL
 
 ROOT = Path(__file__).resolve().parents[2]

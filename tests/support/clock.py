@@ -11,7 +11,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 class ManualClock:
-    """An `ossa.contracts.clock.Clock`; where code takes a callable, pass `clock.now` or `clock.monotonic`.
+    """An `ossa.contracts.value.Clock`; where code takes a callable, pass `clock.now` or `clock.monotonic`.
 
     `advance` wakes all timers that are due. To wait until the code under test is waiting, `await clock.waiting()`.
     """

@@ -15,9 +15,8 @@ from ossa.contracts.access import Principal, Scope
 from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.errors import InvalidRequest, LimitExceeded, NotFound, NotReady
 from ossa.contracts.fleet import AgentInfo, AgentState, DesiredAgent, Operation
-from ossa.gateway.api.description import describe
-from ossa.gateway.api.fleet import started
-from ossa.gateway.api.pools import known_pool
+from ossa.gateway.api.document import describe
+from ossa.gateway.api.fleet import known_pool, started
 from ossa.gateway.api.request import AgentsReader, AgentsWriter, FleetWriter, JsonBody
 from ossa.gateway.api.responses import checked, json_response
 from ossa.gateway.api.schemas import AgentBody, AgentPage, AgentView

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -16,19 +16,161 @@ from starlette.responses import Response
 
 from ossa.contracts.access import Principal, Scope
 from ossa.contracts.configuration import GatewaySettings
-from ossa.contracts.errors import Cancelled, FleetBusy, InvalidRequest, OssaError
+from ossa.contracts.errors import Cancelled, FleetBusy, InvalidRequest, NotFound, OssaError
+from ossa.contracts.fleet import POOL_ALIASES, AgentInfo
 from ossa.contracts.origin import Origin, current_origin
-from ossa.contracts.task import NewTask, Outcome, Task, TaskRequest, TaskStatus
-from ossa.gateway.api.completion import DONE, Chunks, agent_headers, completion, outcome_headers, stream_error
-from ossa.gateway.api.description import describe
-from ossa.gateway.api.messages import check_parameters, read_messages, read_target
-from ossa.gateway.api.request import authenticate, cache_header, idempotency_key, json_body, vortex_header
-from ossa.gateway.api.responses import EventStream, error_from, failure_response, hung_up, json_response
-from ossa.gateway.api.schemas import ChatCompletion
+from ossa.contracts.task import Earlier, NewTask, Outcome, Task, TaskRequest, TaskStatus, Usage
+from ossa.gateway.api.document import describe
+from ossa.gateway.api.request import (
+    ChatCaller,
+    authenticate,
+    cache_header,
+    check_parameters,
+    idempotency_key,
+    json_body,
+    read_messages,
+    read_target,
+    vortex_header,
+)
+from ossa.gateway.api.responses import EventStream, error_from, failure_response, hung_up, json_response, new_task_id
+from ossa.gateway.api.schemas import ChatCompletion, ModelCard, ModelList
 from ossa.gateway.context import GatewayContext, context_of
 from ossa.gateway.dispatcher import Chat
-from ossa.gateway.ids import new_task_id
 from ossa.gateway.listener import Listener
+from ossa.resilience.server_sent import encode_event
+
+
+def completion_id(task_id: str) -> str:
+    return "chatcmpl-" + task_id.removeprefix("task_")
+
+
+def completion(task_id: str, model: str, outcome: Outcome, created: int) -> dict[str, Any]:
+    """A `chat.completion` object."""
+    message = dict(outcome.message or {"role": "assistant", "content": ""})
+    message.setdefault("role", "assistant")
+    message.setdefault("content", None)
+    return {
+        "id": completion_id(task_id),
+        "object": "chat.completion",
+        "created": created,
+        "model": outcome.model or model,
+        "choices": [
+            {"index": 0, "message": message, "logprobs": None, "finish_reason": outcome.finish_reason or "stop"}
+        ],
+        "usage": usage_object(outcome.usage),
+    }
+
+
+def usage_object(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "saved_tokens": usage.saved_tokens,
+        "cost_usd": usage.cost_usd,
+    }
+
+
+def outcome_headers(task_id: str, outcome: Outcome) -> dict[str, str]:
+    """Returns the headers of an ended task."""
+    usage = outcome.usage
+    headers = {
+        "x-ossa-task-id": task_id,
+        "x-ossa-cost-usd": f"{usage.cost_usd:.8f}",
+        "x-ossa-tokens-saved": str(usage.saved_tokens),
+    }
+    headers.update(earlier_headers(outcome.earlier))
+    headers.update(budget_headers(outcome.over_soft))
+    for name, value in (("agent", outcome.agent_id), ("pool", outcome.pool), ("model", outcome.model)):
+        if value:
+            headers[f"x-ossa-{name}"] = header_value(value)
+    return headers
+
+
+def earlier_headers(earlier: Earlier | None) -> dict[str, str]:
+    """Returns the headers of an answer from the cache."""
+    if earlier is None:
+        return {}
+    return {
+        "x-ossa-cache": earlier.kind,
+        "x-ossa-cache-similarity": f"{earlier.similarity:.4f}",
+        "x-ossa-cache-age": f"{earlier.age_s:.0f}",
+    }
+
+
+def budget_headers(over_soft: Mapping[str, float]) -> dict[str, str]:
+    """Returns the header of a task that brought budgets above their soft limits."""
+    if not over_soft:
+        return {}
+    return {"x-ossa-budget": header_value("; ".join(f"{label}={share:.2f}" for label, share in over_soft.items()))}
+
+
+def agent_headers(
+    task_id: str, agent: AgentInfo | None, earlier: Earlier | None = None, over_soft: Mapping[str, float] | None = None
+) -> dict[str, str]:
+    """Returns the headers of a task that still streams: what it will cost is not known yet."""
+    headers = {"x-ossa-task-id": task_id, **earlier_headers(earlier), **budget_headers(over_soft or {})}
+    if agent is not None:
+        headers["x-ossa-agent"] = header_value(agent.agent_id)
+        headers["x-ossa-pool"] = header_value(agent.pool)
+    return headers
+
+
+def header_value(text: str) -> str:
+    """Printable ASCII; a model's name may be anything."""
+    return "".join(char if " " < char < "\x7f" else "_" for char in text[:256])
+
+
+class Chunks:
+    """The `chat.completion.chunk` events of one stream."""
+
+    def __init__(self, task_id: str, model: str, created: int) -> None:
+        self._head: dict[str, Any] = {
+            "id": completion_id(task_id),
+            "object": "chat.completion.chunk",
+            "created": created,
+            "model": model,
+        }
+        head = orjson.dumps(self._head)[:-1]
+        self._before = b"data: " + head + b',"choices":[{"index":0,"delta":{"content":'
+        self._after = b'},"logprobs":null,"finish_reason":null}]}\n\n'
+
+    def first(self) -> bytes:
+        return self._chunk({"role": "assistant", "content": ""}, None)
+
+    def text(self, piece: str) -> bytes:
+        return self._before + orjson.dumps(piece) + self._after
+
+    def last(self, outcome: Outcome) -> bytes:
+        """The reason, and tool calls the client is to run, if there are any."""
+        calls = (outcome.message or {}).get("tool_calls")
+        finish = self._chunk({}, outcome.finish_reason or "stop")
+        if not isinstance(calls, list) or not calls:
+            return finish
+        numbered = [{**call, "index": i} for i, call in enumerate(calls) if isinstance(call, dict)]
+        return self._chunk({"tool_calls": numbered}, None) + finish
+
+    def usage(self, usage: Usage) -> bytes:
+        return _data({**self._head, "choices": [], "usage": usage_object(usage)})
+
+    def _chunk(self, delta: dict[str, Any], finish_reason: str | None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return _data({**self._head, "choices": [choice]})
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+def stream_error(message: str, code: str, task_id: str) -> bytes:
+    """An error after the stream began: its status was sent as 200 already."""
+    error = {"message": message, "type": "api_error", "param": None, "code": code, "task_id": task_id}
+    return _data({"error": error})
+
+
+def _data(value: dict[str, Any]) -> bytes:
+    return encode_event(orjson.dumps(value))
+
 
 router = APIRouter(tags=["OpenAI"])
 
@@ -324,3 +466,31 @@ def _diverged(task_id: str) -> bytes:
         f"The task goes on: GET /api/v1/tasks/{task_id} has the answer."
     )
     return stream_error(message, "agent_lost", task_id)
+
+
+@router.get("/v1/models", **describe("List what may be asked", scope=Scope.CHAT, answer=ModelList))
+async def list_models(request: Request, caller: ChatCaller) -> Response:
+    context = context_of(request)
+    created = int(context.started_at)
+    cards = [ModelCard(id=name, created=created) for name in _names(context, caller)]
+    return json_response(ModelList(data=cards))
+
+
+@router.get("/v1/models/{model:path}", **describe("One of them", scope=Scope.CHAT, answer=ModelCard, errors=(404,)))
+async def get_model(request: Request, model: str, caller: ChatCaller) -> Response:
+    context = context_of(request)
+    kind, _, name = model.partition("/")
+    agents = context.core.fleet.snapshot().agents if kind == "agent" else ()
+    is_agent = any(agent.agent_id == name and agent.tenant in (None, caller.tenant) for agent in agents)
+    is_alias = kind == "pool" and f"pool/{POOL_ALIASES.get(name, '')}" in _names(context, caller)
+    if not (is_agent or is_alias or model in _names(context, caller)):
+        raise NotFound(f"There is no model {model!r}; GET /v1/models lists them.", param="model")
+    return json_response(ModelCard(id=model, created=int(context.started_at)))
+
+
+def _names(context: GatewayContext, caller: Principal) -> list[str]:
+    snapshot = context.core.fleet.snapshot()
+    visible = [agent for agent in snapshot.agents if agent.tenant in (None, caller.tenant)]
+    pools = [f"pool/{pool.name}" for pool in snapshot.pools]
+    manifests = sorted({f"agent/{agent.manifest}" for agent in visible})
+    return ["auto", *pools, *manifests]

@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ossa.contracts.errors import NotReady, StoreUnavailable
-from ossa.gateway.api.description import describe
+from ossa.gateway.api.document import describe
 from ossa.gateway.api.responses import json_response
 from ossa.gateway.api.schemas import Health, Version
 from ossa.gateway.context import GatewayContext, context_of
-from ossa.gateway.health import Check, HealthCheck
+from ossa.gateway.hooks import Check, HealthCheck
 
 router = APIRouter(tags=["Service"])
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ossa.contracts.access import ApiKey, Principal, Scope
 from ossa.contracts.errors import Forbidden, InvalidRequest, NotFound
-from ossa.gateway.api.description import describe
+from ossa.gateway.api.document import describe
 from ossa.gateway.api.request import Admin, JsonBody
 from ossa.gateway.api.responses import checked, json_response
 from ossa.gateway.api.schemas import KeyBody, KeyList, NewKey

@@ -1,10 +1,17 @@
-"""HTTP responses: values, event streams and errors (RFC 9457 under `/api`, OpenAI's form under `/v1`)."""
+"""The edge that every request passes, and HTTP responses: values, event streams, errors.
+
+Errors are in OpenAI's form under `/v1` and RFC 9457 problem details elsewhere.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping
+import re
+import secrets
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, ClassVar, TypeVar
 
@@ -13,14 +20,56 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ossa.contracts.errors import InvalidRequest, OssaError, error_types
+from ossa.contracts.origin import Origin, acting
 from ossa.contracts.task import ErrorInfo
+from ossa.gateway.metrics import METHODS, GatewayMetrics
 from ossa.resilience.server_sent import encode_event
+
+TASK_ID_PATTERN = r"^task_[0-9a-f]{32}$"
+_TASK_ID = re.compile(TASK_ID_PATTERN)
+
+
+def new_task_id() -> str:
+    """`task_` and 32 hex digits: 48 bits of Unix milliseconds, then random (the layout of a version 7 UUID)."""
+    value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | (0x7 << 76)
+    value = value & ~(0x3 << 62) | (0x2 << 62)
+    return f"task_{value:032x}"
+
+
+def is_task_id(text: str) -> bool:
+    return _TASK_ID.match(text) is not None
+
+
+def new_request_id() -> str:
+    return f"req_{secrets.token_hex(12)}"
+
+
+_TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
+_SAMPLED = 1
+
+
+def next_traceparent(given: bytes | None) -> str:
+    """Returns W3C's `traceparent` of a new span: in the given trace, or in a new one where `given` is not valid."""
+    trace = _TRACEPARENT.fullmatch(given) if given is not None else None
+    if trace is None or not _followed(*trace.groups()):
+        return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    # Flags that version 00 does not define are not passed on.
+    return f"00-{trace[2].decode()}-{secrets.token_hex(8)}-{int(trace[4], 16) & _SAMPLED:02x}"
+
+
+def _followed(version: bytes, trace_id: bytes, parent_id: bytes, flags: bytes, rest: bytes | None) -> bool:
+    """Whether the trace may be followed. Only a version after 00 may have further fields."""
+    if version == b"ff" or (version == b"00" and rest is not None):
+        return False
+    return trace_id.strip(b"0") != b"" and parent_id.strip(b"0") != b""
 
 
 def json_response(
@@ -312,3 +361,102 @@ def _error_headers(error: OssaError) -> dict[str, str]:
     if error.code in NOT_TO_BE_RETRIED:
         headers["x-should-retry"] = "false"
     return headers
+
+
+logger = logging.getLogger(__name__)
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+class Edge:
+    """Pure ASGI: a layer on Starlette's request-and-response base would cost every request a task.
+
+    Args:
+        echoed: what stands in front of us answers with the `x-request-id` of the request itself:
+            the id is then added here only when it is another one than that.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics, *, echoed: bool = False) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._echoed = echoed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given, traceparent = _given_ids(scope)
+        request_id = given or new_request_id()
+        answered = self._echoed and given is not None
+        scope["ossa_request_id"] = request_id
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if not answered:
+                    MutableHeaders(raw=message["headers"])["x-request-id"] = request_id
+            await send(message)
+
+        began = time.perf_counter()
+        self._metrics.inflight.inc()
+        with acting(Origin(request_id=request_id, traceparent=next_traceparent(traceparent))):
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception:
+                logger.exception("request_failed", extra={"path": scope["path"]})
+                if status:
+                    raise  # too late for another answer: the connection has to break
+                await unexpected_response(Request(scope))(scope, receive, send_with_id)
+            finally:
+                self._metrics.inflight.dec()
+                self._count(scope, status, time.perf_counter() - began)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unknown")
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self._metrics.requests.labels(method, route, status or 499).inc()
+        self._metrics.latency.labels(route).observe(seconds)
+
+
+def _given_ids(scope: Scope) -> tuple[str | None, bytes | None]:
+    """The request's id and `traceparent`; None for an id that cannot be used, and for a trace that is given twice."""
+    request_id: str | None = None
+    traces: list[bytes] = []
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and request_id is None and _SANE_ID.fullmatch(value):
+            request_id = value.decode()
+        elif name == b"traceparent":
+            traces.append(value)
+    return request_id, traces[0] if len(traces) == 1 else None
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class FastLane:
+    """Calls some endpoints directly. They take a request alone and fail with `OssaError` alone.
+
+    Their routes stay with the router as well: it documents them, and answers other methods.
+
+    Args:
+        lanes: (method, path) -> the route and its endpoint.
+    """
+
+    def __init__(self, app: ASGIApp, lanes: Mapping[tuple[str, str], tuple[APIRoute, Endpoint]]) -> None:
+        self._app = app
+        self._lanes = lanes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lane = self._lanes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if lane is None:
+            await self._app(scope, receive, send)
+            return
+        scope["route"], endpoint = lane
+        request = Request(scope, receive, send)
+        try:
+            answer = await endpoint(request)
+        except OssaError as error:
+            answer = failure_response(request, error)
+        await answer(scope, receive, send)

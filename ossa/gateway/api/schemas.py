@@ -12,8 +12,8 @@ from ossa.contracts.compression import Kind, LeftOut
 from ossa.contracts.fleet import Operation, PoolInfo
 from ossa.contracts.routing import Decided, Route
 from ossa.contracts.task import Outcome, Step, TaskStatus
-from ossa.gateway.health import Check
-from ossa.gateway.ids import TASK_ID_PATTERN
+from ossa.gateway.api.responses import TASK_ID_PATTERN
+from ossa.gateway.hooks import Check
 
 
 class Open(BaseModel):

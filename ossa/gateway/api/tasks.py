@@ -17,13 +17,20 @@ from ossa.contracts.origin import current_origin
 from ossa.contracts.stores import Journal
 from ossa.contracts.task import NewTask, Task, TaskRequest, TaskStatus
 from ossa.gateway.api.chat import body_digest
-from ossa.gateway.api.description import EVENTS, describe
-from ossa.gateway.api.messages import asked_messages, check_parameters, read_target
-from ossa.gateway.api.request import JsonBody, TasksCaller, cache_header, idempotency_key, vortex_header
-from ossa.gateway.api.responses import EventStream, checked, event, json_response
+from ossa.gateway.api.document import EVENTS, describe
+from ossa.gateway.api.request import (
+    JsonBody,
+    TasksCaller,
+    asked_messages,
+    cache_header,
+    check_parameters,
+    idempotency_key,
+    read_target,
+    vortex_header,
+)
+from ossa.gateway.api.responses import EventStream, checked, event, is_task_id, json_response, new_task_id
 from ossa.gateway.api.schemas import TaskBody, TaskPage, TaskView
 from ossa.gateway.context import context_of
-from ossa.gateway.ids import is_task_id, new_task_id
 
 router = APIRouter(tags=["Tasks"])
 

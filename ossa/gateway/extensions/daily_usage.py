@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ossa.contracts.task import Outcome, Usage, UsageToday
-from ossa.gateway.core import GatewayCore
-from ossa.gateway.durable import manifest_subject, usage_subjects
+from ossa.gateway.core import GatewayCore, manifest_subject, usage_subjects
 from ossa.gateway.hooks import Extension, Run, TaskHook
 
 STALE_S = 1.0

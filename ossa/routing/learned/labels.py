@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ossa.routing.learned.archive import ModelFile, restore
-from ossa.routing.learned.encoder import Encoder
-from ossa.routing.learned.reading import Floats, Reading
+from ossa.routing.learned.reading import Encoder, Floats, Reading
 from ossa.routing.learned.spelling import Spelling
 
 KIND = "labels"

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ossa.routing.learned.archive import ModelFile, restore
-from ossa.routing.learned.encoder import Encoder
-from ossa.routing.learned.reading import Floats, Reading
-from ossa.routing.learned.signals import NAMES, signals
+from ossa.routing.learned.reading import NAMES, Encoder, Floats, Reading, signals
 from ossa.vortex.vectors import DIMENSIONS
 from ossa.vortex.words import STOP
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ossa.vortex.vectors import word_vectors
+from ossa.vortex.vectors import DIMENSIONS, word_vectors
 
 BUCKETS = 1 << 18
 END_CHARACTERS = 768
@@ -131,3 +133,137 @@ def _word_bucket(word: str) -> int:
 
 def _bucket(hashed: NDArray[np.uint32]) -> Buckets:
     return ((hashed * _MIX) >> _SHIFT).astype(np.int64)
+
+
+_MARKS: Final = {
+    "choices": re.compile(r"(?m)^\s*\(?[A-Da-d1-4][.)] "),
+    "blank": re.compile(r"_{1,}(?=[\s.,])|_{3,}"),
+    "code": re.compile(r"```|def \w+\(|\b(?:function|class|return|import|SELECT)\b|[;{}]\s*$", re.M),
+    "asks to write": re.compile(r"(?i)\b(?:write|implement|create|generate|develop|fix|refactor)\b"),
+    "mathematics": re.compile(r"\$|\\[a-z]+|\d\s*[-+*/^=<>]\s*\d|\b(?:prove|integral|equation|probability|modulo)\b"),
+    "denial": re.compile(r"\b(?:not|NOT|never|EXCEPT|except|false|incorrect|least)\b"),
+    "question": re.compile(r"\?"),
+    "numeral": re.compile(r"\d+(?:[.,]\d+)?"),
+    "statements": re.compile(r"\b(?:Statement [12I]|I{1,3}\.|I and II)"),
+    "quotation": re.compile('["“”]'),
+    "step by step": re.compile(r"(?i)\b(?:why|how|explain|because|therefore|step)\b"),
+}
+_SHARES: Final = {
+    "digits": re.compile(r"\d"),
+    "capitals": re.compile(r"[A-Z]"),
+    "symbols": re.compile(r"[^\w\s.,?!'\"]"),
+    "foreign": re.compile(r"[^\x00-\x7f]"),
+    "lines": re.compile(r"\n"),
+}
+_NEEDED: Final = {
+    "choices": (".", ")"),
+    "blank": ("_",),
+    "question": ("?",),
+    "statements": ("Statement", "I"),
+    "quotation": ('"', "“", "”"),
+}
+NAMES: Final = (
+    "characters", "words of the end", "letters a word", "words a line of the end", "different words",
+    *_MARKS, *(f"share of {name}" for name in _SHARES),
+)  # fmt: skip
+
+
+def signals(reading: Reading) -> Floats:
+    """Returns the signals of the text's tail (the whole of a short text); shape (len(NAMES),). Counts are ln(1 + n)."""
+    text = reading.tail or reading.head
+    words = reading.tail_words
+    length = max(1, len(text))
+    lines = text.count("\n") + 1
+    letters = sum(map(len, words))
+    sizes = (
+        math.log1p(reading.characters),
+        math.log1p(len(words)),
+        letters / max(1, len(words)) / 5,
+        math.log1p(len(words) / lines),
+        len(set(words)) / max(1, len(words)),
+    )
+    shares = [count / length for count in (_ascii_counts(text) if text.isascii() else _counts(text))]
+    marks = (math.log1p(len(pattern.findall(text))) if _may(name, text) else 0.0 for name, pattern in _MARKS.items())
+    return np.asarray((*sizes, *marks, *shares), dtype=np.float32)
+
+
+def _may(name: str, text: str) -> bool:
+    """Tells whether a mark can occur: looking for a character costs a tenth of a pattern."""
+    needed = _NEEDED.get(name)
+    return needed is None or any(character in text for character in needed)
+
+
+def _counts(text: str) -> list[int]:
+    return [len(pattern.findall(text)) for pattern in _SHARES.values()]
+
+
+def _ascii_counts(text: str) -> list[int]:
+    """Counts an ASCII text by a table of its characters."""
+    counts = np.bincount(_KIND_OF[np.frombuffer(text.encode(), dtype=np.uint8)], minlength=len(_SHARES) + 1)
+    return [int(count) for count in counts[: len(_SHARES)]]
+
+
+def _kinds_of_ascii() -> NDArray[np.uint8]:
+    """Returns for each ASCII character the share that counts it; no character is counted by two."""
+    kinds = np.full(128, len(_SHARES), dtype=np.uint8)
+    for at, pattern in reversed(list(enumerate(_SHARES.values()))):
+        kinds[[code for code in range(128) if pattern.match(chr(code))]] = at
+    return kinds
+
+
+_KIND_OF = _kinds_of_ascii()
+
+
+Rows = NDArray[np.int32]
+
+DENSE = 3 * DIMENSIONS
+FIRST_WORDS = 2
+"""First words ("how much", "please cancel") get a part of the dense vector, at half weight."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """The buckets that count, and how rare each is.
+
+    Attributes:
+        row_of: row of each bucket, -1 if training did not meet it; shape (BUCKETS,).
+        rarity: idf of each row; shape (rows,).
+        unmet: rarity of a word that training did not meet.
+    """
+
+    row_of: Rows
+    rarity: Floats
+    unmet: float
+
+    @classmethod
+    def of(cls, buckets: NDArray[np.int32], rarity: Floats, unmet: float) -> Encoder:
+        row_of = np.full(BUCKETS, -1, dtype=np.int32)
+        row_of[buckets] = np.arange(len(buckets), dtype=np.int32)
+        return cls(row_of, rarity.astype(np.float32), unmet)
+
+    def sparse(self, reading: Reading) -> tuple[Rows, Floats]:
+        """Returns rows and their TF-IDF weights (1 + ln(count)) * idf, scaled to length 1."""
+        return self._weighed(np.concatenate((reading.word_buckets, reading.pair_buckets, reading.gram_buckets)))
+
+    def sparse_phrases(self, reading: Reading) -> tuple[Rows, Floats]:
+        """Returns the same for words and pairs of words alone."""
+        return self._weighed(np.concatenate((reading.word_buckets, reading.pair_buckets)))
+
+    def _weighed(self, buckets: Buckets) -> tuple[Rows, Floats]:
+        rows = self.row_of[buckets]
+        rows, times = np.unique(rows[rows >= 0], return_counts=True)
+        weights = (1.0 + np.log(times)) * self.rarity[rows]
+        return rows, (weights / max(float(np.sqrt(weights @ weights)), 1e-6)).astype(np.float32)
+
+    def dense(self, reading: Reading) -> Floats:
+        """Returns unit vectors of the rarity-weighted mean, the largest entries and the first words; shape (DENSE,)."""
+        words = reading.words
+        if not words:
+            return np.zeros(DENSE, dtype=np.float32)
+        vectors = reading.vectors
+        rows = self.row_of[reading.word_buckets]
+        weights = np.where(rows >= 0, self.rarity[rows], self.unmet).astype(np.float32)
+        parts = np.stack((weights @ vectors, vectors.max(axis=0), vectors[:FIRST_WORDS].sum(axis=0)))
+        parts /= np.maximum(np.sqrt((parts * parts).sum(axis=1, keepdims=True)), 1e-6)
+        parts[2] *= 0.5
+        return parts.ravel()

@@ -25,7 +25,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Reach, Until
 from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
-from ossa.contracts.progress import Progress
+from ossa.contracts.value import Progress
 from ossa.embedded.postgres import find_postmaster
 from ossa.stores.backups import base_copy, wal
 from ossa.stores.backups.lock import exclusive_lock

@@ -28,8 +28,7 @@ import psycopg
 
 from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Blobs, Reach, Until, sealed, unsealed
 from ossa.contracts.errors import Conflict, NotFound, StoreUnavailable
-from ossa.contracts.progress import Progress
-from ossa.contracts.value import Value
+from ossa.contracts.value import Progress, Value
 from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.embedded.postgres_layout import Layout
 from ossa.embedded.postgres_programs import find_binaries

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ossa.contracts.backups import BackupDamaged, Base, Blobs, Reach, sealed, unsealed
 from ossa.contracts.errors import NotFound
-from ossa.contracts.progress import Progress
+from ossa.contracts.value import Progress
 
 _DEFLATED = b"\x1f\x8b"
 _SEGMENT = re.compile(r"[0-9A-F]{24}")

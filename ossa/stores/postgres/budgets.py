@@ -10,10 +10,19 @@ from datetime import date, datetime
 from time import monotonic
 from typing import Generic, TypeVar
 
-from ossa.contracts.budgets import Balance, Budget, Grant, Recovered, Reservation, period_end
+from ossa.contracts.budgets import (
+    Approval,
+    Balance,
+    Budget,
+    Grant,
+    Recovered,
+    Reservation,
+    Spent,
+    TaskFacts,
+    period_end,
+)
 from ossa.contracts.errors import InvalidRequest, NotFound
 from ossa.contracts.origin import apart
-from ossa.contracts.spending import Approval, Spent, TaskFacts
 from ossa.stores.budget_rules import CLOSED_KEPT_S, TASKS_KEPT_S, Account, cost_nanos, grant, nanos, refusal, usd
 from ossa.stores.postgres.connection import Reader, Row
 from ossa.stores.postgres.lists import Lists
@@ -202,7 +211,7 @@ def _accounts(row: Row) -> list[Account]:
 
 
 class PostgresSpending:
-    """`ossa.contracts.spending.SpendingStore`. A trigger adds each outcome to its day when it is written."""
+    """`ossa.contracts.budgets.SpendingStore`. A trigger adds each outcome to its day when it is written."""
 
     def __init__(self, reader: Reader, lists: Lists) -> None:
         self._reader = reader

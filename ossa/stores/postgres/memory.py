@@ -9,8 +9,7 @@ from typing import Any
 import orjson
 
 from ossa.contracts.errors import StoreUnavailable
-from ossa.contracts.memory import ForgetProof, Grant, MemoryTier, Recall, Scope
-from ossa.contracts.memory_policy import KindSet
+from ossa.contracts.memory import ForgetProof, Grant, KindSet, MemoryTier, Recall, Scope
 from ossa.contracts.memory_tiers import Draft, Erasure, MemoryRow, Use
 from ossa.stores.checks import check_replaced
 from ossa.stores.postgres.connection import Reader, Row

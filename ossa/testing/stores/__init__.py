@@ -15,8 +15,8 @@ from ossa.testing.stores.facts import MemoryFacts, MemoryProcessed
 from ossa.testing.stores.fleet import MemoryFleet, MemoryKeys, MemoryScaling
 from ossa.testing.stores.gate import Gate, Gated
 from ossa.testing.stores.journal import Clock, MemoryHistory, MemoryJournal
-from ossa.testing.stores.objects import MemoryOriginals
 from ossa.testing.stores.routing import MemoryRouting
+from ossa.testing.stores.tiers import MemoryOriginals
 
 
 def _now() -> datetime:

@@ -8,9 +8,19 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
-from ossa.contracts.budgets import Balance, Budget, Grant, Recovered, Reservation, period_end, period_key
+from ossa.contracts.budgets import (
+    Approval,
+    Balance,
+    Budget,
+    Grant,
+    Recovered,
+    Reservation,
+    Spent,
+    TaskFacts,
+    period_end,
+    period_key,
+)
 from ossa.contracts.errors import NotFound
-from ossa.contracts.spending import Approval, Spent, TaskFacts
 from ossa.contracts.task import Step, Task, TaskStatus
 from ossa.stores.budget_rules import CLOSED_KEPT_S, Account, cost_nanos, grant, granted, nanos, refusal, usd
 from ossa.stores.checks import as_json
@@ -160,7 +170,7 @@ Day = tuple[date, str, str, str, str, str]
 
 
 class MemorySpending(Gated):
-    """`ossa.contracts.spending.SpendingStore`."""
+    """`ossa.contracts.budgets.SpendingStore`."""
 
     def __init__(self, gate: Gate, journal: MemoryJournal, budgets: MemoryBudgets) -> None:
         self._gate = gate

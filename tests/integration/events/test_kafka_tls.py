@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from ossa.app.ports import is_free
+from ossa.app.local_ray import is_free
 from ossa.contracts.configuration import EventSettings
 from ossa.contracts.errors import InvalidRequest, OssaError
 from ossa.contracts.events import Message

@@ -29,7 +29,7 @@ from ossa.app.extensions import Backends
 from ossa.contracts.access import Scope
 from ossa.contracts.configuration import GatewaySettings
 from ossa.tenancy.keys import mint
-from ossa.testing.application import gateway_app
+from ossa.testing.app import gateway_app
 from ossa.testing.gateway import FakeFleet, FakeLink
 from ossa.testing.stores import MemoryStores
 from ossa.vortex.service import CompressionService

@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ossa.app.ports import free_port
+from ossa.app.local_ray import free_port
 from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.embedded.postgres_layout import Layout
 from ossa.embedded.postgres_programs import choose_account, find_binaries

@@ -19,7 +19,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ossa.app.ports import free_port
+from ossa.app.local_ray import free_port
 from ossa.contracts.errors import StoreUnavailable
 from ossa.embedded import redis as embedded_redis
 from ossa.embedded.redis import EmbeddedRedis

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from ossa.app.database import check_database, make_database_roles, migrate_database
+from ossa.app.connections import check_database, make_database_roles, migrate_database
 from ossa.cli import application
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import OssaError, StoreUnavailable

@@ -5,9 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from ossa.agent.tool_calls import run_tool
-from ossa.agent.tool_registry import ToolRegistry
-from ossa.agent.tools import ToolContext
+from ossa.agent.tools import ToolContext, ToolRegistry, run_tool
 from ossa.contracts.agent_hooks import ToolCall, ToolResult
 from ossa.contracts.agent_spec import ToolRef
 

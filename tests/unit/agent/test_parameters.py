@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ossa.agent.parameters import model_parameters
+from ossa.agent.limits import model_parameters
 from ossa.contracts.agent_spec import ModelPreference
 
 

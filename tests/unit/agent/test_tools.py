@@ -8,9 +8,16 @@ from typing import Any, Literal
 
 import pytest
 
-from ossa.agent.tool_calls import calls_of, parsed_arguments, run_tool, with_unique_ids
-from ossa.agent.tool_registry import ToolRegistry
-from ossa.agent.tools import Tool, ToolContext, tool
+from ossa.agent.tools import (
+    Tool,
+    ToolContext,
+    ToolRegistry,
+    calls_of,
+    parsed_arguments,
+    run_tool,
+    tool,
+    with_unique_ids,
+)
 from ossa.contracts.agent_hooks import ToolCall
 from ossa.contracts.agent_spec import ToolRef
 from tests.support.clock import ManualClock

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ossa.app.cluster_room import agents_on_cluster, fits, reserved_cpus, what_is_missing
+from ossa.app.sizing import agents_on_cluster, fits, reserved_cpus, what_is_missing
 from ossa.contracts.configuration import FleetSettings
 
 FLEET = FleetSettings(cpus_per_agent=0.5, block_agents=4, standby=1)

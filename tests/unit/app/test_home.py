@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ossa.app.home import make_home
+from ossa.app.bootstrap import make_home
 from ossa.app.local_fleet import LocalFleet
 from ossa.settings import Settings, WrongSetting
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ossa.app.imports import check_imports
+from ossa.app.extensions import check_imports
 from ossa.contracts.configuration import FleetSettings
 from ossa.contracts.errors import InvalidRequest
 

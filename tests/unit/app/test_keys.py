@@ -4,7 +4,7 @@ import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ossa.app.keys import first_key
+from ossa.app.bootstrap import first_key
 from ossa.contracts.access import Scope
 from ossa.tenancy.keys import digest
 from ossa.testing.stores import MemoryStores

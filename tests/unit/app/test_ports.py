@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from ossa.app.ports import free_port, free_ports, is_free
+from ossa.app.local_ray import free_port, free_ports, is_free
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ossa.app.ray_token import ensure_ray_token
+from ossa.app.local_ray import ensure_ray_token
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from ossa.caching.coalescing import ACTS_MAX, CoalescingCache
 from ossa.contracts.cache import CacheAct, CacheGet, CacheOutcome, CacheSet
 from ossa.contracts.errors import InvalidRequest, StoreUnavailable
-from ossa.testing.stores.cache import MemoryCache
+from ossa.testing.stores.tiers import MemoryCache
 
 LONG_S = 60.0
 """Only the test of the deadline lets time decide."""

@@ -8,7 +8,7 @@ from ossa.caching.front import Absences
 from ossa.caching.guarded import GuardedCache
 from ossa.contracts.errors import PayloadTooLarge, StoreUnavailable
 from ossa.resilience.breaker import BreakerState
-from ossa.testing.stores.cache import MemoryCache
+from ossa.testing.stores.tiers import MemoryCache
 from tests.support.clock import ManualClock
 
 

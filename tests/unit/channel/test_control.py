@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ossa.channel import ChannelServer, ControlDesk, ControlLine
-from ossa.channel.line import dial
+from ossa.channel.link import dial
 from ossa.contracts.errors import NotFound, OssaError
 
 DEADLINE_S = 5.0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ossa.backups.catalogue import Catalogue
-from ossa.cli.exit_code import ExitCode
+from ossa.cli.terminal import ExitCode
 from ossa.stores.objects.blobs import ObjectBlobs
 from tests.unit.backups.test_retention import made
 

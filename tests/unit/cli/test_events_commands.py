@@ -101,7 +101,7 @@ def test_a_bus_that_is_away_is_exit_code_1(run: Any, bus: MemoryBus) -> None:
 
 
 def test_without_a_kafka_the_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ossa.app.events import bus_of_settings
+    from ossa.app.connections import bus_of_settings
     from ossa.settings import WrongSetting
 
     monkeypatch.delenv("OSSA_EVENTS__BOOTSTRAP_SERVERS", raising=False)

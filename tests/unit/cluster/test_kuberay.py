@@ -31,7 +31,7 @@ from ossa.fleet.operations import ratio
 from ossa.fleet.placement import MIB, block_bundle, blocks_wanted
 from ossa.gateway.deployment import gateway_application
 from ossa.gateway.router_deployment import router_application
-from ossa.gateway.sidecars import SIDECARS
+from ossa.gateway.sidecar import SIDECARS
 from ossa.models.tiers import needs_embedded
 from ossa.nodes.plan import read_plan
 from ossa.settings import DELIMITER, PREFIX, Settings

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from ossa.contracts.spending import Spent
+from ossa.contracts.budgets import Spent
 from ossa.cost.report import report
 
 TODAY = date(2026, 11, 24)

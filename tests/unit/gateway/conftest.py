@@ -23,7 +23,7 @@ from ossa.contracts.task import Task
 from ossa.gateway.context import GatewayContext
 from ossa.gateway.dispatcher import Dispatcher
 from ossa.tenancy.keys import mint
-from ossa.testing.application import gateway_app
+from ossa.testing.app import gateway_app
 from ossa.testing.gateway import FakeFleet, FakeLink, eventually
 from ossa.testing.stores import MemoryStores
 from ossa.vortex.service import CompressionService

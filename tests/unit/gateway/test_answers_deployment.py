@@ -15,12 +15,11 @@ from ossa.app.answers import AnswersFactory
 from ossa.contracts.answers import Answered, Asked, Hit, KeptAnswer
 from ossa.contracts.configuration import AnswerSettings
 from ossa.contracts.errors import NotReady
-from ossa.gateway.extensions.answers.remote import FAILURES_IN_A_ROW, REST_S, RemoteAnswers
-from ossa.gateway.sidecar import SidecarReplica
-from ossa.gateway.sidecars import ANSWERS
+from ossa.gateway.extensions.answers import FAILURES_IN_A_ROW, REST_S, RemoteAnswers
+from ossa.gateway.sidecar import ANSWERS, SidecarReplica
 from ossa.settings import Settings
 from ossa.testing.gateway import eventually
-from ossa.testing.stores.vectors import MemoryVectors
+from ossa.testing.stores.tiers import MemoryVectors
 from ossa.vortex.answers.cache import SCHEMA, AnswerCache
 
 ASKED = Asked(tenant="acme", agent="helper", scope="s1", question="What is the refund policy?")
@@ -187,7 +186,7 @@ def test_the_way_to_the_cache_imports_no_driver_and_no_numpy_of_its_own() -> Non
     """What Ray itself imports does not count."""
     code = (
         "import sys; from ray import serve; before = set(sys.modules); "
-        "import ossa.gateway.sidecars, ossa.gateway.extensions.answers.remote; "
+        "import ossa.gateway.sidecar, ossa.gateway.extensions.answers; "
         "import ossa.app.answers, ossa.vortex.answers.scope; "
         "print([name for name in ('qdrant_client', 'qdrant_edge', 'wordllama', 'numpy', 'ossa.vortex.words') "
         "if name in set(sys.modules) - before])"

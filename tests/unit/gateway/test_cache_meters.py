@@ -8,7 +8,7 @@ import pytest
 from ray.util import metrics
 
 from ossa.caching.guarded import CacheCounts
-from ossa.gateway.cache_metrics import meter_cache
+from ossa.gateway.metrics import meter_cache
 from ossa.resilience.breaker import Breakers
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, generate_latest
 
 from ossa.caching.guarded import GuardedCache
-from ossa.gateway.cache_metrics import watch_cache
-from ossa.testing.stores.cache import MemoryCache
+from ossa.gateway.metrics import watch_cache
+from ossa.testing.stores.tiers import MemoryCache
 from ossa.vortex.exchange.cache import Held, TieredCache
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ossa.contracts.access import Scope
 from ossa.contracts.task import Outcome, TaskStatus, Usage
-from ossa.gateway.extensions.spending import api as budgets
+from ossa.gateway.extensions import spending
 
 BUDGETS = "/api/v1/budgets"
 POOL = {"kind": "pool", "name": "security", "period": "day", "hard_usd": 2.0, "soft_usd": 1.0}
@@ -111,7 +111,7 @@ async def test_metrics_show_what_is_left_of_budgets(rig: Any) -> None:
 
 
 async def test_a_tenant_sets_so_many_budgets_and_no_more(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budgets, "MOST_BUDGETS", 2)
+    monkeypatch.setattr(spending, "MOST_BUDGETS", 2)
     theirs, others = await rig.key("acme"), await rig.key("umbrella")
     orders = [{**POOL, "kind": "agent", "name": f"agent-{number}"} for number in range(3)]
     answers = [await call(rig, "PUT", BUDGETS, theirs, json=order) for order in (*orders, orders[0])]

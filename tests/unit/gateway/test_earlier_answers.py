@@ -13,11 +13,11 @@ from ossa.contracts.answers import Answered, Asked, Hit
 from ossa.contracts.configuration import AnswerSettings
 from ossa.contracts.fleet import AgentInfo, AgentState
 from ossa.contracts.task import Outcome, Step, Task, TaskRequest, TaskStatus, Usage
-from ossa.gateway.extensions.answers.reuse import MOST_AT_ONCE, AnswerReuse
-from ossa.gateway.extensions.vortex.metrics import VortexMetrics
+from ossa.gateway.extensions.answers import MOST_AT_ONCE, AnswerReuse
+from ossa.gateway.extensions.vortex import VortexMetrics
 from ossa.gateway.metrics import GatewayMetrics
 from ossa.testing.gateway import eventually
-from ossa.testing.stores.vectors import MemoryVectors
+from ossa.testing.stores.tiers import MemoryVectors
 from ossa.vortex.answers.cache import SCHEMA, AnswerCache
 from ossa.vortex.vectors import word_vectors
 

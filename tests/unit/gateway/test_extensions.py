@@ -22,8 +22,7 @@ from ossa.contracts.events import TASK_ACCEPTED, TASK_FINISHED, Event
 from ossa.contracts.task import NewTask, Outcome, Task, TaskStatus
 from ossa.contracts.turn import TurnCall, TurnCallResult
 from ossa.events.consumer import Consumer
-from ossa.gateway.health import Check
-from ossa.gateway.hooks import Extension, Run, TaskHook, TaskState
+from ossa.gateway.hooks import Check, Extension, Run, TaskHook, TaskState
 from ossa.testing.gateway import FakeFleet, FakeLink
 from ossa.testing.stores import MemoryStores
 

@@ -12,9 +12,9 @@ import pytest
 from ossa.app.extensions import Backends
 from ossa.contracts.access import Scope
 from ossa.contracts.memory import Memory, NewMemory
-from ossa.gateway.extensions.vortex.readers import RememberedText
+from ossa.gateway.extensions.vortex import RememberedText
 from ossa.tenancy.keys import mint
-from ossa.testing.application import gateway_app
+from ossa.testing.app import gateway_app
 from ossa.testing.gateway import FakeFleet, FakeLink
 from ossa.testing.stores import MemoryStores
 from tests.unit.memory.worlds import World

@@ -18,8 +18,7 @@ from ossa.contracts.configuration import CacheSettings, Database, MemorySettings
 from ossa.contracts.errors import NotFound, NotReady, StoreUnavailable
 from ossa.contracts.memory import Memory, NewMemory, Recall, Scope
 from ossa.contracts.origin import Origin, acting, current_origin
-from ossa.gateway.sidecar import SidecarReplica
-from ossa.gateway.sidecars import MEMORY
+from ossa.gateway.sidecar import MEMORY, SidecarReplica
 from ossa.memory.service import MemoryService
 from tests.unit.memory.worlds import World
 

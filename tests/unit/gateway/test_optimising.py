@@ -11,7 +11,7 @@ from ossa.contracts.agent_spec import Tier
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.routing import EVERY_TENANT, RoutingPolicy, TierInfo
 from ossa.contracts.task import NewTask, Outcome, Step, TaskRequest, TaskStatus, Usage
-from ossa.gateway.extensions.optimiser.optimiser import Optimiser
+from ossa.gateway.extensions.optimiser import Optimiser
 from ossa.testing.gateway import FakeFleet
 from ossa.testing.stores import MemoryStores
 

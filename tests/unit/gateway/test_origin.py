@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ossa.channel import ChannelLink
-from ossa.channel.line import Line
+from ossa.channel.link import Line
 from ossa.channel.server import ChannelServer
 from ossa.contracts.access import Scope
 from ossa.contracts.origin import NOWHERE, Origin, acting, apart, current_origin
 from ossa.contracts.task import NewTask, Outcome, Step, TaskRequest, TaskStatus, Turn
 from ossa.contracts.turn import TurnResult, TurnSink
-from ossa.gateway.ids import new_task_id, next_traceparent
+from ossa.gateway.api.responses import new_task_id, next_traceparent
 from ossa.testing.gateway import eventually, fake_agent
 from ossa.testing.stores import MemoryStores
 
@@ -151,7 +151,7 @@ async def test_what_is_logged_for_a_request_is_of_its_origin(rig: Any, monkeypat
     seen: list[Origin] = []
     handler = logging.Handler()
     handler.emit = lambda record: seen.append(current_origin())  # type: ignore[method-assign]
-    logger = logging.getLogger("ossa.gateway.api.edge")
+    logger = logging.getLogger("ossa.gateway.api.responses")
     logger.addHandler(handler)
     monkeypatch.setattr(rig.stores.journal, "get", _break_down)
     try:

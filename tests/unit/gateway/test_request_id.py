@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ossa.gateway.api.edge import Edge
+from ossa.gateway.api.responses import Edge
 from ossa.gateway.metrics import GatewayMetrics
 
 

@@ -13,7 +13,7 @@ from ossa.contracts.routing import RoutingPolicy
 from ossa.contracts.task import Outcome, TaskStatus
 from ossa.routing import RequestFeatures
 from ossa.routing.learned.archive import ModelFile, dump
-from ossa.routing.learned.encoder import DENSE
+from ossa.routing.learned.reading import DENSE
 from ossa.routing.registry import LEARN_EVERY, LiveRouter
 from ossa.scaling.forecast.model import ForecastModel
 from ossa.testing.gateway import eventually

@@ -10,7 +10,7 @@ import pytest
 from ossa.contracts.errors import FleetBusy
 from ossa.contracts.task import TaskRequest
 from ossa.gateway import scheduler as module
-from ossa.routing.features import RoutingRequest
+from ossa.routing.index import RoutingRequest
 from ossa.testing.gateway import FakeFleet, fake_agent
 
 

@@ -13,7 +13,7 @@ from ossa.contracts.errors import AgentLost, OssaError
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn, Usage
 from ossa.contracts.turn import CostRange, TurnCall, TurnResult
-from ossa.gateway.extensions.spending.spending import Spending
+from ossa.gateway.extensions.spending import Spending
 from ossa.testing.gateway import FakeFleet, FakeLink, eventually
 from ossa.testing.stores import MemoryStores
 

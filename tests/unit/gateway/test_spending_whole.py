@@ -15,7 +15,7 @@ from ossa.contracts.agent_spec import AgentSpec, ModelPreference
 from ossa.contracts.budgets import Balance, Budget
 from ossa.contracts.configuration import Endpoint, Models
 from ossa.contracts.task import Assignment
-from ossa.gateway.extensions.spending.spending import Spending
+from ossa.gateway.extensions.spending import Spending
 from ossa.models.client import ModelClients
 from ossa.testing.gateway import FakeFleet, eventually, fake_agent
 from ossa.testing.models.server import ScriptedModelServer

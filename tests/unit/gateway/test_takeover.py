@@ -10,7 +10,7 @@ import pytest
 
 from ossa.contracts.errors import AgentLost, StoreUnavailable
 from ossa.contracts.task import NewTask, Outcome, TaskRequest, TaskStatus
-from ossa.gateway.ids import new_task_id
+from ossa.gateway.api.responses import new_task_id
 from ossa.testing.gateway import FakeFleet, FakeLink, eventually, fake_agent
 from ossa.testing.stores import MemoryStores
 

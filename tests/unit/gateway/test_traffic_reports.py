@@ -11,8 +11,7 @@ import pytest
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.scaling import PoolTraffic, TrafficReport
 from ossa.contracts.task import ErrorInfo, Outcome, TaskStatus
-from ossa.gateway.extensions.traffic.meter import TrafficMeter
-from ossa.gateway.extensions.traffic.metrics import TrafficMetrics
+from ossa.gateway.extensions.traffic.meter import TrafficMeter, TrafficMetrics
 from ossa.gateway.extensions.traffic.reports import TrafficReports
 from ossa.testing.gateway import FakeFleet, FakeLink, eventually
 from ossa.testing.stores import MemoryStores

@@ -11,7 +11,7 @@ from ossa.contracts.compression import CompressionOrder
 from ossa.contracts.errors import NotFound, NotReady
 from ossa.contracts.task import Task, TaskRequest, TaskStatus, Usage
 from ossa.contracts.turn import TurnCall
-from ossa.gateway.extensions.vortex.calls import VortexCalls
+from ossa.gateway.extensions.vortex import VortexCalls
 from ossa.testing.gateway import FakeLink, fake_agent
 from ossa.testing.stores import MemoryStores
 from ossa.vortex.originals import handle_of

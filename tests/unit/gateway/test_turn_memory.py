@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from ossa.agent.builtin_tools import builtin_tool
-from ossa.agent.tools import ToolContext
+from ossa.agent.tools import ToolContext, builtin_tool
 from ossa.contracts.errors import InvalidRequest, NotReady
 from ossa.contracts.turn import TurnCall, TurnCallResult
-from ossa.gateway.extensions.memory.calls import answer_from_memory
+from ossa.gateway.extensions.memory import answer_from_memory
 from tests.unit.memory.worlds import World
 
 

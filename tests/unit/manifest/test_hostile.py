@@ -11,7 +11,7 @@ import pytest
 from ossa.contracts.errors import ManifestError
 from ossa.manifest import Rejected, load, loads
 from ossa.manifest.bounds import MAX_ALIASES, MAX_BYTES, MAX_DEPTH, MAX_DOCUMENTS, MAX_NODES, MAX_TOOLS
-from ossa.manifest.yaml_reader import PARSERS, read_yaml
+from ossa.manifest.readers import PARSERS, read_yaml
 
 BOMB = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ossa.contracts.agent_spec import AgentSpec, Limits, ModelPreference, ToolRef
 from ossa.manifest import digest, dump, loads, read_agent, scan
-from ossa.manifest.yaml_reader import PARSERS, read_yaml
+from ossa.manifest.readers import PARSERS, read_yaml
 
 SAMPLES = Path(__file__).parent / "samples"
 

@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ossa.contracts.errors import Conflict, NotFound, StoreUnavailable
-from ossa.contracts.memory import MemoryItem, NewMemory, Recall, Recalled, Scope
-from ossa.contracts.memory_policy import KindRules, PlacementPolicy
+from ossa.contracts.memory import KindRules, MemoryItem, NewMemory, PlacementPolicy, Recall, Recalled, Scope
 from ossa.contracts.memory_tiers import Draft, Erasure, MemoryRow
 from ossa.memory.forgetting import GRACE_S
 from ossa.memory.placement import is_over
-from ossa.testing.stores.catalogue import InMemoryCatalogue
+from ossa.testing.stores.tiers import InMemoryCatalogue
 from tests.unit.memory.worlds import WORDS, Steps, World, operation
 
 TENANTS = ("acme", "evil")

@@ -6,13 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from ossa.contracts.memory import NewMemory, Recall, Scope
-from ossa.contracts.memory_policy import KindRules, PlacementPolicy
+from ossa.contracts.memory import KindRules, NewMemory, PlacementPolicy, Recall, Scope
 from ossa.memory.forgetting import GRACE_S
 from ossa.memory.service import MemoryService
-from ossa.testing.stores.catalogue import InMemoryCatalogue
-from ossa.testing.stores.objects import InMemoryObjects
-from ossa.testing.stores.vectors import MemoryVectors
+from ossa.testing.stores.tiers import InMemoryCatalogue, InMemoryObjects, MemoryVectors
 from tests.unit.memory.worlds import World
 
 IDLE_S = 200.0

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ossa.contracts.memory import MemoryTier
-from ossa.contracts.memory_policy import KindRules, PlacementPolicy
+from ossa.contracts.memory import KindRules, MemoryTier, PlacementPolicy
 from ossa.contracts.memory_tiers import MemoryRow
 from ossa.memory.placement import expiry, is_over, next_tier, wanted_tier
 from tests.unit.memory.worlds import START

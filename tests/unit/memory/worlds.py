@@ -8,13 +8,10 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-from ossa.contracts.memory_policy import PlacementPolicy
+from ossa.contracts.memory import PlacementPolicy
 from ossa.memory.service import MemoryService
 from ossa.memory.tiers import HotCopies, WarmVectors, memory_schema
-from ossa.testing.stores.cache import MemoryCache
-from ossa.testing.stores.catalogue import InMemoryCatalogue
-from ossa.testing.stores.objects import InMemoryObjects
-from ossa.testing.stores.vectors import MemoryVectors
+from ossa.testing.stores.tiers import InMemoryCatalogue, InMemoryObjects, MemoryCache, MemoryVectors
 from tests.support.clock import ManualClock
 
 WORDS = ("cat", "dog", "car")

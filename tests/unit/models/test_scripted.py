@@ -6,8 +6,7 @@ import pytest
 
 from ossa.contracts.model import ModelRequest
 from ossa.models.client import OpenAIClient
-from ossa.testing.models.process import ScriptedProcess
-from ossa.testing.models.server import ScriptedModelServer
+from ossa.testing.models.server import ScriptedModelServer, ScriptedProcess
 
 
 async def test_the_official_client_understands_it() -> None:

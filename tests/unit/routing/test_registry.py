@@ -15,13 +15,12 @@ import pytest
 
 from ossa.contracts.routing import Feedback, ModelKind, Route, RoutingPolicy
 from ossa.contracts.task import NewTask, Outcome, Step, Target, TaskRequest, TaskStatus
-from ossa.routing import Conditions, RequestFeatures, loaded_model, route
+from ossa.routing import Conditions, RequestFeatures, model_scorer, route
 from ossa.routing.drift import Bounds
 from ossa.routing.learned.archive import ModelFile, ModelFileError, dump, load, quantise
-from ossa.routing.learned.encoder import DENSE
 from ossa.routing.learned.quality import Estimate, QualityModel
-from ossa.routing.learned.reading import Reading, read
-from ossa.routing.loaded_model import LoadedModel
+from ossa.routing.learned.reading import DENSE, Reading, read
+from ossa.routing.model_scorer import LoadedModel
 from ossa.routing.registry import LEARN_EVERY, LiveRouter
 from ossa.testing.gateway import eventually
 from ossa.testing.stores import MemoryStores
@@ -66,7 +65,7 @@ class FlatQuality(QualityModel):
 
 @pytest.fixture
 def flat(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(loaded_model.BUILDERS, "quality", FlatQuality)
+    monkeypatch.setitem(model_scorer.BUILDERS, "quality", FlatQuality)
 
 
 def quality_file(*flat: float) -> ModelFile:
@@ -116,7 +115,7 @@ def packaged_labels(kind: ModelKind, *, since: datetime) -> LoadedModel:
     if kind != "labels":
         return no_packaged(kind, since=since)
     file = label_file(lean=-1.0)
-    return LoadedModel(kind, file.digest, None, loaded_model.build(kind, file, "test"), file.card, since)
+    return LoadedModel(kind, file.digest, None, model_scorer.build(kind, file, "test"), file.card, since)
 
 
 # serving
@@ -377,9 +376,9 @@ async def test_twenty_swaps_under_load_fail_no_decision() -> None:
 
 async def reference() -> dict[str, Any]:
     from ossa.routing.drift import shares_of
-    from ossa.routing.loaded_model import look_at
+    from ossa.routing.model_scorer import look_at
 
-    model = loaded_model.build("labels", label_file(lean=1.0), "test")
+    model = model_scorer.build("labels", label_file(lean=1.0), "test")
     return {"reference": shares_of(look_at(model, ["usual words of usual requests"] * 50))}
 
 

@@ -11,7 +11,7 @@ from ossa.contracts.errors import FleetBusy, NotFound
 from ossa.contracts.fleet import AgentState
 from ossa.contracts.task import Target
 from ossa.routing import Conditions, Decision, FleetIndex, RequestFeatures, route
-from ossa.routing.features import last_user_text, words_of
+from ossa.routing.index import last_user_text, words_of
 from tests.support.fleet import agent, index
 
 FLEET = index(

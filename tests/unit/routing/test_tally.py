@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 
-from ossa.routing.drift import Bounds
-from ossa.routing.tally import MOST_TASKS, Count, Stream, Tally
+from ossa.routing.drift import MOST_TASKS, Bounds, Count, Stream, Tally
 
 
 def told(tally: Tally, tenant: str, count: int, actual: float = 0.0, *, stream: Stream = "rating") -> None:

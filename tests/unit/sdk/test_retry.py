@@ -16,7 +16,7 @@ from ossa.contracts.errors import (
     TimedOut,
 )
 from ossa.sdk.errors import Unreachable
-from ossa.sdk.retry import RetryPolicy
+from ossa.sdk.exchange import RetryPolicy
 
 POLICY = RetryPolicy(max_retries=3, backoff_s=1.0, longest_wait_s=10.0)
 NEVER_SENT = Unreachable("refused", details={"sent": False})

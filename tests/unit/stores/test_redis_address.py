@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from ossa.app.caches import shared_cache
+from ossa.app.connections import shared_cache
 from ossa.contracts.configuration import CacheSettings
 from ossa.contracts.errors import InvalidRequest
 from ossa.settings import Settings, WrongSetting

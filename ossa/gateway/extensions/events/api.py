@@ -14,7 +14,7 @@ from ossa.contracts.events import EventStatus
 from ossa.events.consumer import matches
 from ossa.events.dead_letters import dead_letters, replay
 from ossa.events.reading import FactFilter, cursor_of, newest, offset_of, oldest, start_of, time_of
-from ossa.gateway.api.description import EVENTS, describe
+from ossa.gateway.api.document import EVENTS, describe
 from ossa.gateway.api.request import Admin, AgentsReader, JsonBody
 from ossa.gateway.api.responses import EventStream, checked, json_response
 from ossa.gateway.context import GatewayContext, context_of

@@ -6,10 +6,9 @@ from contextlib import suppress
 
 from ossa.contracts.errors import NotReady
 from ossa.gateway.core import GatewayCore
-from ossa.gateway.extensions.routing import admin_api, api, feedback_api
-from ossa.gateway.extensions.routing.metrics import RoutingMetrics
-from ossa.gateway.extensions.routing.schemas import ROUTING_MODELS
-from ossa.gateway.extensions.routing.state import RoutingHook, RoutingState
+from ossa.gateway.extensions.routing import admin_api, api
+from ossa.gateway.extensions.routing.admin_api import ROUTING_MODELS
+from ossa.gateway.extensions.routing.state import RoutingHook, RoutingMetrics, RoutingState
 from ossa.gateway.hooks import Extension
 from ossa.routing.registry import LiveRouter
 
@@ -30,7 +29,7 @@ def extension(core: GatewayCore) -> Extension:
     return Extension(
         NAME,
         hooks=[RoutingHook(core, state, metrics)],
-        routers=[api.router, feedback_api.router, admin_api.router],
+        routers=[api.router, api.feedback, admin_api.router],
         schemas=tuple(ROUTING_MODELS.values()),
         service=router,
         start=start,

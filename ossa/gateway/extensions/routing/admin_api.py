@@ -4,25 +4,75 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ossa.contracts.access import Principal, Scope
 from ossa.contracts.errors import Conflict, Forbidden, NotFound
 from ossa.contracts.routing import EVERY_TENANT, ModelKind, ModelRecord, RouterStatus, RoutingPolicy
-from ossa.gateway.api.description import describe
+from ossa.gateway.api.document import describe
 from ossa.gateway.api.request import Admin, AgentsReader, FleetWriter, JsonBody
 from ossa.gateway.api.responses import checked, json_response
+from ossa.gateway.api.schemas import Closed
 from ossa.gateway.context import GatewayContext, context_of
-from ossa.gateway.extensions.routing.schemas import PolicyView, RolledBackView, RouterModelList
 from ossa.routing.learned.archive import ModelFileError
-from ossa.routing.loaded_model import read_model
+from ossa.routing.model_scorer import read_model
 from ossa.routing.registry import LiveRouter
 from ossa.scaling.forecast.forecaster import try_forecast
 from ossa.scaling.forecast.model import ForecastModelError
+
+Rating = Annotated[float, Field(ge=0, le=1, strict=True)] | Literal["up", "down"]
+
+
+class FeedbackBody(Closed):
+    """What a user says of a task's answer. Said again, it replaces what was said before."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"rating": "down", "comment": "not what I asked", "expected": "security"}},
+    )
+
+    rating: Rating = Field(description="0 (useless) to 1 (what was wanted); `down` is 0, `up` is 1")
+    comment: str = Field("", max_length=4096)
+    expected: str = Field("", max_length=253, description="the pool, manifest or agent that should have answered")
+
+
+class FeedbackView(BaseModel):
+    """`expected` is a pool's or manifest's name."""
+
+    task_id: str
+    rating: float
+    comment: str
+    expected: str
+    at: datetime
+
+
+class PolicyView(BaseModel):
+    """`source`: whose policy holds; the tenant's own, that of every tenant, or none and the usual one."""
+
+    tenant: str
+    policy: RoutingPolicy
+    source: Literal["own", "everybody", "usual"]
+
+
+class RouterModelList(BaseModel):
+    data: list[ModelRecord]
+
+
+class RolledBackView(BaseModel):
+    """`live` is null when none was live before: the packaged model serves, or rules do; simple methods
+    forecast."""
+
+    kind: ModelKind
+    live: ModelRecord | None
+
+
+ROUTING_MODELS: dict[str, type[BaseModel]] = {model.__name__: model for model in (FeedbackBody, RoutingPolicy)}
+
 
 router = APIRouter(tags=["Routing"])
 

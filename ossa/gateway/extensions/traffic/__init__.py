@@ -5,10 +5,9 @@ from __future__ import annotations
 from ossa.contracts.scaling import SAMPLE_S
 from ossa.gateway.core import GatewayCore
 from ossa.gateway.extensions.traffic import api
-from ossa.gateway.extensions.traffic.meter import TrafficHook, TrafficMeter
-from ossa.gateway.extensions.traffic.metrics import TrafficMetrics
+from ossa.gateway.extensions.traffic.api import SCALING_MODELS
+from ossa.gateway.extensions.traffic.meter import TrafficHook, TrafficMeter, TrafficMetrics
 from ossa.gateway.extensions.traffic.reports import TrafficReports
-from ossa.gateway.extensions.traffic.schemas import SCALING_MODELS
 from ossa.gateway.hooks import Extension
 
 NAME = "traffic"

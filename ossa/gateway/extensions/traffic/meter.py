@@ -21,9 +21,29 @@ from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.scaling import MOST_TIMES, PoolTraffic, TrafficReport
 from ossa.contracts.stores import Backlog
 from ossa.contracts.task import NewTask, Outcome, Target, Task
-from ossa.gateway.extensions.traffic.metrics import TrafficMetrics
 from ossa.gateway.hooks import Run, TaskHook, TaskState
+from ossa.gateway.metrics import POOLS
+from ossa.observability import MetricGroup, counter, gauge, histogram
 from ossa.routing import FleetIndex
+
+WAIT_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900)
+
+
+class TrafficMetrics(MetricGroup):
+    wait = histogram(
+        "ossa_gateway_queue_wait_seconds",
+        "Until a turn began, by the pool of its agent",
+        buckets=WAIT_BUCKETS_S,
+        pool=POOLS,
+    )
+    waiting = gauge("ossa_gateway_waiting_turns", "Turns here that wait for an agent; * is auto", pool=POOLS)
+    reports = counter("ossa_gateway_traffic_reports_total", "To the scaler, by outcome", outcome=("sent", "failed"))
+
+    def show_waiting(self, waiting: Mapping[str, int]) -> None:
+        self.waiting.clear()
+        for pool, count in waiting.items():
+            self.waiting.labels(pool).set(count)
+
 
 FAILURES = frozenset({FleetBusy.code, *(code for code, error in error_types().items() if error.status >= 500)})
 """Ends that were not the caller's doing. `fleet_busy`: nobody became free in time."""

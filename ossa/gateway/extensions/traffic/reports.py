@@ -9,8 +9,7 @@ import secrets
 from ossa.contracts.errors import NotReady, OssaError, StoreUnavailable
 from ossa.contracts.stores import Backlog
 from ossa.gateway.core import GatewayCore
-from ossa.gateway.extensions.traffic.meter import TrafficMeter
-from ossa.gateway.extensions.traffic.metrics import TrafficMetrics
+from ossa.gateway.extensions.traffic.meter import TrafficMeter, TrafficMetrics
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from ossa.contracts.budgets import Approval, Spent, TaskFacts
 from ossa.contracts.fleet import PoolInfo
 from ossa.contracts.routing import Example, TierInfo
-from ossa.contracts.spending import Approval, Spent, TaskFacts
 from ossa.cost.optimiser import Seen, mean_difference, measure, propose, share_difference, share_interval
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -19,8 +19,7 @@ from ossa.contracts.scaling import (
     ScaleRules,
     TrafficReport,
 )
-from ossa.fleet.autoscaling.scaler import Scaler
-from ossa.fleet.autoscaling.usage import PoolUsage
+from ossa.fleet.autoscaling.scaler import PoolUsage, Scaler
 from ossa.testing.cluster import NoMeters
 from ossa.testing.stores import MemoryStores
 

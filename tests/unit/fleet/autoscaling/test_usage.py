@@ -9,7 +9,7 @@ import pytest
 
 from ossa.contracts.agent_spec import AgentSpec
 from ossa.contracts.task import Assignment
-from ossa.fleet.autoscaling.usage import UsageSampler
+from ossa.fleet.autoscaling.scaler import UsageSampler
 from ossa.fleet.cluster import AgentReport, ProcessGone
 from ossa.fleet.state import ProcessState
 from ossa.fleet.supervisor import AgentProcess

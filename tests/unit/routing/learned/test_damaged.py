@@ -13,9 +13,8 @@ import pytest
 
 from ossa.contracts.routing import ModelKind, ModelRecord
 from ossa.routing.learned.archive import ModelFile, ModelFileError, dump, load
-from ossa.routing.learned.encoder import DENSE
-from ossa.routing.learned.reading import read
-from ossa.routing.loaded_model import read_model
+from ossa.routing.learned.reading import DENSE, read
+from ossa.routing.model_scorer import read_model
 
 ABOUT = {"name": "made", "data": [], "split": "", "metrics": {}, "importance": {}}
 NOW = datetime(2026, 3, 4, tzinfo=UTC)

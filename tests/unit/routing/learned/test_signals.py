@@ -7,7 +7,7 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ossa.routing.learned.signals import _MARKS, _ascii_counts, _counts, _may
+from ossa.routing.learned.reading import _MARKS, _ascii_counts, _counts, _may
 
 ASCII = st.text(alphabet=string.printable + "\x00\x01\x7f", max_size=200)
 

@@ -9,7 +9,7 @@ import pytest
 
 from ossa.contracts.answers import Answered, Asked, Hit, KeptAnswer, Refusal
 from ossa.contracts.configuration import AnswerSettings
-from ossa.testing.stores.vectors import MemoryVectors
+from ossa.testing.stores.tiers import MemoryVectors
 from ossa.vortex.answers.cache import SCHEMA, AnswerCache
 from ossa.vortex.vectors import word_vectors
 

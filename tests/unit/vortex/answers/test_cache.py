@@ -10,7 +10,7 @@ import pytest
 from ossa.contracts.configuration import AnswerSettings
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.vectors import Found
-from ossa.testing.stores.vectors import MemoryVectors
+from ossa.testing.stores.tiers import MemoryVectors
 
 from .conftest import Rig, answered, asked
 

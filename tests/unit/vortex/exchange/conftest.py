@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ossa.testing.stores.cache import MemoryCache
+from ossa.testing.stores.tiers import MemoryCache
 from ossa.vortex.exchange.cache import TieredCache
 from ossa.vortex.exchange.exchange import ExchangeLimits, Registration, ResolveCall, ResolverRegistry, TokenExchange
 from ossa.vortex.exchange.template import PlaceholderType, Template, Trusted

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ossa.testing.stores.cache import MemoryCache
+from ossa.testing.stores.tiers import MemoryCache
 from ossa.vortex.exchange.cache import Held, TieredCache
 
 

@@ -1,4 +1,4 @@
-"""The cost optimiser at work: gathers what was seen, applies what is approved, measures what it brought."""
+"""What work costs, and the optimiser that proposes and applies savings."""
 
 from __future__ import annotations
 
@@ -6,16 +6,38 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ossa.contracts.access import Scope
 from ossa.contracts.agent_spec import Tier
+from ossa.contracts.budgets import Approval
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import NotFound, NotReady, OssaError
-from ossa.contracts.fleet import FleetPort, PoolInfo
+from ossa.contracts.fleet import AgentState, FleetPort, PoolInfo
 from ossa.contracts.routing import EVERY_TENANT, RoutingPolicy, TierInfo
-from ossa.contracts.spending import Approval
 from ossa.contracts.stores import Stores
 from ossa.cost.optimiser import Measured, Proposal, Seen, measure, propose
-from ossa.cost.report import SHORTEST_DAYS
+from ossa.cost.report import SHORTEST_DAYS, By, CostReport, report
+from ossa.gateway.api.document import describe
+from ossa.gateway.api.request import Admin, FleetWriter
+from ossa.gateway.api.responses import json_response
+from ossa.gateway.context import GatewayContext, context_of
+from ossa.gateway.core import GatewayCore
+from ossa.gateway.hooks import Extension
+from ossa.routing.registry import LiveRouter
+
+
+class ProposalList(BaseModel):
+    """The largest saving first; `approved`: cost a task before and after, newest first."""
+
+    data: list[Proposal]
+    approved: list[Measured]
+
 
 logger = logging.getLogger(__name__)
 
@@ -145,3 +167,83 @@ class Optimiser:
             return self._fleet.snapshot().pools
         except NotReady:
             return ()
+
+
+router = APIRouter(tags=["Cost"])
+
+MOST_DAYS = 400
+
+
+@router.get(
+    "/api/v1/cost/report",
+    **describe(
+        "What tasks cost",
+        "Ended tasks of the last UTC days, today included. The operator's admins see all tenants, others their own.",
+        scope=Scope.ADMIN,
+        answer=CostReport,
+    ),
+)
+async def cost_report(
+    request: Request, caller: Admin, by: By = "tenant", days: Annotated[int, Query(ge=1, le=MOST_DAYS)] = 7
+) -> Response:
+    context = context_of(request)
+    everything = caller.tenant == context.core.operator_tenant
+    now = datetime.now(UTC)
+    since = (now - timedelta(days=days - 1)).date()
+    spent = await context.core.stores.spending.spending(since=since, tenant=None if everything else caller.tenant)
+    agents = live_agents(context) if everything else None
+    return json_response(report(spent, by=by, since=since, now=now, live_agents=agents))
+
+
+@router.get(
+    "/api/v1/cost/proposals",
+    **describe(
+        "What would make the fleet cheaper",
+        "Each with its expected saving and its evidence; and what approved ones brought.",
+        scope=Scope.FLEET_WRITE,
+        answer=ProposalList,
+    ),
+)
+async def cost_proposals(request: Request, caller: FleetWriter) -> Response:
+    optimiser = context_of(request).service(Optimiser, "optimiser")
+    return json_response(ProposalList(data=await optimiser.proposals(), approved=await optimiser.measured()))
+
+
+@router.post(
+    "/api/v1/cost/proposals/{proposal_id}/approve",
+    **describe(
+        "Approve a proposal",
+        "Applied at once where it has a `change`; else `apply` says what to set. Afterwards it is measured.",
+        scope=Scope.FLEET_WRITE,
+        answer=Proposal,
+        errors=(404, 409, 429),
+    ),
+)
+async def approve_proposal(request: Request, proposal_id: str, caller: FleetWriter) -> Response:
+    context = context_of(request)
+    approved = await context.service(Optimiser, "optimiser").approve(proposal_id, by=caller.key_id)
+    await context.service(LiveRouter, "routing").refresh()
+    return json_response(approved)
+
+
+def live_agents(context: GatewayContext) -> int:
+    try:
+        return sum(agent.state is AgentState.READY for agent in context.core.fleet.snapshot().agents)
+    except NotReady:
+        return 0
+
+
+NAME = "optimiser"
+
+
+def extension(core: GatewayCore) -> Extension:
+    """Cost reports, and proposals that settings or an admin approve."""
+    optimiser = Optimiser(
+        core.stores, core.fleet, core.settings, tiers=core.tiers, operator_tenant=core.operator_tenant
+    )
+    return Extension(
+        NAME,
+        routers=[router],
+        service=optimiser,
+        loops={"optimiser": optimiser.run_forever},
+    )

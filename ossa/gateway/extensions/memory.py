@@ -1,21 +1,104 @@
-"""`/api/v1/memory`: remember, recall, forget; and who else may read."""
+"""What agents remember: routes for users, and calls of turns."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ossa.contracts.access import Scope as KeyScope
-from ossa.contracts.errors import NotReady
-from ossa.contracts.memory import ForgetProof, Grant, Memory, MemoryItem, NewMemory, Recall, Scope
-from ossa.gateway.api.description import describe
+from ossa.contracts.errors import InvalidRequest, NotReady
+from ossa.contracts.memory import EVERY_KIND, ForgetProof, Grant, Memory, MemoryItem, NewMemory, Recall, Recalled, Scope
+from ossa.contracts.turn import TurnCall, TurnCallResult
+from ossa.gateway.api.document import describe
 from ossa.gateway.api.request import Admin, ChatCaller, JsonBody
 from ossa.gateway.api.responses import checked, json_response
+from ossa.gateway.api.schemas import Closed
 from ossa.gateway.context import context_of
-from ossa.gateway.extensions.memory.schemas import ForgetBody, FoundList, GrantBody, GrantList, RecallBody, RememberBody
+from ossa.gateway.core import GatewayCore
+from ossa.gateway.hooks import Extension, Run, TaskHook
+
+
+class RememberBody(NewMemory):
+    """What is to be remembered."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"content": "Anna prefers invoices by e-mail.", "kind": "preference", "subject": "anna"}
+        }
+    )
+
+
+class RecallBody(Recall):
+    """What is asked of the memory. Without `text`: the newest."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"text": "how to send invoices", "subject": "anna"}})
+
+
+class FoundList(BaseModel):
+    data: list[Recalled]
+
+
+class ForgetBody(Closed):
+    """One of both."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"subject": "anna"}})
+
+    subject: str | None = Field(None, min_length=1, max_length=256, description="all about this person")
+    everything: bool = Field(False, description="all of the tenant")
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> ForgetBody:
+        if (self.subject is not None) is self.everything:
+            raise ValueError("says either subject, or everything: true")
+        return self
+
+
+class GrantBody(Closed):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"kinds": ["preference"]}})
+
+    kinds: list[Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9_-]{0,62})$")]] = Field(
+        [EVERY_KIND], min_length=1, max_length=64, description="* for all"
+    )
+
+
+class GrantList(BaseModel):
+    data: list[Grant]
+
+
+MEMORY_MODELS: dict[str, type[BaseModel]] = {
+    model.__name__: model for model in (RememberBody, RecallBody, ForgetBody, GrantBody)
+}
+
+
+async def answer_from_memory(memory: Memory | None, ask: TurnCall, *, tenant: str) -> tuple[dict[str, Any], ...]:
+    """Raises `NotReady` without a memory, `InvalidRequest`, and what the memory raises."""
+    if memory is None:
+        raise NotReady("this gateway has no memory")
+    try:
+        new = NewMemory.model_validate(ask.remember) if ask.remember is not None else None
+        query = Recall.model_validate(ask.recall or {})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise InvalidRequest(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+    if new is not None:
+        return (_shown(await memory.remember(new, tenant=tenant)),)
+    return tuple(_shown(one.item) for one in await memory.find(query, tenant=tenant))
+
+
+def _shown(item: MemoryItem) -> dict[str, Any]:
+    """What a model needs of it."""
+    return {
+        "id": item.id,
+        "content": item.content,
+        "about": item.subject,
+        "kind": item.kind,
+        "at": item.updated_at.isoformat(timespec="seconds"),
+    }
+
 
 router = APIRouter(tags=["Memory"])
 
@@ -139,3 +222,25 @@ def _memory(request: Request) -> Memory:
     if memory is None:
         raise NotReady("this gateway has no memory; see OSSA_MEMORY__ENABLED")
     return memory
+
+
+NAME = "memory"
+
+
+class MemoryHook(TaskHook):
+    """Answers `remember` and `recall` of turns, for the task's tenant."""
+
+    def __init__(self, memory: Memory | None) -> None:
+        self._memory = memory
+
+    async def call(self, call: TurnCall, run: Run) -> TurnCallResult | None:
+        if call.remember is None and call.recall is None:
+            return None
+        return TurnCallResult(memories=await answer_from_memory(self._memory, call, tenant=run.task.tenant))
+
+
+def extension(core: GatewayCore, *, memory: Memory | None) -> Extension:
+    """`memory`: None makes its routes and its calls `NotReady`."""
+    return Extension(
+        NAME, hooks=[MemoryHook(memory)], routers=[router], schemas=tuple(MEMORY_MODELS.values()), service=memory
+    )

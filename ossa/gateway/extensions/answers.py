@@ -1,19 +1,32 @@
-"""Answers that were given before: looked up once an agent was chosen, kept once a turn has ended well.
-
-A hit is journaled as a task like any other, that ended without a model call.
-"""
+"""The answer cache: looked up once an agent is chosen, filled once a turn has ended well."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Annotated, Any
 
-from ossa.contracts.answers import Answered, Answers, Asked, KeptAnswer
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ossa.contracts.access import Scope
+from ossa.contracts.answers import AnswerCounters, Answered, Answers, Asked, Hit, KeptAnswer, Refusal
+from ossa.contracts.configuration import AnswerSettings
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.task import Earlier, Outcome, Step, Task, TaskStatus
-from ossa.gateway.extensions.vortex.metrics import VortexMetrics
+from ossa.gateway.api.document import describe
+from ossa.gateway.api.request import Admin
+from ossa.gateway.api.responses import json_response
+from ossa.gateway.api.schemas import ForgottenView
+from ossa.gateway.context import context_of
+from ossa.gateway.core import GatewayCore
+from ossa.gateway.extensions.vortex import VortexMetrics
+from ossa.gateway.hooks import Extension, Run, TaskHook
+from ossa.resilience.breaker import Breakers
 from ossa.vortex.answers.scope import question_of, scope_of
 
 logger = logging.getLogger(__name__)
@@ -138,3 +151,128 @@ class AnswerReuse:
             ),
             question=question,
         )
+
+
+log = logging.getLogger(__name__)
+
+FAILURES_IN_A_ROW = 3
+REST_S = 5.0
+"""After so many failures nobody is asked for so long: a service that is away costs requests no deadline."""
+
+_SERVICE = "answers"
+
+
+class RemoteAnswers:
+    """`ossa.contracts.answers.Answers`, by the side-car.
+
+    A look-up that takes longer than the settings' `deadline_s`, or fails, is a miss; `failures` counts those.
+    """
+
+    def __init__(self, service: Any, settings: AnswerSettings, *, clock: Callable[[], float] = monotonic) -> None:
+        self.failures = 0
+        self._service = service
+        self._settings = settings
+        self._breakers = Breakers(clock, failures=FAILURES_IN_A_ROW, rest_s=REST_S)
+
+    async def look_up(self, asked: Asked) -> Hit | None:
+        if not self._settings.take(asked.tenant, asked.agent) or not self._breakers.admit(_SERVICE):
+            return None
+        try:
+            async with asyncio.timeout(self._settings.deadline_s):
+                hit: Hit | None = await self._service.look_up(asked)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the request goes on without the cache
+            self._note_failure(error)
+            return None
+        except BaseException:
+            self._breakers.gave_up(_SERVICE)
+            raise
+        self._breakers.succeeded(_SERVICE)
+        return hit
+
+    async def keep(self, asked: Asked, answered: Answered) -> Refusal | None:
+        if not self._settings.take(asked.tenant, asked.agent):
+            return "not_opted_in"
+        if _SERVICE in self._breakers.open():
+            return "unavailable"
+        try:
+            reason: Refusal | None = await self._service.keep(asked, answered)
+        except Exception as error:  # noqa: BLE001 - the answer is on its way already
+            self._note_failure(error)
+            return "unavailable"
+        return reason
+
+    async def forget(self, tenant: str, *, agent: str | None = None, document: str | None = None) -> int:
+        """Raises `StoreUnavailable`, `NotReady`."""
+        return int(await self._service.forget(tenant, agent=agent, document=document))
+
+    async def counters(self) -> AnswerCounters:
+        """Raises `NotReady`."""
+        counters: AnswerCounters = await self._service.counters()
+        return counters
+
+    def _note_failure(self, error: Exception) -> None:
+        self.failures += 1
+        if self._breakers.failed(_SERVICE):
+            log.warning("answer_cache_away", extra={"reason": str(error)[:200] or type(error).__name__})
+
+
+router = APIRouter(tags=["Answers"])
+
+Filter = Annotated[str | None, Query(min_length=1, max_length=256)]
+
+
+@router.delete(
+    "/api/v1/answers",
+    **describe(
+        "Forget kept answers",
+        "All of the tenant's, or those of an agent (its manifest's name), or those that rest on a document. "
+        "None where none are kept.",
+        scope=Scope.ADMIN,
+        answer=ForgottenView,
+    ),
+)
+async def forget_answers(
+    request: Request,
+    caller: Admin,
+    agent: Filter = None,
+    document: Filter = None,
+) -> Response:
+    answers: Answers | None = context_of(request).extensions["answers"].service
+    count = 0 if answers is None else await answers.forget(caller.tenant, agent=agent, document=document)
+    return json_response(ForgottenView(forgotten=count))
+
+
+NAME = "answers"
+
+
+class AnswerReuseHook(TaskHook):
+    """Answers from the cache in the agent's place, and keeps what agents answer."""
+
+    def __init__(self, cache: AnswerReuse) -> None:
+        self._cache = cache
+
+    async def answer(self, run: Run) -> Outcome | None:
+        if run.agent is None:
+            return None
+        return await self._cache.look_up(run.task, run.agent, tier=run.tier_name)
+
+    def ended(self, run: Run, outcome: Outcome) -> None:
+        if run.agent is not None:
+            self._cache.keep(run.task, run.agent, outcome, run.steps, tier=run.tier_name)
+
+
+def extension(core: GatewayCore, *, answers: Answers | None, models: str = "") -> Extension:
+    """Args:
+    answers: None switches the cache off; its routes then forget nothing.
+    models: what stands behind the tiers, as a digest.
+    """
+    if answers is None:
+        return Extension(NAME, routers=[router])
+    cache = AnswerReuse(answers, core.metrics.group(VortexMetrics), models=models)
+    return Extension(
+        NAME,
+        hooks=[AnswerReuseHook(cache)],
+        routers=[router],
+        service=answers,
+        close=lambda within_s: cache.close(within_s=within_s),
+    )

@@ -1,7 +1,4 @@
-"""Money of the tasks a replica owns: reserved before a model call, settled once its step is in the journal.
-
-What a crash leaves behind is recovered by whichever replica looks next (`BudgetStore.recover`).
-"""
+"""Budgets: money is reserved before a model call and settled once the call's step is in the journal."""
 
 from __future__ import annotations
 
@@ -12,18 +9,97 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
 
-from ossa.contracts.budgets import Balance, Budget, BudgetStore, Grant, Reservation, subjects_of
-from ossa.contracts.errors import AgentLost, BudgetExceeded, OssaError, StoreUnavailable
-from ossa.contracts.fleet import AgentInfo
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ossa.contracts.access import Principal, Scope
+from ossa.contracts.budgets import (
+    MOST_BUDGETS,
+    MOST_USD,
+    Balance,
+    Budget,
+    BudgetStore,
+    Grant,
+    Period,
+    Recovered,
+    Reservation,
+    SubjectKind,
+    subjects_of,
+)
+from ossa.contracts.errors import (
+    AgentLost,
+    BudgetExceeded,
+    Forbidden,
+    InvalidRequest,
+    LimitExceeded,
+    NotFound,
+    OssaError,
+    StoreUnavailable,
+)
+from ossa.contracts.fleet import POOL_ALIASES, AgentInfo
 from ossa.contracts.task import Outcome, Step, Task
 from ossa.contracts.turn import CostRange, TurnCall, TurnCallResult
-from ossa.gateway.extensions.spending.metrics import BudgetMetrics
-from ossa.gateway.hooks import Run, TaskHook
+from ossa.gateway.api.document import describe
+from ossa.gateway.api.request import Admin, JsonBody
+from ossa.gateway.api.responses import checked, json_response
+from ossa.gateway.api.schemas import Closed
+from ossa.gateway.context import GatewayContext, context_of
+from ossa.gateway.core import GatewayCore
+from ossa.gateway.hooks import Extension, Run, TaskHook
+from ossa.observability import AtMost, MetricGroup, counter, gauge
 from ossa.resilience.backoff import Backoff, until_answered
 from ossa.routing import Conditions, FleetIndex
-from ossa.routing.features import RoutingRequest
+from ossa.routing.index import RoutingRequest
+
+SERIES_MAX = 1000
+"""Budgets with series of their own, at most."""
+
+
+class BudgetMetrics(MetricGroup):
+    """Amounts of a budget are the whole fleet's, in its current period."""
+
+    reservations = counter(
+        "ossa_budget_reservations_total", "Asked for, by outcome", outcome=("granted", "shrunk", "refused")
+    )
+    settled = counter("ossa_budget_settled_usd_total", "Cost of calls that had been reserved for")
+    overrun = counter("ossa_budget_overrun_usd_total", "Cost beyond what was reserved")
+    in_doubt = counter("ossa_budget_in_doubt_usd_total", "Charged in full: cost not known")
+    recovered = counter(
+        "ossa_budget_recovered_total", "Reservations closed for an owner that was lost", as_=("settled", "in_doubt")
+    )
+    warnings = counter("ossa_budget_warnings_total", "Grants above a soft limit", budget=AtMost(SERIES_MAX, "budgets"))
+    amount = gauge(
+        "ossa_budget_usd",
+        "Of each budget",
+        budget=AtMost(SERIES_MAX, "budgets"),
+        part=("hard", "spent", "reserved", "in_doubt"),
+    )
+
+    def granted(self, grant: Grant, most_usd: float) -> None:
+        shrunk = grant.usd < most_usd - 1e-9
+        self.reservations.labels("shrunk" if shrunk else "granted").inc()
+        for label, _ in grant.warnings:
+            self.warnings.labels(label).inc()
+
+    def found(self, recovered: Recovered) -> None:
+        self.recovered.labels("settled").inc(recovered.settled)
+        self.recovered.labels("in_doubt").inc(recovered.in_doubt)
+        self.in_doubt.inc(recovered.in_doubt_usd)
+
+    def show(self, balances: Sequence[Balance]) -> None:
+        self.amount.clear()
+        for balance in balances[:SERIES_MAX]:
+            name = balance.budget.id
+            self.amount.labels(name, "hard").set(balance.budget.hard_usd)
+            self.amount.labels(name, "spent").set(balance.spent_usd)
+            self.amount.labels(name, "reserved").set(balance.reserved_usd)
+            self.amount.labels(name, "in_doubt").set(balance.in_doubt_usd)
+
 
 logger = logging.getLogger(__name__)
 
@@ -338,3 +414,192 @@ class SpendingHook(TaskHook):
         if spending is None:
             spending = self._runs[run] = self._spending.of(run.task)
         return spending
+
+
+NAME_PATTERN = r"^[^\x00-\x1f\x7f]+$"
+TENANT_PATTERN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+
+
+class BudgetBody(Closed):
+    """`name` is a tenant, a pool, a manifest, or a task's id; `*` for every task."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"kind": "pool", "name": "security", "period": "day", "hard_usd": 20.0}},
+    )
+
+    kind: SubjectKind
+    name: str = Field(min_length=1, max_length=256, pattern=NAME_PATTERN)
+    period: Period | None = Field(None, description="without it `month`, or `task` for tasks")
+    tenant: str | None = Field(
+        None,
+        min_length=1,
+        max_length=63,
+        pattern=TENANT_PATTERN,
+        description="whose spending counts; for the operator to say",
+    )
+    hard_usd: float = Field(ge=0, le=MOST_USD, allow_inf_nan=False)
+    soft_usd: float | None = Field(None, ge=0, le=MOST_USD, allow_inf_nan=False)
+
+
+class BudgetView(BaseModel):
+    """A budget in its current period; of one for every task the amounts are 0. `tenant` null: everybody's spending."""
+
+    id: str
+    owner: str
+    kind: SubjectKind
+    name: str
+    tenant: str | None
+    period: Literal["day", "month", "task"]
+    hard_usd: float
+    soft_usd: float | None
+    spent_usd: float
+    reserved_usd: float
+    in_doubt_usd: float
+    left_usd: float
+    ends_at: datetime | None
+
+    @classmethod
+    def of(cls, balance: Balance) -> BudgetView:
+        return cls(
+            id=balance.budget.id,
+            **balance.budget.model_dump(),
+            spent_usd=balance.spent_usd,
+            reserved_usd=balance.reserved_usd,
+            in_doubt_usd=balance.in_doubt_usd,
+            left_usd=balance.left_usd,
+            ends_at=balance.ends_at,
+        )
+
+
+class BudgetList(BaseModel):
+    data: list[BudgetView]
+
+
+router = APIRouter(tags=["Cost"])
+
+PATH = "/api/v1/budgets"
+WHOSE = "Of the key's tenant; the operator's admins see all, and set budgets on other tenants and on everybody."
+
+
+@router.get(PATH, **describe("List budgets", WHOSE, scope=Scope.ADMIN, answer=BudgetList))
+async def list_budgets(request: Request, caller: Admin) -> Response:
+    context = context_of(request)
+    found = [
+        balance for balance in await context.core.stores.budgets.budgets() if _sees(context, caller, balance.budget)
+    ]
+    return json_response(BudgetList(data=[BudgetView.of(balance) for balance in found]))
+
+
+@router.put(
+    PATH,
+    **describe(
+        "Set a budget",
+        f"{WHOSE} It replaces the one of the same owner, subject, tenant and period; what was spent stays spent. It is "
+        "felt within a second by turns that begin, and counts from the first model call after that.",
+        scope=Scope.ADMIN,
+        answer=BudgetView,
+        body="BudgetBody",
+    ),
+)
+async def put_budget(request: Request, caller: Admin, body: JsonBody) -> Response:
+    context = context_of(request)
+    budget = _budget(context, caller, checked(BudgetBody, body))
+    await _check_room(context, caller, budget)
+    await context.core.stores.budgets.put(budget)
+    await context.service(Spending, "spending").read()
+    return json_response(BudgetView.of(await _balance(context, budget.id)))
+
+
+@router.delete(
+    PATH,
+    **describe(
+        "Remove a budget",
+        "One that another tenant owns is not found.",
+        scope=Scope.ADMIN,
+        answer=BudgetView,
+        errors=(404,),
+    ),
+)
+async def delete_budget(
+    request: Request,
+    caller: Admin,
+    kind: SubjectKind,
+    name: Annotated[str, Query(min_length=1, max_length=256, pattern=NAME_PATTERN)],
+    period: Period | None = None,
+    tenant: Annotated[str | None, Query(min_length=1, max_length=63, pattern=TENANT_PATTERN)] = None,
+) -> Response:
+    context = context_of(request)
+    wanted = BudgetBody(kind=kind, name=name, period=period, tenant=tenant, hard_usd=0)
+    budget = _budget(context, caller, wanted)
+    gone = await _balance(context, budget.id)
+    await context.core.stores.budgets.remove(budget.id)
+    await context.service(Spending, "spending").read()
+    return json_response(BudgetView.of(gone))
+
+
+def _budget(context: GatewayContext, caller: Principal, order: BudgetBody) -> Budget:
+    """Raises `Forbidden` for another tenant's spending, `InvalidRequest` for a period that does not fit."""
+    tenant, name = order.tenant, order.name
+    if caller.tenant != context.core.operator_tenant:
+        if tenant not in (None, caller.tenant) or (order.kind == "tenant" and name != caller.tenant):
+            raise Forbidden("Only the operator's admins may set budgets of other tenants.", param="tenant")
+        tenant = caller.tenant
+    if order.kind == "pool":
+        name = POOL_ALIASES.get(name, name)
+    period: Period = order.period or ("task" if order.kind == "task" else "month")
+    try:
+        return Budget(
+            owner=caller.tenant,
+            kind=order.kind,
+            name=name,
+            tenant=None if order.kind == "tenant" else tenant,
+            period=period,
+            hard_usd=order.hard_usd,
+            soft_usd=order.soft_usd,
+        )
+    except ValueError as error:
+        param = "soft_usd" if order.soft_usd is not None and order.soft_usd > order.hard_usd else "period"
+        said = "soft_usd is at most hard_usd." if param == "soft_usd" else "A task's period is `task`, and no other's."
+        raise InvalidRequest(said, param=param) from error
+
+
+async def _check_room(context: GatewayContext, caller: Principal, budget: Budget) -> None:
+    """Each budget is read by every replica each second. Raises `LimitExceeded` for one too many."""
+    if caller.tenant == context.core.operator_tenant:
+        return
+    own = {one.budget.id for one in await context.core.stores.budgets.budgets() if one.budget.owner == caller.tenant}
+    if budget.id not in own and len(own) >= MOST_BUDGETS:
+        raise LimitExceeded(
+            f"The tenant {caller.tenant} has {len(own)} budgets, and may have {MOST_BUDGETS}: remove one first.",
+            param="name",
+        )
+
+
+async def _balance(context: GatewayContext, budget_id: str) -> Balance:
+    for balance in await context.core.stores.budgets.budgets():
+        if balance.budget.id == budget_id:
+            return balance
+    raise NotFound("There is no such budget of this tenant.", param="name")
+
+
+def _sees(context: GatewayContext, caller: Principal, budget: Budget) -> bool:
+    return caller.tenant == context.core.operator_tenant or budget.seen_by(caller.tenant)
+
+
+NAME = "spending"
+
+
+def extension(core: GatewayCore) -> Extension:
+    """Budgets of tenants, pools, manifests and tasks."""
+    metrics = core.metrics.group(BudgetMetrics)
+    spending = Spending(core.stores.budgets, metrics, operator_tenant=core.operator_tenant)
+    return Extension(
+        NAME,
+        hooks=[SpendingHook(spending)],
+        routers=[router],
+        schemas=(BudgetBody,),
+        service=spending,
+        loops={"budgets": spending.run_forever},
+        close=lambda within_s: spending.close(within_s=within_s),
+    )
