@@ -106,20 +106,28 @@ class LogItem:
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """Some of the log, in its order. `end` is the offset to go on from: everything before it was looked at."""
+    """Some of the log, in its order. `end` is the offset to go on from: everything before it was looked at.
+
+    `server` names the life of the server it came from: another one may lack what this one had last.
+    """
 
     items: tuple[LogItem, ...]
     end: int
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to read one share of a group's facts. `offset` is where the group goes on."""
+    """The right to read one share of a group's facts. `offset` is where the group goes on.
+
+    `server`: only pages of the same one are read under it.
+    """
 
     group: str
     shard: int
     offset: int
     fence: int
+    server: str = ""
 
 
 class GroupPosition(Value):
@@ -176,7 +184,8 @@ class FactLog(Protocol):
     async def commit(self, lease: Lease, offset: int, *, owner: str) -> Lease | None:
         """Note that the group goes on from `offset`; returns the new lease.
 
-        None: the share is another member's, or its position was changed by somebody else; join again.
+        None: the share is another member's, its position was changed by somebody else, or another server answers than
+        at the join; join again.
         """
 
     async def seek(self, group: str, offset: int) -> None:
@@ -266,6 +275,9 @@ class Subscription(Protocol):
 
     async def commit(self, places: Sequence[Place]) -> None:
         """The group goes on after them, partition by partition. Places not held any more are left out."""
+
+    async def prolong(self) -> None:
+        """Stay a member while what was taken is dealt with: call it every second. Nothing is taken over meanwhile."""
 
     async def close(self) -> None:
         """Leave the group. Raises nothing."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from ossa.contracts.errors import InvalidRequest, StoreUnavailable
+from ossa.contracts.errors import InvalidRequest, OssaError, StoreUnavailable
 from ossa.contracts.events import Event, EventBus, Message, Place, ProcessedEvents, Received, Subscription
 from ossa.events.dead_letters import FOR_GROUP, dead_letter_of
 from ossa.events.messages import event_of
@@ -120,7 +122,9 @@ _FORGET_EVERY_S = 3600.0
 
 @dataclass(frozen=True)
 class Patience:
-    """Times in seconds. After `outage_s` of an outage the member leaves its group until it is over."""
+    """Times in seconds. After `outage_s` of an outage the member leaves its group until it is over; a batch that takes
+    longer than `settle_s` is committed in parts.
+    """
 
     tries: int = 5
     pause_first_s: float = 0.1
@@ -128,6 +132,8 @@ class Patience:
     outage_s: float = 30.0
     take: int = 500
     wait_s: float = 1.0
+    settle_s: float = 1.0
+    prolong_s: float = 1.0
 
 
 @dataclass
@@ -196,19 +202,35 @@ class EventConsumer:
     async def round(self, subscription: Subscription) -> int:
         """Deal with what has come; how many messages. Raises `StoreUnavailable`."""
         received = await subscription.take(limit=self._patience.take, wait_s=self._patience.wait_s)
-        batch = _Batch()
+        dealt_with = 0
         if received:
             read = [(one, _read(one)) for one in received]
             known = await self._duplicates.known(event for _, event in read if isinstance(event, Event))
-            try:
-                for one, event in read:
-                    if subscription.holds(one.place):  # a partition that has moved on is another member's
-                        await self._deal_with(one, event, known, batch)
-            finally:
-                await self._settle(subscription, batch)
+            async with _staying(subscription, self._patience.prolong_s):
+                dealt_with = await self._deal_with_all(subscription, read, known)
             self._pause_s = self._patience.pause_first_s
         await self._forget()
-        return len(batch.places)
+        return dealt_with
+
+    async def _deal_with_all(
+        self, subscription: Subscription, read: list[tuple[Received, Event | InvalidRequest]], known: set[str]
+    ) -> int:
+        """What is done is committed now and then: a share that moves, or a death, repeats little of a long batch."""
+        batch, dealt_with = _Batch(), 0
+        settle_at = time.monotonic() + self._patience.settle_s
+        try:
+            for received, event in read:
+                if not subscription.holds(received.place):  # a partition that has moved on is another member's
+                    continue
+                await self._deal_with(received, event, known, batch)
+                dealt_with += 1
+                if time.monotonic() >= settle_at:
+                    done, batch = batch, _Batch()
+                    await self._settle(subscription, done)
+                    settle_at = time.monotonic() + self._patience.settle_s
+        finally:
+            await self._settle(subscription, batch)
+        return dealt_with
 
     async def _deal_with(
         self, received: Received, event: Event | InvalidRequest, known: set[str], batch: _Batch
@@ -282,6 +304,24 @@ class EventConsumer:
         if time.monotonic() >= self._forget_at:
             self._forget_at = time.monotonic() + _FORGET_EVERY_S
             await self._duplicates.forget(older_than_s=self._forget_s)
+
+
+@asynccontextmanager
+async def _staying(subscription: Subscription, every_s: float) -> AsyncIterator[None]:
+    """A member of the group all the while, however long a handler takes."""
+
+    async def prolong() -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            with contextlib.suppress(OssaError):  # the next commit says so
+                await subscription.prolong()
+
+    staying = asyncio.create_task(prolong())
+    try:
+        yield
+    finally:
+        staying.cancel()
+        await asyncio.wait([staying])
 
 
 def _read(received: Received) -> Event | InvalidRequest:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -30,6 +32,8 @@ LEASE_S = 6.0
 """A member that says nothing for so long loses its shares of a group."""
 
 _ROWS = 500
+_MOST_DEAD = 10_000
+_MOVED_PAUSE_S = 0.1
 
 
 class LogBus:
@@ -39,7 +43,7 @@ class LogBus:
     `subscribe` is told otherwise.
 
     Args:
-        owner: names this process among the members of a group.
+        owner: begins the names of this process among the members of a group.
         lease_s: seconds after which others take over the shares of a process that has died.
     """
 
@@ -47,7 +51,7 @@ class LogBus:
         self, log: FactLog, *, owner: str, lease_s: float = LEASE_S, clock: Callable[[], float] = monotonic
     ) -> None:
         self.log = log
-        self._owner = owner
+        self._owner = f"{owner}-{secrets.token_hex(4)}"
         self._lease_s = lease_s
         self._clock = clock
         self._members = 0
@@ -101,13 +105,14 @@ class LogBus:
         return LogReader(self.log, offset, group=group, dead=dead)
 
     async def lag(self, group: str, *, topic: str | None = None) -> list[PartitionLag]:
+        """Of dead letters at most 10,000 are counted: their numbers are not dense."""
         topic = topic or TOPIC
         positions = await self._positions(group) or [GroupPosition(group=group, shard=0, shards=1, offset=0)]
         lags = []
         for position in positions:
             if topic == DEAD_TOPIC:
                 end = await self.log.dead_end()
-                waiting = end - max(position.offset, 1)
+                waiting = len(await self.log.dead(position.offset, limit=_MOST_DEAD))
             else:
                 end = await self.log.settled()
                 waiting = -(-await self.log.count(position.offset) // position.shards)
@@ -149,7 +154,11 @@ class LogSubscription:
         self._newest = newest
         self._clock = clock
         self._join_at = 0.0
+        self._turn = asyncio.Lock()
         self._leases: dict[int, Lease] = {}
+        self._offered: list[Lease] = []
+        """Of shares that were got while a batch was dealt with. They are begun with the next one: what is left of a
+        batch that was read under an earlier lease must not count under this one."""
         self._next: dict[int, int] = {}
         """By share, the offset after what was read."""
         self._given: dict[int, int] = {}
@@ -163,21 +172,16 @@ class LogSubscription:
 
     async def join(self) -> None:
         """Prolong the membership, and take over shares that are free."""
-        self._join_at = self._clock() + self._lease_s / 3
-        leases = await self._log.join(
-            self._group, shards=self._shards, owner=self._owner, ttl_s=self._lease_s, newest=self._newest
-        )
-        held = {lease.shard: lease for lease in leases}
-        for shard, lease in list(self._leases.items()):
-            if held.get(shard) != lease:
-                self._drop(shard)
-        for shard, lease in held.items():
-            if shard not in self._leases:
-                self._leases[shard] = lease
-                self._next[shard] = lease.offset
+        await self._renew()
+        self._begin_offered()
         await self._commit_what_was_passed_over()
 
+    async def prolong(self) -> None:
+        if self._clock() >= self._join_at:
+            await self._renew()
+
     async def take(self, *, limit: int, wait_s: float) -> list[Received]:
+        self._begin_offered()
         if self._clock() >= self._join_at:
             await self.join()
         if not self._waiting:
@@ -202,24 +206,50 @@ class LogSubscription:
         ends: dict[int, int] = {}
         for place in places:
             ends[place.partition] = max(ends.get(place.partition, 0), place.offset + 1)
-        for shard, end in ends.items():
-            if shard in self._leases and end > self._leases[shard].offset:
-                if self._given.get(shard, 0) < end:
-                    self._given.pop(shard, None)
-                await self._commit(shard, end)
+        async with self._turn:
+            for shard, end in ends.items():
+                if shard in self._leases and end > self._leases[shard].offset:
+                    if self._given.get(shard, 0) < end:
+                        self._given.pop(shard, None)
+                    await self._commit(shard, end)
 
     async def close(self) -> None:
         self._leases.clear()
+        self._offered.clear()
         self._waiting.clear()
         try:
             await self._log.leave(self._group, owner=self._owner)
         except Exception:  # noqa: BLE001 - the leases end by themselves
             return
 
+    async def _renew(self) -> None:
+        async with self._turn:
+            self._join_at = self._clock() + self._lease_s / 3
+            leases = await self._log.join(
+                self._group, shards=self._shards, owner=self._owner, ttl_s=self._lease_s, newest=self._newest
+            )
+            held = {lease.shard: lease for lease in leases}
+            for shard, lease in list(self._leases.items()):
+                if held.get(shard) != lease:
+                    self._drop(shard)
+            self._offered = [lease for lease in leases if lease.shard not in self._leases]
+
+    def _begin_offered(self) -> None:
+        for lease in self._offered:
+            self._leases[lease.shard] = lease
+            self._next[lease.shard] = lease.offset
+        self._offered = []
+
     async def _read(self) -> None:
         if not self._next:
             return
         page = await self._log.read(min(self._next.values()), limit=_ROWS, tasks=self._tasks)
+        if any(lease.server != page.server for lease in self._leases.values()):
+            # What the other server never got is handed out again: go on from where it has the group.
+            for shard in list(self._leases):
+                self._drop(shard)
+            self._join_at = self._clock() + _MOVED_PAUSE_S
+            return
         for item in page.items:
             shard = shard_of(item.key, self._shards)
             if shard in self._leases and item.offset >= self._next[shard]:
@@ -238,9 +268,10 @@ class LogSubscription:
     async def _commit_what_was_passed_over(self) -> None:
         """Shares whose facts are all dealt with go on after those of others, too."""
         busy = {received.place.partition for received in self._waiting} | set(self._given)
-        for shard in [shard for shard in self._leases if shard not in busy]:
-            if self._next[shard] > self._leases[shard].offset:
-                await self._commit(shard, self._next[shard])
+        async with self._turn:
+            for shard in [shard for shard in self._leases if shard not in busy]:
+                if self._next[shard] > self._leases[shard].offset:
+                    await self._commit(shard, self._next[shard])
 
     def _drop(self, shard: int) -> None:
         for kept in (self._leases, self._next, self._given):
@@ -267,6 +298,9 @@ class LogReader:
 
     def holds(self, place: Place) -> bool:
         return True
+
+    async def prolong(self) -> None:
+        """It has no membership."""
 
     async def commit(self, places: Sequence[Place]) -> None:
         if places and self._group is not None:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from ossa.contracts.errors import OssaError
 from ossa.contracts.events import Event, EventBus, FactLog, Message, OutboxStatus, Received
+from ossa.events.dead_letters import FOR_GROUP
 from ossa.events.log_bus import LogBus, LogSubscription
 from ossa.events.messages import EVENT_HEADERS
 from ossa.observability import AtMost, MetricGroup, counter, gauge, histogram
@@ -137,7 +138,8 @@ class Publisher:
                 self.trouble = ""
             return 0
         topic = self._bus.status.topic
-        await self._bus.publish([_exported(message, topic) for message in received])
+        exported = [message for message in received if message.headers.get(FOR_GROUP, GROUP) == GROUP]
+        await self._bus.publish([_exported(message, topic) for message in exported])
         await subscription.commit([message.place for message in received])
         self._done(received)
         return len(received)

@@ -176,6 +176,9 @@ class MemorySubscription:
     def holds(self, place: Place) -> bool:
         return place.partition in self.positions
 
+    async def prolong(self) -> None:
+        """A member of this bus stays until it leaves."""
+
     async def commit(self, places: Sequence[Place]) -> None:
         await self._bus.reach()
         at = self._bus.committed(self.group, self._topic)

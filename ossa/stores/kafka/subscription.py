@@ -75,6 +75,9 @@ class KafkaSubscription:
                 self._done[key] = max(self._done.get(key, 0), place.offset + 1)
         await self._call(self._commit_when_due)
 
+    async def prolong(self) -> None:
+        """The client does so by itself."""
+
     async def close(self) -> None:
         if self._closed:
             return

@@ -2,7 +2,11 @@
 
 A position is settled when no row can appear at or before it any more. Positions are dense, so rows are settled up to
 the first one that is missing. A missing one is waited for as long as the transaction that took it may run; one of a
-transaction that was rolled back is passed over once all are gone that held a lock on the log when it was missing.
+transaction that was rolled back is passed over once all are gone that held a lock on the log when it was missing, and a
+row after it is there. Not before: only a commit makes the sequence durable, and without one a server that crashed hands
+out the same number again.
+
+A server that was started since, or a standby that leads now, may lack rows that were settled: the end is found anew.
 """
 
 from __future__ import annotations
@@ -33,6 +37,8 @@ _MISSING_S = 0.02
 _ROWS = 1_000
 _KEPT_ROWS = 2_000
 
+_MOVES = 3
+
 Decode = Callable[[Row], tuple[LogItem, ...]]
 
 
@@ -40,6 +46,7 @@ Decode = Callable[[Row], tuple[LogItem, ...]]
 class _Doubt:
     """Numbers up to `last` are settled, present or not, once none of `writers` runs any more."""
 
+    server: str
     last: int
     writers: frozenset[str]
 
@@ -51,6 +58,10 @@ class _Kept:
     items: tuple[LogItem, ...]
 
 
+class _Moved(Exception):
+    """Another server answers than the one whose end was known."""
+
+
 class FactTail:
     """One look serves all who ask at that time."""
 
@@ -60,8 +71,9 @@ class FactTail:
         self._sql = load_queries("facts.sql")
         self.stale = True
         """Whether this process has written since the last look began."""
+        self.server = ""
+        """Names the life of the server whose end this is."""
         self._settled: int | None = None
-        self._server = ""
         self._looked_at = -_IDLE_S
         self._missing_since: float | None = None
         self._doubt: _Doubt | None = None
@@ -102,15 +114,20 @@ class FactTail:
 
     async def _look(self) -> int:
         self.stale = False
-        if self._settled is None or (monotonic() - self._looked_at > _IDLE_S and await self._is_far()):
-            await self._begin()
-        settled = await self._walk()
-        self._looked_at = monotonic()
-        return settled
+        for _ in range(_MOVES):
+            try:
+                if self._settled is not None and monotonic() - self._looked_at > _IDLE_S and await self._is_far():
+                    self._forget()
+                settled = await self._walk()
+            except _Moved:
+                continue
+            self._looked_at = monotonic()
+            return settled
+        raise StoreUnavailable("PostgreSQL is moving to another server.", retry_after_s=1.0)
 
     async def _is_far(self) -> bool:
         assert self._settled is not None
-        return (await self._writers()).last - self._settled > _WALK_ROWS
+        return self._of(self.server, await self._writers()).last - self._settled > _WALK_ROWS
 
     async def _begin(self) -> None:
         """Find the end by the locks alone: all that was handed out is settled once its writers are gone.
@@ -122,26 +139,25 @@ class FactTail:
         running, end = doubt.writers, monotonic() + _BEGIN_S
         while running and monotonic() < end:
             await asyncio.sleep(_FRESH_S)
-            running &= (await self._writers()).writers
-        self._base = doubt.last
+            running &= self._of(doubt.server, await self._writers()).writers
+        ends = await self._reader.row(self._sql["ends"], {"last": doubt.last})
+        assert ends is not None
+        self._same(doubt.server, ends["server"])
+        base = ends["newest"] or 0
         if running:
-            row = await self._reader.row(self._sql["oldest"])
-            self._base = row["position"] - 1 if row is not None else 0
-            if doubt.last - self._base > _WALK_ROWS:
+            base = ends["oldest"] - 1 if ends["oldest"] else 0
+            if doubt.last - base > _WALK_ROWS:
                 raise StoreUnavailable("A transaction that writes facts takes long.", retry_after_s=1.0)
-        self._settled = self._base
+        self.server, self._base, self._settled = doubt.server, base, base
 
     async def _walk(self) -> int:
         while True:
+            if self._settled is None:
+                await self._begin()
             assert self._settled is not None
             dead_up_to = await self._cleared()
             rows = await self._reader.rows(self._sql["look"], {"after": self._settled, "limit": _ROWS})
-            if rows[0]["server"] != self._server:
-                if self._server:  # another server leads: positions of commits that it never got are handed out again
-                    self._server = ""
-                    await self._begin()
-                    continue
-                self._server = rows[0]["server"]
+            self._same(self.server, rows[0]["server"])
             rows = [row for row in rows if row["position"] is not None]
             taken = self._take(rows, dead_up_to)
             if taken < len(rows) or len(rows) < _ROWS:
@@ -157,8 +173,6 @@ class FactTail:
                 return number
             self._settled = row["position"]
             self._rows.append(_Kept(row["position"], row["tasks"], self._decode(row)))
-        if len(rows) < _ROWS:
-            self._settled = max(self._settled, dead_up_to)
         if len(self._rows) > 2 * _KEPT_ROWS:
             self._base = self._rows[-_KEPT_ROWS - 1].position
             del self._rows[:-_KEPT_ROWS]
@@ -171,7 +185,7 @@ class FactTail:
         elif self._missing_since is None:
             self._missing_since = monotonic()
         elif self._doubt is None and monotonic() - self._missing_since > _MISSING_S:
-            self._doubt = await self._writers()
+            self._doubt = self._of(self.server, await self._writers())
 
     async def _cleared(self) -> int:
         """The number up to which nothing comes any more, present or missing; 0: not known."""
@@ -179,7 +193,7 @@ class FactTail:
             return 0
         doubt = self._doubt
         if doubt.writers:
-            doubt.writers &= (await self._writers()).writers
+            doubt.writers &= self._of(self.server, await self._writers()).writers
         if doubt.writers:
             return 0
         self._doubt, self._missing_since = None, None
@@ -188,7 +202,16 @@ class FactTail:
     async def _writers(self) -> _Doubt:
         row = await self._reader.row(self._sql["writers"])
         assert row is not None
-        return _Doubt(row["last"], frozenset(row["writers"]))
+        return _Doubt(row["server"], row["last"], frozenset(row["writers"]))
+
+    def _of(self, server: str, doubt: _Doubt) -> _Doubt:
+        self._same(server, doubt.server)
+        return doubt
+
+    def _same(self, known: str, server: str) -> None:
+        if server != known:
+            self._forget()
+            raise _Moved
 
     def _forget(self) -> None:
         self._settled, self._doubt, self._missing_since = None, None, None

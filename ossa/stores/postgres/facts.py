@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from time import monotonic
 
 import orjson
 
-from ossa.contracts.errors import InvalidRequest
+from ossa.contracts.errors import InvalidRequest, StoreUnavailable
 from ossa.contracts.events import SYSTEM_TENANT, Fact, GroupPosition, Lease, LogItem, LogPage, Message
 from ossa.stores import fact_bodies
 from ossa.stores.fact_bodies import MOST_ITEMS
@@ -74,6 +75,7 @@ class PostgresFacts:
 
     async def read(self, after: int, *, limit: int, tenant: str | None = None, tasks: bool = True) -> LogPage:
         last = await self._tail.settled()
+        server = self._tail.server
         first = max(after // MOST_ITEMS, _FIRST)
         rows: Sequence[tuple[int, tuple[LogItem, ...]]] | None = None
         if tenant is None:
@@ -82,10 +84,13 @@ class PostgresFacts:
             name = "read_tenant" if tenant is not None else "read" if tasks else "read_fleet"
             params = {"first": first, "last": last, "limit": limit, "tenant": tenant, "tasks": tasks}
             found = await self._reader.rows(self._sql[name], params, tenant=tenant)
-            rows = [(row["position"], self._items(row)) for row in found]
+            if found[0]["server"] != server:
+                self._tail.stale = True
+                raise StoreUnavailable("Another PostgreSQL answers than before.", retry_after_s=0.1)
+            rows = [(row["position"], self._items(row)) for row in found if row["position"] is not None]
         end = rows[-1][0] + 1 if len(rows) == limit else max(last + 1, first)
         items = tuple(item for _, items in rows for item in items if item.offset >= after)
-        return LogPage(items, max(after, end * MOST_ITEMS))
+        return LogPage(items, max(after, end * MOST_ITEMS), server)
 
     async def read_back(self, before: int, *, limit: int, tenant: str | None = None, tasks: bool = True) -> LogPage:
         last = min(await self._tail.settled(), (before - 1) // MOST_ITEMS)
@@ -117,7 +122,7 @@ class PostgresFacts:
         begins = await self.settled() if newest else 0
         params = {"group": group, "shards": shards, "owner": owner, "ttl_s": ttl_s, "begins": begins}
         rows = await self._reader.rows(self._sql["join"], params)
-        return [Lease(group, row["shard"], row["position"], row["fence"]) for row in rows]
+        return [Lease(group, row["shard"], row["position"], row["fence"], row["server"]) for row in rows]
 
     async def leave(self, group: str, *, owner: str) -> None:
         await self._reader.execute(self._sql["leave"], {"group": group, "owner": owner})
@@ -125,10 +130,10 @@ class PostgresFacts:
     async def commit(self, lease: Lease, offset: int, *, owner: str) -> Lease | None:
         params = {
             "group": lease.group, "shard": lease.shard, "fence": lease.fence, "owner": owner,
-            "was": lease.offset, "to": offset,
+            "was": lease.offset, "to": offset, "server": lease.server,
         }  # fmt: skip
         row = await self._reader.row(self._sql["commit"], params)
-        return None if row is None else Lease(lease.group, lease.shard, offset, lease.fence)
+        return None if row is None else replace(lease, offset=offset)
 
     async def seek(self, group: str, offset: int) -> None:
         if offset < 0:

@@ -4,34 +4,47 @@ SELECT now(), t.tenant, false, t.count, t.body
 FROM unnest(%(tenants)s::text[], %(counts)s::integer[], %(bodies)s::text[]) AS t (tenant, count, body)
 
 -- name: look
-SELECT pg_postmaster_start_time()::text || coalesce(inet_server_addr()::text, '') AS server,
-       f.position, f.at, f.tenant, f.tasks, f.body
+SELECT pg_postmaster_start_time()::text AS server, f.position, f.at, f.tenant, f.tasks, f.body
 FROM (SELECT) AS always
 LEFT JOIN LATERAL (
     SELECT f.position, f.at, f.tenant, f.tasks, f.body FROM ossa.facts f
     WHERE f.position > %(after)s ORDER BY f.position LIMIT %(limit)s
 ) AS f ON true
 
--- name: oldest
-SELECT f.position FROM ossa.facts f ORDER BY f.position LIMIT 1
+-- name: ends
+SELECT pg_postmaster_start_time()::text AS server,
+       (SELECT f.position FROM ossa.facts f ORDER BY f.position LIMIT 1) AS oldest,
+       (SELECT f.position FROM ossa.facts f WHERE f.position <= %(last)s ORDER BY f.position DESC LIMIT 1) AS newest
 
 -- name: writers
-SELECT w.last, w.writers FROM ossa.facts_writers() AS w
+SELECT pg_postmaster_start_time()::text AS server, w.last, w.writers FROM ossa.facts_writers() AS w
 
 -- name: read
-SELECT f.position, f.at, f.tenant, f.body FROM ossa.facts f
-WHERE f.position >= %(first)s AND f.position <= %(last)s
-ORDER BY f.position LIMIT %(limit)s
+SELECT pg_postmaster_start_time()::text AS server, f.position, f.at, f.tenant, f.body
+FROM (SELECT) AS always
+LEFT JOIN LATERAL (
+    SELECT f.position, f.at, f.tenant, f.body FROM ossa.facts f
+    WHERE f.position >= %(first)s AND f.position <= %(last)s
+    ORDER BY f.position LIMIT %(limit)s
+) AS f ON true
 
 -- name: read_fleet
-SELECT f.position, f.at, f.tenant, f.body FROM ossa.facts f
-WHERE f.position >= %(first)s AND f.position <= %(last)s AND NOT f.tasks
-ORDER BY f.position LIMIT %(limit)s
+SELECT pg_postmaster_start_time()::text AS server, f.position, f.at, f.tenant, f.body
+FROM (SELECT) AS always
+LEFT JOIN LATERAL (
+    SELECT f.position, f.at, f.tenant, f.body FROM ossa.facts f
+    WHERE f.position >= %(first)s AND f.position <= %(last)s AND NOT f.tasks
+    ORDER BY f.position LIMIT %(limit)s
+) AS f ON true
 
 -- name: read_tenant
-SELECT f.position, f.at, f.tenant, f.body FROM ossa.facts f
-WHERE f.tenant = %(tenant)s AND f.position >= %(first)s AND f.position <= %(last)s AND (%(tasks)s OR NOT f.tasks)
-ORDER BY f.position LIMIT %(limit)s
+SELECT pg_postmaster_start_time()::text AS server, f.position, f.at, f.tenant, f.body
+FROM (SELECT) AS always
+LEFT JOIN LATERAL (
+    SELECT f.position, f.at, f.tenant, f.body FROM ossa.facts f
+    WHERE f.tenant = %(tenant)s AND f.position >= %(first)s AND f.position <= %(last)s AND (%(tasks)s OR NOT f.tasks)
+    ORDER BY f.position LIMIT %(limit)s
+) AS f ON true
 
 -- name: read_back
 SELECT f.position, f.at, f.tenant, f.body FROM ossa.facts f
@@ -57,7 +70,7 @@ FROM (
 ) AS f
 
 -- name: join
-SELECT s.shard, s.position, s.fence
+SELECT s.shard, s.position, s.fence, pg_postmaster_start_time()::text AS server
 FROM ossa.fact_join(%(group)s, %(shards)s, %(owner)s, %(ttl_s)s, %(begins)s) AS s
 
 -- name: leave
@@ -68,10 +81,11 @@ UPDATE ossa.fact_shards SET owner = NULL, expires_at = NULL WHERE name = %(group
 
 -- name: commit
 -- The second try of a commit whose answer was lost finds its own position. What a crash takes back is handled again.
+-- Offsets that were read elsewhere say nothing here: a standby that lost the last commits hands out their positions anew.
 UPDATE ossa.fact_shards SET position = %(to)s
 FROM (SELECT set_config('synchronous_commit', 'off', true) AS waits) AS s
 WHERE s.waits = 'off' AND name = %(group)s AND shard = %(shard)s AND owner = %(owner)s AND fence = %(fence)s
-  AND position IN (%(was)s, %(to)s)
+  AND position IN (%(was)s, %(to)s) AND pg_postmaster_start_time()::text = %(server)s
 RETURNING position
 
 -- name: seek
