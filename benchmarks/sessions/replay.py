@@ -17,7 +17,7 @@ from ossa.agent.conversation import FETCH, Conversation, Entry
 from ossa.contracts.configuration import Endpoint, PromptCache, VortexSettings
 from ossa.contracts.task import Step, TaskRequest
 from ossa.contracts.turn import TurnCall, TurnCallResult
-from ossa.models.answers import prompt_tokens
+from ossa.models.usage import prompt_tokens
 from ossa.vortex.compression import compress
 from ossa.vortex.planning import prompt_cost
 from ossa.vortex.tokens import TokenCounter, counter_for

@@ -25,7 +25,7 @@ from ossa.contracts.errors import OssaError
 from ossa.contracts.task import Message
 from ossa.contracts.turn import TurnCall, TurnSink
 from ossa.contracts.value import Clock, SystemClock
-from ossa.models.answers import CHARS_PER_TOKEN, message_tokens, prompt_tokens, text_tokens
+from ossa.models.usage import CHARS_PER_TOKEN, message_tokens, prompt_tokens, text_tokens
 from ossa.vortex.originals import HANDLE, handle_in, handle_of
 from ossa.vortex.planning import Bill, Part, plan
 

@@ -17,7 +17,7 @@ from ossa.contracts.configuration import Endpoint
 from ossa.contracts.model import ModelReply
 from ossa.contracts.origin import NOWHERE
 from ossa.contracts.task import Message, Step, StepKind, TaskRequest, Usage
-from ossa.models.answers import message_tokens, most_message_tokens, most_prompt_tokens, prompt_tokens
+from ossa.models.usage import message_tokens, most_message_tokens, most_prompt_tokens, prompt_tokens
 
 FETCH = "fetch_original"
 """The tool that fetches back what was left out of a content."""

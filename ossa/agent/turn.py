@@ -49,9 +49,9 @@ from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
 from ossa.contracts.task import Assignment, ErrorInfo, Message, Outcome, TaskRequest, TaskStatus, Turn
 from ossa.contracts.turn import TurnCall, TurnResult, TurnSink
 from ossa.contracts.value import Clock, SystemClock
-from ossa.models.answers import prompt_tokens
 from ossa.models.client import surely_unbilled
 from ossa.models.tiers import Choice, choose_endpoint
+from ossa.models.usage import prompt_tokens
 
 log = logging.getLogger("ossa.agent")
 

@@ -15,7 +15,11 @@
     ├── Cancelled                  499  cancelled
     ├── ToolFailed                 502  tool_failed
     ├── ModelFailed                502  model_failed        the model endpoint failed
+    │   ├── ModelRateLimited       429  rate_limit_exceeded      the model endpoint takes no more for now
+    │   └── QuotaExhausted         429  insufficient_quota       the fleet's account at the endpoint is used up
     ├── ModelRejected              400  model_rejected      the model endpoint refused the request
+    │   ├── ContextLengthExceeded  400  context_length_exceeded  the messages are too long for the model
+    │   └── ContentFiltered        400  content_filter           the endpoint's filter refused the content
     ├── AgentLost                  503  agent_lost          the agent's process died; retried inside
     ├── Fenced                     503  fenced              another dispatcher owns the task now
     ├── StoreUnavailable           503  store_unavailable
@@ -125,6 +129,24 @@ class ModelFailed(OssaError):
 
 class ModelRejected(OssaError):
     status, code, title = 400, "model_rejected", "The model endpoint refused the request"
+
+
+class ModelRateLimited(ModelFailed):
+    status, code, title = 429, "rate_limit_exceeded", "The model endpoint is busy"
+
+
+class QuotaExhausted(ModelFailed):
+    """The operator has to see to it: trying again does not help."""
+
+    status, code, title = 429, "insufficient_quota", "The quota at the model endpoint is used up"
+
+
+class ContextLengthExceeded(ModelRejected):
+    code, title = "context_length_exceeded", "The messages are too long for the model"
+
+
+class ContentFiltered(ModelRejected):
+    code, title = "content_filter", "The content was filtered"
 
 
 class AgentLost(OssaError):

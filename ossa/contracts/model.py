@@ -28,6 +28,7 @@ class ModelReply(Value):
     finish_reason: str
     model: str
     usage: Usage
+    logprobs: dict[str, Any] | None = Field(default=None, description="of the choice, where the request asked for them")
 
 
 class ModelClient(Protocol):

@@ -15,23 +15,21 @@ from typing import Any
 import orjson
 
 from ossa.contracts.configuration import Endpoint
-from ossa.contracts.errors import ModelFailed, ModelRejected, OssaError, TimedOut
+from ossa.contracts.errors import ModelFailed, OssaError, TimedOut
 from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
 from ossa.contracts.value import Clock, SystemClock
-from ossa.models.answers import StreamedAnswer, error_text, read_completion
+from ossa.models.answers import AnswerError, StreamedAnswer, read_completion
+from ossa.models.failures import Said, error_of, read_error
 from ossa.models.forced_tools import ForcedTools
 from ossa.models.http import HttpExchange, HttpFailed, HttpPool, NotConnected, Origin, TooLarge
-from ossa.models.retry import next_wait, retry_after, retryable
+from ossa.models.json_reader import read_json
+from ossa.models.retry import next_wait, retry_after
 from ossa.resilience.server_sent import EventDecoder, EventOverflow
 
 log = logging.getLogger("ossa.models")
 
 MAX_ANSWER_BYTES = 16 * 2**20
 _DRAIN_S = 0.2
-_OURS = frozenset({401, 402, 403, 404, 405})
-"""Refusals the request did not cause: the key, the account, the URL or the model's name in settings."""
-
-
 _PERHAPS_BILLED = frozenset({408, 504})
 """Answers after which the endpoint may have done the work all the same. A refusal by any other status bills nothing."""
 
@@ -135,42 +133,59 @@ class OpenAIClient:
         exchange = await self._open(payload, call, whole=True)
         body = await exchange.body()
         exchange.release()
-        return read_completion(body, self.endpoint, request.messages)
+        try:
+            return read_completion(body, self.endpoint, request.messages)
+        except AnswerError as failed:
+            raise self._inside(failed) from failed
+        except ModelFailed as error:
+            raise _TryAgain(error) from error
 
     async def _stream_once(
         self, payload: bytes, request: ModelRequest, call: _Call
     ) -> AsyncGenerator[str | ModelReply, None]:
         exchange = await self._open(payload, call, whole=False)
         try:
-            if b"text/event-stream" not in exchange.headers.get(b"content-type", b"text/event-stream"):
+            first = await self._piece(exchange.some, call)
+            if not _is_stream(exchange.headers.get(b"content-type", b""), first):
                 # An endpoint that cannot stream answers whole; so do we.
-                reply = read_completion(await self._piece(exchange.body, call), self.endpoint, request.messages)
+                body = first + await self._piece(exchange.body, call)
+                reply = read_completion(body, self.endpoint, request.messages)
                 if reply.message["content"]:
                     yield str(reply.message["content"])
                 yield reply
                 return
             answer = StreamedAnswer(max_bytes=self._max_answer_bytes)
-            async for data in self._events(exchange, call):
+            async for data in self._events(exchange, call, first, answer):
                 if text := answer.add(data):
                     yield text
             yield answer.reply(self.endpoint, request.messages)
             await _drain(exchange)
+        except AnswerError as failed:
+            raise self._inside(failed) from failed
         except ModelFailed as error:
             raise _TryAgain(error) from error
         finally:
             exchange.release()
 
-    async def _events(self, exchange: HttpExchange, call: _Call) -> AsyncIterator[bytes]:
+    async def _events(
+        self, exchange: HttpExchange, call: _Call, first: bytes, answer: StreamedAnswer
+    ) -> AsyncIterator[bytes]:
+        """The data of each event up to `[DONE]`, or to the end of the stream."""
         decoder = EventDecoder()
-        while chunk := await self._piece(exchange.some, call):
+        chunk = first
+        while True:
             try:
-                events = decoder.feed(chunk)
+                events = decoder.feed(chunk) if chunk else decoder.finish()
             except EventOverflow as error:
                 raise ModelFailed(str(error)) from error
             for event in events:
-                if event.data == b"[DONE]":
+                if event.data.strip() == b"[DONE]":
+                    answer.done = True
                     return
                 yield event.data
+            if not chunk:
+                return
+            chunk = await self._piece(exchange.some, call)
 
     async def _piece(self, read: Callable[[], Awaitable[bytes]], call: _Call) -> bytes:
         try:
@@ -204,25 +219,30 @@ class OpenAIClient:
 
     def _refused(self, status: int, headers: dict[bytes, bytes], body: bytes) -> Exception:
         said = self._said(body)
-        details = {"upstream_status": status}
-        if retryable(status):
-            after = retry_after(headers, now=self._clock.now().timestamp())
-            error = ModelFailed(f"the model endpoint answered {status}: {said}", None, after, details)
-            return _TryAgain(error, after)
-        if status in _OURS or status < 400 or status >= 500:
+        after = retry_after(headers, now=self._clock.now().timestamp())
+        error, again = error_of(said, status, after_s=after, where=f"the model endpoint answered {status}")
+        if not again and isinstance(error, ModelFailed):
             # What it says here may be about our key or account: for the log, not for the caller.
-            log.error("model_endpoint_misconfigured", extra={"status": status, "said": said, "endpoint": repr(self)})
-            return ModelFailed(
-                f"the model endpoint answered {status}; the fleet's operator has to look at its settings",
-                details=details,
+            log.error(
+                "model_endpoint_misconfigured",
+                extra={"status": status, "said": said.message, "endpoint": repr(self)},
             )
-        return ModelRejected(f"the model endpoint refused the request ({status}): {said}", details=details)
+        return _TryAgain(error, after) if again else error
 
-    def _said(self, body: bytes) -> str:
+    def _inside(self, failed: AnswerError) -> Exception:
+        """The error that an answer with status 200 holds."""
+        error = failed.error
+        error.message = self._masked(error.message)
+        return _TryAgain(error) if failed.again else error
+
+    def _said(self, body: bytes) -> Said:
         try:
-            text = error_text(orjson.loads(body))
-        except orjson.JSONDecodeError:
-            text = body[:500].decode("utf-8", "replace")
+            said = read_error(read_json(body))
+        except ValueError:
+            said = Said(body[:500].decode("utf-8", "replace"))
+        return said._replace(message=self._masked(said.message))
+
+    def _masked(self, text: str) -> str:
         key = self.endpoint.api_key.get_secret_value()
         return text.replace(key, "***") if key else text
 
@@ -231,6 +251,15 @@ def surely_unbilled(error: OssaError) -> bool:
     """Whether a failed call cost nothing: it was refused, or never sent."""
     status = error.details.get("upstream_status")
     return error.details.get("sent") is False or (status is not None and status not in _PERHAPS_BILLED)
+
+
+def _is_stream(content_type: bytes, first: bytes) -> bool:
+    """Whether a body holds server-sent events: some servers call them by another type, or JSON by theirs."""
+    start = first.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith((b"{", b"[")):
+        return False
+    looks = start.startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
+    return looks or b"text/event-stream" in content_type.lower()
 
 
 async def _drain(exchange: HttpExchange) -> None:

@@ -73,6 +73,11 @@ class EventDecoder:
             raise EventOverflow(f"a server-sent event is larger than {self._max_bytes} bytes")
         return self._events(lines)
 
+    def finish(self) -> list[ServerEvent]:
+        """The last event, where the stream ended without the blank line after it."""
+        lines, self._rest = self._rest.splitlines(), b""
+        return self._events([*lines, b""])
+
     def _events(self, lines: list[bytes]) -> list[ServerEvent]:
         events: list[ServerEvent] = []
         for line in lines:

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ossa.models.answers import prompt_tokens, text_tokens
+from ossa.models.usage import prompt_tokens, text_tokens
 
 _MARKER = re.compile(r"\[\[(say|long|delay|pace|fail|drop|cut):([^\]]*)\]\]")
 _TOOL = re.compile(r"\[\[tool:([A-Za-z0-9_.-]+)\s*")

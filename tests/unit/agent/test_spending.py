@@ -17,7 +17,7 @@ from ossa.contracts.errors import BudgetExceeded, ModelFailed, TimedOut
 from ossa.contracts.model import ModelReply
 from ossa.contracts.task import Assignment, Message, TaskRequest, TaskStatus, Turn, Usage
 from ossa.contracts.turn import TurnCall, TurnCallResult
-from ossa.models.answers import most_prompt_tokens, prompt_tokens
+from ossa.models.usage import most_prompt_tokens, prompt_tokens
 from ossa.testing.agent import RecordingSink
 from ossa.testing.models.client import ScriptedModel, single_client, tool_call
 
