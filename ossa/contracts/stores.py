@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -154,6 +154,16 @@ class FleetStore(Protocol):
 
     async def secret(self, name: str, fresh: str) -> str:
         """The fleet's secret of that name; `fresh` becomes it when there is none yet. One winner among many callers."""
+
+    async def note_configuration(self, part: str, settings: Mapping[str, str], *, version: str) -> list[str]:
+        """Notes the settings that a part of the system starts with, and tells which differ from its last start.
+
+        Args:
+            part: `controller` or `gateway`.
+            settings: by name, a digest of the value.
+
+        Returns the names of those that differ; none at a first start.
+        """
 
     async def save_operation(self, operation: Operation) -> None: ...
 

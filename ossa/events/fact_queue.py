@@ -11,7 +11,7 @@ from itertools import islice
 
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.events import Fact, FactLog
-from ossa.contracts.origin import current_origin
+from ossa.contracts.origin import apart, current_origin
 from ossa.resilience.backoff import Backoff
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class FactQueue:
         named = fact if fact.name else replace(fact, name=secrets.token_hex(8))
         self._waiting.append(named if fact.origin is not None else replace(named, origin=current_origin()))
         if self._teller is None or self._teller.done():
-            self._teller = asyncio.create_task(self._tell())
+            self._teller = asyncio.create_task(self._tell(), context=apart())
 
     async def settle(self, timeout_s: float) -> bool:
         """Waits until all is told; False when something is left after `timeout_s` seconds."""

@@ -49,6 +49,9 @@ WAITING_POLL_S = 0.25
 
 FOLLOW_SPACING_S = 0.25
 SWEEP_INTERVAL_S = 30.0
+ORDER_S = 1.0
+"""How long a tenant's change of its own agent waits for what that agent did before: their facts have one order."""
+
 SETTLE_S = 5.0
 """How long a fleet that stops waits for the fact log."""
 
@@ -213,6 +216,7 @@ class Controller:
                 return
             if agent.agent_id in desired_agents(self._desired):
                 raise Conflict(f"agent id {agent.agent_id} is taken", param="agent_id")
+            await self._told.settle(ORDER_S)
             await self._stores.fleet.save_agent(agent)
             self._desired = self._desired.model_copy(update={"agents": (*self._desired.agents, agent)})
         self.wake()
@@ -225,6 +229,7 @@ class Controller:
                 raise Conflict(f"{agent_id} belongs to a pool; change the pool's size instead", param="agent_id")
             if own is None or own.tenant != tenant:
                 raise NotFound(f"there is no agent {agent_id}", param="agent_id")
+            await self._told.settle(ORDER_S)
             await self._stores.fleet.remove_agent(agent_id)
             left = tuple(agent for agent in self._desired.agents if agent is not own)
             self._desired = self._desired.model_copy(update={"agents": left})

@@ -36,6 +36,10 @@ TASKS_KEPT_S = 7 * 86_400.0
 """So is what a task spent of its own budget."""
 
 
+MARKS_KEPT_S = 62 * 86_400.0
+"""And that a limit was reached in a period: longer than any but a task's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """One budget in one period, in billionths of a dollar. `used`: spent and in doubt; `reserved`: before this call."""
@@ -71,6 +75,21 @@ def grant(accounts: Sequence[Account], nanos: int, *, repeated: bool = False) ->
         if account.soft is not None and account.used + account.reserved + added > account.soft
     ]
     return Grant(usd=usd(nanos), counted=bool(accounts), warnings=tuple(over))
+
+
+def reached(accounts: Sequence[Account], nanos: int | None, *, least: int) -> list[tuple[int, bool]]:
+    """The places of accounts whose limit a reservation has met, and whether it is the hard one.
+
+    Args:
+        nanos: what was granted; None: it was refused.
+    """
+    if nanos is None:
+        return [(place, True) for place, account in enumerate(accounts) if account.left < least]
+    return [
+        (place, False)
+        for place, account in enumerate(accounts)
+        if account.soft is not None and account.used + account.reserved + nanos > account.soft
+    ]
 
 
 def refusal(accounts: Sequence[Account], *, least: int, now: datetime) -> BudgetExceeded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime
@@ -20,14 +21,29 @@ from ossa.contracts.budgets import (
     Spent,
     TaskFacts,
     period_end,
+    period_key,
 )
-from ossa.contracts.errors import InvalidRequest, NotFound
+from ossa.contracts.errors import InvalidRequest, NotFound, StoreUnavailable
 from ossa.contracts.origin import apart
-from ossa.stores.budget_rules import CLOSED_KEPT_S, TASKS_KEPT_S, Account, cost_nanos, grant, nanos, refusal, usd
+from ossa.stores import store_facts
+from ossa.stores.budget_rules import (
+    CLOSED_KEPT_S,
+    MARKS_KEPT_S,
+    TASKS_KEPT_S,
+    Account,
+    cost_nanos,
+    grant,
+    nanos,
+    reached,
+    refusal,
+    usd,
+)
 from ossa.stores.postgres.connection import Reader, Row
 from ossa.stores.postgres.lists import Lists
 from ossa.stores.postgres.queries import load_queries
+from ossa.stores.postgres.telling import told
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -91,6 +107,12 @@ class Together(Generic[T, R]):
 RECOVERED_AT_ONCE = 500
 BATCH_MAX = 64
 
+MOST_MARKED = 10_000
+"""Limits that a process remembers to have told."""
+
+_Limit = tuple[str, str, int, bool]
+"""Subject, period and hard limit of a budget, and whether it is the hard one that was met."""
+
 TIDIED_EVERY_S = 3600.0
 """Closed reservations and old tasks' accounts are removed so often."""
 
@@ -108,6 +130,7 @@ class PostgresBudgets:
         self._reader = reader
         self._clock = clock
         self._tidy_at = 0.0
+        self._marked: set[tuple[object, ...]] = set()
         self._reserving = Together(self._reserve_all, most=BATCH_MAX)
         self._settling = Together(self._settle_all, most=BATCH_MAX)
         self._sql = load_queries("budgets.sql")
@@ -126,6 +149,7 @@ class PostgresBudgets:
                 "hard": nanos(budget.hard_usd),
                 "soft": None if budget.soft_usd is None else nanos(budget.soft_usd),
                 "budget": budget.model_dump_json(),
+                **told(store_facts.of_budget(budget)),
             },
         )
 
@@ -135,12 +159,15 @@ class PostgresBudgets:
 
     async def remove(self, budget_id: str) -> None:
         """Raises `NotFound`; also when the answer to a first try was lost."""
-        if await self._reader.row(self._sql["remove"], {"id": budget_id}) is None:
+        params = {"id": budget_id, **told(store_facts.of_removed_budget(budget_id))}
+        if await self._reader.row(self._sql["remove"], params) is None:
             raise NotFound(f"There is no budget {budget_id}.")
 
     async def reserve(self, asked: Reservation) -> Grant:
         row = await self._reserving(asked)
         accounts = _accounts(row)
+        if not row["known"]:
+            await self._mark(asked, accounts, row)
         if row["granted"] is None:
             raise refusal(accounts, least=nanos(asked.least_usd), now=row["at"])
         granted = grant(accounts, row["granted"], repeated=row["known"])
@@ -148,6 +175,36 @@ class PostgresBudgets:
 
     async def settle(self, reservation_id: str, usd: float | None) -> bool:
         return await self._settling((reservation_id, usd))
+
+    async def _mark(self, asked: Reservation, accounts: Sequence[Account], row: Row) -> None:
+        """Tells of limits that were met for the first time in their period. Raises nothing: the next call tries."""
+        met: dict[_Limit, tuple[object, ...]] = {}
+        for place, hard in reached(accounts, row["granted"], least=nanos(asked.least_usd)):
+            account = accounts[place]
+            period = period_key(account.period, now=row["at"], task_id=asked.task_id)
+            limit = (account.subject, account.period, account.hard, hard)
+            if (*limit, period) not in self._marked:
+                met[limit] = (*limit, period)
+        if not met:
+            return
+        try:
+            params = {"subjects": list(asked.subjects), "tenant": asked.tenant}
+            for found in await self._reader.rows(self._sql["applying"], params):
+                budget = Budget.model_validate_json(found["budget"])
+                for hard in (False, True):
+                    if (budget.subject, budget.period, nanos(budget.hard_usd), hard) in met:
+                        await self._mark_one(budget, asked, row["at"], hard=hard)
+        except StoreUnavailable as error:
+            logger.warning("budget_limit_not_told", extra={"reason": error.message})
+            return
+        if len(self._marked) > MOST_MARKED:
+            self._marked.clear()
+        self._marked.update(met.values())
+
+    async def _mark_one(self, budget: Budget, asked: Reservation, now: datetime, *, hard: bool) -> None:
+        key = period_key(budget.period, now=now, task_id=asked.task_id)
+        params = {"id": budget.id, "period_key": key, "hard": hard, "now": self._now()}
+        await self._reader.execute(self._sql["mark"], params | told(store_facts.of_limit(budget, key, hard=hard)))
 
     async def _reserve_all(self, batch: Sequence[Reservation]) -> Sequence[Row]:
         asked = [
@@ -188,6 +245,7 @@ class PostgresBudgets:
         if monotonic() < self._tidy_at:
             return
         self._tidy_at = monotonic() + TIDIED_EVERY_S
+        await self._reader.execute(self._sql["forget_marks"], {"kept_s": MARKS_KEPT_S, "now": now})
         await self._reader.execute(self._sql["forget_reservations"], {"kept_s": CLOSED_KEPT_S, "now": now})
         await self._reader.execute(self._sql["forget_tasks"], {"kept_s": TASKS_KEPT_S, "now": now})
 
@@ -229,6 +287,7 @@ class PostgresSpending:
     async def approve(self, approval: Approval) -> bool:
         """False also when the answer to a first try was lost."""
         params = {"id": approval.id, "at": approval.at, "approval": approval.model_dump_json()}
+        params |= told(store_facts.of_approval(approval))
         return await self._reader.row(self._sql["approve"], params) is not None
 
     async def approvals(self) -> list[Approval]:

@@ -13,11 +13,12 @@ import orjson
 
 from ossa.contracts.errors import InvalidRequest, StoreUnavailable
 from ossa.contracts.events import SYSTEM_TENANT, Fact, GroupPosition, Lease, LogItem, LogPage, Message
-from ossa.stores import fact_bodies
+from ossa.stores import fact_bodies, store_facts
 from ossa.stores.fact_bodies import MOST_ITEMS
 from ossa.stores.postgres.connection import Reader, Row
 from ossa.stores.postgres.fact_tail import FactTail
 from ossa.stores.postgres.queries import load_queries
+from ossa.stores.postgres.telling import told
 
 PRUNED_AT_ONCE = 10_000
 
@@ -53,7 +54,7 @@ class PostgresFacts:
         rows: dict[str, list[tuple[str, bytes]]] = {}
         for fact in facts:
             rows.setdefault(fact.tenant, []).append((fact.key, fact_bodies.of_fact(fact)))
-        await self._insert([(tenant, len(told), fact_bodies.body_of(told)) for tenant, told in rows.items()])
+        await self._insert([(tenant, len(keyed), fact_bodies.body_of(keyed)) for tenant, keyed in rows.items()])
 
     async def put(self, messages: Sequence[Message]) -> None:
         rows: list[tuple[str, int, bytes]] = []
@@ -138,7 +139,9 @@ class PostgresFacts:
     async def seek(self, group: str, offset: int) -> None:
         if offset < 0:
             raise InvalidRequest("offset must be 0 or more.", param="offset")
-        await self._reader.execute(self._sql["seek"], {"group": group, "to": offset})
+        await self._reader.execute(
+            self._sql["seek"], {"group": group, "to": offset, **told(store_facts.of_moved_group(group, offset))}
+        )
 
     async def positions(self) -> list[GroupPosition]:
         rows = await self._reader.rows(self._sql["positions"])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from ossa.contracts.errors import NotFound, StoreUnavailable
 from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool, Operation
 from ossa.contracts.scaling import PoolSample, ScaleDecision
+from ossa.stores import store_facts
 from ossa.stores.checks import as_json
 from ossa.stores.postgres.connection import Reader
 from ossa.stores.postgres.lists import Lists
 from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.rows import readable
+from ossa.stores.postgres.telling import told
 
 _OPEN = ("pending", "running")
 
@@ -38,22 +41,26 @@ class PostgresFleet:
 
     async def save_pool(self, pool: DesiredPool) -> DesiredPool:
         params = {"name": pool.name, "revision": pool.revision + 1, "pool": pool.model_dump_json()}
+        params |= told(store_facts.of_pool(pool))
         row = await self._reader.row(self._sql["save_pool"], params)
         assert row is not None
         return pool.model_copy(update={"revision": row["revision"]})
 
     async def save_agent(self, agent: DesiredAgent) -> None:
         params = {"agent_id": agent.agent_id, "agent": agent.model_dump_json()}
+        params |= told(store_facts.of_declared(agent))
         await self._reader.execute(self._sql["save_agent"], params)
 
     async def remove_agent(self, agent_id: str) -> None:
-        await self._reader.execute(self._sql["remove_agent"], {"agent_id": agent_id})
+        await self._reader.execute(
+            self._sql["remove_agent"], {"agent_id": agent_id, **told(store_facts.of_withdrawn(agent_id))}
+        )
 
     async def save_standby(self, count: int) -> None:
-        await self._reader.execute(self._sql["save_standby"], {"count": count})
+        await self._reader.execute(self._sql["save_standby"], {"count": count, **told(store_facts.of_standby(count))})
 
     async def save_phase(self, phase: str) -> None:
-        await self._reader.execute(self._sql["save_phase"], {"phase": phase})
+        await self._reader.execute(self._sql["save_phase"], {"phase": phase, **told(store_facts.of_phase(phase))})
 
     async def secret(self, name: str, fresh: str) -> str:
         await self._reader.execute(self._sql["offer_secret"], {"name": name, "fresh": fresh})
@@ -62,12 +69,23 @@ class PostgresFleet:
             raise StoreUnavailable(f"The fleet's secret {name} could not be kept.")
         return str(row["value"])
 
+    async def note_configuration(self, part: str, settings: Mapping[str, str], *, version: str) -> list[str]:
+        row = await self._reader.row(self._sql["configuration"], {"part": part})
+        before = row["settings"] if row is not None else None
+        changed = store_facts.changed_settings(json.loads(before) if before is not None else None, settings)
+        fact = store_facts.of_configuration(part, changed, version) if changed else None
+        params = {"part": part, "settings": json.dumps(dict(sorted(settings.items()))), "before": before}
+        await self._reader.execute(self._sql["save_configuration"], params | told(fact))
+        return changed
+
     async def save_operation(self, operation: Operation) -> None:
         params = {
             "id": operation.id,
             "tenant": operation.tenant,
             "open": operation.status in _OPEN,
+            "status": operation.status,
             "operation": operation.model_dump_json(),
+            **told(store_facts.of_operation(operation)),
         }
         await self._reader.execute(self._sql["save_operation"], params)
 
@@ -141,6 +159,7 @@ class PostgresScaling:
 
     async def add_decision(self, decision: ScaleDecision) -> None:
         params = {"at": decision.at, "body": as_json(decision).decode()}
+        params |= told(store_facts.of_decision(decision))
         await self._reader.execute(self._sql["add_decision"], params)
 
     async def decisions(self, *, limit: int = 50, before: datetime | None = None) -> list[ScaleDecision]:

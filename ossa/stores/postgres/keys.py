@@ -6,9 +6,11 @@ from datetime import datetime
 
 from ossa.contracts.access import ApiKey
 from ossa.contracts.errors import Conflict, NotFound
+from ossa.stores import store_facts
 from ossa.stores.postgres.connection import Reader
 from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.rows import key_of
+from ossa.stores.postgres.telling import told
 
 
 class PostgresKeys:
@@ -24,6 +26,7 @@ class PostgresKeys:
             **key.model_dump(),
             "scopes": [scope.value for scope in key.scopes],
             "secret_sha256": secret_sha256,
+            **told(store_facts.of_key(key)),
         }
         await self._reader.execute(self._sql["add"], params)
         kept = await self.find(secret_sha256)
@@ -38,7 +41,7 @@ class PostgresKeys:
         return [key_of(row) for row in await self._reader.rows(self._sql["keys"], {"tenant": tenant}, tenant=tenant)]
 
     async def revoke(self, key_id: str, *, at: datetime, tenant: str | None = None) -> ApiKey:
-        params = {"key_id": key_id, "at": at, "tenant": tenant}
+        params = {"key_id": key_id, "at": at, "tenant": tenant, **told(store_facts.of_revoked_key(key_id))}
         row = await self._reader.row(self._sql["revoke"], params, tenant=tenant)
         if row is None:
             raise NotFound(f"There is no key {key_id}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import orjson
@@ -11,15 +12,17 @@ import orjson
 from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.memory import ForgetProof, Grant, KindSet, MemoryTier, Recall, Scope
 from ossa.contracts.memory_tiers import Draft, Erasure, MemoryRow, Use
+from ossa.stores import store_facts
 from ossa.stores.checks import check_replaced
-from ossa.stores.postgres.connection import Reader, Row
+from ossa.stores.postgres.connection import Params, Reader, Row, Session
 from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.rows import readable
+from ossa.stores.postgres.telling import tell, told
 
 TRIES = 5
 """Times that two writers may make the same item at once."""
 
-_NOT_OF_A_ROW = ("write_id",)
+_NOT_OF_A_ROW = ("write_id", "told")
 
 
 class PostgresCatalogue:
@@ -33,7 +36,7 @@ class PostgresCatalogue:
         self._sql = load_queries("memory.sql")
 
     async def write(self, draft: Draft) -> MemoryRow:
-        params = {**dict(draft), "facts": orjson.dumps(draft.facts).decode()}
+        params = {**dict(draft), "facts": orjson.dumps(draft.facts).decode(), **told(store_facts.of_memory(draft))}
         for _ in range(TRIES):
             row = await self._reader.row(self._sql["write"], params, tenant=draft.tenant)
             if row is not None:
@@ -107,8 +110,17 @@ class PostgresCatalogue:
             "versions": [versions.get(each) for each in ids] if ids is not None and versions is not None else None,
             "at": at,
         }
-        row = await self._reader.row(self._sql["erase"], params)
-        return _erasure(row) if row is not None else None
+        return await self._reader.run(partial(self._erase, params))
+
+    async def _erase(self, params: Params, session: Session) -> Erasure | None:
+        """In one transaction with its fact, which needs to know how many there were."""
+        async with session.transaction():
+            known = await session.execute(self._sql["is_erasure"], params)
+            row = await (await session.execute(self._sql["erase"], params, binary=True)).fetchone()
+            made = _erasure(row) if row is not None else None
+            if made is not None and await known.fetchone() is None:
+                await tell(session, store_facts.of_erasure(made))
+            return made
 
     async def count(self, erasure: Erasure) -> int:
         params = {
@@ -126,16 +138,20 @@ class PostgresCatalogue:
         return [made for _, made in readable(rows, _erasure, what="erasure", named="id")]
 
     async def confirm(self, proof: ForgetProof) -> None:
-        await self._reader.execute(self._sql["confirm"], {"id": proof.id, "at": proof.at})
+        await self._reader.execute(
+            self._sql["confirm"], {"id": proof.id, "at": proof.at, **told(store_facts.of_erased(proof.id))}
+        )
 
     async def close_erasure(self, id: str) -> None:
         await self._reader.execute(self._sql["close_erasure"], {"id": id})
 
     async def grant(self, grant: Grant) -> None:
-        await self._reader.execute(self._sql["grant"], {**dict(grant), "kinds": list(grant.kinds)}, tenant=grant.tenant)
+        params = {**dict(grant), "kinds": list(grant.kinds), **told(store_facts.of_grant(grant))}
+        await self._reader.execute(self._sql["grant"], params, tenant=grant.tenant)
 
     async def revoke(self, tenant: str, *, to: str) -> bool:
-        return await self._reader.row(self._sql["revoke"], {"tenant": tenant, "to": to}, tenant=tenant) is not None
+        params = {"tenant": tenant, "to": to, **told(store_facts.of_revoked_grant(tenant, to))}
+        return await self._reader.row(self._sql["revoke"], params, tenant=tenant) is not None
 
     async def grant_of(self, tenant: str, *, to: str) -> Grant | None:
         row = await self._reader.row(self._sql["grant_of"], {"tenant": tenant, "to": to}, tenant=tenant)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -14,12 +15,14 @@ from psycopg.rows import DictRow
 from ossa.contracts.errors import Conflict, InvalidRequest, NotFound
 from ossa.contracts.routing import Example, Feedback, ModelKind, ModelRecord, Route, RoutingPolicy
 from ossa.contracts.task import Outcome, Step
+from ossa.stores import store_facts
 from ossa.stores.checks import as_json
 from ossa.stores.examples import example_of
 from ossa.stores.postgres.connection import Reader, Row
 from ossa.stores.postgres.lists import Lists
 from ossa.stores.postgres.queries import load_queries
 from ossa.stores.postgres.rows import readable
+from ossa.stores.postgres.telling import tell, told
 
 
 class PostgresPolicies:
@@ -44,9 +47,11 @@ class PostgresPolicies:
 
     async def save(self, tenant: str, policy: RoutingPolicy | None) -> None:
         if policy is None:
-            await self._reader.execute(self._sql["remove"], {"tenant": tenant})
+            params = {"tenant": tenant, **told(store_facts.of_removed_policy(tenant))}
+            await self._reader.execute(self._sql["remove"], params)
         else:
-            await self._reader.execute(self._sql["save"], {"tenant": tenant, "policy": as_json(policy).decode()})
+            params = {"tenant": tenant, "policy": as_json(policy).decode()}
+            await self._reader.execute(self._sql["save"], params | told(store_facts.of_policy(tenant, policy)))
 
     async def _of(self, tenants: list[str]) -> dict[str, tuple[str, RoutingPolicy | None]]:
         rows = await self._reader.rows(self._sql["policies"], {"tenants": tenants})
@@ -86,6 +91,7 @@ class PostgresRouting:
             "tenant": feedback.tenant,
             "at": feedback.at,
             "body": as_json(feedback).decode(),
+            **told(store_facts.of_feedback(feedback)),
         }
         if await self._reader.row(self._sql["rate"], params, tenant=feedback.tenant):
             return
@@ -120,7 +126,7 @@ class PostgresRouting:
         except TypeError as error:
             raise InvalidRequest("A model's card holds a value that is not JSON.") from error
         params = {"kind": kind, "content": content, "card": text, "digest": digest}
-        await self._reader.run(partial(self._locked, ("add_model",), params))
+        await self._reader.run(partial(self._add, params))
         row = await self._reader.row(self._sql["model_of_digest"], {"kind": kind, "digest": digest})
         assert row is not None, "models are never removed"
         return ModelRecord(**row)
@@ -141,7 +147,7 @@ class PostgresRouting:
         params = {"kind": kind, "version": version}
         if await self._reader.row(self._sql["model"], params) is None:
             raise _unknown(kind, version)
-        await self._reader.run(partial(self._locked, ("retire", "make_live"), params))
+        await self._reader.run(partial(self._promote, {**params, "name": secrets.token_hex(8)}))
         row = await self._reader.row(self._sql["model"], params)
         assert row is not None, "models are never removed"
         return ModelRecord(**row)
@@ -150,7 +156,9 @@ class PostgresRouting:
         # The live one is named, so that a second try does not roll back once more.
         live = await self._live(kind)
         if live is not None:
-            await self._reader.run(partial(self._demote, {"kind": kind, "version": live.version}))
+            await self._reader.run(
+                partial(self._demote, {"kind": kind, "version": live.version, "name": secrets.token_hex(8)})
+            )
         return await self._live(kind)
 
     async def _examples(self, ids: list[str]) -> list[Example]:
@@ -166,18 +174,33 @@ class PostgresRouting:
         row = await self._reader.row(self._sql["live_of_kind"], {"kind": kind})
         return ModelRecord(**row) if row else None
 
-    async def _locked(self, names: Sequence[str], params: dict[str, Any], conn: AsyncConnection[DictRow]) -> None:
+    async def _add(self, params: dict[str, Any], conn: AsyncConnection[DictRow]) -> None:
         async with conn.transaction():
             await conn.execute(self._sql["lock_models"])
-            for name in names:
-                await conn.execute(self._sql[name], params)
+            version = await self._version("add_model", params, conn)
+            if version is not None:
+                await tell(conn, store_facts.of_added_model(params["kind"], version, params["digest"]))
+
+    async def _promote(self, params: dict[str, Any], conn: AsyncConnection[DictRow]) -> None:
+        async with conn.transaction():
+            await conn.execute(self._sql["lock_models"])
+            before = await self._version("retire", params, conn)
+            version = await self._version("make_live", params, conn)
+            if version is not None:
+                await tell(conn, store_facts.of_promotion(params["kind"], version, before, name=params["name"]))
 
     async def _demote(self, params: dict[str, Any], conn: AsyncConnection[DictRow]) -> None:
         async with conn.transaction():
             await conn.execute(self._sql["lock_models"])
-            cursor = await conn.execute(self._sql["demote"], params)
-            if await cursor.fetchone() is not None:
-                await conn.execute(self._sql["restore"], params)
+            version = await self._version("demote", params, conn)
+            if version is not None:
+                after = await self._version("restore", params, conn)
+                await tell(conn, store_facts.of_roll_back(params["kind"], version, after, name=params["name"]))
+
+    async def _version(self, name: str, params: dict[str, Any], conn: AsyncConnection[DictRow]) -> int | None:
+        """The version of the model that a statement changed."""
+        row = await (await conn.execute(self._sql[name], params)).fetchone()
+        return int(row["version"]) if row is not None else None
 
 
 def _records(rows: Sequence[Row]) -> list[ModelRecord]:

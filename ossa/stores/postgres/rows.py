@@ -35,7 +35,7 @@ def task_state_of(row: dict[str, Any]) -> TaskState:
 
 
 def key_of(row: dict[str, Any]) -> ApiKey:
-    return ApiKey(**row)
+    return ApiKey(**{name: value for name, value in row.items() if name != "told"})
 
 
 logger = logging.getLogger(__name__)

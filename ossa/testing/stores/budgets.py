@@ -22,8 +22,10 @@ from ossa.contracts.budgets import (
 )
 from ossa.contracts.errors import NotFound
 from ossa.contracts.task import Step, Task, TaskStatus
-from ossa.stores.budget_rules import CLOSED_KEPT_S, Account, cost_nanos, grant, granted, nanos, refusal, usd
+from ossa.stores import store_facts
+from ossa.stores.budget_rules import CLOSED_KEPT_S, Account, cost_nanos, grant, granted, nanos, reached, refusal, usd
 from ossa.stores.checks import as_json
+from ossa.testing.stores.facts import MemoryFacts
 from ossa.testing.stores.gate import Gate, Gated
 from ossa.testing.stores.journal import Clock, MemoryJournal
 
@@ -51,24 +53,30 @@ class _Held:
 class MemoryBudgets(Gated):
     """`ossa.contracts.budgets.BudgetStore`. No call awaits inside, so each is atomic."""
 
-    def __init__(self, gate: Gate, clock: Clock, journal: MemoryJournal) -> None:
+    def __init__(self, gate: Gate, clock: Clock, journal: MemoryJournal, facts: MemoryFacts) -> None:
         self._gate = gate
         self._clock = clock
         self._journal = journal
+        self._facts = facts
+        self._marked: set[tuple[str, str, bool]] = set()
         self._budgets: dict[str, Budget] = {}
         self._sums: dict[Key, _Sums] = {}
         self._held: dict[str, _Held] = {}
 
     async def put(self, budget: Budget) -> None:
-        self._budgets[budget.id] = budget
+        if self._budgets.get(budget.id) != budget:
+            self._budgets[budget.id] = budget
+            self._facts.add_facts([store_facts.of_budget(budget)])
 
     async def budgets(self) -> list[Balance]:
         now = self._clock()
         return [self._balance(self._budgets[name], now) for name in sorted(self._budgets)]
 
     async def remove(self, budget_id: str) -> None:
-        if self._budgets.pop(budget_id, None) is None:
+        gone = self._budgets.pop(budget_id, None)
+        if gone is None:
             raise NotFound(f"There is no budget {budget_id}.")
+        self._facts.add_facts([store_facts.of_removed_budget(budget_id, gone)])
 
     async def reserve(self, asked: Reservation) -> Grant:
         now = self._clock()
@@ -79,6 +87,8 @@ class MemoryBudgets(Gated):
             return grant(accounts, known.amount, repeated=True).model_copy(update={"counted": True})
         least, most = nanos(asked.least_usd), nanos(asked.most_usd)
         amount = granted(accounts, least=least, most=most)
+        for place, hard in reached(accounts, amount, least=least):
+            self._mark(keys[place], hard=hard)
         if amount is None:
             raise refusal(accounts, least=least, now=now)
         if keys:
@@ -136,6 +146,11 @@ class MemoryBudgets(Gated):
         held.closed_at = self._clock()
         return True
 
+    def _mark(self, key: Key, *, hard: bool) -> None:
+        if (*key, hard) not in self._marked:
+            self._marked.add((*key, hard))
+            self._facts.add_facts([store_facts.of_limit(self._budgets[key[0]], key[1], hard=hard)])
+
     def _keys(self, asked: Reservation, now: datetime) -> list[Key]:
         return [
             (name, period_key(budget.period, now=now, task_id=asked.task_id))
@@ -172,8 +187,9 @@ Day = tuple[date, str, str, str, str, str]
 class MemorySpending(Gated):
     """`ossa.contracts.budgets.SpendingStore`."""
 
-    def __init__(self, gate: Gate, journal: MemoryJournal, budgets: MemoryBudgets) -> None:
+    def __init__(self, gate: Gate, journal: MemoryJournal, budgets: MemoryBudgets, facts: MemoryFacts) -> None:
         self._gate = gate
+        self._facts = facts
         self._journal = journal
         self._budgets = budgets
         self._approvals: dict[str, Approval] = {}
@@ -203,7 +219,11 @@ class MemorySpending(Gated):
         return [_facts(task, steps) for task, steps in tasks if tenant in (None, task.tenant)][:limit]
 
     async def approve(self, approval: Approval) -> bool:
-        return self._approvals.setdefault(approval.id, approval) is approval
+        if approval.id in self._approvals:
+            return False
+        self._approvals[approval.id] = approval
+        self._facts.add_facts([store_facts.of_approval(approval)])
+        return True
 
     async def approvals(self) -> list[Approval]:
         return sorted(self._approvals.values(), key=lambda one: (-one.at.timestamp(), one.id))

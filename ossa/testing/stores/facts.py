@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.events import SYSTEM_TENANT, Fact, GroupPosition, Lease, LogItem, LogPage, Message
-from ossa.stores import fact_bodies
+from ossa.stores import fact_bodies, store_facts
 from ossa.stores.fact_bodies import MOST_ITEMS
 from ossa.testing.stores.gate import Gate, Gated
 
@@ -150,6 +150,7 @@ class MemoryFacts(Gated):
             raise InvalidRequest("offset must be 0 or more.", param="offset")
         for share in self._shares.setdefault(group, [_Share(offset)]):
             share.offset = offset
+        self.add_facts([store_facts.of_moved_group(group, offset)])
 
     async def positions(self) -> list[GroupPosition]:
         return [

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from ossa.contracts.access import ApiKey
 from ossa.contracts.errors import Conflict, NotFound
 from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool, Operation
 from ossa.contracts.scaling import PoolSample, ScaleDecision, peaks_of
+from ossa.stores import store_facts
 from ossa.stores.checks import as_json
+from ossa.testing.stores.facts import MemoryFacts
 from ossa.testing.stores.gate import Gate, Gated
 
 
 class MemoryFleet(Gated):
     """`ossa.contracts.stores.FleetStore`. Pools and agents come sorted by name, operations newest first."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, facts: MemoryFacts) -> None:
         self._gate = gate
+        self._facts = facts
+        self._configurations: dict[str, dict[str, str]] = {}
         self._pools: dict[str, DesiredPool] = {}
         self._agents: dict[str, DesiredAgent] = {}
         self._standby = 0
@@ -38,24 +42,44 @@ class MemoryFleet(Gated):
         known = self._pools.get(pool.name)
         revision = max(pool.revision, known.revision if known else 0) + 1
         self._pools[pool.name] = pool.model_copy(update={"revision": revision}, deep=True)
+        if known is None or (known.size, known.manifests) != (pool.size, pool.manifests):
+            self._facts.add_facts([store_facts.of_pool(pool)])
         return self._pools[pool.name]
 
     async def save_agent(self, agent: DesiredAgent) -> None:
-        self._agents[agent.agent_id] = agent.model_copy(deep=True)
+        if self._agents.get(agent.agent_id) != agent:
+            self._agents[agent.agent_id] = agent.model_copy(deep=True)
+            self._facts.add_facts([store_facts.of_declared(agent)])
 
     async def remove_agent(self, agent_id: str) -> None:
-        self._agents.pop(agent_id, None)
+        gone = self._agents.pop(agent_id, None)
+        if gone is not None:
+            self._facts.add_facts([store_facts.of_withdrawn(agent_id, gone.tenant)])
 
     async def save_standby(self, count: int) -> None:
-        self._standby = count
+        if count != self._standby:
+            self._standby = count
+            self._facts.add_facts([store_facts.of_standby(count)])
 
     async def save_phase(self, phase: str) -> None:
-        self._phase = phase
+        if phase != self._phase:
+            self._phase = phase
+            self._facts.add_facts([store_facts.of_phase(phase)])
 
     async def secret(self, name: str, fresh: str) -> str:
         return self._secrets.setdefault(name, fresh)
 
+    async def note_configuration(self, part: str, settings: Mapping[str, str], *, version: str) -> list[str]:
+        changed = store_facts.changed_settings(self._configurations.get(part), settings)
+        self._configurations[part] = dict(settings)
+        if changed:
+            self._facts.add_facts([store_facts.of_configuration(part, changed, version)])
+        return changed
+
     async def save_operation(self, operation: Operation) -> None:
+        known = self.saved_operations.get(operation.id)
+        if known is None or known.status != operation.status:
+            self._facts.add_facts([store_facts.of_operation(operation)])
         self.saved_operations[operation.id] = operation.model_copy(deep=True)
 
     async def operation(self, operation_id: str, *, tenant: str | None = None) -> Operation:
@@ -79,8 +103,9 @@ class MemoryFleet(Gated):
 class MemoryKeys(Gated):
     """`ossa.contracts.stores.KeyStore`. A key's id and its secret are both unique."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, facts: MemoryFacts) -> None:
         self._gate = gate
+        self._facts = facts
         self._keys: dict[str, ApiKey] = {}
         self._ids: dict[bytes, str] = {}
 
@@ -90,6 +115,7 @@ class MemoryKeys(Gated):
         if known is None and key.id not in self._keys:
             self._keys[key.id] = key
             self._ids[secret_sha256] = key.id
+            self._facts.add_facts([store_facts.of_key(key)])
         elif known != key.id or self._keys[key.id].tenant != key.tenant:
             raise Conflict(f"A key {key.id} exists already.")
 
@@ -107,14 +133,16 @@ class MemoryKeys(Gated):
             raise NotFound(f"There is no key {key_id}.")
         if key.revoked_at is None:
             self._keys[key_id] = key.model_copy(update={"revoked_at": at})
+            self._facts.add_facts([store_facts.of_revoked_key(key_id, key.tenant)])
         return self._keys[key_id]
 
 
 class MemoryScaling(Gated):
     """`ossa.contracts.scaling.ScalingStore`. No call changes anything across an await, so each is atomic."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, facts: MemoryFacts) -> None:
         self._gate = gate
+        self._facts = facts
         self._samples: dict[tuple[datetime, str], PoolSample] = {}
         self._decisions: dict[datetime, bytes] = {}
         self._state: str | None = None
@@ -143,6 +171,9 @@ class MemoryScaling(Gated):
 
     async def add_decision(self, decision: ScaleDecision) -> None:
         self._decisions[decision.at] = as_json(decision)
+        fact = store_facts.of_decision(decision)
+        if fact is not None:
+            self._facts.add_facts([fact])
 
     async def decisions(self, *, limit: int = 50, before: datetime | None = None) -> list[ScaleDecision]:
         newest = sorted((at for at in self._decisions if before is None or at < before), reverse=True)

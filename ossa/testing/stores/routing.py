@@ -10,8 +10,10 @@ from typing import Any
 from ossa.contracts.errors import Conflict, NotFound
 from ossa.contracts.routing import Example, Feedback, ModelKind, ModelRecord, Route, RoutingPolicy
 from ossa.contracts.task import Task
+from ossa.stores import store_facts
 from ossa.stores.checks import as_json
 from ossa.stores.examples import example_of
+from ossa.testing.stores.facts import MemoryFacts
 from ossa.testing.stores.gate import Gate, Gated
 from ossa.testing.stores.journal import MemoryJournal
 
@@ -19,8 +21,9 @@ from ossa.testing.stores.journal import MemoryJournal
 class MemoryRouting(Gated):
     """`ossa.contracts.routing.RoutingStore`. No call changes anything across an await, so each is atomic."""
 
-    def __init__(self, gate: Gate, clock: Callable[[], datetime], journal: MemoryJournal) -> None:
+    def __init__(self, gate: Gate, clock: Callable[[], datetime], journal: MemoryJournal, facts: MemoryFacts) -> None:
         self._gate = gate
+        self._facts = facts
         self._clock = clock
         self._journal = journal
         self._policies: dict[str, RoutingPolicy] = {}
@@ -33,15 +36,18 @@ class MemoryRouting(Gated):
 
     async def save_policy(self, tenant: str, policy: RoutingPolicy | None) -> None:
         if policy is None:
-            self._policies.pop(tenant, None)
-        else:
+            if self._policies.pop(tenant, None) is not None:
+                self._facts.add_facts([store_facts.of_removed_policy(tenant)])
+        elif self._policies.get(tenant) != policy:
             self._policies[tenant] = policy
+            self._facts.add_facts([store_facts.of_policy(tenant, policy)])
 
     async def rate(self, feedback: Feedback) -> None:
         task = await self._journal.get(feedback.task_id, tenant=feedback.tenant)
         if not task.status.ended:
             raise Conflict(f"{feedback.task_id} has not ended yet; rate it afterwards.", retry_after_s=1.0)
         self._feedback[feedback.task_id] = Feedback.model_validate_json(as_json(feedback))
+        self._facts.add_facts([store_facts.of_feedback(feedback)])
 
     async def feedback(self, task_id: str, *, tenant: str) -> Feedback | None:
         found = self._feedback.get(task_id)
@@ -72,6 +78,7 @@ class MemoryRouting(Gated):
         )
         record = ModelRecord.model_validate_json(as_json(record))
         self._files[kind, record.version] = content
+        self._facts.add_facts([store_facts.of_added_model(kind, record.version, digest)])
         return self._keep(record)
 
     async def models(self, *, kind: ModelKind | None = None) -> Sequence[ModelRecord]:
@@ -89,7 +96,10 @@ class MemoryRouting(Gated):
         record = self._known(kind, version)
         if record.state == "live":
             return record
-        for other in self._live(kind):
+        before = self._live(kind)
+        predecessor = before[0].version if before else None
+        self._facts.add_facts([store_facts.of_promotion(kind, version, predecessor)])
+        for other in before:
             self._keep(other.model_copy(update={"state": "retired"}))
         return self._keep(record.model_copy(update={"state": "live", "promoted_at": self._clock()}))
 
@@ -98,9 +108,12 @@ class MemoryRouting(Gated):
         for record in live:
             self._keep(record.model_copy(update={"state": "candidate", "promoted_at": None}))
         before = [record for record in self._of(kind) if record.state == "retired" and record.promoted_at]
-        if not live or not before:
+        last = max(before, key=lambda record: (record.promoted_at, record.version)) if live and before else None
+        if live:
+            successor = last.version if last is not None else None
+            self._facts.add_facts([store_facts.of_roll_back(kind, live[0].version, successor)])
+        if last is None:
             return None
-        last = max(before, key=lambda record: (record.promoted_at, record.version))
         return self._keep(last.model_copy(update={"state": "live"}))
 
     async def _example(self, task: Task) -> Example | None:

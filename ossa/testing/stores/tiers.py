@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count
 from time import monotonic
 from typing import Any
@@ -14,7 +14,9 @@ from ossa.contracts.cache import CacheAct, CacheDrop, CacheGet, CacheOutcome, Ca
 from ossa.contracts.memory import ForgetProof, Grant, KindSet, MemoryTier, Recall, Scope
 from ossa.contracts.memory_tiers import Draft, Erasure, MemoryRow, Use
 from ossa.contracts.vectors import Below, Found, Point, VectorSchema, Where
+from ossa.stores import store_facts
 from ossa.stores.checks import check_asked, check_ids, check_points, check_replaced, check_vector
+from ossa.testing.stores.facts import MemoryFacts
 from ossa.testing.stores.gate import Gate, Gated
 
 
@@ -231,8 +233,9 @@ Key = tuple[str, str]
 class InMemoryCatalogue(Gated):
     """`ossa.contracts.memory_tiers.MemoryCatalogue`, a fake for tests and trials: gone with the process."""
 
-    def __init__(self, gate: Gate | None = None) -> None:
+    def __init__(self, gate: Gate | None = None, facts: MemoryFacts | None = None) -> None:
         self._gate = gate or Gate()
+        self._facts = facts or MemoryFacts(self._gate, lambda: datetime.now(UTC))
         self._fences = count(1)
         self._rows: dict[Key, MemoryRow] = {}
         self._write_ids: dict[Key, str] = {}
@@ -258,6 +261,7 @@ class InMemoryCatalogue(Gated):
             used_at=draft.at,
         )
         self._rows[key], self._write_ids[key] = row, draft.write_id
+        self._facts.add_facts([store_facts.of_memory(draft)])
         return row
 
     async def row(self, tenant: str, id: str, *, known: int | None = None) -> MemoryRow | None:
@@ -333,6 +337,7 @@ class InMemoryCatalogue(Gated):
         ids, subjects = tuple(row.id for row in gone), tuple(row.subject for row in gone)
         made = Erasure(id=id, scope=scope, ids=ids, subjects=subjects, fence=next(self._fences), at=at)
         self._erasures[id] = made
+        self._facts.add_facts([store_facts.of_erasure(made)])
         return made
 
     async def count(self, erasure: Erasure) -> int:
@@ -344,6 +349,8 @@ class InMemoryCatalogue(Gated):
     async def confirm(self, proof: ForgetProof) -> None:
         if proof.id in self._erasures:
             found = self._erasures[proof.id]
+            if found.confirmed_at is None:
+                self._facts.add_facts([store_facts.of_erased(proof.id, found.scope.tenant)])
             self._erasures[proof.id] = found.model_copy(update={"confirmed_at": found.confirmed_at or proof.at})
 
     async def close_erasure(self, id: str) -> None:
@@ -351,9 +358,13 @@ class InMemoryCatalogue(Gated):
 
     async def grant(self, grant: Grant) -> None:
         self._grants[grant.tenant, grant.to] = grant
+        self._facts.add_facts([store_facts.of_grant(grant)])
 
     async def revoke(self, tenant: str, *, to: str) -> bool:
-        return self._grants.pop((tenant, to), None) is not None
+        gone = self._grants.pop((tenant, to), None)
+        if gone is not None:
+            self._facts.add_facts([store_facts.of_revoked_grant(tenant, to)])
+        return gone is not None
 
     async def grant_of(self, tenant: str, *, to: str) -> Grant | None:
         return self._grants.get((tenant, to))

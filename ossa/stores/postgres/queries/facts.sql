@@ -91,10 +91,14 @@ RETURNING position
 -- name: seek
 WITH moved AS (
     UPDATE ossa.fact_shards SET position = %(to)s WHERE name = %(group)s RETURNING 1
+), made AS (
+    INSERT INTO ossa.fact_shards (name, shard, shards, position)
+    SELECT %(group)s, 0, 1, %(to)s WHERE NOT EXISTS (SELECT FROM moved)
+    ON CONFLICT (name, shard) DO UPDATE SET position = excluded.position
+    RETURNING 1
 )
-INSERT INTO ossa.fact_shards (name, shard, shards, position)
-SELECT %(group)s, 0, 1, %(to)s WHERE NOT EXISTS (SELECT FROM moved)
-ON CONFLICT (name, shard) DO UPDATE SET position = excluded.position
+SELECT ossa.tell(%(told_tenant)s, %(told_key)s, 1, %(told)s)
+WHERE EXISTS (SELECT FROM moved) OR EXISTS (SELECT FROM made)
 
 -- name: positions
 SELECT s.name, s.shard, s.shards, s.position, coalesce(s.owner, '') AS owner

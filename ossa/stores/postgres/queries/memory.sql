@@ -1,5 +1,10 @@
 -- name: write
-SELECT m.* FROM ossa.memory_write(
+-- The row as it was before: a write that is tried again finds its own there, and has told.
+SELECT m.*, CASE WHEN NOT EXISTS (
+    SELECT FROM ossa.memory_items old
+    WHERE old.tenant = %(tenant)s AND old.id = %(id)s AND old.write_id = %(write_id)s
+) THEN ossa.tell(%(told_tenant)s, %(told_key)s, 1, %(told)s) END AS told
+FROM ossa.memory_write(
     %(tenant)s, %(id)s, %(kind)s, %(subject)s, %(tier)s, %(digest)s, %(write_id)s, %(facts)s::jsonb, %(content)s,
     %(expires_at)s::timestamptz, %(if_version)s::bigint, %(at)s::timestamptz
 ) m
@@ -78,6 +83,9 @@ WHERE (m.expires_at <= %(now)s OR m.updated_at <= %(changed_before)s::timestampt
   AND (m.kind = ANY (%(names)s::text[])) <> %(others)s
 LIMIT %(limit)s
 
+-- name: is_erasure
+SELECT FROM ossa.memory_erasures e WHERE e.id = %(id)s
+
 -- name: erase
 SELECT e.* FROM ossa.memory_erase(
     %(id)s, %(tenant)s, %(subject)s, %(ids)s::text[], %(versions)s::bigint[], %(at)s::timestamptz
@@ -93,18 +101,29 @@ WHERE m.tenant = %(tenant)s AND m.fence < %(fence)s
 SELECT e.* FROM ossa.memory_erasures e ORDER BY e.fence LIMIT %(limit)s
 
 -- name: confirm
-UPDATE ossa.memory_erasures e SET confirmed_at = coalesce(e.confirmed_at, %(at)s) WHERE e.id = %(id)s
+WITH confirmed AS (
+    UPDATE ossa.memory_erasures e SET confirmed_at = %(at)s WHERE e.id = %(id)s AND e.confirmed_at IS NULL
+    RETURNING e.tenant
+)
+SELECT ossa.tell(c.tenant, %(told_key)s, 1, %(told)s) FROM confirmed c
 
 -- name: close_erasure
 DELETE FROM ossa.memory_erasures e WHERE e.id = %(id)s
 
 -- name: grant
-INSERT INTO ossa.memory_grants AS g (tenant, grantee, kinds, granted_at)
-VALUES (%(tenant)s, %(to)s, %(kinds)s, %(granted_at)s)
-ON CONFLICT (tenant, grantee) DO UPDATE SET kinds = excluded.kinds, granted_at = excluded.granted_at
+WITH granted AS (
+    INSERT INTO ossa.memory_grants AS g (tenant, grantee, kinds, granted_at)
+    VALUES (%(tenant)s, %(to)s, %(kinds)s, %(granted_at)s)
+    ON CONFLICT (tenant, grantee) DO UPDATE SET kinds = excluded.kinds, granted_at = excluded.granted_at
+    RETURNING g.tenant
+)
+SELECT ossa.tell(%(told_tenant)s, %(told_key)s, 1, %(told)s) FROM granted
 
 -- name: revoke
-DELETE FROM ossa.memory_grants g WHERE g.tenant = %(tenant)s AND g.grantee = %(to)s RETURNING g.grantee
+WITH gone AS (
+    DELETE FROM ossa.memory_grants g WHERE g.tenant = %(tenant)s AND g.grantee = %(to)s RETURNING g.grantee
+)
+SELECT g.grantee, ossa.tell(%(told_tenant)s, %(told_key)s, 1, %(told)s) AS told FROM gone g
 
 -- name: grant_of
 SELECT g.* FROM ossa.memory_grants g WHERE g.tenant = %(tenant)s AND g.grantee = %(to)s

@@ -8,8 +8,15 @@ FROM ossa.routing_policies p
 WHERE p.tenant = ANY (%(tenants)s)
 
 -- name: save
-INSERT INTO ossa.routing_policies (tenant, policy) VALUES (%(tenant)s, %(policy)s)
-ON CONFLICT (tenant) DO UPDATE SET policy = excluded.policy
+WITH saved AS (
+    INSERT INTO ossa.routing_policies AS p (tenant, policy) VALUES (%(tenant)s, %(policy)s)
+    ON CONFLICT (tenant) DO UPDATE SET policy = excluded.policy WHERE p.policy::text <> excluded.policy::text
+    RETURNING p.tenant
+)
+SELECT ossa.tell(%(told_tenant)s, %(told_key)s, 1, %(told)s) FROM saved
 
 -- name: remove
-DELETE FROM ossa.routing_policies p WHERE p.tenant = %(tenant)s
+WITH gone AS (
+    DELETE FROM ossa.routing_policies p WHERE p.tenant = %(tenant)s RETURNING p.tenant
+)
+SELECT ossa.tell(%(told_tenant)s, %(told_key)s, 1, %(told)s) FROM gone

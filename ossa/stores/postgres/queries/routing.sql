@@ -1,10 +1,13 @@
 -- name: rate
-INSERT INTO ossa.feedback (task_id, tenant, at, body)
-SELECT e.task_id, e.tenant, %(at)s, %(body)s
-FROM ossa.outcomes e
-WHERE e.task_id = %(task_id)s AND e.tenant = %(tenant)s
-ON CONFLICT (task_id) DO UPDATE SET at = excluded.at, body = excluded.body
-RETURNING task_id
+WITH rated AS (
+    INSERT INTO ossa.feedback (task_id, tenant, at, body)
+    SELECT e.task_id, e.tenant, %(at)s, %(body)s
+    FROM ossa.outcomes e
+    WHERE e.task_id = %(task_id)s AND e.tenant = %(tenant)s
+    ON CONFLICT (task_id) DO UPDATE SET at = excluded.at, body = excluded.body
+    RETURNING task_id
+)
+SELECT r.task_id, ossa.tell(%(told_tenant)s, %(told_key)s, 1, %(told)s) AS told FROM rated r
 
 -- name: is_task
 SELECT EXISTS (SELECT FROM ossa.tasks t WHERE t.id = %(task_id)s AND t.tenant = %(tenant)s) AS known
@@ -51,6 +54,7 @@ SELECT %(kind)s, coalesce(max(m.version), 0) + 1, %(digest)s, %(card)s, %(conten
 FROM ossa.router_models m
 WHERE m.kind = %(kind)s
 ON CONFLICT (kind, digest) DO NOTHING
+RETURNING version
 
 -- name: model_of_digest
 SELECT m.kind, m.version, m.digest, m.card, m.state, m.created_at, m.promoted_at
@@ -79,10 +83,12 @@ WHERE m.kind = %(kind)s AND m.version = %(version)s
 -- name: retire
 UPDATE ossa.router_models m SET state = 'retired'
 WHERE m.kind = %(kind)s AND m.state = 'live' AND m.version <> %(version)s
+RETURNING m.version
 
 -- name: make_live
 UPDATE ossa.router_models m SET state = 'live', promoted_at = clock_timestamp()
 WHERE m.kind = %(kind)s AND m.version = %(version)s AND m.state <> 'live'
+RETURNING m.version
 
 -- name: demote
 UPDATE ossa.router_models m SET state = 'candidate', promoted_at = NULL
@@ -97,6 +103,7 @@ WHERE m.kind = %(kind)s AND m.version = (
     ORDER BY b.promoted_at DESC, b.version DESC
     LIMIT 1
 )
+RETURNING m.version
 
 -- name: live_of_kind
 SELECT m.kind, m.version, m.digest, m.card, m.state, m.created_at, m.promoted_at

@@ -50,8 +50,12 @@ WITH gone AS (
 SELECT count(*) AS gone FROM gone
 
 -- name: add_decision
-INSERT INTO ossa.scale_decisions (at, body) VALUES (%(at)s, %(body)s)
-ON CONFLICT (at) DO UPDATE SET body = excluded.body
+WITH saved AS (
+    INSERT INTO ossa.scale_decisions (at, body) VALUES (%(at)s, %(body)s)
+    ON CONFLICT (at) DO UPDATE SET body = excluded.body
+    RETURNING at
+)
+SELECT ossa.tell(%(told_tenant)s, %(told_key)s, 1, %(told)s) FROM saved WHERE %(told)s::text IS NOT NULL
 
 -- name: decisions
 SELECT d.at, d.body FROM ossa.scale_decisions d

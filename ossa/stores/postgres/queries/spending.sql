@@ -35,8 +35,11 @@ LATERAL (SELECT ossa.readable(t.request) AS found OFFSET 0) AS r
 ORDER BY t.id DESC
 
 -- name: approve
-INSERT INTO ossa.cost_approvals (id, at, approval) VALUES (%(id)s, %(at)s, %(approval)s::json)
-ON CONFLICT DO NOTHING RETURNING id
+WITH approved AS (
+    INSERT INTO ossa.cost_approvals (id, at, approval) VALUES (%(id)s, %(at)s, %(approval)s::json)
+    ON CONFLICT DO NOTHING RETURNING id
+)
+SELECT a.id, ossa.tell(%(told_tenant)s, %(told_key)s, 1, %(told)s) AS told FROM approved a
 
 -- name: approvals
 SELECT a.approval::text AS approval FROM ossa.cost_approvals a ORDER BY a.at DESC, a.id
