@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -308,10 +309,21 @@ class GatewaySettings(Section):
         2.0, ge=0, description="how long a checked key is believed; a revocation is felt after it"
     )
     default_timeout_s: float = Field(300, gt=0)
+    cors_origins: tuple[str, ...] = Field(
+        (), description="origins of browsers' pages that may call, such as https://app.example; * for all; none: off"
+    )
     approve: tuple[Literal["tier", "idle"], ...] = Field(
         (), description="kinds of the optimiser's proposals that are applied without asking"
     )
     agent_month_usd: float | None = Field(None, ge=0, description="of the machine under one agent; None: not known")
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#\s]+", origin):
+                raise ValueError(f"{origin!r} is no origin; write scheme://host or scheme://host:port, without a path")
+        return origins
 
 
 def _names(listed: tuple[str, ...], name: str) -> bool:

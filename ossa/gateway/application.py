@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 
 from ossa.contracts.origin import Origin, acting
 from ossa.events.host import consumer_loops
@@ -119,7 +120,29 @@ def _application(
     # The one that is added last is the outermost.
     app.add_middleware(FastLane, lanes=_lanes(app))
     app.add_middleware(Edge, metrics=core.metrics, echoed=request_id_echoed)
+    if core.settings.cors_origins:
+        _allow_origins(app, core.settings.cors_origins)
     return app
+
+
+CORS_MAX_AGE_S = 600
+_EXPOSED = (
+    "x-request-id", "x-ossa-task-id", "x-ossa-agent", "x-ossa-pool", "x-ossa-model", "x-ossa-cost-usd",
+    "x-ossa-tokens-saved", "x-ossa-budget", "x-ossa-cache", "x-ossa-cache-similarity", "x-ossa-cache-age",
+    "retry-after", "x-should-retry",
+)  # fmt: skip
+
+
+def _allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
+    """Lets pages of these origins call. The outermost layer: a preflight has no key and needs none."""
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(origins),
+        allow_methods=("GET", "HEAD", "POST", "PUT", "DELETE"),
+        allow_headers=["*"],
+        expose_headers=list(_EXPOSED),
+        max_age=CORS_MAX_AGE_S,
+    )
 
 
 def _lanes(app: FastAPI) -> dict[tuple[str, str], tuple[APIRoute, Endpoint]]:

@@ -5,6 +5,7 @@ The request keeps the client's own objects: unknown fields of messages and param
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Required, cast
 
@@ -19,7 +20,7 @@ from ossa.contracts.access import Principal, Scope
 from ossa.contracts.errors import Cancelled, Forbidden, InvalidRequest, NotFound, PayloadTooLarge
 from ossa.contracts.origin import current_origin, set_origin
 from ossa.contracts.task import Message, Target
-from ossa.gateway.api.responses import MalformedBody
+from ossa.gateway.api.responses import MalformedBody, UnsupportedEncoding
 from ossa.gateway.context import context_of
 from ossa.tenancy.keys import secret_from_headers
 
@@ -55,8 +56,49 @@ MAX_DEPTH = 100
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
+_BOM = b"\xef\xbb\xbf"
+
+
 async def read_body(request: Request, *, at_most: int) -> bytes:
-    """Returns the body. Raises `PayloadTooLarge` as soon as it exceeds `at_most` bytes."""
+    """Returns the body, unpacked where it came as gzip or deflate.
+
+    Raises:
+        PayloadTooLarge: as soon as it exceeds `at_most` bytes, packed or unpacked.
+        UnsupportedEncoding: it came in another encoding.
+        MalformedBody: it cannot be unpacked.
+    """
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding in ("", "identity"):
+        return await _read_raw(request, at_most)
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise UnsupportedEncoding(
+            f"Content-Encoding {encoding[:64]!r} is not read here; send gzip, deflate or no encoding.",
+            param="Content-Encoding",
+        )
+    return _unpacked(await _read_raw(request, at_most), at_most)
+
+
+def _unpacked(packed: bytes, at_most: int) -> bytes:
+    """Unpacks gzip (of one or more members) or zlib's format. No more than `at_most` bytes are ever made."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while packed:
+            unpacker = zlib.decompressobj(wbits=47)  # either format, by its header
+            part = unpacker.decompress(packed, at_most - size + 1)
+            size += len(part)
+            if size > at_most:
+                raise _too_large(at_most)
+            if not unpacker.eof:
+                raise MalformedBody("The packed body ends too early.", param="body")
+            parts.append(part)
+            packed = unpacker.unused_data
+    except zlib.error as error:
+        raise MalformedBody(f"The body cannot be unpacked: {error}.", param="body") from None
+    return b"".join(parts)
+
+
+async def _read_raw(request: Request, at_most: int) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > at_most:
         raise _too_large(at_most)
@@ -75,6 +117,7 @@ async def read_body(request: Request, *, at_most: int) -> bytes:
 
 def parse_object(raw: bytes) -> dict[str, Any]:
     """Parses a JSON object. Raises `MalformedBody`, or `InvalidRequest` that names a field that cannot be stored."""
+    raw = raw.removeprefix(_BOM)
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:

@@ -164,6 +164,7 @@ _OPENAI_TYPES = {
     405: "invalid_request_error",
     409: "invalid_request_error",
     413: "invalid_request_error",
+    415: "invalid_request_error",
     429: "rate_limit_error",
 }
 M = TypeVar("M", bound=BaseModel)
@@ -180,6 +181,13 @@ class MalformedBody(InvalidRequest):
 
     status: ClassVar[int] = 400
     code, title = "malformed_body", "Malformed body"
+
+
+class UnsupportedEncoding(InvalidRequest):
+    """The body's `Content-Encoding` is none that is read here."""
+
+    status: ClassVar[int] = 415
+    code, title = "unsupported_encoding", "Unsupported content encoding"
 
 
 def checked(model: type[M], body: dict[str, Any]) -> M:
@@ -306,7 +314,8 @@ def _methods_here(request: Request) -> set[str]:
     """All methods of this address; the framework's own answer knows those of one route only."""
     routes: list[APIRoute] = request.app.state.api_routes
     path = request.scope["path"]
-    return {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+    methods = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+    return methods | {"HEAD"} if "GET" in methods else methods
 
 
 def unexpected_response(request: Request) -> Response:
@@ -368,8 +377,18 @@ logger = logging.getLogger(__name__)
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+"""Every answer has them: none is to be guessed at, framed, or to give its address away."""
+
+
 class Edge:
     """Pure ASGI: a layer on Starlette's request-and-response base would cost every request a task.
+
+    A HEAD request is answered as its GET would be, without the body.
 
     Args:
         echoed: what stands in front of us answers with the `x-request-id` of the request itself:
@@ -395,10 +414,13 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"].extend(SECURITY_HEADERS)
                 if not answered:
                     MutableHeaders(raw=message["headers"])["x-request-id"] = request_id
             await send(message)
 
+        if scope["method"] == "HEAD":
+            scope, receive, send = _as_get(scope, receive, send)
         began = time.perf_counter()
         self._metrics.inflight.inc()
         with acting(Origin(request_id=request_id, traceparent=next_traceparent(traceparent))):
@@ -418,6 +440,28 @@ class Edge:
         method = scope["method"] if scope["method"] in METHODS else "other"
         self._metrics.requests.labels(method, route, status or 499).inc()
         self._metrics.latency.labels(route).observe(seconds)
+
+
+def _as_get(scope: Scope, receive: Receive, send: Send) -> tuple[Scope, Receive, Send]:
+    """A HEAD request as a GET whose body is not sent. What streams sees its client hang up once it began."""
+    began = asyncio.Event()
+    asked = False
+
+    async def receive_until_begun() -> Message:
+        nonlocal asked
+        if not asked:
+            asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await began.wait()
+        return {"type": "http.disconnect"}
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            began.set()
+
+    return {**scope, "method": "GET"}, receive_until_begun, send_head
 
 
 def _given_ids(scope: Scope) -> tuple[str | None, bytes | None]:

@@ -89,7 +89,7 @@ async def test_unknown_addresses_and_methods_are_problems_too(rig: Any) -> None:
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
     wrong = await rig.call("PATCH", "/api/v1/tasks")
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
-    assert wrong.headers["allow"] == "GET, POST"
+    assert wrong.headers["allow"] == "GET, HEAD, POST"
     openai = await rig.call("GET", "/v1/nothing")
     assert openai.json()["error"]["code"] == "not_found"
 
