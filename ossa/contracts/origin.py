@@ -7,8 +7,7 @@ each record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import Context, ContextVar, copy_context
 
 from ossa.contracts.value import Value
@@ -45,14 +44,25 @@ def current_origin() -> Origin:
     return _current.get()
 
 
-@contextmanager
-def acting(origin: Origin) -> Iterator[Origin]:
+def acting(origin: Origin) -> AbstractContextManager[Origin]:
     """Makes `origin` the current one inside the `with` block, and in the tasks that are created there."""
-    token = _current.set(origin)
-    try:
-        yield origin
-    finally:
-        _current.reset(token)
+    return _Acting(origin)
+
+
+class _Acting:
+    """Every request enters one, so it is no generator."""
+
+    __slots__ = ("_origin", "_token")
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+
+    def __enter__(self) -> Origin:
+        self._token = _current.set(self._origin)
+        return self._origin
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)
 
 
 def apart() -> Context:
