@@ -21,9 +21,11 @@ from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.memory import Memory
 from ossa.gateway.core import GatewayCore
 from ossa.gateway.extensions import (
+    agent_history,
     answers,
     daily_usage,
     events,
+    fact_metrics,
     history,
     memory,
     optimiser,
@@ -84,6 +86,8 @@ def extensions_of(
         optimiser.extension(core),
         history.extension(core, keep_days=backends.history_days),
         events.extension(core, settings=backends.events),
+        agent_history.extension(core, keep_days=backends.history_days),
+        fact_metrics.extension(core),
         *(import_module(name).extension(core) for name in SYSTEMS),
         *(make(core) for make in (installed_extensions() if installed is None else installed)),
     ]

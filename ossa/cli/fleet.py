@@ -67,15 +67,30 @@ def status(session: Session) -> None:
     raise typer.Exit(ExitCode.OK if well else ExitCode.FAILED)
 
 
+agents = typer.Typer(rich_markup_mode=None, invoke_without_command=True, epilog="Example: ossa agents --pool security")
+
+
+@agents.callback()
 @fleet_command
-def agents(
+def list_agents(
     session: Session,
     pool: Annotated[str | None, typer.Option("--pool", help="Only agents of this pool.")] = None,
 ) -> None:
-    """List the live agents."""
+    """List the live agents, or show the life of one."""
     agents = session.client.agents.list(pool=pool)
     if pool is not None and not agents:  # a pool may have no agents; one that is misspelt is an error
         names = [known.name for known in session.client.pools.list()]
         if pool not in names:
             raise NotFound(f"there is no pool {pool!r}: the pools are {', '.join(names)}", param="pool")
     session.terminal.result(agents)
+
+
+@agents.command(epilog="Example: ossa agents history intelligence-003")
+@fleet_command
+def history(
+    session: Session,
+    agent_id: Annotated[str, typer.Argument(metavar="ID", help="The agent's id.")],
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many, at most.")] = 50,
+) -> None:
+    """Show what happened to an agent, newest first: when it became ready, was lost, replaced or removed, and why."""
+    session.terminal.result(session.client.agents.history(agent_id, limit=limit))

@@ -133,6 +133,9 @@ def _command(function: Callable[..., None], shared: dict[str, tuple[Any, Any]]) 
 
     @wraps(function)
     def command(context: typer.Context, **arguments: Any) -> None:
+        if context.invoked_subcommand is not None:
+            _refuse_options(context)
+            return
         options = {name: arguments.pop(name) for name in shared}
         with _session(context, **options) as session:
             function(session, **arguments)
@@ -140,6 +143,14 @@ def _command(function: Callable[..., None], shared: dict[str, tuple[Any, Any]]) 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
+
+
+def _refuse_options(context: typer.Context) -> None:
+    """What is given before the name of a command would be without effect."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            raise typer.BadParameter(f"options belong after `{context.invoked_subcommand}`.")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from itertools import zip_longest
 from typing import Any, TextIO
 
 from pydantic import BaseModel
@@ -52,6 +53,7 @@ SHADES = {
     "failed": "red",
     "no": "red",
     "rejected": "red",
+    "refused": "red",
     "cancelled": "yellow",
     "starting": "yellow",
     "draining": "yellow",
@@ -101,6 +103,20 @@ class Terminal:
             self.out.print(_rich_table(columns, cells), soft_wrap=False)
         else:
             self._columns([list(columns), *cells])
+
+    def columns(self, cells: Sequence[str], widths: Sequence[int]) -> None:
+        """Writes one line of columns of these widths; the last one, and what is too long for its column, as it is."""
+        line = Text()
+        for cell, width in zip_longest(cells, widths, fillvalue=0):
+            text = _cell(cell)
+            line += Text(text, style=SHADES.get(text, "")) + " " * (max(0, int(width) - len(text)) + 2)
+        line.rstrip()
+        self.out.print(line)
+        self.flush()
+
+    def flush(self) -> None:
+        """Lets a pipe have what was written."""
+        self.out.file.flush()
 
     def error(self, error: OssaError) -> None:
         """Writes one sentence, or with --json one object, to standard error."""

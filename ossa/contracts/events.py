@@ -189,8 +189,9 @@ class FactLog(Protocol):
         """
 
     async def seek(self, group: str, offset: int) -> None:
-        """Put all shares of a group to an offset, and make the group where there is none; whoever reads a share notices
-        at its next commit.
+        """Put all shares of a group to an offset, and make the group where there is none.
+
+        Whoever reads a share notices at its next commit, and by the fence that it was put there.
         """
 
     async def positions(self) -> list[GroupPosition]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ossa.contracts.access import ApiKey
+from ossa.contracts.agent_history import AgentHistoryStore
 from ossa.contracts.budgets import BudgetStore, SpendingStore
 from ossa.contracts.events import FactLog, ProcessedEvents
 from ossa.contracts.fleet import DesiredAgent, DesiredFleet, DesiredPool, Operation
@@ -256,6 +257,9 @@ class Stores(Protocol):
 
     @property
     def history(self) -> HistoryStore: ...
+
+    @property
+    def agent_history(self) -> AgentHistoryStore: ...
 
     async def open(self) -> None:
         """Connect; the first one migrates (one process at a time)."""

@@ -58,6 +58,10 @@ class DuplicateFilter:
         while len(self._recent) > self._most:
             self._recent.popitem(last=False)
 
+    def forget_recent(self) -> None:
+        """Forget what is remembered here, so that it is handled again."""
+        self._recent.clear()
+
     async def forget(self, *, older_than_s: float) -> int:
         """In the store; raises `StoreUnavailable`."""
         if self._processed is None:

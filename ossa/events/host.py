@@ -25,14 +25,18 @@ def _loop(
 ) -> Callable[[], Awaitable[None]]:
     given = consumer if isinstance(consumer, Consumer) else Consumer(consumer)
 
+    duplicates = DuplicateFilter(group, recent=_RECENT)
+
     async def subscribe() -> Subscription:
-        return await log.subscribe(group, shards=given.shards, tasks=given.wants_tasks, newest=given.newest)
+        subscription = await log.subscribe(group, shards=given.shards, tasks=given.wants_tasks, newest=given.newest)
+        subscription.on_seek = duplicates.forget_recent
+        return subscription
 
     return EventConsumer(
         log,
         group,
         given,
         metrics=metrics,
-        duplicates=DuplicateFilter(group, recent=_RECENT),
+        duplicates=duplicates,
         subscribe=subscribe,
     ).run

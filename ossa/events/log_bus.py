@@ -159,6 +159,10 @@ class LogSubscription:
         self._offered: list[Lease] = []
         """Of shares that were got while a batch was dealt with. They are begun with the next one: what is left of a
         batch that was read under an earlier lease must not count under this one."""
+        self.on_seek: Callable[[], None] | None = None
+        """Called when somebody has put a share of this member back."""
+        self._last: dict[int, Lease] = {}
+        """By share, the last lease that this member had, also of shares that it has no more."""
         self._next: dict[int, int] = {}
         """By share, the offset after what was read."""
         self._given: dict[int, int] = {}
@@ -236,7 +240,10 @@ class LogSubscription:
 
     def _begin_offered(self) -> None:
         for lease in self._offered:
-            self._leases[lease.shard] = lease
+            last = self._last.get(lease.shard, lease)
+            if self.on_seek is not None and lease.fence > last.fence and lease.offset < last.offset:
+                self.on_seek()
+            self._leases[lease.shard] = self._last[lease.shard] = lease
             self._next[lease.shard] = lease.offset
         self._offered = []
 
@@ -263,7 +270,7 @@ class LogSubscription:
             self._drop(shard)
             self._join_at = 0.0
         else:
-            self._leases[shard] = lease
+            self._leases[shard] = self._last[shard] = lease
 
     async def _commit_what_was_passed_over(self) -> None:
         """Shares whose facts are all dealt with go on after those of others, too."""

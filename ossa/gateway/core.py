@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,7 +137,8 @@ class GatewayCore:
     @cached_property
     def log(self) -> LogBus:
         """The fact log as a bus: what consumers read."""
-        return LogBus(self.stores.facts, owner=self.replica)
+        # Replicas on two nodes may have one name, and would be one member of a group.
+        return LogBus(self.stores.facts, owner=f"{self.replica}-{secrets.token_hex(3)}")
 
     @cached_property
     def leases(self) -> Leases:

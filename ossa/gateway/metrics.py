@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from ossa.caching.guarded import CacheCounts
-from ossa.contracts.task import Outcome, TaskStatus
+from ossa.contracts.task import TaskStatus
 from ossa.observability import AtMost, MetricGroup, counter, gauge, histogram
 
 T = TypeVar("T")
@@ -72,15 +72,6 @@ class GatewayMetrics(MetricGroup):
             self._groups[kind] = kind(self.registry)
         group: T = self._groups[kind]
         return group
-
-    def ended(self, outcome: Outcome) -> None:
-        """Count a finished task. The cost counter takes no negative prices."""
-        pool = outcome.pool or ""
-        usage = outcome.usage
-        self.tasks.labels(outcome.status.value, pool).inc()
-        self.tokens.labels("prompt", pool).inc(max(0, usage.prompt_tokens))
-        self.tokens.labels("completion", pool).inc(max(0, usage.completion_tokens))
-        self.cost.labels(pool).inc(max(0.0, usage.cost_usd))
 
     def text(self) -> bytes:
         return generate_latest(_Labelled(self.registry, {"replica": self._replica}))

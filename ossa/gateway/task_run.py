@@ -351,7 +351,6 @@ class TaskRun:
         self._owner.scheduler.suspect(agent)
         self._owner.report_lost(agent, error.message)
         self._hooks.agent_lost(self, error)
-        self.core.metrics.takeovers.inc()
         logger.warning("task_takeover", extra={"task_id": self.task.id, "agent_id": agent.agent_id})
         if self.task.attempts + self._losses > self.core.settings.max_attempts:
             raise AgentLost(f"Given up after {self._losses} agents were lost, the last was {agent.agent_id}.")
@@ -384,7 +383,6 @@ class TaskRun:
         self._steps.extend(steps)
         if steps:
             self._hooks.committed(self, steps)
-        self.core.metrics.ended(outcome)
         self._hooks.ended(self, outcome)
         return outcome
 

@@ -16,7 +16,7 @@ from ossa.contracts.errors import InvalidRequest
 from ossa.contracts.fleet import Operation as OperationRecord
 from ossa.contracts.fleet import PoolInfo
 from ossa.sdk.blocking import IO, Calls, call
-from ossa.sdk.exchange import Request, path_of
+from ossa.sdk.exchange import Request, given, path_of
 from ossa.sdk.received import Listing, Received
 
 AGENTS = "/api/v1/agents"
@@ -51,6 +51,41 @@ class Agent(Received):
 
 class Agents(Listing[Agent]):
     columns: ClassVar[tuple[str, ...]] = ("id", "pool", "state", "manifest", "version", "tier", "capabilities")
+
+
+class AgentMoment(Received):
+    """One thing that happened to an agent; `id` is that of the fact."""
+
+    id: str
+    agent: str
+    type: str
+    at: datetime
+    outcome: str = ""
+    reason: str = ""
+    pool: str = ""
+    manifest: str = ""
+    version: str = ""
+    incarnation: str = ""
+    node: str = ""
+    actor: str = ""
+    request_id: str = ""
+    tenant: str = ""
+
+    @property
+    def what(self) -> str:
+        """`ready`, `lost`, `replaced`, `removed`, ..."""
+        return self.type.removeprefix("ossa.agent.").rpartition(".")[0] or self.type
+
+
+class AgentMoments(Listing[AgentMoment]):
+    columns: ClassVar[tuple[str, ...]] = ("at", "what", "outcome", "reason", "manifest", "version", "node", "actor")
+
+
+class AgentMomentPage(Received):
+    """`next` is what the next page comes before; None on the last one."""
+
+    data: tuple[AgentMoment, ...]
+    next: int | None = None
 
 
 class AgentPage(Received):
@@ -129,6 +164,22 @@ class AgentCalls(Calls[IO]):
     async def get(self, agent_id: str) -> Agent:
         """Returns one agent. Raises `NotFound`."""
         return await self._exchange.send(Agent, Request("GET", path_of(AGENTS, agent_id)))
+
+    @call
+    async def history(self, agent_id: str, *, limit: int = 50) -> AgentMoments:
+        """Lists what happened to an agent, newest first. Raises `NotFound` for one that nothing is known of."""
+        moments: builtins.list[AgentMoment] = []
+        before: int | None = None
+        while len(moments) < limit:
+            params = given(before=before, limit=min(1000, limit - len(moments)))
+            page = await self._exchange.send(
+                AgentMomentPage, Request("GET", path_of(AGENTS, agent_id, "history"), params)
+            )
+            moments.extend(page.data)
+            before = page.next
+            if before is None:
+                break
+        return AgentMoments(moments)
 
     @call
     async def create(self, manifest: Manifest, *, pool: str | None = None) -> Agent:

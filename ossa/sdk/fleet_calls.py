@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import ConfigDict, Field, computed_field
 
 from ossa.contracts.compression import Compressed
-from ossa.contracts.events import EventStatus
 from ossa.contracts.routing import Route
 from ossa.sdk.blocking import IO, Calls, call
 from ossa.sdk.chat import Prompt, messages_of
 from ossa.sdk.cost import BudgetCalls, CostCalls
 from ossa.sdk.errors import UnexpectedAnswer
+from ossa.sdk.events import EventCalls
 from ossa.sdk.exchange import Exchange, Request
 from ossa.sdk.fleet import AgentCalls, Operation, OperationCalls, PoolCalls
 from ossa.sdk.keys import KeyCalls
@@ -95,6 +95,7 @@ class FleetCalls(Calls[IO]):
         self.budgets = BudgetCalls(exchange)
         self.cost = CostCalls(exchange)
         self.memory = MemoryCalls(exchange)
+        self.events = EventCalls(exchange)
 
     @call
     async def deploy_phase(self, target_agents: int, phase: str = PHASE) -> Operation:
@@ -187,11 +188,6 @@ class FleetCalls(Calls[IO]):
         params = {"for_s": f"{for_s:g}"} if for_s > 0 else {}
         body = {"version": "4", "alerts": alerts}
         return await self._exchange.send(Alerts, Request("POST", f"{SCALING}/alerts", params, json=body))
-
-    @call
-    async def events(self) -> EventStatus:
-        """Returns what waits to be published, and the state of the bus."""
-        return await self._exchange.send(EventStatus, Request("GET", "/api/v1/events/status"))
 
     @call
     async def models(self) -> tuple[str, ...]:

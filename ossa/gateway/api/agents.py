@@ -53,7 +53,7 @@ async def list_agents(
     "/api/v1/agents/{agent_id}", **describe("One agent", scope=Scope.AGENTS_READ, answer=AgentView, errors=(404,))
 )
 async def get_agent(request: Request, agent_id: str, caller: AgentsReader) -> Response:
-    return json_response(await _find(context_of(request), caller, agent_id))
+    return json_response(await find_agent(context_of(request), caller, agent_id))
 
 
 @router.post(
@@ -96,7 +96,7 @@ async def create_agent(request: Request, caller: AgentsWriter, body: JsonBody) -
 )
 async def delete_agent(request: Request, agent_id: str, caller: AgentsWriter) -> Response:
     context = context_of(request)
-    view = await _find(context, caller, agent_id)
+    view = await find_agent(context, caller, agent_id)
     await context.core.fleet.remove_agent(agent_id, tenant=caller.tenant)
     return json_response(view.model_copy(update={"state": "draining"}), status=202)
 
@@ -115,7 +115,7 @@ async def delete_agent(request: Request, agent_id: str, caller: AgentsWriter) ->
 )
 async def drain_agent(request: Request, agent_id: str, caller: FleetWriter) -> Response:
     context = context_of(request)
-    await _find(context, caller, agent_id)
+    await find_agent(context, caller, agent_id)
     return started(await context.core.fleet.submit("drain", {"agent_id": agent_id}, tenant=caller.tenant))
 
 
@@ -144,7 +144,8 @@ async def _check_quota(context: GatewayContext, tenant: str) -> None:
         )
 
 
-async def _find(context: GatewayContext, caller: Principal, agent_id: str) -> AgentView:
+async def find_agent(context: GatewayContext, caller: Principal, agent_id: str) -> AgentView:
+    """Returns an agent that the caller sees. Raises `NotFound`."""
     for view in await _visible(context, caller):
         if view.agent_id == agent_id:
             return view

@@ -17,7 +17,7 @@ from ossa.contracts.compression import KINDS, Compressed, CompressionOrder, Comp
 from ossa.contracts.errors import InvalidRequest, NotFound, NotReady, OssaError
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.memory import Memory
-from ossa.contracts.task import Outcome, Task
+from ossa.contracts.task import Task
 from ossa.contracts.turn import TurnCall, TurnCallResult
 from ossa.gateway.api.document import describe
 from ossa.gateway.api.request import ChatCaller, JsonBody
@@ -195,17 +195,13 @@ class VortexCalls:
 class VortexHook(TaskHook):
     """Answers turns that want contents shortened, an original back, or a role resolved."""
 
-    def __init__(self, calls: VortexCalls, metrics: VortexMetrics) -> None:
+    def __init__(self, calls: VortexCalls) -> None:
         self._calls = calls
-        self._metrics = metrics
 
     async def call(self, call: TurnCall, run: Run) -> TurnCallResult | None:
         if run.agent is None or not (call.role or call.original or call.compress):
             return None
         return await self._calls.answer(call, task=run.task, agent=run.agent)
-
-    def ended(self, run: Run, outcome: Outcome) -> None:
-        self._metrics.saved.labels(outcome.pool or "").inc(max(0, outcome.usage.saved_tokens))
 
 
 router = APIRouter(tags=["Compression"])
@@ -283,4 +279,4 @@ def extension(
     values = TieredCache(cache)
     watch_cache(core.metrics.registry, {"exchange": values.shared})
     calls = VortexCalls(metered, TokenExchange(resolvers, cache=values))
-    return Extension(NAME, hooks=[VortexHook(calls, metrics)], routers=[router], service=metered)
+    return Extension(NAME, hooks=[VortexHook(calls)], routers=[router], service=metered)

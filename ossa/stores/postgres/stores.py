@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from ossa.contracts.configuration import Database, EventSettings
+from ossa.stores.postgres.agent_history import PostgresAgentHistory
 from ossa.stores.postgres.budgets import PostgresBudgets, PostgresSpending
 from ossa.stores.postgres.connection import Reader, Server, Session
 from ossa.stores.postgres.dsn import replica_dsn
@@ -68,6 +69,7 @@ class PostgresStores:
         self.scaling = PostgresScaling(self._reader, self.lists)
         self.memory = PostgresCatalogue(self._reader)
         self.history = PostgresHistory(self._reader)
+        self.agent_history = PostgresAgentHistory(self._reader)
 
     def __repr__(self) -> str:
         return f"PostgresStores({self._server.name})"

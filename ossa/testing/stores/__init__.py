@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ossa.contracts.configuration import EventSettings
+from ossa.testing.stores.agent_history import MemoryAgentHistory
 from ossa.testing.stores.budgets import MemoryBudgets, MemorySpending
 from ossa.testing.stores.facts import MemoryFacts, MemoryProcessed
 from ossa.testing.stores.fleet import MemoryFleet, MemoryKeys, MemoryScaling
@@ -45,6 +46,7 @@ class MemoryStores(Gated):
         self.spending = MemorySpending(self._gate, self.journal, self.budgets, self.facts)
         self.scaling = MemoryScaling(self._gate, self.facts)
         self.history = MemoryHistory(self._gate, self.journal)
+        self.agent_history = MemoryAgentHistory(self._gate)
 
     async def open(self) -> None:
         """Nothing to open; what is in it stays."""

@@ -149,7 +149,7 @@ class MemoryFacts(Gated):
         if offset < 0:
             raise InvalidRequest("offset must be 0 or more.", param="offset")
         for share in self._shares.setdefault(group, [_Share(offset)]):
-            share.offset = offset
+            share.offset, share.fence = offset, share.fence + 1
         self.add_facts([store_facts.of_moved_group(group, offset)])
 
     async def positions(self) -> list[GroupPosition]:

@@ -23,7 +23,7 @@ spec: {role: You review code.}
 """
 
 COMMANDS = [
-    ("up",), ("down",), ("status",), ("ask",), ("apply",), ("validate",), ("scale",), ("agents",), ("tasks",),
+    ("up",), ("down",), ("status",), ("ask",), ("apply",), ("validate",), ("scale",), ("tasks",), ("agents", "history"),
     ("compress",), ("route",), ("feedback",), ("alert",),
     ("cluster", "up"), ("cluster", "down"), ("cluster", "status"),
     ("keys", "create"), ("keys", "list"), ("keys", "revoke"),
@@ -31,6 +31,7 @@ COMMANDS = [
     ("memory", "remember"), ("memory", "recall"), ("memory", "forget"), ("memory", "grant"),
     ("memory", "reindex"), ("backup", "now"), ("backup", "list"), ("backup", "restore"), ("backup", "verify"),
     ("events", "status"), ("events", "lag"), ("events", "dead"), ("events", "replay"), ("events", "tail"),
+    ("events", "list"), ("events", "groups"), ("events", "seek"),
     ("cost", "proposals"), ("cost", "approve"),
     ("database", "check"), ("database", "migrate"), ("database", "roles"),
     ("router", "status"), ("router", "models"), ("router", "promote"), ("router", "rollback"), ("router", "policy"),

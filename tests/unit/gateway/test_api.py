@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ossa.contracts.access import Scope
-from ossa.testing.gateway import fake_agent
+from ossa.testing.gateway import eventually, fake_agent
 
 MANIFEST = {
     "apiVersion": "ossa/v0.5.0",
@@ -308,9 +308,13 @@ async def test_metrics_count_requests_tasks_tokens_and_cost(rig: Any) -> None:
     for _ in range(3):
         await rig.ask(model="pool/security")
     await rig.call("GET", "/nothing/12345")
-    text = (await rig.http.get("/metrics")).text
     replica = 'replica="gateway"'
-    assert f'ossa_gateway_tasks_total{{pool="security",{replica},status="succeeded"}} 3.0' in text
+
+    async def counted() -> str | None:
+        text = str((await rig.http.get("/metrics")).text)
+        return text if f'ossa_gateway_tasks_total{{pool="security",{replica},status="succeeded"}} 3.0' in text else None
+
+    text = await eventually(counted)
     assert f'ossa_gateway_tokens_total{{kind="prompt",pool="security",{replica}}} 21.0' in text
     assert f'ossa_gateway_cost_usd_total{{pool="security",{replica}}} 0.0006' in text
     assert f'{replica},route="/v1/chat/completions",status="200"}} 3.0' in text

@@ -71,7 +71,8 @@ async def streaming(rig: Any, query: str = "", **headers: str) -> AsyncIterator[
     sent += [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
-        "path": PATH, "raw_path": PATH.encode(), "query_string": query.encode(), "headers": sent, "root_path": "",
+        "path": PATH, "raw_path": PATH.encode(), "query_string": f"{query}&type={AgentMoved.TYPE}".encode(),
+        "headers": sent, "root_path": "",
         "server": ("gateway", 80), "client": ("test", 1),
     }  # fmt: skip
     asked = False
@@ -107,6 +108,8 @@ async def streaming(rig: Any, query: str = "", **headers: str) -> AsyncIterator[
 
 
 async def page(rig: Any, query: str = "", **headers: str) -> dict[str, Any]:
+    """Facts of the test alone, unless the query names other types."""
+    query = query if "type=" in query else f"{query}&type={AgentMoved.TYPE}"
     answer = await rig.call("GET", f"{PATH}?{query}", **headers)
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
@@ -198,7 +201,8 @@ async def test_filters_let_through_what_fits_all_of_them(rig: Any) -> None:
     kinds = [event["type"] for event in (await page(rig, "type=ossa.task.&order=asc"))["data"]]
     assert (kinds[0], kinds[-1]) == ("ossa.task.accepted.v1", "ossa.task.finished.v1")
     agent = (await page(rig, "type=ossa.task.finished.v1"))["data"][0]["data"]["agent"]
-    assert agent in {event["data"].get("agent") for event in (await page(rig, f"agent={agent}"))["data"]}
+    named = (await page(rig, f"agent={agent}&type=ossa.task."))["data"]
+    assert {event["data"]["agent"] for event in named} == {agent}
 
 
 async def test_since_and_until_bound_a_long_log(open_rig: Any) -> None:
@@ -260,10 +264,10 @@ async def test_scopes_say_which_types_a_key_sees(rig: Any) -> None:
     async def seen(headers: dict[str, str], query: str = "") -> set[str]:
         return {event["type"].split(".")[1] for event in (await page(rig, query, **headers))["data"]}
 
-    assert await seen(reader) == {"agent"}
+    assert await seen(reader, "type=ossa.agent.") == {"agent"}
     assert await seen(reader, "type=ossa.") == {"agent"}
-    assert await seen(worker) == {"agent", "task"}
-    assert {"agent", "task", "secret"} <= await seen(admin)
+    assert await seen(worker, "type=ossa.") == {"agent", "task"}
+    assert {"agent", "task", "secret", "key"} <= await seen(admin, "type=ossa.")
     for headers, kind in ((reader, "ossa.task."), (reader, "ossa.task.finished.v1"), (worker, "ossa.secret.")):
         refused = await rig.call("GET", f"{PATH}?type={kind}", **headers)
         assert (refused.status_code, refused.json()["param"]) == (403, "type")
@@ -418,7 +422,8 @@ async def test_a_group_is_shown_and_put_back_to_where_it_handles_again(
     moved_to = await rig.call("POST", f"{PATH}/groups/audit/seek", {"to": "1h"})
     assert moved_to.json()["waiting"] >= 1
     start = moved_to.json()["position"]
-    assert (await rig.call("POST", f"{PATH}/groups/audit/seek", {"to": "newest"})).json()["waiting"] == 0
+    newest = await rig.call("POST", f"{PATH}/groups/audit/seek", {"to": "newest"})
+    assert newest.json()["waiting"] <= 1  # the fact that tells of it
     assert (await rig.call("POST", f"{PATH}/groups/audit/seek", {"to": start})).json()["position"] == start
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 import ossa
@@ -458,10 +459,63 @@ async def test_health_version_models_and_events_are_told(either: Either) -> None
     assert (events.telling, events.bus, events.outbox.rows, events.trouble) == (False, None, 0, "")
 
 
+async def test_facts_are_listed_paged_and_streamed_across_a_broken_connection(
+    either: Either, fleet: FakeGateway
+) -> None:
+    await either(lambda c: c.chat("x"))
+    listed = await either(lambda c: c.events.list(order="asc", type="ossa.task."))
+    kinds = [event.type for event in listed]
+    assert (kinds[0], kinds[-1]) == ("ossa.task.accepted.v1", "ossa.task.finished.v1")
+    assert listed[-1].outcome == "succeeded" and listed[-1].actor
+    assert [event.id for event in await either(lambda c: c.events.list(type="ossa.task."))] == [
+        event.id for event in listed[::-1]
+    ]
+    page = await either(lambda c: c.events.page(limit=2, order="asc", type="ossa.task."))
+    rest = await either(lambda c: c.events.page(after=page.next, order="asc", type="ossa.task."))
+    assert (*page.data, *rest.data) == listed
+    fleet.cut_next_stream(after_events=2)
+    streamed = await either.all(lambda c: c.events.stream(since="1h", limit=len(listed), type="ossa.task."))
+    assert [event.id for event in streamed] == [event.id for event in listed]
+    assert await either.all(lambda c: c.events.stream(after=streamed[1].cursor, limit=1, type="ossa.task.")) == [
+        streamed[2]
+    ]
+
+
+async def test_a_stream_goes_on_when_the_fleet_comes_back_and_gives_up_after_its_patience(
+    either: Either, fleet: FakeGateway
+) -> None:
+    await either(lambda c: c.chat("x"))
+    whole = await either(lambda c: c.events.list(order="asc", type="ossa.task."))
+    fleet.cut_next_stream(after_events=1)
+    stream = either.client.events.stream(since="1h", limit=len(whole), type="ossa.task.")
+    first = await anext(stream) if hasattr(stream, "__anext__") else next(stream)
+    for _ in range(4):
+        fleet.drop_next(httpx.ConnectError("refused"))
+    rest = await either.all(lambda _: stream)
+    assert [first.id, *(event.id for event in rest)] == [event.id for event in whole]
+    fleet.cut_next_stream(after_events=1)
+    impatient = either.client.events.stream(since="1h", limit=len(whole), type="ossa.task.", patience_s=0)
+    with pytest.raises(Unreachable):
+        await either.all(lambda _: impatient)
+
+
+async def test_groups_are_listed_and_put_elsewhere(either: Either, fleet: FakeGateway) -> None:
+    await either(lambda c: c.chat("x"))
+    fleet.run(fleet.stores.facts.seek("audit", 0))
+    groups = {group.group: group for group in await either(lambda c: c.events.groups())}
+    assert groups["audit"].waiting > 0
+    assert (await either(lambda c: c.events.seek("audit", "newest"))).waiting <= 1  # the fact that tells of it
+    assert await either(lambda c: c.events.dead()) == ()
+    assert await either(lambda c: c.events.replay()) == 0
+    assert (await either(lambda c: c.events.status())) == (await either(lambda c: c.events()))
+
+
 async def test_what_is_not_there_is_not_found(either: Either) -> None:
     for ask in (
         lambda c: c.tasks.get("task_" + "f" * 32),
         lambda c: c.agents.get("nobody"),
+        lambda c: c.agents.history("nobody"),
+        lambda c: c.events.seek("nobody", "oldest"),
         lambda c: c.agents.delete("nobody"),
         lambda c: c.pools.scale("nope", 1),
         lambda c: c.pools.get("nope"),

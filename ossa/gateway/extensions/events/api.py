@@ -35,14 +35,16 @@ router = APIRouter(tags=["Events"])
 
 PATH = "/api/v1/events"
 PAGE = 50
-FOR_READERS = ("ossa.agent.", "ossa.pool.", "ossa.operation.", "ossa.scaling.", "ossa.alert.")
+FOR_READERS = (
+    "ossa.agent.", "ossa.pool.", "ossa.standby.", "ossa.phase.", "ossa.operation.", "ossa.scaling.", "ossa.router.",
+)  # fmt: skip
 """Facts that a key with `agents:read` sees; those of tasks need `tasks` besides, all others `admin`."""
 
 FOR_TASKS = "ossa.task."
 WHOSE = (
     "A key sees the facts of its tenant; the operator's admins see those of all tenants and of the fleet itself "
-    "(tenant `_system`). With `agents:read` come facts of agents, pools, operations and scaling, with `tasks` those of "
-    "tasks too, with `admin` all."
+    "(tenant `_system`). With `agents:read` come facts of agents, pools, operations, scaling and the router, with "
+    "`tasks` those of tasks too, with `admin` all."
 )
 _LAST_EVENT_ID = {
     "name": "Last-Event-ID",

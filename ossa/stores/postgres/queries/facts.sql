@@ -89,8 +89,9 @@ WHERE s.waits = 'off' AND name = %(group)s AND shard = %(shard)s AND owner = %(o
 RETURNING position
 
 -- name: seek
+-- The fence tells a reader that it was put there, and did not lose commits by a fail-over.
 WITH moved AS (
-    UPDATE ossa.fact_shards SET position = %(to)s WHERE name = %(group)s RETURNING 1
+    UPDATE ossa.fact_shards SET position = %(to)s, fence = fence + 1 WHERE name = %(group)s RETURNING 1
 ), made AS (
     INSERT INTO ossa.fact_shards (name, shard, shards, position)
     SELECT %(group)s, 0, 1, %(to)s WHERE NOT EXISTS (SELECT FROM moved)
