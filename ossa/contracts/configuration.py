@@ -65,6 +65,9 @@ class Endpoint(Section):
     base_url: str
     api_key: SecretStr = SecretStr("")
     model: str
+    ca_file: Path | None = Field(
+        None, description="who signed the server's certificate; None: the system's authorities"
+    )
     timeout_s: float = Field(120, gt=0)
     connect_timeout_s: float = Field(5, gt=0)
     max_retries: int = Field(3, ge=0, le=10)

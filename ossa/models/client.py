@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Any
@@ -21,8 +23,9 @@ from ossa.contracts.value import Clock, SystemClock
 from ossa.models.answers import AnswerError, StreamedAnswer, read_completion
 from ossa.models.failures import Said, error_of, read_error
 from ossa.models.forced_tools import ForcedTools
-from ossa.models.http import HttpExchange, HttpFailed, HttpPool, NotConnected, Origin, TooLarge
+from ossa.models.http import HttpExchange, HttpFailed, HttpPool, NotConnected, TooLarge
 from ossa.models.json_reader import read_json
+from ossa.models.origin import Origin, Proxy, proxy_of
 from ossa.models.retry import next_wait, retry_after
 from ossa.resilience.server_sent import EventDecoder, EventOverflow
 
@@ -30,6 +33,8 @@ log = logging.getLogger("ossa.models")
 
 MAX_ANSWER_BYTES = 16 * 2**20
 _DRAIN_S = 0.2
+_REDIRECTS_MAX = 3
+_KEEP_THE_METHOD = frozenset({307, 308})
 _PERHAPS_BILLED = frozenset({408, 504})
 """Answers after which the endpoint may have done the work all the same. A refusal by any other status bills nothing."""
 
@@ -66,7 +71,10 @@ class OpenAIClient:
         """Raises `ValueError` when the endpoint's URL or key cannot be used."""
         self.endpoint = endpoint
         self._origin = Origin.parse(endpoint.base_url)
-        self._pool = HttpPool(self._origin, connect_timeout_s=endpoint.connect_timeout_s)
+        self._proxy, self._no_way = _proxy_or_why(self._origin)
+        self._pool = HttpPool(
+            self._origin, connect_timeout_s=endpoint.connect_timeout_s, tls=self._trusted, proxy=self._proxy
+        )
         self._roll = roll
         self._clock = clock or SystemClock()
         self._max_answer_bytes = max_answer_bytes
@@ -75,12 +83,15 @@ class OpenAIClient:
     def __repr__(self) -> str:
         return f"OpenAIClient({self.endpoint.base_url!r}, model={self.endpoint.model!r})"
 
+    def _trusted(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.endpoint.ca_file)
+
     def _build_head(self) -> bytes:
         key = self.endpoint.api_key.get_secret_value().strip()
         if not key.isascii() or any(ord(char) < 33 for char in key):
             raise ValueError("the endpoint's api_key must be ASCII without spaces or line breaks")
         lines = [
-            f"POST {self._origin.target('/chat/completions')} HTTP/1.1",
+            self._request_line(self._origin.target("/chat/completions")),
             f"Host: {self._origin.host_header}",
             "User-Agent: ossa-on-ray",
             "Accept: application/json, text/event-stream",
@@ -88,7 +99,15 @@ class OpenAIClient:
         ]
         if key:
             lines.append(f"Authorization: Bearer {key}")
+        if self._proxy is not None and self._proxy.authorization and self._origin.scheme == "http":
+            lines.append(f"Proxy-Authorization: {self._proxy.authorization}")
         return ("\r\n".join(lines) + "\r\nContent-Length: ").encode("ascii")
+
+    def _request_line(self, target: str) -> str:
+        """A proxy that forwards plain HTTP is given the whole URL; one with a tunnel sees nothing of it."""
+        if self._proxy is not None and self._origin.scheme == "http":
+            target = f"http://{self._origin.host_header}{target}"
+        return f"POST {target} HTTP/1.1"
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """One whole answer. Raises `ModelFailed`, `ModelRejected`, `TimedOut`."""
@@ -197,11 +216,13 @@ class OpenAIClient:
             raise ModelFailed(f"the model endpoint's answer broke off: {error}") from error
 
     async def _open(self, payload: bytes, call: _Call, *, whole: bool) -> HttpExchange:
-        """An exchange whose status is 200. Raises `_TryAgain` or the final error."""
+        """An exchange whose status is 2xx. Raises `_TryAgain` or the final error."""
+        if self._no_way:
+            raise ModelFailed(f"the model endpoint cannot be reached: {self._no_way}", details={"sent": False})
         try:
             async with self._clock.timeout(call.try_s()):
-                exchange = await self._pool.open(payload, limit=self._max_answer_bytes, whole=whole)
-                if exchange.status == 200:
+                exchange = await self._followed(payload, whole=whole)
+                if exchange.status < 300:
                     return exchange
                 body = await exchange.body()
         except TimeoutError as error:
@@ -216,6 +237,38 @@ class OpenAIClient:
         status, headers = exchange.status, exchange.headers
         exchange.release()
         raise self._refused(status, headers, body)
+
+    async def _followed(self, payload: bytes, *, whole: bool) -> HttpExchange:
+        """The exchange at the end of redirects that stay on the host and keep the method."""
+        target = self._origin.target("/chat/completions")
+        for left in range(_REDIRECTS_MAX, -1, -1):
+            exchange = await self._pool.open(payload, limit=self._max_answer_bytes, whole=whole)
+            location = exchange.headers.get(b"location", b"").decode("latin-1")
+            if not 300 <= exchange.status < 400 or not location:
+                return exchange
+            status = exchange.status
+            moved = self._origin.redirected(target, location) if status in _KEEP_THE_METHOD else None
+            if moved is None or not left:
+                exchange.abort()
+                raise self._lost_way(status, location)
+            await exchange.body()
+            exchange.release()
+            target = moved
+            payload = self._request_line(target).encode() + payload[payload.index(b"\r\n") :]
+        raise AssertionError("the loop ends inside")
+
+    def _lost_way(self, status: int, location: str) -> ModelFailed:
+        """A redirect that is not followed: to another host the key and the messages do not go by themselves."""
+        where = location.partition("?")[0][:200]
+        log.error(
+            "model_endpoint_misconfigured",
+            extra={"status": status, "said": self._masked(f"moved to {where}"), "endpoint": repr(self)},
+        )
+        message = (
+            f"the model endpoint answered {status}, a redirect that is not followed: only 307 and 308 within the "
+            f"host are, {_REDIRECTS_MAX} at most; the fleet's operator has to correct base_url"
+        )
+        return ModelFailed(message, details={"upstream_status": status})
 
     def _refused(self, status: int, headers: dict[bytes, bytes], body: bytes) -> Exception:
         said = self._said(body)
@@ -251,6 +304,14 @@ def surely_unbilled(error: OssaError) -> bool:
     """Whether a failed call cost nothing: it was refused, or never sent."""
     status = error.details.get("upstream_status")
     return error.details.get("sent") is False or (status is not None and status not in _PERHAPS_BILLED)
+
+
+def _proxy_or_why(origin: Origin) -> tuple[Proxy | None, str]:
+    """The proxy that the environment names, and what is wrong with it."""
+    try:
+        return proxy_of(origin, os.environ), ""
+    except ValueError as error:
+        return None, f"{error}; correct the environment's proxy, or name the host in NO_PROXY"
 
 
 def _is_stream(content_type: bytes, first: bytes) -> bool:

@@ -1,9 +1,8 @@
 """A lean HTTP/1.1 client: one origin, kept-alive connections, bounded answers.
 
-Why not httpx or aiohttp: an agent's process pays for every import (aiohttp: 340 ms
-and 4 MB, times 200 agents), and a model call is on the hot path (they cost about
-a millisecond of CPU a call; this costs a tenth). It knows what a model endpoint
-needs and no more: no redirects, no proxies, no compression, no cookies.
+Why our own: an agent's process pays for every import, 200 times, and a model call
+is on the hot path (docs/decisions/0025-model-http.md has what the others cost). It
+reads gzip and deflate and goes through an HTTP proxy; redirects are the caller's.
 
     HttpPool      connections to one origin
     HttpExchange  one request and its answer, read in pieces
@@ -17,10 +16,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import NamedTuple, cast
-from urllib.parse import urlsplit
+from typing import cast
 
 import httptools
+
+from ossa.models.encoding import BodyDecoder, EncodingFailed
+from ossa.models.origin import Origin, Proxy
 
 _PAUSE_BYTES = 256 * 1024
 _HEADERS_MAX = 64 * 1024
@@ -44,40 +45,6 @@ class NotConnected(HttpFailed):
 
 class TooLarge(HttpFailed):
     """The answer is larger than the caller takes."""
-
-
-class Origin(NamedTuple):
-    """Where an endpoint listens, and the path its calls begin with."""
-
-    scheme: str
-    host: str
-    port: int
-    path: str
-    query: str
-
-    @classmethod
-    def parse(cls, base_url: str) -> Origin:
-        """Raises `ValueError` with a sentence that says what is wrong."""
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https"):
-            raise ValueError("base_url must start with http:// or https://")
-        if not parts.hostname or parts.username or parts.password:
-            raise ValueError("base_url must name a host, and carry no user or password")
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        path = parts.path.rstrip("/")
-        if any(ord(char) <= 32 or ord(char) > 126 for char in path + parts.query):
-            raise ValueError("base_url must be ASCII without spaces; percent-encode other characters")
-        return cls(parts.scheme, parts.hostname, port, path, parts.query)
-
-    @property
-    def host_header(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        default = 443 if self.scheme == "https" else 80
-        return host if self.port == default else f"{host}:{self.port}"
-
-    def target(self, suffix: str) -> str:
-        """The request target of a path below the base: `/chat/completions` -> `/v1/chat/completions`."""
-        return f"{self.path}{suffix}" + (f"?{self.query}" if self.query else "")
 
 
 class Connection(asyncio.Protocol):
@@ -106,6 +73,7 @@ class Connection(asyncio.Protocol):
         self._size = 0
         self._chunks: list[bytes] = []
         self._keep_alive = False
+        self._decoder: BodyDecoder | None = None
 
     # What the exchange does.
 
@@ -228,9 +196,23 @@ class Connection(asyncio.Protocol):
         if self.status < 200:
             self.headers = {}
             return
+        try:
+            self._decoder = BodyDecoder(self.headers.get(b"content-encoding", b"").decode("latin-1"))
+        except EncodingFailed as error:
+            self._fail(HttpFailed(str(error), answered=True))
+            return
         self.headed = True
 
     def on_body(self, body: bytes) -> None:
+        if self._error is not None or self._decoder is None:
+            return
+        try:
+            body = self._decoder.feed(body, self._limit - self._size)
+        except EncodingFailed as error:
+            self._fail((TooLarge if error.too_large else HttpFailed)(str(error), answered=True))
+            return
+        if not body:
+            return
         self._chunks.append(body)
         self._size += len(body)
         if self._size > self._limit:
@@ -244,6 +226,44 @@ class Connection(asyncio.Protocol):
             return
         self.done = True
         self._keep_alive = self._parser.should_keep_alive()
+
+
+class Tunnel(asyncio.Protocol):
+    """Asks a proxy for a way to an origin: the bytes before TLS begins."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._answer = b""
+        self._opened: asyncio.Future[bytes] = loop.create_future()
+
+    async def open(self, origin: Origin, proxy: Proxy) -> None:
+        """Returns when the way is open. Raises `NotConnected` with the proxy's status."""
+        assert self._transport is not None
+        lines = [f"CONNECT {origin.authority} HTTP/1.1", f"Host: {origin.authority}", "User-Agent: ossa-on-ray"]
+        if proxy.authorization:
+            lines.append(f"Proxy-Authorization: {proxy.authorization}")
+        self._transport.write(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
+        status = await self._opened
+        if not status.startswith(b"2"):
+            said = status.decode("latin-1")[:80]
+            raise NotConnected(f"the proxy {proxy.host}:{proxy.port} opened no way to {origin.authority}: {said}")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._opened.done():
+            return
+        self._answer += data
+        head, end, _ = self._answer.partition(b"\r\n\r\n")
+        if end or len(head) > _HEADERS_MAX:
+            line = head.split(b"\r\n", 1)[0]
+            version, _, status = line.partition(b" ")
+            self._opened.set_result(status.strip() if version.startswith(b"HTTP/1.") else b"it does not speak HTTP/1.1")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._opened.done():
+            self._opened.set_result(b"it closed the connection")
 
 
 class HttpExchange:
@@ -295,8 +315,10 @@ class HttpPool:
         connect_timeout_s: float,
         max_idle: int = 64,
         tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+        proxy: Proxy | None = None,
     ) -> None:
         self.origin = origin
+        self._proxy = proxy
         self._connect_timeout_s = connect_timeout_s
         self._max_idle = max_idle
         self._tls = tls
@@ -339,19 +361,48 @@ class HttpPool:
         return None
 
     async def _connect(self) -> Connection:
-        loop = asyncio.get_running_loop()
         if self.origin.scheme == "https" and self._context is None:
-            self._context = self._tls()
+            try:
+                self._context = self._tls()
+            except (OSError, ssl.SSLError) as error:
+                raise NotConnected(f"ca_file cannot be read: {error.strerror or error}") from error
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(loop), self.origin.host, self.origin.port, ssl=self._context
-                )
+                connection = await (self._direct() if self._proxy is None else self._proxied(self._proxy))
         except TimeoutError as error:
-            raise NotConnected(f"no connection within {self._connect_timeout_s:g} s") from error
+            raise NotConnected(f"no connection within {self._connect_timeout_s:g} s{self._by}") from error
         except OSError as error:
-            raise NotConnected(f"no connection: {error.strerror or error}") from error
+            raise NotConnected(f"no connection{self._by}: {error.strerror or error}") from error
         self.connects += 1
+        return connection
+
+    @property
+    def _by(self) -> str:
+        return "" if self._proxy is None else f" by the proxy {self._proxy.host}:{self._proxy.port}"
+
+    async def _direct(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(
+            lambda: Connection(loop), self.origin.host, self.origin.port, ssl=self._context
+        )
+        return connection
+
+    async def _proxied(self, proxy: Proxy) -> Connection:
+        loop = asyncio.get_running_loop()
+        if self._context is None:
+            _, connection = await loop.create_connection(lambda: Connection(loop), proxy.host, proxy.port)
+            return connection
+        transport, tunnel = await loop.create_connection(lambda: Tunnel(loop), proxy.host, proxy.port)
+        try:
+            await tunnel.open(self.origin, proxy)
+            connection = Connection(loop)
+            secured = await loop.start_tls(transport, connection, self._context, server_hostname=self.origin.host)
+            if secured is None:
+                raise NotConnected(f"no connection{self._by}: the tunnel was closed")
+            connection.connection_made(secured)
+        except BaseException:
+            transport.abort()
+            raise
         return connection
 
     def release(self, connection: Connection) -> None:

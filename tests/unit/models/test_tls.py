@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import ipaddress
 import ssl
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -37,7 +39,7 @@ def certificate(tmp_path: Path) -> Path:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([address, x509.DNSName("model.invalid")]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -80,3 +82,66 @@ async def test_an_endpoint_with_an_unknown_certificate_is_refused(certificate: P
     with pytest.raises(ModelFailed, match="certificate"):
         await OpenAIClient(endpoint).complete(REQUEST)
     server.close()
+
+
+async def test_an_endpoints_own_authority_is_trusted(certificate: Path) -> None:
+    server, endpoint = await serve(certificate)
+    client = OpenAIClient(endpoint.model_copy(update={"ca_file": certificate}))
+    assert (await client.complete(REQUEST)).message["content"] == "safe"
+    await client.close()
+    server.close()
+
+
+async def test_a_ca_file_that_cannot_be_read_is_named() -> None:
+    endpoint = Endpoint(base_url="https://127.0.0.1:9/v1", model="m", max_retries=0, ca_file=Path("/nowhere/ca.pem"))
+    with pytest.raises(ModelFailed, match="ca_file"):
+        await OpenAIClient(endpoint).complete(REQUEST)
+
+
+@contextlib.asynccontextmanager
+async def forwarding(port: int) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """A proxy that opens a way to a local port, whatever host it is asked for."""
+    heads: list[bytes] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while piece := await reader.read(65536):
+                writer.write(piece)
+                await writer.drain()
+        writer.close()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n")
+        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+
+    server = await asyncio.start_server(forward, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1], heads
+    server.close()
+
+
+async def test_https_goes_through_a_tunnel_and_is_verified_at_its_far_end(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, endpoint = await serve(certificate)
+    async with forwarding(server.sockets[0].getsockname()[1]) as (port, heads):
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        trusted = endpoint.model_copy(update={"base_url": "https://model.invalid/v1", "ca_file": certificate})
+        client = OpenAIClient(trusted)
+        assert (await client.complete(REQUEST)).message["content"] == "safe"
+        await client.close()
+        with pytest.raises(ModelFailed, match="certificate"):
+            await OpenAIClient(trusted.model_copy(update={"ca_file": None})).complete(REQUEST)
+    assert [head.split(b"\r\n")[0] for head in heads] == [b"CONNECT model.invalid:443 HTTP/1.1"] * 2
+    server.close()
+
+
+def test_the_tunnel_works_in_uvloop_too(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def call() -> None:
+        await test_https_goes_through_a_tunnel_and_is_verified_at_its_far_end(certificate, monkeypatch)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(call())
