@@ -265,25 +265,34 @@ class Conversation:
 def _entries(role: str, messages: Sequence[Message], *, ending: str = "") -> list[Entry]:
     """The request's messages. The results of tools that the caller ran may be shown shorter, as ours may."""
     names: dict[str, str] = {}
-    opening = _opening(role, messages)
-    if ending:
-        opening[0] = {**opening[0], "content": f"{opening[0]['content']}\n\n{ending}"}
-    before = len(opening) - len(messages)
-    found: list[Entry] = []
-    for number, message in enumerate(opening):
+    instructions = [message for message in messages if _instructs(message)]
+    opening = _joined([role, *(message["content"] for message in instructions), ending])
+    entries = [Entry({"role": "system", "content": opening})] if opening else []
+    for number, message in enumerate(messages):
+        if _instructs(message):
+            continue
         names.update({call.call_id: call.name for call in calls_of(message)})
         result = message.get("role") == "tool" and isinstance(message.get("content"), str)
-        key = f"request/{number - before}" if result else ""
-        found.append(Entry(message, key=key, name=names.get(str(message.get("tool_call_id")), "")))
-    return found
+        key = f"request/{number}" if result else ""
+        entries.append(Entry(message, key=key, name=names.get(str(message.get("tool_call_id")), "")))
+    return entries
 
 
-def _opening(role: str, messages: Sequence[Message]) -> list[Message]:
-    """The manifest's role first. A system message that the request begins with is joined to it, because
-    many chat templates take one system message and no more."""
-    if not role:
-        return list(messages)
-    first = messages[0] if messages else {}
-    if first.get("role") == "system" and isinstance(first.get("content"), str):
-        return [{"role": "system", "content": f"{role}\n\n{first['content']}"}, *messages[1:]]
-    return [{"role": "system", "content": role}, *messages]
+def _instructs(message: Message) -> bool:
+    """Whether it is one of the messages that become the one system message: many chat templates take no more."""
+    if message.get("role") not in ("system", "developer"):
+        return False
+    content = message.get("content")
+    parts = content if isinstance(content, list) else ()
+    return isinstance(content, str) or all(part.get("type") == "text" for part in parts)
+
+
+def _joined(contents: Sequence[str | list[dict[str, Any]]]) -> str | list[dict[str, Any]]:
+    """Contents of messages as one: a text, or parts where some part says more than its text (`cache_control`)."""
+    parts: list[dict[str, Any]] = []
+    for content in contents:
+        parts.extend([{"type": "text", "text": content}] if isinstance(content, str) else content)
+    parts = [part for part in parts if part["text"]]
+    if any(part.keys() - {"type", "text"} for part in parts):
+        return parts
+    return "\n\n".join(part["text"] for part in parts)

@@ -298,20 +298,34 @@ _MESSAGES: TypeAdapter[Any] = TypeAdapter(
 
 
 def read_messages(value: Any, *, at_most: int) -> list[Message]:
-    """Raises `InvalidRequest` naming the message and field."""
+    """Returns the messages in the form that endpoints take. Raises `InvalidRequest` naming the message and field."""
     if not isinstance(value, list) or not value:
         raise InvalidRequest("messages must be a list with at least one message.", param="messages")
     if len(value) > at_most:
         raise InvalidRequest(f"messages has {len(value)} entries; at most {at_most} are taken.", param="messages")
+    messages = [_in_form(message) for message in value]
     try:
-        _MESSAGES.validator.validate_python(value)
+        _MESSAGES.validator.validate_python(messages)
     except ValidationError as error:
-        raise _invalid(error, value, "messages") from None
-    for position, message in enumerate(value):
-        if message.get("content") is None and not (message.get("tool_calls") or message.get("function_call")):
-            param = f"messages.{position}.content"
-            raise InvalidRequest(f"{param} must be text or a list of parts unless tools are called.", param=param)
-    return value
+        raise _invalid(error, messages, "messages") from None
+    return messages
+
+
+_MAY_BE_EMPTY = ("assistant", "tool")
+
+
+def _in_form(message: Any) -> Any:
+    """A message as endpoints take it: clients replay answers with empty lists and fields that are null.
+
+    An answer or a tool's result that said nothing has an empty text.
+    """
+    if not isinstance(message, dict):
+        return message
+    form = {name: value for name, value in message.items() if value is not None and (name, value) != ("tool_calls", [])}
+    if form.get("role") in _MAY_BE_EMPTY and form.get("content", []) == []:
+        calls = form["role"] == "assistant" and (form.get("tool_calls") or form.get("function_call"))
+        form["content"] = None if calls else ""
+    return form
 
 
 def asked_messages(messages: list[Message] | None, text: str | None, *, at_most: int, path: str = "") -> list[Message]:
