@@ -314,17 +314,22 @@ class EventConsumer:
 async def _staying(subscription: Subscription, every_s: float) -> AsyncIterator[None]:
     """A member of the group all the while, however long a handler takes."""
 
+    done = asyncio.Event()
+
     async def prolong() -> None:
-        while True:
-            await asyncio.sleep(every_s)
-            with contextlib.suppress(OssaError):  # the next commit says so
-                await subscription.prolong()
+        while not done.is_set():
+            try:
+                async with asyncio.timeout(every_s):
+                    await done.wait()
+            except TimeoutError:
+                with contextlib.suppress(OssaError):  # the next commit says so
+                    await subscription.prolong()
 
     staying = asyncio.create_task(prolong())
     try:
         yield
     finally:
-        staying.cancel()
+        done.set()  # not cancelled: a query that is under way would cost its connection
         await asyncio.wait([staying])
 
 

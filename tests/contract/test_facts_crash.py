@@ -17,6 +17,7 @@ from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.events.dead_letters import dead_letters, replay
 from ossa.events.log_bus import DEAD_TOPIC, TOPIC, LogBus, LogSubscription
 from ossa.stores.postgres import PostgresStores, fact_tail
+from ossa.stores.postgres.connection import Reader, Server, Session
 from tests.contract.conftest import empty
 
 pytestmark = pytest.mark.asyncio
@@ -168,3 +169,27 @@ async def test_dead_letters_whose_numbers_a_crash_skipped_are_listed_and_replaye
     await bus.publish(letters[1:])
     assert [letter.key for letter in await dead_letters(bus)] == ["k0", "k1"]
     assert await replay(bus) == 2
+
+
+async def test_who_is_cancelled_while_its_connection_is_lost_does_not_try_again(server: EmbeddedPostgres) -> None:
+    reader = Reader(Server(server.start(), Database()), 1)
+    tries = 0
+
+    async def act(session: Session) -> None:
+        nonlocal tries
+        tries += 1
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            raise psycopg.OperationalError("the connection is lost") from None
+
+    async def begun() -> bool:
+        return tries > 0
+
+    acting = asyncio.create_task(reader.run(act))
+    await until(begun)
+    acting.cancel()
+    await asyncio.wait([acting], timeout=20)
+    assert acting.cancelled()
+    assert tries == 1
+    await reader.close()

@@ -206,6 +206,9 @@ class Reader:
                 async with asyncio.timeout(deadline - monotonic()), self._pool.connection() as session:
                     return await action(session)
             except (*DRIVER_ERRORS, StoreUnavailable) as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():  # the driver lost the connection while it gave up
+                    raise asyncio.CancelledError from error
                 cure = remedy(error)
                 if cure is Remedy.RECONNECT:
                     await self._pool.forget(used=isinstance(error, psycopg.errors.ReadOnlySqlTransaction))

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client import CollectorRegistry
 
+from ossa.contracts.errors import StoreUnavailable
 from ossa.contracts.events import Event, Fact, Lease, LogPage, Message, Received
 from ossa.contracts.facts import Act
 from ossa.events.consumer import DuplicateFilter, EventConsumer, Handle, Patience
@@ -113,6 +114,30 @@ async def test_a_handler_that_takes_longer_than_a_lease_keeps_its_share_and_gets
             may_end.set()
             await until(lambda: not facts.waiting("g"))
     assert [name for name, _ in handled] == ["a", "a", "a"]
+
+
+async def test_a_member_that_prolongs_while_its_batch_ends_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = MemoryStores().facts
+    handled: list[str] = []
+    prolonging = asyncio.Event()
+
+    async def prolong(_: LogSubscription) -> None:
+        prolonging.set()
+        try:
+            await asyncio.sleep(0.05)
+        except asyncio.CancelledError:  # as a driver whose connection is lost meanwhile
+            raise StoreUnavailable("lost") from None
+
+    async def handle(event: Event) -> None:
+        handled.append(event.id)
+        await prolonging.wait()
+
+    monkeypatch.setattr(LogSubscription, "prolong", prolong)
+    async with running(consumer(LogBus(facts, owner="a"), handle, Patience(wait_s=0.01, prolong_s=0.001)).run()):
+        for number in range(2):
+            await facts.tell([note(number)])
+            await until(lambda: not facts.waiting("g"))
+    assert len(handled) == 2
 
 
 async def test_a_long_batch_is_committed_in_parts() -> None:
