@@ -15,7 +15,7 @@ from benchmarks.sessions.session import Message, Session
 from ossa.agent.context import Context, fetch_tool
 from ossa.agent.conversation import FETCH, Conversation, Entry
 from ossa.contracts.configuration import Endpoint, PromptCache, VortexSettings
-from ossa.contracts.task import Step, TaskRequest
+from ossa.contracts.task import Delta, Step, TaskRequest
 from ossa.contracts.turn import TurnCall, TurnCallResult
 from ossa.models.usage import prompt_tokens
 from ossa.vortex.compression import compress
@@ -55,7 +55,7 @@ class Owner:
     def __init__(self) -> None:
         self._made: dict[str, TurnCallResult] = {}
 
-    async def delta(self, text: str) -> None: ...
+    async def delta(self, delta: Delta) -> None: ...
 
     async def commit(self, steps: object) -> None: ...
 

@@ -6,7 +6,8 @@ The journal has every content whole; what the model is shown in its place is in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -22,8 +23,35 @@ from ossa.models.usage import message_tokens, most_message_tokens, most_prompt_t
 FETCH = "fetch_original"
 """The tool that fetches back what was left out of a content."""
 
-_SENT_BACK = frozenset({"role", "content", "tool_calls", "refusal", "name"})
-"""Fields of an assistant message that go back to the model: some endpoints refuse their own extra fields."""
+_OPENAI = frozenset({"role", "content", "tool_calls", "refusal", "name"})
+"""Fields of an assistant message that go back to any model."""
+
+_OPENAI_CALL = frozenset({"id", "type", "function"})
+
+_NOT_SENT_BACK = frozenset({"annotations", "audio", "function_call"})
+"""Further fields that are for the reader alone: OpenAI's own API takes them in no request, or in another form."""
+
+
+def endpoint_mark(endpoint: Endpoint) -> str:
+    """Names an endpoint and its model without telling where it is."""
+    return hashlib.sha256(f"{endpoint.base_url}\n{endpoint.model}".encode()).hexdigest()[:16]
+
+
+def _plain(message: Message) -> Message:
+    """The message as any endpoint takes it."""
+    plain = {key: value for key, value in message.items() if key in _OPENAI}
+    if calls := plain.get("tool_calls"):
+        plain["tool_calls"] = [{key: call[key] for key in call if key in _OPENAI_CALL} for call in calls]
+    return plain
+
+
+def _full(message: Message) -> Message:
+    """The message as the endpoint that said it takes it: with its reasoning, its signatures, its calls' own fields."""
+    return {
+        key: value
+        for key, value in message.items()
+        if key in _OPENAI or (key not in _NOT_SENT_BACK and value not in (None, "", [], {}))
+    }
 
 
 @dataclass(frozen=True)
@@ -42,12 +70,17 @@ class Shown:
 
 @dataclass(slots=True)
 class Entry:
-    """One message, whole. `key` names the content of a tool's result for `Shown`; `name` the tool, where known."""
+    """One message, whole. `key` names the content of a tool's result for `Shown`; `name` the tool, where known.
+
+    `full` is the message as the endpoint with the mark `said_by` said it, where that is more than any endpoint takes.
+    """
 
     message: Message
     key: str = ""
     name: str = ""
     sent: bool = False
+    full: Message | None = None
+    said_by: str = ""
 
 
 class Conversation:
@@ -115,7 +148,8 @@ class Conversation:
         self._open = {call.call_id: call for call in calls}
         self._results = {}
         self._taken.update(self._open)
-        self._entries.append(Entry({key: message[key] for key in message if key in _SENT_BACK}))
+        said_by = step.payload.get("endpoint", "")
+        self._entries.append(Entry(_plain(message), full=_full(message) if said_by else None, said_by=said_by))
         self._counted = step.usage.total_tokens
         self._counted_by = None
 
@@ -133,9 +167,22 @@ class Conversation:
         """All messages, whole; tool results in the order of their calls, however they came."""
         return [*self._entries, *self._answers()]
 
-    def messages(self) -> list[Message]:
-        """All messages for the next model call."""
-        return [self._as_shown(entry) for entry in self.entries()]
+    def messages(self, endpoint: Endpoint | None = None, *, without: Collection[str] = ()) -> list[Message]:
+        """All messages for the next model call. What `endpoint` said itself is as it said it.
+
+        Args:
+            without: names of fields that the endpoint sends and does not take back.
+        """
+        entries = self.entries()
+        if endpoint is None or not any(entry.said_by for entry in entries):
+            return [self._as_shown(entry) for entry in entries]
+        mark = endpoint_mark(endpoint)
+        return [
+            {key: value for key, value in entry.full.items() if key not in without}
+            if entry.full is not None and entry.said_by == mark
+            else self._as_shown(entry)
+            for entry in entries
+        ]
 
     def shown(self, key: str) -> Shown | None:
         return self._shown.get(key)
@@ -176,7 +223,7 @@ class Conversation:
 
     def most_prompt_tokens(self, tools: Sequence[dict[str, Any]], endpoint: Endpoint) -> int:
         """Tokens that the next prompt to this endpoint cannot exceed."""
-        most = most_prompt_tokens(self.messages(), tools)
+        most = most_prompt_tokens(self.messages(endpoint), tools)
         if not self._counted or self._counted_by != endpoint:
             return most  # another model's tokenizer counts in another way
         since = sum(most_message_tokens(self._as_shown(entry)) for entry in self._answers())
@@ -202,6 +249,10 @@ class Conversation:
         payload = {"message": message, "finish_reason": finish, "model": reply.model}
         if reservation:
             payload["reservation"] = reservation
+        if reply.logprobs:
+            payload["logprobs"] = reply.logprobs
+        if endpoint is not None and _full(message) != _plain(message):
+            payload["endpoint"] = endpoint_mark(endpoint)
         usage = reply.usage
         if self.saved_tokens:
             usage = usage.model_copy(update={"saved_tokens": self.saved_tokens})
@@ -213,11 +264,14 @@ class Conversation:
         payload = {"message": message, "finish_reason": reply.finish_reason, "model": reply.model, "rejected": why}
         if reservation:
             payload["reservation"] = reservation
+        if reply.logprobs:
+            payload["logprobs"] = reply.logprobs
         self._take(self._step("model", payload, at, reply.usage))
 
     def restore_rejected(self, rejected: Step, at: datetime) -> None:
         """A rejected answer is the best there is. It is paid already."""
-        payload = {name: rejected.payload[name] for name in ("message", "finish_reason", "model")}
+        kept = ("message", "finish_reason", "model", "logprobs")
+        payload = {name: rejected.payload[name] for name in kept if name in rejected.payload}
         self._take(self._step("model", payload, at))
 
     def resolve_role(self, role: str, values: str, *, at: datetime) -> None:

@@ -325,7 +325,8 @@ def with_unique_ids(message: Message, *, seq: int, taken: Collection[str]) -> Me
                 call_id += "_"
         seen.add(call_id)
         function = {"name": call.name, "arguments": call.arguments}
-        calls.append({"id": call_id, "type": "function", "function": function})
+        more = {key: value for key, value in raw.items() if key != "index"} if isinstance(raw, dict) else {}
+        calls.append({**more, "id": call_id, "type": "function", "function": function})
     return {**message, "tool_calls": calls}
 
 

@@ -46,7 +46,7 @@ from ossa.contracts.agent_spec import AgentSpec, Tier
 from ossa.contracts.configuration import Endpoint, Models, VortexSettings
 from ossa.contracts.errors import LimitExceeded, ModelFailed, ModelRejected, NotReady, OssaError, TimedOut
 from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
-from ossa.contracts.task import Assignment, ErrorInfo, Message, Outcome, TaskRequest, TaskStatus, Turn
+from ossa.contracts.task import Assignment, Delta, ErrorInfo, Message, Outcome, TaskRequest, TaskStatus, Turn
 from ossa.contracts.turn import TurnCall, TurnResult, TurnSink
 from ossa.contracts.value import Clock, SystemClock
 from ossa.models.client import surely_unbilled
@@ -207,6 +207,7 @@ class _RunningTurn:
             agent_id=self._agent_id,
             pool=self.agent.assignment.pool,
             model=last.payload["model"] if last is not None else choice.endpoint.model,
+            logprobs=last.payload.get("logprobs") if message is not None and last is not None else None,
             tier=self._answered or choice.tier,
             failed_tiers=tuple(dict.fromkeys(self._failed_tiers)),
         )
@@ -257,7 +258,7 @@ class _RunningTurn:
         paid = await self._reserve(choice.endpoint, cap)
         request = ModelRequest(
             model=choice.endpoint.model,
-            messages=talk.messages(),
+            messages=talk.messages(choice.endpoint),
             parameters=model_parameters(
                 self.agent.assignment.spec.model,
                 self.turn.request.parameters,
@@ -505,10 +506,10 @@ class _RunningTurn:
             raise _OwnerFailed(error) from error
         del self._talk.uncommitted[: len(steps)]
 
-    async def _delta(self, text: str) -> None:
-        self._spoken = True
+    async def _delta(self, delta: Delta) -> None:
+        self._spoken = self._spoken or isinstance(delta, str) or bool(delta.get("content"))
         try:
-            await self._sink.delta(text)
+            await self._sink.delta(delta)
         except Exception as error:
             raise _OwnerFailed(error) from error
 

@@ -7,7 +7,7 @@ number the dispatcher chose, unique on its connection.
     hello   v, token, takes                 ready    agent_id
                                             refused  reason (then the agent hangs up)
     turn    id, turn (`Turn`)               busy     id, reason
-    cancel  id                              delta    id, text
+    cancel  id                              delta    id, text, more
     ack     id, seq                         steps    id, seq, sizes, steps: wants an ack (or nack) of seq
     nack    id, seq, code, message, ...     ask      id, seq, ask (`TurnCall`): wants an answer (or nack) to seq
     answer  id, seq, answer                 done     id, result (`TurnResult`)
@@ -17,6 +17,9 @@ number the dispatcher chose, unique on its connection.
 Steps are the last thing in their frame and `sizes` are the bytes of each, so that the dispatcher can store a step as
 the agent encoded it. A dispatcher that `takes` ANSWER_IN_OUTCOME gets the final message once: the last step of a result
 lacks it (`ossa.contracts.task.ending_bodies`). A peer that knows neither field loses nothing.
+
+A dispatcher that takes ALL_FIELDS gets what a model says besides its text: in `more` of a delta, in the details of a
+usage and in the log probabilities of an outcome. One of an earlier version refuses unknown fields, and gets none.
 
 A connection greeted with the process's own secret instead of the fleet's token
 is its supervisor's (`ossa.channel.control`), and may call it:
@@ -35,6 +38,7 @@ import orjson
 
 PROTOCOL_VERSION = 1
 ANSWER_IN_OUTCOME = "answer_in_outcome"
+ALL_FIELDS = "all_fields"
 MAX_FRAME_BYTES = 64 * 2**20
 _LENGTH = struct.Struct("!I")
 

@@ -11,11 +11,11 @@ from typing import cast
 
 import orjson
 
-from ossa.channel.frames import ANSWER_IN_OUTCOME, PROTOCOL_VERSION, Frame, FrameError, FrameParser, encode
+from ossa.channel.frames import ALL_FIELDS, ANSWER_IN_OUTCOME, PROTOCOL_VERSION, Frame, FrameError, FrameParser, encode
 from ossa.contracts.errors import AgentLost, Fenced, FleetBusy, NotReady, OssaError
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.origin import apart
-from ossa.contracts.task import Step, Turn, lacks_answer
+from ossa.contracts.task import Delta, Step, Turn, lacks_answer
 from ossa.contracts.turn import OnDelta, OnSteps, OnTurnCall, TurnCall, TurnResult
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ async def dial(
     try:
         async with asyncio.timeout(connect_timeout_s):
             await asyncio.get_running_loop().create_connection(lambda: line, host, int(port))
-            line.send({"t": "hello", "v": PROTOCOL_VERSION, "token": token, "takes": [ANSWER_IN_OUTCOME]})
+            line.send({"t": "hello", "v": PROTOCOL_VERSION, "token": token, "takes": [ANSWER_IN_OUTCOME, ALL_FIELDS]})
             await line.greeted
     except BaseException:
         line.hang_up()
@@ -256,7 +256,7 @@ async def _listen(
         if kind == "done":
             return _result(frame)
         if kind == "delta":
-            await on_delta(frame["text"])
+            await on_delta(_delta(frame))
         elif kind == "steps":
             await _commit(line, number, frame, on_steps)
         elif kind == "ask":
@@ -265,6 +265,15 @@ async def _listen(
             call.add_done_callback(calls.discard)
         elif kind == "busy":
             raise FleetBusy(f"agent {agent.agent_id} is {frame['reason']}", retry_after_s=1.0)
+
+
+def _delta(frame: Frame) -> Delta:
+    """Agents of earlier versions say texts alone."""
+    text: str = frame["text"]
+    more = frame.get("more")
+    if not more:
+        return text
+    return {**more, "content": text} if text else dict(more)
 
 
 def _result(frame: Frame) -> TurnResult:

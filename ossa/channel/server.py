@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from ossa.channel.control import ControlDesk
 from ossa.channel.frames import (
+    ALL_FIELDS,
     ANSWER_IN_OUTCOME,
     PROTOCOL_VERSION,
     Frame,
@@ -24,7 +25,7 @@ from ossa.channel.frames import (
 )
 from ossa.contracts.errors import OssaError, error_types
 from ossa.contracts.origin import Origin, set_origin
-from ossa.contracts.task import ErrorInfo, Outcome, Step, TaskStatus, Turn, ending_bodies
+from ossa.contracts.task import Delta, ErrorInfo, Outcome, Step, TaskStatus, Turn, ending_bodies
 from ossa.contracts.turn import TurnCall, TurnCallResult, TurnResult, TurnRunner
 
 log = logging.getLogger(__name__)
@@ -125,6 +126,7 @@ class _Connection(asyncio.Protocol):
         self._parser = FrameParser()
         self._transport: asyncio.Transport | None = None
         self._greeted = self._in_charge = self._answer_in_outcome = False
+        self.all_fields = False
         self._turns: dict[int, asyncio.Task[None]] = {}
         self._sinks: dict[int, _Sink] = {}
         self._writable = asyncio.Event()
@@ -211,6 +213,7 @@ class _Connection(asyncio.Protocol):
         else:
             self._greeted = True
             self._answer_in_outcome = ANSWER_IN_OUTCOME in frame.get("takes", ())
+            self.all_fields = ALL_FIELDS in frame.get("takes", ())
             self.send({"t": "ready", "agent_id": self._server.agent_id})
 
     def _take(self, number: int, turn: Turn) -> None:
@@ -248,6 +251,8 @@ class _Connection(asyncio.Protocol):
         except Exception as error:
             log.exception("turn_crashed", extra={"agent": self._server.agent_id, "task_id": turn.task_id})
             result = _crashed(error)
+        if not self.all_fields:
+            result = result.without_details()
         if self._answer_in_outcome:
             bodies = ending_bodies(result.steps, result.outcome)
         else:
@@ -265,11 +270,22 @@ class _Sink:
         self._seq = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[TurnCallResult | None]] = {}
 
-    async def delta(self, text: str) -> None:
-        self._connection.send({"t": "delta", "id": self._number, "text": text})
+    async def delta(self, delta: Delta) -> None:
+        frame: Frame = {"t": "delta", "id": self._number}
+        if isinstance(delta, str):
+            frame["text"] = delta
+        else:
+            frame["text"] = delta.get("content") or ""
+            if self._connection.all_fields:
+                frame["more"] = {name: value for name, value in delta.items() if name != "content"}
+            elif not frame["text"]:
+                return
+        self._connection.send(frame)
         await self._connection.writable()
 
     async def commit(self, steps: Sequence[Step]) -> None:
+        if not self._connection.all_fields:
+            steps = [step.without_details() for step in steps]
         bodies = [step.json_bytes() for step in steps]
         await self._send_and_wait(
             {"t": "steps", "sizes": [len(body) for body in bodies], "steps": encoded_list(bodies)}

@@ -47,6 +47,7 @@ class KeptAnswer(Value):
     message: dict[str, Any]
     finish_reason: str = "stop"
     usage: Usage = Usage()
+    logprobs: dict[str, Any] | None = Field(default=None, exclude_if=lambda value: value is None)
     model: str = ""
 
 

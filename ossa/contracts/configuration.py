@@ -312,6 +312,11 @@ class GatewaySettings(Section):
         2.0, ge=0, description="how long a checked key is believed; a revocation is felt after it"
     )
     default_timeout_s: float = Field(300, gt=0)
+    first_byte_s: float = Field(
+        5.0,
+        gt=0,
+        description="after which a stream begins, so that nobody takes a slow model's silence for a dead peer",
+    )
     cors_origins: tuple[str, ...] = Field(
         (), description="origins of browsers' pages that may call, such as https://app.example; * for all; none: off"
     )

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from pydantic import Field
 
-from ossa.contracts.task import Message, Usage
+from ossa.contracts.task import Delta, Message, Usage
 from ossa.contracts.value import Value
 
 
@@ -40,7 +40,7 @@ class ModelClient(Protocol):
 
     async def complete(self, request: ModelRequest) -> ModelReply: ...
 
-    def stream(self, request: ModelRequest) -> AsyncIterator[str | ModelReply]:
-        """Yields text pieces as they come, then the whole `ModelReply` once."""
+    def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelReply]:
+        """Yields what the model says as it comes, then the whole `ModelReply` once."""
 
     async def close(self) -> None: ...

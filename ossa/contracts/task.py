@@ -19,6 +19,14 @@ from ossa.contracts.value import EncodedValue, Value
 
 Message = dict[str, Any]
 
+Delta = str | dict[str, Any]
+"""A piece of an answer as it comes: a text, or fields of OpenAI's delta (`content` is one of them), and its choice's
+`logprobs` beside them."""
+
+
+def _absent(value: object) -> bool:
+    return not value
+
 
 class TaskStatus(StrEnum):
     """queued -> running -> one of the three ends. A lost owner puts running back to queued."""
@@ -38,7 +46,8 @@ class Usage(Value):
     """Tokens and cost, summed over all model calls.
 
     `cached_tokens` are those of the prompt tokens that the provider read from its cache; `saved_tokens` were not sent,
-    because a shorter form of a content was.
+    because a shorter form of a content was. `reasoning_tokens` and `audio_tokens` are of the completion's,
+    `prompt_audio_tokens` of the prompt's; where there are none, their fields are not in the JSON.
     """
 
     prompt_tokens: int = 0
@@ -47,6 +56,9 @@ class Usage(Value):
     saved_tokens: int = 0
     cost_usd: float = 0.0
     model_calls: int = 0
+    reasoning_tokens: int = Field(default=0, exclude_if=_absent)
+    audio_tokens: int = Field(default=0, exclude_if=_absent)
+    prompt_audio_tokens: int = Field(default=0, exclude_if=_absent)
 
     @property
     def total_tokens(self) -> int:
@@ -60,7 +72,16 @@ class Usage(Value):
             saved_tokens=self.saved_tokens + other.saved_tokens,
             cost_usd=self.cost_usd + other.cost_usd,
             model_calls=self.model_calls + other.model_calls,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            audio_tokens=self.audio_tokens + other.audio_tokens,
+            prompt_audio_tokens=self.prompt_audio_tokens + other.prompt_audio_tokens,
         )
+
+    def without_details(self) -> Usage:
+        """Returns the usage without the fields that peers of earlier versions refuse."""
+        if not (self.reasoning_tokens or self.audio_tokens or self.prompt_audio_tokens):
+            return self
+        return self.model_copy(update={"reasoning_tokens": 0, "audio_tokens": 0, "prompt_audio_tokens": 0})
 
 
 class ErrorInfo(Value):
@@ -87,10 +108,6 @@ class Target(Value):
 
     def __str__(self) -> str:
         return self.kind if self.kind == "auto" else f"{self.kind}/{self.name}"
-
-
-def _absent(value: object) -> bool:
-    return not value
 
 
 class TaskRequest(EncodedValue):
@@ -138,7 +155,9 @@ class Step(EncodedValue):
                    "offered": bool}; how contents go to the model from here on. {"role": str, "values": str}; the
                    manifest's system prompt with its placeholders resolved, and what ends the system message
       model:       {"message": assistant message, "finish_reason": str, "model": str}; with "rejected": str it failed
-                   that check, and a dearer tier was asked in its place; with "reservation": str it was paid from that
+                   that check, and a dearer tier was asked in its place; with "reservation": str it was paid from that;
+                   with "logprobs": dict those of its choice; with "endpoint": str the mark of the one that said it,
+                   where the message has fields that go back to that endpoint alone
       tool_call:   {"call_id": str, "name": str, "arguments": str, "idempotency_key": str}; written *before* the effect
       tool_result: {"call_id": str, "name": str, "content": str, "is_error": bool}
       takeover:    {"from_agent": str, "reason": str}
@@ -152,6 +171,11 @@ class Step(EncodedValue):
     at: datetime
     request_id: str = Field(default="", exclude_if=_absent)
     traceparent: str = Field(default="", exclude_if=_absent)
+
+    def without_details(self) -> Step:
+        """Returns the step as peers of earlier versions take it."""
+        usage = self.usage.without_details()
+        return self if usage is self.usage else self.model_copy(update={"usage": usage})
 
     def json_without_message(self) -> bytes:
         return self.encoded(exclude={"payload": {"message"}})
@@ -185,6 +209,9 @@ class Outcome(Value):
     manifest: str | None = Field(default=None, description="the name of the agent's manifest")
     over_soft: dict[str, float] = Field(
         default_factory=dict, description="budgets above their soft limit: label -> share of the hard limit"
+    )
+    logprobs: dict[str, Any] | None = Field(
+        default=None, exclude_if=_absent, description="of the message, where they were asked for"
     )
 
 

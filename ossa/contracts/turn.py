@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from ossa.contracts.compression import Compressed, CompressionOrder
 from ossa.contracts.fleet import AgentInfo
-from ossa.contracts.task import Outcome, Step, Turn
+from ossa.contracts.task import Delta, Outcome, Step, Turn
 from ossa.contracts.value import Value
 
 
@@ -24,6 +24,12 @@ class TurnResult(Value):
 
     outcome: Outcome
     steps: tuple[Step, ...] = ()
+
+    def without_details(self) -> TurnResult:
+        """Returns the result as peers of earlier versions take it."""
+        update = {"usage": self.outcome.usage.without_details(), "logprobs": None}
+        outcome = self.outcome.model_copy(update=update)
+        return TurnResult(outcome=outcome, steps=tuple(step.without_details() for step in self.steps))
 
 
 class CostRange(Value):
@@ -71,7 +77,7 @@ class TurnCallResult(Value):
 class TurnSink(Protocol):
     """A running turn's way to its task's owner."""
 
-    async def delta(self, text: str) -> None:
+    async def delta(self, delta: Delta) -> None:
         """A piece of the final answer, as it comes. Not durable."""
 
     async def commit(self, steps: Sequence[Step]) -> None:
@@ -87,7 +93,7 @@ class TurnRunner(Protocol):
     async def run(self, turn: Turn, sink: TurnSink) -> TurnResult: ...
 
 
-OnDelta = Callable[[str], Awaitable[None]]
+OnDelta = Callable[[Delta], Awaitable[None]]
 OnSteps = Callable[[Sequence[Step]], Awaitable[None]]
 OnTurnCall = Callable[[TurnCall], Awaitable[TurnCallResult]]
 

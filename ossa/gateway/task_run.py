@@ -13,7 +13,7 @@ from ossa.contracts.agent_spec import Tier
 from ossa.contracts.errors import AgentLost, Cancelled, Fenced, FleetBusy, NotReady, OssaError, TimedOut
 from ossa.contracts.fleet import AgentInfo
 from ossa.contracts.routing import Route
-from ossa.contracts.task import ErrorInfo, Outcome, Step, StepKind, Task, TaskStatus, Turn, Usage
+from ossa.contracts.task import Delta, ErrorInfo, Outcome, Step, StepKind, Task, TaskStatus, Turn, Usage
 from ossa.contracts.turn import TurnResult
 from ossa.gateway.core import GatewayCore, usage_subjects
 from ossa.gateway.hooks import Hooks
@@ -433,7 +433,7 @@ def _sum(*parts: Sequence[Step]) -> Usage:
     return total
 
 
-async def _ignore(text: str) -> None:
+async def _ignore(delta: Delta) -> None:
     """A client that does not stream hears only the end."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ossa.contracts.configuration import Endpoint
 from ossa.contracts.errors import ModelFailed
 from ossa.contracts.model import ModelReply
-from ossa.contracts.task import Message
+from ossa.contracts.task import Delta, Message
 from ossa.models.failures import Said, error_in, error_of
 from ossa.models.json_reader import TextPieces, mended, read_json
 from ossa.models.message import ToolCallPieces, finish_reason, first_choice, normal_message, texts_of
@@ -80,8 +80,11 @@ class StreamedAnswer:
         self.done = False
         """Whether the endpoint said `[DONE]`: an answer without a finish reason is whole then."""
 
-    def add(self, data: bytes) -> str:
-        """Take one event's data; returns the text it adds to the answer. Raises `ModelFailed`, `AnswerError`."""
+    def add(self, data: bytes) -> Delta:
+        """Take one event's data; returns what it adds to the answer but tool calls, which are told once they are whole.
+
+        Raises `ModelFailed`, `AnswerError`.
+        """
         self._size += len(data)
         if self._size > self._max_bytes:
             raise ModelFailed(f"the model's streamed answer is larger than {self._max_bytes} bytes")
@@ -101,43 +104,53 @@ class StreamedAnswer:
         choice = first_choice(chunk.get("choices"))
         return "" if choice is None else self._add_choice(choice)
 
-    def _add_choice(self, choice: dict[str, Any]) -> str:
+    def _add_choice(self, choice: dict[str, Any]) -> Delta:
         if choice.get("finish_reason"):
             self._finish = choice["finish_reason"]
             if finish_reason(self._finish, calls=False) == "error":
                 raise AnswerError(Said("the answer ended with an error"))
-        self._add_logprobs(choice.get("logprobs"))
+        fresh: dict[str, Any] = {}
+        if logprobs := self._add_logprobs(choice.get("logprobs")):
+            fresh["logprobs"] = logprobs
         delta = choice.get("delta")
         if delta is None:
             delta = choice.get("message")
         if not isinstance(delta, dict):
-            return self._text.add(choice["text"]) if isinstance(choice.get("text"), str) else ""
+            delta = {"content": choice["text"]} if isinstance(choice.get("text"), str) else {}
         self._calls.add(delta.get("tool_calls"))
         self._calls.add_function(delta.get("function_call"))
         for name, value in delta.items():
-            if name not in _OF_DELTA:
-                self._add_other(name, value)
+            if name not in _OF_DELTA and (said := self._add_other(name, value)):
+                fresh[name] = said
         text, thoughts = texts_of(delta.get("content"))
-        self._thoughts.add(thoughts)
-        return self._text.add(text) if text else ""
+        if (thought := self._thoughts.add(thoughts)) and "reasoning_content" not in self._other:
+            fresh["reasoning_content"] = thought
+        shown = self._text.add(text) if text else ""
+        if not fresh:
+            return shown
+        return {**fresh, "content": shown} if shown else fresh
 
-    def _add_other(self, name: str, value: Any) -> None:
-        """Texts and lists come in pieces; of anything else the last one counts."""
+    def _add_other(self, name: str, value: Any) -> Any:
+        """Texts and lists come in pieces; of anything else the last one counts. Returns what can be shown now."""
         known = self._other.get(name)
         if isinstance(value, str):
             if not isinstance(known, TextPieces):
                 known = self._other[name] = TextPieces()
-            known.add(value)
-        elif isinstance(value, list) and isinstance(known, list):
-            known.extend(value)
+            return known.add(value)
+        value = mended(value)
+        if isinstance(value, list):
+            self._other[name] = _joined(known if isinstance(known, list) else [], value)
         elif value is not None:
             self._other[name] = value
+        return value
 
-    def _add_logprobs(self, logprobs: Any) -> None:
-        if isinstance(logprobs, dict):
-            for name, value in logprobs.items():
-                if isinstance(value, list):
-                    self._logprobs.setdefault(name, []).extend(value)
+    def _add_logprobs(self, logprobs: Any) -> dict[str, Any]:
+        if not isinstance(logprobs, dict):
+            return {}
+        fresh = {name: mended(value) for name, value in logprobs.items() if value and isinstance(value, list)}
+        for name, value in fresh.items():
+            self._logprobs.setdefault(name, []).extend(value)
+        return fresh
 
     def reply(self, endpoint: Endpoint, messages: Sequence[Message]) -> ModelReply:
         """The whole answer, once the stream has ended. Raises `ModelFailed` when it ended too early."""
@@ -145,7 +158,7 @@ class StreamedAnswer:
         finish = finish_reason(self._finish, calls=bool(calls))
         message: Message = {"role": "assistant", "content": self._text.whole() if self._text else None}
         for name, value in self._other.items():
-            message[name] = value.whole() if isinstance(value, TextPieces) else mended(value)
+            message[name] = value.whole() if isinstance(value, TextPieces) else value
         if self._thoughts and not message.get("reasoning_content"):
             message["reasoning_content"] = self._thoughts.whole()
         if calls:
@@ -159,8 +172,32 @@ class StreamedAnswer:
             finish_reason=finish or ("tool_calls" if calls else "stop"),
             model=self._model or endpoint.model,
             usage=read_usage(self._usage, endpoint, messages, message),
-            logprobs=mended(self._logprobs) or None,
+            logprobs=self._logprobs or None,
         )
+
+
+def _joined(known: list[Any], more: list[Any]) -> list[Any]:
+    """A list and what came to it; pieces of one item (the same `index` and `type`, as in OpenRouter's
+    `reasoning_details`) become one again."""
+    joined = list(known)
+    for item in more:
+        last = joined[-1] if joined else None
+        if not (isinstance(item, dict) and isinstance(last, dict) and isinstance(item.get("index"), int)) or (
+            (item["index"], item.get("type")) != (last.get("index"), last.get("type"))
+        ):
+            joined.append(item)
+            continue
+        whole = dict(last)
+        for name, value in item.items():
+            if name in _PIECES and isinstance(value, str) and isinstance(whole.get(name), str):
+                whole[name] += value
+            elif value is not None:
+                whole[name] = value
+        joined[-1] = whole
+    return joined
+
+
+_PIECES = frozenset({"text", "summary", "data", "thinking"})
 
 
 def _name(value: Any) -> str:

@@ -19,6 +19,7 @@ import orjson
 from ossa.contracts.configuration import Endpoint
 from ossa.contracts.errors import ModelFailed, OssaError, TimedOut
 from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
+from ossa.contracts.task import Delta
 from ossa.contracts.value import Clock, SystemClock
 from ossa.models.answers import AnswerError, StreamedAnswer, read_completion
 from ossa.models.failures import Said, error_of, read_error
@@ -119,7 +120,7 @@ class OpenAIClient:
             except _TryAgain as failed:
                 await call.pause(failed)
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[str | ModelReply]:
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelReply]:
         """Text pieces, then the whole reply. Raises as `complete`; closing the iterator closes the call."""
         payload = self._payload(request, stream=True)
         call = _Call(self, request)
@@ -161,7 +162,7 @@ class OpenAIClient:
 
     async def _stream_once(
         self, payload: bytes, request: ModelRequest, call: _Call
-    ) -> AsyncGenerator[str | ModelReply, None]:
+    ) -> AsyncGenerator[Delta | ModelReply, None]:
         exchange = await self._open(payload, call, whole=False)
         try:
             first = await self._piece(exchange.some, call)

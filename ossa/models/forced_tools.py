@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
+from ossa.contracts.task import Delta
 
 ARGUMENTS_MAX_TOKENS = 512
 
@@ -37,7 +38,7 @@ class ForcedTools:
         reply = await self._client.complete(arguments_request(request, tool))
         return as_call(reply, tool)
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[str | ModelReply]:
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelReply]:
         if forced_tool(request.parameters) is not None:
             yield await self.complete(request)
             return
@@ -93,6 +94,7 @@ def as_call(reply: ModelReply, tool: dict[str, Any]) -> ModelReply:
     """The arguments as a tool call. Its id is left to the turn."""
     function = {"name": tool["name"], "arguments": reply.message.get("content") or "{}"}
     message = {
+        **reply.message,
         "role": "assistant",
         "content": None,
         "tool_calls": [{"id": "", "type": "function", "function": function}],

@@ -85,6 +85,7 @@ def read_usage(found: Any, endpoint: Endpoint, messages: Sequence[Message], mess
     endpoints that are compatible with Anthropic's (`cache_read_input_tokens`).
     """
     prompt = completion = cached = written = 0
+    spoken: dict[str, int] = {}
     if isinstance(found, dict):
         prompt = _first(found, ("prompt_tokens", "input_tokens"))
         completion = _first(found, ("completion_tokens", "output_tokens"))
@@ -92,6 +93,7 @@ def read_usage(found: Any, endpoint: Endpoint, messages: Sequence[Message], mess
         places = [details, found] if isinstance(details, dict) else [found]
         cached = min(prompt, max((_first(place, _CACHED) for place in places), default=0))
         written = min(prompt - cached, max((_first(place, _WRITTEN) for place in places), default=0))
+        spoken = _details(found, prompt, completion)
     if not prompt and not completion:
         prompt, completion = prompt_tokens(messages), message_tokens(message)
     return Usage(
@@ -100,7 +102,24 @@ def read_usage(found: Any, endpoint: Endpoint, messages: Sequence[Message], mess
         cached_tokens=cached,
         cost_usd=price(endpoint, prompt, completion, cached=cached, written=written),
         model_calls=1,
+        **spoken,
     )
+
+
+def _details(found: dict[str, Any], prompt: int, completion: int) -> dict[str, int]:
+    """The kinds of tokens within the prompt's and the completion's counts, by the names of `Usage`'s fields."""
+    answer = found.get("completion_tokens_details") or found.get("output_tokens_details")
+    asked = found.get("prompt_tokens_details") or found.get("input_tokens_details")
+    counts = {
+        "reasoning_tokens": _within(completion, answer, found, ("reasoning_tokens", "thoughts_token_count")),
+        "audio_tokens": _within(completion, answer, {}, ("audio_tokens",)),
+        "prompt_audio_tokens": _within(prompt, asked, {}, ("audio_tokens",)),
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def _within(most: int, details: Any, found: dict[str, Any], names: Iterable[str]) -> int:
+    return min(most, _first(details if isinstance(details, dict) else {}, names) or _first(found, names))
 
 
 def price(endpoint: Endpoint, prompt: int, completion: int, *, cached: int = 0, written: int = 0) -> float:

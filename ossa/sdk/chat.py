@@ -23,6 +23,7 @@ class Answer(Received):
 
     text: str
     message: dict[str, Any] = {}
+    logprobs: dict[str, Any] | None = None
     finish_reason: str = ""
     model: str = ""
     agent: str = ""
@@ -75,6 +76,7 @@ def whole_answer(response: httpx.Response) -> Answer:
         body.get("model") or "",
         body.get("usage") or {},
         response.headers,
+        choice.get("logprobs"),
     )
 
 
@@ -88,6 +90,8 @@ class ChatAssembly:
         self._model = ""
         self._finish_reason = ""
         self._tool_calls: dict[int, dict[str, Any]] = {}
+        self._others: dict[str, Any] = {}
+        self._logprobs: dict[str, list[Any]] = {}
         self._done = False
 
     def take(self, event: ServerEvent) -> str:
@@ -106,9 +110,21 @@ class ChatAssembly:
             piece += delta.get("content") or ""
             for call in delta.get("tool_calls") or ():
                 self._take_tool_call(call)
+            for name, value in delta.items():
+                if name not in ("role", "content", "tool_calls"):
+                    self._take_other(name, value)
+            for name, items in (choice.get("logprobs") or {}).items():
+                self._logprobs.setdefault(name, []).extend(items or ())
             self._finish_reason = choice.get("finish_reason") or self._finish_reason
         self._pieces.append(piece)
         return piece
+
+    def _take_other(self, name: str, value: Any) -> None:
+        """Adds a piece of what else the model says: texts and lists grow, of anything else the last one counts."""
+        known = self._others.get(name)
+        grows = isinstance(value, str | list) and type(known) is type(value)
+        if value is not None:
+            self._others[name] = known + value if grows else value
 
     def _take_tool_call(self, part: dict[str, Any]) -> None:
         """Adds a part of a tool call: the first one names it, later ones add to its arguments."""
@@ -123,10 +139,11 @@ class ChatAssembly:
         if not self._done and not self._finish_reason:
             raise UnexpectedAnswer("The stream ended before the answer did; its task goes on in the fleet.")
         text = "".join(self._pieces)
-        message: dict[str, Any] = {"role": "assistant", "content": text}
+        message: dict[str, Any] = {"role": "assistant", "content": text, **self._others}
         if self._tool_calls:
             message["tool_calls"] = [self._tool_calls[index] for index in sorted(self._tool_calls)]
-        return _answer(text, message, self._finish_reason, self._model, self._usage, self._headers)
+        logprobs = self._logprobs if any(self._logprobs.values()) else None
+        return _answer(text, message, self._finish_reason, self._model, self._usage, self._headers, logprobs)
 
 
 class _Stream(Generic[IO]):
@@ -208,16 +225,25 @@ def _answer(
     model: str,
     usage: Mapping[str, Any],
     headers: httpx.Headers,
+    logprobs: dict[str, Any] | None,
 ) -> Answer:
+    asked, said = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+    details = {
+        "cached_tokens": asked.get("cached_tokens") or 0,
+        "prompt_audio_tokens": asked.get("audio_tokens") or 0,
+        "reasoning_tokens": said.get("reasoning_tokens") or 0,
+        "audio_tokens": said.get("audio_tokens") or 0,
+    }
     cost = headers.get("x-ossa-cost-usd") or usage.get("cost_usd") or 0.0
     return Answer(
         text=text,
         message=message,
+        logprobs=logprobs,
         finish_reason=finish_reason,
         model=headers.get("x-ossa-model") or model,
         agent=headers.get("x-ossa-agent", ""),
         pool=headers.get("x-ossa-pool", ""),
         task_id=headers.get("x-ossa-task-id", ""),
         request_id=headers.get("x-request-id", ""),
-        usage=read(Usage, {**usage, "cost_usd": float(cost)}),
+        usage=read(Usage, {**usage, **details, "cost_usd": float(cost)}),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ossa.contracts.errors import NotReady
-from ossa.contracts.task import Step
+from ossa.contracts.task import Delta, Step
 from ossa.contracts.turn import TurnCall, TurnCallResult
 
 
@@ -19,7 +19,7 @@ class RecordingSink:
     def __init__(self, answer: Callable[[TurnCall], TurnCallResult] | None = None) -> None:
         self.asked: list[TurnCall] = []
         self._answer = answer
-        self.deltas: list[str] = []
+        self.deltas: list[Delta] = []
         self.commits: list[tuple[Step, ...]] = []
         self._failures: list[Exception] = []
 
@@ -30,13 +30,13 @@ class RecordingSink:
 
     @property
     def text(self) -> str:
-        return "".join(self.deltas)
+        return "".join(delta if isinstance(delta, str) else delta.get("content", "") for delta in self.deltas)
 
     def fail_next_commit(self, error: Exception) -> None:
         self._failures.append(error)
 
-    async def delta(self, text: str) -> None:
-        self.deltas.append(text)
+    async def delta(self, delta: Delta) -> None:
+        self.deltas.append(delta)
 
     async def commit(self, steps: Sequence[Step]) -> None:
         if self._failures:

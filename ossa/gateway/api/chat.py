@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -17,9 +17,17 @@ from starlette.responses import Response
 from ossa.contracts.access import Principal, Scope
 from ossa.contracts.configuration import GatewaySettings
 from ossa.contracts.errors import Cancelled, FleetBusy, InvalidRequest, NotFound, OssaError
-from ossa.contracts.fleet import POOL_ALIASES, AgentInfo
+from ossa.contracts.fleet import POOL_ALIASES
 from ossa.contracts.origin import Origin, current_origin
-from ossa.contracts.task import Earlier, NewTask, Outcome, Task, TaskRequest, TaskStatus, Usage
+from ossa.contracts.task import Delta, NewTask, Outcome, Task, TaskRequest, TaskStatus
+from ossa.gateway.api.completion import (
+    DONE,
+    Chunks,
+    agent_headers,
+    completion,
+    outcome_headers,
+    stream_error,
+)
 from ossa.gateway.api.document import describe
 from ossa.gateway.api.request import (
     ChatCaller,
@@ -37,140 +45,6 @@ from ossa.gateway.api.schemas import ChatCompletion, ModelCard, ModelList
 from ossa.gateway.context import GatewayContext, context_of
 from ossa.gateway.dispatcher import Chat
 from ossa.gateway.listener import Listener
-from ossa.resilience.server_sent import encode_event
-
-
-def completion_id(task_id: str) -> str:
-    return "chatcmpl-" + task_id.removeprefix("task_")
-
-
-def completion(task_id: str, model: str, outcome: Outcome, created: int) -> dict[str, Any]:
-    """A `chat.completion` object."""
-    message = dict(outcome.message or {"role": "assistant", "content": ""})
-    message.setdefault("role", "assistant")
-    message.setdefault("content", None)
-    return {
-        "id": completion_id(task_id),
-        "object": "chat.completion",
-        "created": created,
-        "model": outcome.model or model,
-        "choices": [
-            {"index": 0, "message": message, "logprobs": None, "finish_reason": outcome.finish_reason or "stop"}
-        ],
-        "usage": usage_object(outcome.usage),
-    }
-
-
-def usage_object(usage: Usage) -> dict[str, Any]:
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "saved_tokens": usage.saved_tokens,
-        "cost_usd": usage.cost_usd,
-    }
-
-
-def outcome_headers(task_id: str, outcome: Outcome) -> dict[str, str]:
-    """Returns the headers of an ended task."""
-    usage = outcome.usage
-    headers = {
-        "x-ossa-task-id": task_id,
-        "x-ossa-cost-usd": f"{usage.cost_usd:.8f}",
-        "x-ossa-tokens-saved": str(usage.saved_tokens),
-    }
-    headers.update(earlier_headers(outcome.earlier))
-    headers.update(budget_headers(outcome.over_soft))
-    for name, value in (("agent", outcome.agent_id), ("pool", outcome.pool), ("model", outcome.model)):
-        if value:
-            headers[f"x-ossa-{name}"] = header_value(value)
-    return headers
-
-
-def earlier_headers(earlier: Earlier | None) -> dict[str, str]:
-    """Returns the headers of an answer from the cache."""
-    if earlier is None:
-        return {}
-    return {
-        "x-ossa-cache": earlier.kind,
-        "x-ossa-cache-similarity": f"{earlier.similarity:.4f}",
-        "x-ossa-cache-age": f"{earlier.age_s:.0f}",
-    }
-
-
-def budget_headers(over_soft: Mapping[str, float]) -> dict[str, str]:
-    """Returns the header of a task that brought budgets above their soft limits."""
-    if not over_soft:
-        return {}
-    return {"x-ossa-budget": header_value("; ".join(f"{label}={share:.2f}" for label, share in over_soft.items()))}
-
-
-def agent_headers(
-    task_id: str, agent: AgentInfo | None, earlier: Earlier | None = None, over_soft: Mapping[str, float] | None = None
-) -> dict[str, str]:
-    """Returns the headers of a task that still streams: what it will cost is not known yet."""
-    headers = {"x-ossa-task-id": task_id, **earlier_headers(earlier), **budget_headers(over_soft or {})}
-    if agent is not None:
-        headers["x-ossa-agent"] = header_value(agent.agent_id)
-        headers["x-ossa-pool"] = header_value(agent.pool)
-    return headers
-
-
-def header_value(text: str) -> str:
-    """Printable ASCII; a model's name may be anything."""
-    return "".join(char if " " < char < "\x7f" else "_" for char in text[:256])
-
-
-class Chunks:
-    """The `chat.completion.chunk` events of one stream."""
-
-    def __init__(self, task_id: str, model: str, created: int) -> None:
-        self._head: dict[str, Any] = {
-            "id": completion_id(task_id),
-            "object": "chat.completion.chunk",
-            "created": created,
-            "model": model,
-        }
-        head = orjson.dumps(self._head)[:-1]
-        self._before = b"data: " + head + b',"choices":[{"index":0,"delta":{"content":'
-        self._after = b'},"logprobs":null,"finish_reason":null}]}\n\n'
-
-    def first(self) -> bytes:
-        return self._chunk({"role": "assistant", "content": ""}, None)
-
-    def text(self, piece: str) -> bytes:
-        return self._before + orjson.dumps(piece) + self._after
-
-    def last(self, outcome: Outcome) -> bytes:
-        """The reason, and tool calls the client is to run, if there are any."""
-        calls = (outcome.message or {}).get("tool_calls")
-        finish = self._chunk({}, outcome.finish_reason or "stop")
-        if not isinstance(calls, list) or not calls:
-            return finish
-        numbered = [{**call, "index": i} for i, call in enumerate(calls) if isinstance(call, dict)]
-        return self._chunk({"tool_calls": numbered}, None) + finish
-
-    def usage(self, usage: Usage) -> bytes:
-        return _data({**self._head, "choices": [], "usage": usage_object(usage)})
-
-    def _chunk(self, delta: dict[str, Any], finish_reason: str | None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return _data({**self._head, "choices": [choice]})
-
-
-DONE = b"data: [DONE]\n\n"
-
-
-def stream_error(message: str, code: str, task_id: str) -> bytes:
-    """An error after the stream began: its status was sent as 200 already."""
-    error = {"message": message, "type": "api_error", "param": None, "code": code, "task_id": task_id}
-    return _data({"error": error})
-
-
-def _data(value: dict[str, Any]) -> bytes:
-    return encode_event(orjson.dumps(value))
-
 
 router = APIRouter(tags=["OpenAI"])
 
@@ -377,87 +251,132 @@ async def _answer_whole(request: Request, new: NewTask, params: ChatParams, call
 
 
 async def _answer_as_stream(request: Request, new: NewTask, params: ChatParams, caller: Principal) -> Response:
-    """A failure before the first piece gets an ordinary error response; later an `error` event ends the stream."""
+    """A failure before the first piece gets an ordinary error response; later an `error` event ends the stream.
+
+    When nothing came for `first_byte_s`, the stream begins all the same: what stands between the client and us takes
+    silence for a dead peer.
+    """
     context = context_of(request)
     listener = Listener()
+    began = context.core.clock()
     chat = await context.dispatcher.chat(new, listener, caller=caller)
     task_id = chat.task.id
-    listens = chat.run is not None and chat.run.listener is listener
+    stream = _Stream(context, chat, listener, Chunks(task_id, params.model, int(time.time())), params.include_usage)
+    left_s = context.core.settings.first_byte_s - (context.core.clock() - began)
     try:
-        first = await _while_client_waits(request, chat, listener.pieces.get()) if listens else None
-        if first is None:  # it ended without a piece
-            outcome = await wait_for_outcome(request, context, chat)
-            return _whole_as_stream(request, task_id, params, outcome)
+        first = await _while_client_waits(request, chat, _within(left_s, stream.first()))
     except OssaError as error:
         return failure_response(request, error, {"x-ossa-task-id": task_id})
-    chunks = Chunks(task_id, params.model, int(time.time()))
-    events = _events(context, chat, listener, chunks, first, include_usage=params.include_usage)
+    if isinstance(first, Outcome):
+        headers = outcome_headers(task_id, first)
+        if first.status is not TaskStatus.SUCCEEDED:
+            return failure_response(request, error_from(first.error), headers)
+        return EventStream(stream.whole(first), headers)
     headers = agent_headers(task_id, listener.agent, listener.earlier, listener.over_soft)
-    return EventStream(events, headers, on_unread=lambda: abandon(chat))
+    return EventStream(stream.events(first), headers, on_unread=lambda: abandon(chat))
 
 
-def _whole_as_stream(request: Request, task_id: str, params: ChatParams, outcome: Outcome) -> Response:
-    """Streams an answer that is there already: a repeated request's, or one without text."""
-    headers = outcome_headers(task_id, outcome)
-    if outcome.status is not TaskStatus.SUCCEEDED:
-        return failure_response(request, error_from(outcome.error), headers)
-
-    async def events() -> AsyncGenerator[bytes]:
-        chunks = Chunks(task_id, params.model, int(time.time()))
-        yield chunks.first()
-        content = (outcome.message or {}).get("content")
-        if isinstance(content, str) and content:
-            yield chunks.text(content)
-        yield _last_events(chunks, outcome, include_usage=params.include_usage)
-
-    return EventStream(events(), headers)
-
-
-async def _events(
-    context: GatewayContext, chat: Chat, listener: Listener, chunks: Chunks, first: str, *, include_usage: bool
-) -> AsyncGenerator[bytes]:
-    task_id = chat.task.id
-    ended = False
+async def _within(seconds: float, result: Coroutine[Any, Any, T]) -> T | None:
+    """The result; None when it takes longer."""
     try:
-        yield chunks.first() + chunks.text(first)
-        while True:
-            piece = await _next_piece(listener)
-            if piece is None:
-                break
-            yield KEEP_ALIVE if piece == "" else chunks.text(piece)
-        ended = listener.diverged
-        if listener.diverged:
-            yield _diverged(task_id)
-            return
-        outcome = await _outcome(context, chat)
-        ended = True
-        if chat.run is not None and chat.run.end is not None and chat.run.end.result().ending == "lost":
-            # Another owner ended the task: its answer need not continue what was sent.
-            yield _diverged(task_id)
-        elif outcome.status is TaskStatus.SUCCEEDED:
-            yield _last_events(chunks, outcome, include_usage=include_usage)
-        else:
-            error = error_from(outcome.error)
+        async with asyncio.timeout(max(0.0, seconds)) as limit:
+            return await result
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        return None
+
+
+class _Stream:
+    """The events of one streamed chat."""
+
+    def __init__(
+        self, context: GatewayContext, chat: Chat, listener: Listener, chunks: Chunks, include_usage: bool
+    ) -> None:
+        self._context = context
+        self._chat = chat
+        self._listener = listener
+        self._chunks = chunks
+        self._include_usage = include_usage
+        self._listens = chat.run is not None and chat.run.listener is listener
+        self._begun = False
+        """Whether a piece of the answer was sent."""
+
+    async def first(self) -> Delta | Outcome:
+        """The first piece, or how the task ended without one. Raises what `_outcome` raises."""
+        piece = await self._listener.pieces.get() if self._listens else None
+        if piece is None:
+            self._listens = False
+            return await _outcome(self._context, self._chat)
+        return piece
+
+    async def whole(self, outcome: Outcome) -> AsyncGenerator[bytes]:
+        """An answer that is there already: a repeated request's, or one without text."""
+        yield self._whole(outcome)
+
+    async def events(self, first: Delta | None) -> AsyncGenerator[bytes]:
+        """All events from the first piece on; None: it is still to come."""
+        task_id = self._chat.task.id
+        ended = False
+        try:
+            yield KEEP_ALIVE if first is None else self._piece(first)
+            while self._listens and (piece := await _next_piece(self._listener)) is not None:
+                yield KEEP_ALIVE if piece == "" else self._piece(piece)
+            ended = self._listener.diverged
+            if self._listener.diverged:
+                yield _diverged(task_id)
+                return
+            outcome: Outcome | None = None
+            while outcome is None:
+                outcome = await _within(KEEP_ALIVE_S, _outcome(self._context, self._chat))
+                if outcome is None:
+                    yield KEEP_ALIVE
+            ended = True
+            yield self._last(outcome)
+        except OssaError as error:
             yield stream_error(f"{error.message} (task {task_id})", error.code, task_id)
-    except OssaError as error:
-        yield stream_error(f"{error.message} (task {task_id})", error.code, task_id)
-    finally:
-        if not ended:
-            abandon(chat)
+        finally:
+            if not ended:
+                abandon(self._chat)
+
+    def _piece(self, delta: Delta) -> bytes:
+        event = self._chunks.delta(delta)
+        if self._begun:
+            return event
+        self._begun = True
+        return self._chunks.first() + event
+
+    def _last(self, outcome: Outcome) -> bytes:
+        run, task_id = self._chat.run, self._chat.task.id
+        lost = run is not None and run.end is not None and run.end.done() and run.end.result().ending == "lost"
+        if lost and self._begun:
+            # Another owner ended the task: its answer need not continue what was sent.
+            return _diverged(task_id)
+        if outcome.status is not TaskStatus.SUCCEEDED:
+            error = error_from(outcome.error)
+            return stream_error(f"{error.message} (task {task_id})", error.code, task_id)
+        return self._ending(outcome) if self._begun else self._whole(outcome)
+
+    def _whole(self, outcome: Outcome) -> bytes:
+        listener = Listener()
+        listener.ended(outcome)
+        pieces = b""
+        while (piece := listener.pieces.get_nowait()) is not None:
+            pieces += self._chunks.delta(piece)
+        return self._chunks.first() + pieces + self._ending(outcome)
+
+    def _ending(self, outcome: Outcome) -> bytes:
+        usage = self._chunks.usage(outcome.usage) if self._include_usage else b""
+        return self._chunks.last(outcome) + usage + DONE
 
 
-async def _next_piece(listener: Listener) -> str | None:
+async def _next_piece(listener: Listener) -> Delta | None:
     """Returns the empty string when no piece came for `KEEP_ALIVE_S`."""
     try:
         async with asyncio.timeout(KEEP_ALIVE_S):
             return await listener.pieces.get()
     except TimeoutError:
         return ""
-
-
-def _last_events(chunks: Chunks, outcome: Outcome, *, include_usage: bool) -> bytes:
-    usage = chunks.usage(outcome.usage) if include_usage else b""
-    return chunks.last(outcome) + usage + DONE
 
 
 def _diverged(task_id: str) -> bytes:

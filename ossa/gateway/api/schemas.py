@@ -87,6 +87,12 @@ class ChatRequest(Open):
 
 class PromptTokensDetails(BaseModel):
     cached_tokens: int
+    audio_tokens: int
+
+
+class CompletionTokensDetails(BaseModel):
+    reasoning_tokens: int
+    audio_tokens: int
 
 
 class ChatUsage(BaseModel):
@@ -94,6 +100,7 @@ class ChatUsage(BaseModel):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails
     saved_tokens: int = Field(description="prompt tokens that were not sent: contents went in a shorter form")
     cost_usd: float
 

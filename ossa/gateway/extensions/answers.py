@@ -75,6 +75,7 @@ class AnswerReuse:
         return Outcome(
             status=TaskStatus.SUCCEEDED,
             message=hit.answer.message,
+            logprobs=hit.answer.logprobs,
             finish_reason=hit.answer.finish_reason,
             agent_id=agent.agent_id,
             pool=agent.pool,
@@ -102,6 +103,7 @@ class AnswerReuse:
         answered = Answered(
             answer=KeptAnswer(
                 message=outcome.message,
+                logprobs=outcome.logprobs,
                 finish_reason=outcome.finish_reason or "stop",
                 usage=outcome.usage,
                 model=outcome.model or "",

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 
 from ossa.channel import ChannelLink, ChannelServer
-from ossa.channel.frames import ANSWER_IN_OUTCOME, PROTOCOL_VERSION, FrameError, FrameParser, encode
+from ossa.channel.frames import ALL_FIELDS, ANSWER_IN_OUTCOME, PROTOCOL_VERSION, FrameError, FrameParser, encode
 from ossa.contracts.errors import AgentLost, Fenced, FleetBusy, NotFound, OssaError
 from ossa.contracts.fleet import AgentInfo
-from ossa.contracts.task import Outcome, Step, TaskRequest, TaskStatus, Turn, Usage
+from ossa.contracts.task import Delta, Outcome, Step, TaskRequest, TaskStatus, Turn, Usage
 from ossa.contracts.turn import TurnCall, TurnCallResult, TurnResult, TurnSink
 from ossa.contracts.value import Value
 from ossa.testing.agent import RecordingSink
@@ -83,10 +84,12 @@ class Owner:
 
     def __init__(self) -> None:
         self.text = ""
+        self.deltas: list[Delta] = []
         self.steps: list[Step] = []
 
-    async def on_delta(self, text: str) -> None:
-        self.text += text
+    async def on_delta(self, delta: Delta) -> None:
+        self.deltas.append(delta)
+        self.text += delta if isinstance(delta, str) else delta.get("content", "")
 
     async def on_steps(self, steps: Sequence[Step]) -> None:
         self.steps += steps
@@ -200,6 +203,54 @@ async def test_a_result_is_whole_whichever_way_it_was_sent(
     assert result.outcome.message == ANSWER
     assert [one.payload for one in result.steps] == [{"n": 2}, {"message": ANSWER, "finish_reason": "stop"}]
     assert [b"the answer" in one.json_bytes() for one in result.steps] == [False, True]
+
+
+SAID: list[Delta] = [{"reasoning": "Hm"}, {"content": "Yes", "logprobs": {"content": [1]}}, "."]
+
+
+class Reasoning:
+    """Says more than text, and counts more than tokens."""
+
+    async def run(self, turn: Turn, sink: TurnSink) -> TurnResult:
+        for delta in SAID:
+            await sink.delta(delta)
+        usage = Usage(completion_tokens=5, reasoning_tokens=3, audio_tokens=1)
+        await sink.commit([step(1).model_copy(update={"usage": usage})])
+        outcome = Outcome(status=TaskStatus.SUCCEEDED, message=ANSWER, usage=usage, logprobs={"content": [1]})
+        return TurnResult(outcome=outcome, steps=(step(2).model_copy(update={"usage": usage}),))
+
+
+async def test_all_that_a_model_says_comes_over_the_channel(
+    link: ChannelLink, server: ChannelServer, address: str
+) -> None:
+    server.set_runner(Reasoning(), slots=1, agent_id="a-000")
+    owner = Owner()
+    result = await run(link, address, turn(), owner)
+    assert owner.deltas == SAID
+    assert result.outcome.logprobs == {"content": [1]}
+    usages = (result.outcome.usage, result.steps[0].usage, owner.steps[0].usage)
+    assert [(usage.reasoning_tokens, usage.audio_tokens) for usage in usages] == [(3, 1)] * 3
+
+
+@pytest.mark.parametrize("takes", [[ALL_FIELDS], []])
+async def test_a_dispatcher_of_an_earlier_version_is_told_nothing_that_it_refuses(
+    server: ChannelServer, address: str, takes: list[str]
+) -> None:
+    server.set_runner(Reasoning(), slots=1, agent_id="a-000")
+    reader, writer = await asyncio.open_connection(*address.split(":"))
+    writer.write(encode({"t": "hello", "v": PROTOCOL_VERSION, "token": "token", "takes": takes}))
+    writer.write(encode({"t": "turn", "id": 1, "turn": turn().model_dump(mode="json")}))
+    parser, frames = FrameParser(), []
+    async with asyncio.timeout(DEADLINE_S):
+        while not any(frame["t"] == "done" for frame in frames):
+            for frame in parser.feed(await reader.read(1 << 16)):
+                frames.append(frame)
+                if frame["t"] == "steps":
+                    writer.write(encode({"t": "ack", "id": 1, "seq": frame["seq"]}))
+    writer.close()
+    told = orjson.dumps([{**frame, "encoded": None} for frame in frames])
+    assert [word in told for word in (b"reasoning", b"logprobs", b"audio_tokens")] == [bool(takes)] * 3
+    assert "".join(frame["text"] for frame in frames if frame["t"] == "delta") == "Yes."
 
 
 async def test_an_agent_of_an_earlier_version_is_understood() -> None:
