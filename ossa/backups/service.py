@@ -11,10 +11,12 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from ossa.backups.catalogue import LIST, POOL, SETS, Catalogue, Listed, ObjectPool, packed
 from ossa.backups.schedule import base_for, expired, unneeded_objects
+from ossa.backups.telling import of_failure, of_made, of_removed, of_restored, try_to
 from ossa.contracts.backups import (
     BackupDamaged,
     BackupEngine,
@@ -129,37 +131,49 @@ class Backups:
         """
         refuse_marked(self._home)
         with self._exclusive_lock(self._home, "backup") as work:
-            _clear(work)
-            started = self._now()
-            id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-            self._progress("copying cold memories")
-            sets = self._catalogue.sets()
-            known = self._catalogue.objects(sets[-1]) if sets else {}
-            source = self._objects(self._home)
-            listed = self._pool.take(source, known)
-            base = self._engine.take(id, self._progress)
-            # Again: what became cold while PostgreSQL was copied is cold in the copy.
-            listed |= self._pool.take(source, listed)
-            data = packed(listed)
-            file = BackupFile(path=f"{SETS}/{id}/{LIST}", size=len(data), sha256=hashlib.sha256(data).hexdigest())
-            self._vault.put(file.path, data)
-            made = BackupSet(
-                id=id,
-                started_at=started,
-                ended_at=self._now(),
-                ossa_version=self._version,
-                base=base,
-                objects=len(listed),
-                objects_bytes=sum(file_copied.size for file_copied in listed.values()),
-                files=(file,),
-            )
-            self._catalogue.add(made)
-            log.info("backup_made", extra={"backup": id, "bytes": made.size})
-            if archive:
-                self._engine.archive()
-            self._progress("letting go of what nobody needs")
-            self._let_go()
+            try:
+                made = self._make(work)
+            except Exception as error:
+                try_to(self._engine.tell, [of_failure(error)])
+                raise
+            gone: list[str] = []
+            try:
+                if archive:
+                    self._engine.archive()
+                self._progress("letting go of what nobody needs")
+                self._let_go(gone)
+            finally:
+                try_to(self._engine.tell, [of_made(made), *map(of_removed, gone)])
             return made
+
+    def _make(self, work: Path) -> BackupSet:
+        _clear(work)
+        started = self._now()
+        id = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self._progress("copying cold memories")
+        sets = self._catalogue.sets()
+        known = self._catalogue.objects(sets[-1]) if sets else {}
+        source = self._objects(self._home)
+        listed = self._pool.take(source, known)
+        base = self._engine.take(id, self._progress)
+        # Again: what became cold while PostgreSQL was copied is cold in the copy.
+        listed |= self._pool.take(source, listed)
+        data = packed(listed)
+        file = BackupFile(path=f"{SETS}/{id}/{LIST}", size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        self._vault.put(file.path, data)
+        made = BackupSet(
+            id=id,
+            started_at=started,
+            ended_at=self._now(),
+            ossa_version=self._version,
+            base=base,
+            objects=len(listed),
+            objects_bytes=sum(file_copied.size for file_copied in listed.values()),
+            files=(file,),
+        )
+        self._catalogue.add(made)
+        log.info("backup_made", extra={"backup": id, "bytes": made.size})
+        return made
 
     def archive(self) -> Reach:
         """Everything until now: WAL, and what became cold. Raises `StoreUnavailable`, `Conflict`."""
@@ -260,7 +274,7 @@ class Backups:
             else:
                 lost.append(f"{row.tenant}/{row.id}")
         self._restored.renew(dsn)
-        return Restored(
+        restored = Restored(
             id=chosen.id,
             into=str(into),
             at=at,
@@ -269,6 +283,8 @@ class Backups:
             objects=given,
             lost_objects=tuple(lost),
         )
+        try_to(partial(self._restored.tell, dsn), [of_restored(restored)])
+        return restored
 
     def _compare(self, of: BackupSet, verified: Verified, lost: list[str]) -> None:
         if verified.schema_version != of.base.schema_version:
@@ -326,7 +342,8 @@ class Backups:
         current = {base.reference for base in self._engine.current([backup.base for backup in sets])}
         return [backup for backup in sets if backup.base.reference in current]
 
-    def _let_go(self) -> None:
+    def _let_go(self, removed: list[str]) -> None:
+        """Removes what is too old, and puts the ids of backups that went into `removed`."""
         sets, damaged = self._catalogue.all()
         if damaged:  # nobody knows what WAL and objects they need
             log.warning("backups_not_expired", extra={"damaged": damaged})
@@ -335,6 +352,7 @@ class Backups:
         kept = [backup for backup in sets if backup not in gone]
         for backup in gone:
             self._catalogue.remove(backup.id)
+            removed.append(backup.id)
             log.info("backup_expired", extra={"backup": backup.id})
         for id in self._catalogue.abandoned(self._now()):
             self._catalogue.remove(id)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from ossa.contracts.errors import OssaError
+from ossa.contracts.events import Fact
 from ossa.contracts.value import Progress, Value
 
 FORMAT = 1
@@ -180,6 +181,9 @@ class BackupEngine(Protocol):
     def discard(self, home: Path) -> None:
         """What `lay` made there, for good."""
 
+    def tell(self, facts: Sequence[Fact]) -> None:
+        """Writes facts into the log of the server; one whose schema has none keeps none."""
+
     def remove(self, gone: Sequence[Base], kept: Sequence[Base]) -> None:
         """For good, with the WAL that no kept one needs."""
 
@@ -230,6 +234,9 @@ class RestoredStore(Protocol):
 
     def renew(self, dsn: str) -> int:
         """Fences above all that were ever given, and every memory to be indexed again; how many."""
+
+    def tell(self, dsn: str, facts: Sequence[Fact]) -> None:
+        """Writes facts into its log; one whose schema has none keeps none."""
 
 
 V = TypeVar("V", bound=Value)

@@ -188,10 +188,13 @@ class FactLog(Protocol):
         at the join; join again.
         """
 
-    async def seek(self, group: str, offset: int) -> None:
+    async def seek(self, group: str, offset: int, *, quietly: bool = False) -> None:
         """Put all shares of a group to an offset, and make the group where there is none.
 
         Whoever reads a share notices at its next commit, and by the fence that it was put there.
+
+        Args:
+            quietly: no fact is told: the group's own reader goes on.
         """
 
     async def positions(self) -> list[GroupPosition]:

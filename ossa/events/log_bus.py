@@ -311,7 +311,7 @@ class LogReader:
 
     async def commit(self, places: Sequence[Place]) -> None:
         if places and self._group is not None:
-            await self._log.seek(self._group, max(place.offset for place in places) + 1)
+            await self._log.seek(self._group, max(place.offset for place in places) + 1, quietly=True)
 
     async def close(self) -> None:
         self._waiting.clear()

@@ -25,12 +25,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Reach, Until
 from ossa.contracts.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
+from ossa.contracts.events import Fact
 from ossa.contracts.value import Progress
 from ossa.embedded.postgres import find_postmaster
 from ossa.stores.backups import base_copy, wal
 from ossa.stores.backups.lock import exclusive_lock
 from ossa.stores.backups.programs import RecoveryFailed, programs, recovered, run
-from ossa.stores.backups.server import finish_segment, server_facts, slot_is_active, write_wal
+from ossa.stores.backups.server import finish_segment, server_facts, slot_is_active, tell, write_wal
 from ossa.stores.objects.blobs import ObjectBlobs
 
 NAME = "ossa"
@@ -72,6 +73,9 @@ class BarmanBackups(wal.WalArchive):
 
     def __repr__(self) -> str:
         return f"BarmanBackups({str(self._folder)!r})"
+
+    def tell(self, facts: Sequence[Fact]) -> None:
+        tell(self._dsn, facts)
 
     def take(self, id: str, progress: Progress) -> Base:
         began, version, system_id, schema = server_facts(self._dsn)

@@ -28,6 +28,7 @@ import psycopg
 
 from ossa.contracts.backups import BackupDamaged, BackupFile, Base, Blobs, Reach, Until, sealed, unsealed
 from ossa.contracts.errors import Conflict, NotFound, StoreUnavailable
+from ossa.contracts.events import Fact
 from ossa.contracts.value import Progress, Value
 from ossa.embedded.postgres import EmbeddedPostgres
 from ossa.embedded.postgres_layout import Layout
@@ -36,7 +37,7 @@ from ossa.stores.backups import base_copy, wal
 from ossa.stores.backups.base_copy import MANIFEST, PARTS, unpack, wal_range
 from ossa.stores.backups.lock import exclusive_lock, work_folder
 from ossa.stores.backups.programs import run
-from ossa.stores.backups.server import finish_segment, is_handed_over, server_facts, write_wal
+from ossa.stores.backups.server import finish_segment, is_handed_over, server_facts, tell, write_wal
 
 log = logging.getLogger(__name__)
 
@@ -197,6 +198,10 @@ class EmbeddedBackups(wal.WalArchive):
         self._vault.delete(blob.path for base in gone for blob in self._vault.list(f"sets/{base.reference}"))
         for name in wal.unneeded(self._archived(), kept):
             self._vault.delete((f"wal/{name}.gz{DIGEST}", f"wal/{name}.gz"))
+
+    def tell(self, facts: Sequence[Fact]) -> None:
+        with self._served() as dsn:
+            tell(dsn, facts)
 
     @contextmanager
     def _served(self) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,8 @@ from psycopg import sql
 
 from ossa.contracts.backups import ColdRow
 from ossa.contracts.errors import StoreUnavailable
+from ossa.contracts.events import Fact
+from ossa.stores import fact_bodies
 from ossa.stores.backups import wal
 from ossa.stores.objects.memory import object_path
 
@@ -61,6 +63,19 @@ class RestoredPostgres:
                 "SELECT setval('ossa.memory_fences', nextval('ossa.memory_fences') + %s)", (SKIPPED_FENCES,)
             )
             return reindex(connection)
+
+    def tell(self, dsn: str, facts: Sequence[Fact]) -> None:
+        tell(dsn, facts)
+
+
+def tell(dsn: str, facts: Sequence[Fact]) -> None:
+    """Writes facts into a server's log, where its schema has one. Raises `StoreUnavailable`."""
+    with connected(dsn) as connection, connection.transaction():
+        if _has(connection, "facts"):
+            for fact in facts:
+                connection.execute(
+                    "SELECT ossa.tell(%s, %s, 1, %s)", (fact.tenant, fact.key, fact_bodies.of_fact(fact).decode())
+                )
 
 
 def reindex(connection: psycopg.Connection[Any]) -> int:

@@ -136,12 +136,11 @@ class PostgresFacts:
         row = await self._reader.row(self._sql["commit"], params)
         return None if row is None else replace(lease, offset=offset)
 
-    async def seek(self, group: str, offset: int) -> None:
+    async def seek(self, group: str, offset: int, *, quietly: bool = False) -> None:
         if offset < 0:
             raise InvalidRequest("offset must be 0 or more.", param="offset")
-        await self._reader.execute(
-            self._sql["seek"], {"group": group, "to": offset, **told(store_facts.of_moved_group(group, offset))}
-        )
+        fact = None if quietly else store_facts.of_moved_group(group, offset)
+        await self._reader.execute(self._sql["seek"], {"group": group, "to": offset, **told(fact)})
 
     async def positions(self) -> list[GroupPosition]:
         rows = await self._reader.rows(self._sql["positions"])

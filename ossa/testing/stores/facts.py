@@ -145,12 +145,13 @@ class MemoryFacts(Gated):
         share.offset = offset
         return replace(lease, offset=offset)
 
-    async def seek(self, group: str, offset: int) -> None:
+    async def seek(self, group: str, offset: int, *, quietly: bool = False) -> None:
         if offset < 0:
             raise InvalidRequest("offset must be 0 or more.", param="offset")
         for share in self._shares.setdefault(group, [_Share(offset)]):
             share.offset, share.fence = offset, share.fence + 1
-        self.add_facts([store_facts.of_moved_group(group, offset)])
+        if not quietly:
+            self.add_facts([store_facts.of_moved_group(group, offset)])
 
     async def positions(self) -> list[GroupPosition]:
         return [

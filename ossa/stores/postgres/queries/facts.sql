@@ -99,7 +99,7 @@ WITH moved AS (
     RETURNING 1
 )
 SELECT ossa.tell(%(told_tenant)s, %(told_key)s, 1, %(told)s)
-WHERE EXISTS (SELECT FROM moved) OR EXISTS (SELECT FROM made)
+WHERE %(told)s::text IS NOT NULL AND (EXISTS (SELECT FROM moved) OR EXISTS (SELECT FROM made))
 
 -- name: positions
 SELECT s.name, s.shard, s.shards, s.position, coalesce(s.owner, '') AS owner
