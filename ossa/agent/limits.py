@@ -18,7 +18,8 @@ from typing import Any
 
 from ossa.contracts.agent_spec import AgentSpec, Limits, ModelPreference
 from ossa.contracts.configuration import Endpoint
-from ossa.contracts.errors import LimitExceeded, OssaError, TimedOut
+from ossa.contracts.errors import InvalidRequest, LimitExceeded, OssaError, TimedOut
+from ossa.contracts.parameters import CAPS, OWN, refused_parameter
 from ossa.contracts.task import TaskRequest, Usage, UsageToday
 from ossa.contracts.value import Value
 
@@ -120,48 +121,6 @@ def _to_midnight(now: datetime) -> float:
     return (midnight - now).total_seconds()
 
 
-PASSED_ON = frozenset(
-    {
-        "audio",
-        "frequency_penalty",
-        "function_call",
-        "functions",
-        "logit_bias",
-        "logprobs",
-        "max_completion_tokens",
-        "max_tokens",
-        "min_p",
-        "modalities",
-        "parallel_tool_calls",
-        "prediction",
-        "presence_penalty",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "reasoning_effort",
-        "response_format",
-        "safety_identifier",
-        "seed",
-        "stop",
-        "temperature",
-        "tool_choice",
-        "tools",
-        "top_k",
-        "top_logprobs",
-        "top_p",
-        "user",
-        "verbosity",
-    }
-)
-"""The parameters a request may pass to the model: OpenAI's, and two more for sampling.
-
-Model servers take many others, and some of them lift the cap of an answer (`n_predict`, `ignore_eos`,
-`min_tokens`): what is not known here does not go there. Nor do OpenAI's `service_tier` and
-`web_search_options`, which cost more than the tokens that are counted.
-"""
-
-_CAPS = ("max_completion_tokens", "max_tokens")
-
-
 def client_tools(parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The tools the caller brought, by name: the caller runs them, we do not."""
     tools: dict[str, dict[str, Any]] = {}
@@ -183,22 +142,30 @@ def model_parameters(
     functions: Sequence[dict[str, Any]],
     cap: int | None,
     tools_ran: bool,
+    firm: bool = False,
 ) -> dict[str, Any]:
-    """Builds a call's parameters: the request's known ones override the manifest's, within the limits.
+    """Builds a call's parameters: the request's override the manifest's, within the limits.
+
+    What the gateway does not know goes on too. Raises `InvalidRequest` for what may not.
 
     Args:
         functions: the agent's own tools, to be offered beside the caller's.
         cap: the most tokens the answer may have.
+        firm: money was set aside for this cap: it gets the name that every server keeps to.
         tools_ran: whether a tool has run in this turn; a forced `tool_choice` has
             then been obeyed, and forcing it again would never end.
     """
-    body = {key: value for key, value in parameters.items() if key in PASSED_ON and value is not None}
+    body = {key: value for key, value in parameters.items() if key not in OWN and value is not None}
+    if refused := refused_parameter(body):
+        raise InvalidRequest(f"{refused[0]} does not go to the model: {refused[1]}.", param=refused[0])
     if preference.temperature is not None:
         body.setdefault("temperature", preference.temperature)
     if preference.top_p is not None:
         body.setdefault("top_p", preference.top_p)
-    if preference.max_tokens is not None and not any(isinstance(body.get(key), int) for key in _CAPS):
-        body["max_tokens"] = preference.max_tokens
+    wish = preference.max_tokens
+    if wish is not None and not any(isinstance(body.get(key), int) for key in CAPS):
+        # Newer models refuse `max_tokens`, older servers ignore the other name: a cap that binds goes by the older one.
+        body["max_tokens" if firm or (cap is not None and cap < wish) else "max_completion_tokens"] = wish
     body = cap_answer(body, cap)
     tools = [*(body.get("tools") or ()), *functions]
     if not tools:
@@ -215,5 +182,5 @@ def cap_answer(parameters: dict[str, Any], cap: int | None) -> dict[str, Any]:
     """The parameters, asking for at most `cap` completion tokens."""
     if cap is None:
         return parameters
-    asked = [key for key in _CAPS if isinstance(parameters.get(key), int)]
+    asked = [key for key in CAPS if isinstance(parameters.get(key), int)]
     return {**parameters, **{key: min(parameters.get(key, cap), cap) for key in asked or ["max_tokens"]}}

@@ -265,6 +265,7 @@ class _RunningTurn:
                 functions=self._functions,
                 cap=paid.cap,
                 tools_ran=talk.tools_ran,
+                firm=bool(paid.reservation),
             ),
             # A model that hangs leaves time for the next one.
             timeout_s=self._left_s() / (1 if len(self._models) == 1 else 2),

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from ossa.contracts.agent_spec import Tier
 from ossa.contracts.memory import PlacementPolicy
+from ossa.contracts.parameters import CAPS
 from ossa.contracts.scaling import ScaleRules, ScalingMode, StartUp
 
 TOPIC_PATTERN = r"^[a-zA-Z0-9._-]{1,249}$"
@@ -59,12 +60,43 @@ class PromptCache(Section):
     lifetime_s: float = Field(300, gt=0, description="kept so long after its last use")
 
 
+PresetName = Literal[
+    "generic",
+    "openai",
+    "openai-reasoning",
+    "azure",
+    "anthropic-compatible",
+    "gemini",
+    "deepseek",
+    "mistral",
+    "groq",
+    "ollama",
+    "vllm",
+    "llama.cpp",
+    "openrouter",
+    "bedrock-compatible",
+]
+
+
 class Endpoint(Section):
     """One OpenAI-compatible endpoint. `base_url` ends before `/chat/completions`."""
 
     base_url: str
     api_key: SecretStr = SecretStr("")
     model: str
+    preset: PresetName | None = Field(
+        None, description="which kind of server it is; None: by the host of `base_url`, else generic: it is learned"
+    )
+    renamed: dict[str, str] = Field(
+        default_factory=dict, description="parameters that it knows by another name: theirs by OpenAI's"
+    )
+    dropped: frozenset[str] = Field(frozenset(), description="parameters that it refuses and that are left out")
+    added: dict[str, Any] = Field(
+        default_factory=dict, description="sent in the body of each call, before what a request says"
+    )
+    one_system: bool | None = Field(
+        None, description="whether all system messages become one, at the start; None: as the preset has it"
+    )
     ca_file: Path | None = Field(
         None, description="who signed the server's certificate; None: the system's authorities"
     )
@@ -80,6 +112,20 @@ class Endpoint(Section):
     output_usd_per_mtok: float | None = Field(None, ge=0)
     context_tokens: int | None = Field(None, ge=256, description="what the model takes, answer included; None: unknown")
     prompt_cache: PromptCache | None = Field(None, description="None: from the price list, else the strictest in use")
+
+    @field_validator("added")
+    @classmethod
+    def _leaves_the_cap(cls, added: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(added.keys() & {*CAPS, "model", "messages", "stream", "stream_options"}):
+            raise ValueError(f"may not name {', '.join(taken)}: a call says that itself")
+        return added
+
+    @field_validator("dropped")
+    @classmethod
+    def _keeps_the_cap(cls, dropped: frozenset[str]) -> frozenset[str]:
+        if taken := sorted(dropped & {*CAPS, "tools"}):
+            raise ValueError(f"may not name {', '.join(taken)}: set `preset` or `renamed` instead")
+        return dropped
 
 
 class Models(Section):

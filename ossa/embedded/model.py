@@ -168,6 +168,7 @@ class EmbeddedModel(EmbeddedProcess):
             base_url=f"http://127.0.0.1:{record.port}/v1",
             api_key=SecretStr(record.key),
             model=MODEL_NAME,
+            preset="llama.cpp",
             forced_tools="schema",
             context_tokens=record.context,
             input_usd_per_mtok=0.0,

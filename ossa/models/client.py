@@ -22,6 +22,7 @@ from ossa.contracts.model import ModelClient, ModelReply, ModelRequest
 from ossa.contracts.task import Delta
 from ossa.contracts.value import Clock, SystemClock
 from ossa.models.answers import AnswerError, StreamedAnswer, read_completion
+from ossa.models.dialect import Dialect
 from ossa.models.failures import Said, error_of, read_error
 from ossa.models.forced_tools import ForcedTools
 from ossa.models.http import HttpExchange, HttpFailed, HttpPool, NotConnected, TooLarge
@@ -35,6 +36,9 @@ log = logging.getLogger("ossa.models")
 MAX_ANSWER_BYTES = 16 * 2**20
 _DRAIN_S = 0.2
 _REDIRECTS_MAX = 3
+_OF_A_PARAMETER = frozenset({400, 422})
+_LEARNED_MAX = 8
+"""Refused parameters that one call is tried again for, at most."""
 _KEEP_THE_METHOD = frozenset({307, 308})
 _PERHAPS_BILLED = frozenset({408, 504})
 """Answers after which the endpoint may have done the work all the same. A refusal by any other status bills nothing."""
@@ -49,6 +53,10 @@ class _TryAgain(Exception):
         self.after_s = after_s
 
 
+class _OtherWords(Exception):
+    """The endpoint refused a parameter, and the dialect has learned another way to say it."""
+
+
 class OpenAIClient:
     """Keeps the promises of `ossa.contracts.model.ModelClient`.
 
@@ -56,8 +64,9 @@ class OpenAIClient:
     at most the endpoint's `timeout_s` (of a stream: between two pieces). Tries
     that failed in the network, or with 408, 409, 425, 429 or 5xx are repeated
     with full-jitter backoff and `Retry-After`, but never once a stream has yielded.
+    A refused parameter that can be renamed or left out is, at once; see `ossa.models.dialect`.
 
-    The key is sent as `Authorization: Bearer` and appears in no repr, log or error.
+    The key is sent as `Authorization: Bearer` (to Azure as `api-key`) and appears in no repr, log or error.
     Used in one event loop.
     """
 
@@ -72,6 +81,7 @@ class OpenAIClient:
         """Raises `ValueError` when the endpoint's URL or key cannot be used."""
         self.endpoint = endpoint
         self._origin = Origin.parse(endpoint.base_url)
+        self._dialect = Dialect(endpoint, self._origin.host)
         self._proxy, self._no_way = _proxy_or_why(self._origin)
         self._pool = HttpPool(
             self._origin, connect_timeout_s=endpoint.connect_timeout_s, tls=self._trusted, proxy=self._proxy
@@ -98,7 +108,9 @@ class OpenAIClient:
             "Accept: application/json, text/event-stream",
             "Content-Type: application/json",
         ]
-        if key:
+        if key and self._dialect.preset.key_header == "api-key":
+            lines.append(f"api-key: {key}")
+        elif key:
             lines.append(f"Authorization: Bearer {key}")
         if self._proxy is not None and self._proxy.authorization and self._origin.scheme == "http":
             lines.append(f"Proxy-Authorization: {self._proxy.authorization}")
@@ -112,26 +124,33 @@ class OpenAIClient:
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """One whole answer. Raises `ModelFailed`, `ModelRejected`, `TimedOut`."""
-        payload = self._payload(request, stream=False)
         call = _Call(self, request)
         while True:
             try:
-                return await self._complete_once(payload, request, call)
+                reply = await self._complete_once(self._shape(request, call, stream=False), request, call)
+                self._dialect.check(request, reply)
+                return reply
+            except _OtherWords:
+                continue
             except _TryAgain as failed:
                 await call.pause(failed)
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | ModelReply]:
         """Text pieces, then the whole reply. Raises as `complete`; closing the iterator closes the call."""
-        payload = self._payload(request, stream=True)
         call = _Call(self, request)
         while True:
             yielded = False
             try:
+                payload = self._shape(request, call, stream=True)
                 async with aclosing(self._stream_once(payload, request, call)) as pieces:
                     async for piece in pieces:
+                        if isinstance(piece, ModelReply):
+                            self._dialect.check(request, piece)
                         yielded = True
                         yield piece
                 return
+            except _OtherWords:
+                continue
             except _TryAgain as failed:
                 if yielded:
                     raise failed.error from failed
@@ -140,13 +159,10 @@ class OpenAIClient:
     async def close(self) -> None:
         self._pool.close()
 
-    def _payload(self, request: ModelRequest, *, stream: bool) -> bytes:
-        body: dict[str, Any] = {**request.parameters, "model": request.model, "messages": request.messages}
-        body.pop("stream_options", None)
-        body["stream"] = stream
-        if stream:
-            body["stream_options"] = {"include_usage": True}
-        data = orjson.dumps(body)
+    def _shape(self, request: ModelRequest, call: _Call, *, stream: bool) -> bytes:
+        """The bytes of a try, as the endpoint is known by now. Raises `ModelRejected`."""
+        call.body = self._dialect.body(request, stream=stream)
+        data = orjson.dumps(call.body)
         return b"%b%d\r\n\r\n%b" % (self._head, len(data), data)
 
     async def _complete_once(self, payload: bytes, request: ModelRequest, call: _Call) -> ModelReply:
@@ -237,7 +253,10 @@ class OpenAIClient:
             raise _TryAgain(failed) from error
         status, headers = exchange.status, exchange.headers
         exchange.release()
-        raise self._refused(status, headers, body)
+        said = self._said(body)
+        if status in _OF_A_PARAMETER and call.may_learn() and self._dialect.learn(said, call.body):
+            raise _OtherWords
+        raise self._refused(status, headers, said)
 
     async def _followed(self, payload: bytes, *, whole: bool) -> HttpExchange:
         """The exchange at the end of redirects that stay on the host and keep the method."""
@@ -271,8 +290,7 @@ class OpenAIClient:
         )
         return ModelFailed(message, details={"upstream_status": status})
 
-    def _refused(self, status: int, headers: dict[bytes, bytes], body: bytes) -> Exception:
-        said = self._said(body)
+    def _refused(self, status: int, headers: dict[bytes, bytes], said: Said) -> Exception:
         after = retry_after(headers, now=self._clock.now().timestamp())
         error, again = error_of(said, status, after_s=after, where=f"the model endpoint answered {status}")
         if not again and isinstance(error, ModelFailed):
@@ -342,6 +360,13 @@ class _Call:
         self._timeout_s = request.timeout_s
         self._ends = self._clock.monotonic() + request.timeout_s
         self._retries = 0
+        self._learned = 0
+        self.body: dict[str, Any] = {}
+        """Of the try under way."""
+
+    def may_learn(self) -> bool:
+        self._learned += 1
+        return self._learned <= _LEARNED_MAX and self.left_s() > 0
 
     def left_s(self) -> float:
         return self._ends - self._clock.monotonic()

@@ -19,6 +19,7 @@ from typing_extensions import TypedDict
 from ossa.contracts.access import Principal, Scope
 from ossa.contracts.errors import Cancelled, Forbidden, InvalidRequest, NotFound, PayloadTooLarge
 from ossa.contracts.origin import current_origin, set_origin
+from ossa.contracts.parameters import refused_parameter
 from ossa.contracts.task import Message, Target
 from ossa.gateway.api.responses import MalformedBody, UnsupportedEncoding
 from ossa.gateway.context import context_of
@@ -422,7 +423,7 @@ _PARAMETERS: TypeAdapter[Any] = TypeAdapter(Parameters)
 
 
 def check_parameters(parameters: dict[str, Any]) -> None:
-    """Raises `InvalidRequest` naming the field. Unknown fields are not looked at.
+    """Raises `InvalidRequest` naming the field. Of unknown ones only those are refused that may not go to a model.
 
     Model servers answer a parameter of the wrong type with anything, from 400 to a broken connection.
     """
@@ -430,6 +431,8 @@ def check_parameters(parameters: dict[str, Any]) -> None:
         _PARAMETERS.validator.validate_python(parameters)
     except ValidationError as error:
         raise _invalid(error, parameters) from None
+    if refused := refused_parameter(parameters):
+        raise InvalidRequest(f"{refused[0]} does not go to the model: {refused[1]}.", param=refused[0])
 
 
 # Errors

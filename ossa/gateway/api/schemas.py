@@ -62,7 +62,7 @@ class StreamOptions(Open):
 
 
 class ChatRequest(Open):
-    """OpenAI's chat completion request. Its other sampling fields go to the model too; unknown ones are ignored."""
+    """OpenAI's chat completion request. Other fields go to the model, but for some that are refused by name."""
 
     model_config = ConfigDict(
         extra="allow",

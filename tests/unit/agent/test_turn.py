@@ -439,7 +439,12 @@ async def test_the_manifests_parameters_are_defaults_for_the_requests() -> None:
     model = ScriptedModel()
     agent = runner(model, model=ModelPreference(temperature=0.1, top_p=0.5, max_tokens=50))
     await agent.run(turn(request={"parameters": {"temperature": 0.9, "seed": 7, "stream": True}}), RecordingSink())
-    assert model.requests[0].parameters == {"temperature": 0.9, "top_p": 0.5, "max_tokens": 50, "seed": 7}
+    assert model.requests[0].parameters == {
+        "temperature": 0.9,
+        "top_p": 0.5,
+        "max_completion_tokens": 50,
+        "seed": 7,
+    }
 
 
 async def test_tools_off_the_allow_list_are_left_out_and_reported_once(caplog: pytest.LogCaptureFixture) -> None:
