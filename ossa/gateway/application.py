@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from ossa.contracts.origin import Origin, acting
 from ossa.events.host import consumer_loops
 from ossa.events.publisher import ConsumerMetrics
-from ossa.gateway.api import agents, chat, document, fleet, health, keys, responses, tasks
+from ossa.gateway.api import agents, chat, document, fleet, health, keys, responses, tasks, text_completions
 from ossa.gateway.api.responses import Edge, Endpoint, FastLane
 from ossa.gateway.context import GatewayContext
 from ossa.gateway.core import GatewayCore
@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 ROUTERS = (
     chat.router,
+    text_completions.router,
     tasks.router,
     fleet.router,
     agents.router,

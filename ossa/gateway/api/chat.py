@@ -21,10 +21,11 @@ from ossa.contracts.fleet import POOL_ALIASES
 from ossa.contracts.origin import Origin, current_origin
 from ossa.contracts.task import Delta, NewTask, Outcome, Task, TaskRequest, TaskStatus
 from ossa.gateway.api.completion import (
+    CHAT,
     DONE,
     Chunks,
+    Form,
     agent_headers,
-    completion,
     outcome_headers,
     stream_error,
 )
@@ -85,17 +86,24 @@ async def chat_completions(request: Request) -> Response:
         cache=cache_header(request),
         origin=current_origin(),
     )
+    return await answer_chat(request, "chat", body, params, principal)
+
+
+async def answer_chat(
+    request: Request, kind: str, body: dict[str, Any], params: ChatParams, caller: Principal
+) -> Response:
+    """Runs a chat and answers. `kind` keeps the idempotency keys of different addresses apart."""
     key = idempotency_key(request)
     new = NewTask.model_construct(
         id=new_task_id(),
-        tenant=principal.tenant,
+        tenant=caller.tenant,
         request=params.request,
         idempotency_key=key,
-        body_sha256=body_digest("chat", body) if key is not None else "",
+        body_sha256=body_digest(kind, body) if key is not None else "",
     )
     if params.stream:
-        return await _answer_as_stream(request, new, params, principal)
-    return await _answer_whole(request, new, params, principal)
+        return await _answer_as_stream(request, new, params, caller)
+    return await _answer_whole(request, new, params, caller)
 
 
 def body_digest(kind: str, body: dict[str, object]) -> str:
@@ -108,12 +116,13 @@ def body_digest(kind: str, body: dict[str, object]) -> str:
 
 @dataclass(frozen=True)
 class ChatParams:
-    """A checked chat request. `model` is as the client wrote it."""
+    """A checked chat request. `model` is as the client wrote it, `form` how it is answered."""
 
     model: str
     request: TaskRequest
     stream: bool
     include_usage: bool
+    form: Form = CHAT
 
 
 def read_chat(
@@ -246,7 +255,7 @@ async def _answer_whole(request: Request, new: NewTask, params: ChatParams, call
         return failure_response(request, error, {"x-ossa-task-id": task_id})
     if outcome.status is not TaskStatus.SUCCEEDED:
         return failure_response(request, error_from(outcome.error), outcome_headers(task_id, outcome))
-    answer = completion(task_id, params.model, outcome, int(time.time()))
+    answer = params.form.whole(task_id, params.model, outcome, int(time.time()))
     return json_response(answer, headers=outcome_headers(task_id, outcome))
 
 
@@ -261,7 +270,8 @@ async def _answer_as_stream(request: Request, new: NewTask, params: ChatParams, 
     began = context.core.clock()
     chat = await context.dispatcher.chat(new, listener, caller=caller)
     task_id = chat.task.id
-    stream = _Stream(context, chat, listener, Chunks(task_id, params.model, int(time.time())), params.include_usage)
+    chunks = params.form.chunks(task_id, params.model, int(time.time()))
+    stream = _Stream(context, chat, listener, chunks, params.include_usage)
     left_s = context.core.settings.first_byte_s - (context.core.clock() - began)
     try:
         first = await _while_client_waits(request, chat, _within(left_s, stream.first()))

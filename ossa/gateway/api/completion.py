@@ -143,6 +143,73 @@ class Chunks:
         return _data({**self._head, "choices": [choice]})
 
 
+class Form:
+    """What an answer looks like: `chat.completion`, or OpenAI's older `text_completion`."""
+
+    def whole(self, task_id: str, model: str, outcome: Outcome, created: int) -> dict[str, Any]:
+        return completion(task_id, model, outcome, created)
+
+    def chunks(self, task_id: str, model: str, created: int) -> Chunks:
+        return Chunks(task_id, model, created)
+
+
+CHAT = Form()
+
+
+class TextForm(Form):
+    """`text_completion`: the text alone.
+
+    Args:
+        echo: a text that goes before the answer's.
+    """
+
+    def __init__(self, echo: str = "") -> None:
+        self._echo = echo
+
+    def whole(self, task_id: str, model: str, outcome: Outcome, created: int) -> dict[str, Any]:
+        content = (outcome.message or {}).get("content")
+        text = self._echo + (content if isinstance(content, str) else "")
+        choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": outcome.finish_reason or "stop"}
+        return {
+            "id": text_id(task_id),
+            "object": "text_completion",
+            "created": created,
+            "model": outcome.model or model,
+            "choices": [choice],
+            "usage": usage_object(outcome.usage),
+        }
+
+    def chunks(self, task_id: str, model: str, created: int) -> Chunks:
+        return TextChunks(task_id, model, created, echo=self._echo)
+
+
+def text_id(task_id: str) -> str:
+    return "cmpl-" + task_id.removeprefix("task_")
+
+
+class TextChunks(Chunks):
+    """The `text_completion` events of one stream."""
+
+    def __init__(self, task_id: str, model: str, created: int, *, echo: str = "") -> None:
+        super().__init__(task_id, model, created)
+        self._head = {**self._head, "id": text_id(task_id), "object": "text_completion"}
+        self._echo = echo
+
+    def first(self) -> bytes:
+        return self._text(self._echo, None) if self._echo else b""
+
+    def delta(self, delta: Delta) -> bytes:
+        text = delta if isinstance(delta, str) else delta.get("content")
+        return self._text(text, None) if text else b""
+
+    def last(self, outcome: Outcome) -> bytes:
+        return self._text("", outcome.finish_reason or "stop")
+
+    def _text(self, text: str, finish_reason: str | None) -> bytes:
+        choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish_reason}
+        return _data({**self._head, "choices": [choice]})
+
+
 DONE = b"data: [DONE]\n\n"
 
 

@@ -123,6 +123,43 @@ class ChatCompletion(BaseModel):
     usage: ChatUsage
 
 
+class CompletionRequest(BaseModel):
+    """OpenAI's older form of a request. Further fields go on as those of a chat do."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"example": {"model": "auto", "prompt": "Say hello."}})
+
+    model: TargetName
+    prompt: str | list[str]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Literal[1] | None = None
+    best_of: Literal[1] | None = None
+    echo: bool | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, ge=0, le=1)
+    metadata: dict[str, Any] | None = None
+    timeout_s: float | None = Field(None, gt=0, le=86_400, description="wall time for the whole task")
+
+
+class TextChoice(BaseModel):
+    index: int
+    text: str
+    logprobs: None = None
+    finish_reason: str
+
+
+class TextCompletion(BaseModel):
+    """OpenAI's older form of an answer."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[TextChoice]
+    usage: ChatUsage
+
+
 class ModelCard(BaseModel):
     id: str = Field(examples=["pool/intelligence"])
     object: Literal["model"] = "model"
@@ -413,6 +450,7 @@ REQUEST_MODELS: dict[str, type[BaseModel]] = {
     model.__name__: model
     for model in (
         ChatRequest,
+        CompletionRequest,
         CompressBody,
         DecompressBody,
         TaskBody,
