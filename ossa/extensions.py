@@ -13,10 +13,20 @@
 The package names the function under the entry point group `ossa.extensions` (docs/extensions.md).
 """
 
-from ossa.contracts.errors import Conflict, FleetBusy, Forbidden, InvalidRequest, NotFound, NotReady, OssaError
+from ossa.contracts.errors import (
+    Conflict,
+    FleetBusy,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    NotReady,
+    OssaError,
+    StoreUnavailable,
+)
 from ossa.contracts.events import Event
 from ossa.contracts.task import NewTask, Outcome, Step, Task
 from ossa.contracts.turn import TurnCall, TurnCallResult
+from ossa.events.consumer import Consumer
 from ossa.gateway.api.request import authenticate
 from ossa.gateway.context import GatewayContext, context_of
 from ossa.gateway.core import GatewayCore
@@ -28,6 +38,7 @@ __all__ = [
     "Check",
     "Conditions",
     "Conflict",
+    "Consumer",
     "Event",
     "Extension",
     "FleetBusy",
@@ -44,6 +55,7 @@ __all__ = [
     "RoutingRequest",
     "Run",
     "Step",
+    "StoreUnavailable",
     "Task",
     "TaskHook",
     "TaskState",

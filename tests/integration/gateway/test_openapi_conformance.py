@@ -76,6 +76,7 @@ def secret_and_url() -> Iterator[tuple[str, str]]:
         backends=Backends(compressor=CompressionService(stores.originals), memory=World().process()),
         drain_s=1.0,
     )
+    app.state.context.extensions["events"].service.streams._lasts_s = 0.1  # else they go on for minutes
     with serving(app) as url:
         asyncio.run(stores.keys.add(minted.key, secret_sha256=minted.secret_sha256))
         yield minted.secret, url
