@@ -94,7 +94,6 @@ OpenRig = Callable[..., Any]
 @pytest.fixture
 async def open_rig() -> AsyncIterator[OpenRig]:
     """Opens gateways; several may share stores, fleet and link. All are closed after the test."""
-    replicas = 0
     async with AsyncExitStack() as stack:
 
         async def opened(
@@ -110,11 +109,8 @@ async def open_rig() -> AsyncIterator[OpenRig]:
             installed: Iterable[MakeExtension] = (),
             **settings: Any,
         ) -> Rig:
-            nonlocal replicas
-            replicas += 1
-            replica = "gateway" if replicas == 1 else f"gateway-{replicas}"
             return await stack.enter_async_context(
-                _rig(stores, fleet, link, drain_s, answers, tiers, settings, bus, events_as, installed, replica)
+                _rig(stores, fleet, link, drain_s, answers, tiers, settings, bus, events_as, installed)
             )
 
         yield opened
@@ -132,7 +128,6 @@ async def _rig(
     bus: EventBus | None = None,
     events_as: EventSettings | None = None,
     installed: Iterable[MakeExtension] = (),
-    replica: str = "gateway",
 ) -> AsyncIterator[Rig]:
     stores = stores or MemoryStores()
     fleet = fleet or FakeFleet.of({"intelligence": 2, "security": 2}, store=stores.fleet)
@@ -152,7 +147,6 @@ async def _rig(
         drain_s=drain_s,
         tiers=tiers or {},
         bus=bus,
-        replica=replica,
     )
     minted = mint(tenant="default", name="test", scopes=[Scope.ADMIN], now=datetime.now(UTC))
     async with app.router.lifespan_context(app):
