@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import BaseModel, SecretStr
+
 from ossa.contracts.access import Scope
+from ossa.contracts.origin import Origin, acting
 from ossa.contracts.stores import KeyStore
 from ossa.contracts.value import Value
+from ossa.sdk.exchange import package_version
 from ossa.settings import Settings, WrongSetting
 from ossa.stores.postgres import PostgresStores
 from ossa.tenancy.keys import digest, looks_like_key, mint
@@ -61,11 +67,27 @@ class Bootstrapped(Value):
     fleet_id: str
 
 
+def settings_digests(settings: Settings, secret: str) -> dict[str, str]:
+    """Returns a digest of each setting's value by its name; without `secret` nobody can guess a value from it."""
+    digests: dict[str, str] = {}
+    for group, value in settings:
+        fields = dict(value) if isinstance(value, BaseModel) else {"": value}
+        for name, field in fields.items():
+            text = field.get_secret_value() if isinstance(field, SecretStr) else repr(field)
+            key = f"{group}.{name}" if name else group
+            digests[key] = hmac.new(secret.encode(), str(text).encode(), hashlib.sha256).hexdigest()[:16]
+    return digests
+
+
 async def bootstrap(settings: Settings, dsn: str) -> Bootstrapped:
     """Opens the store, which brings its schema up to date, and creates the key and the identity unless they exist."""
     stores = PostgresStores(settings.database, dsn)
     await stores.open()
     try:
+        with acting(Origin(actor="system/start")):
+            secret = await stores.fleet.secret("configuration_key", secrets.token_urlsafe(32))
+            digests = settings_digests(settings, secret)
+            await stores.fleet.note_configuration("fleet", digests, version=package_version())
         return Bootstrapped(
             key_file=await first_key(settings.home_dir, stores.keys),
             fleet_id=await stores.fleet.secret("fleet_id", secrets.token_hex(8)),

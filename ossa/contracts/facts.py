@@ -469,6 +469,6 @@ class ConfigurationChanged(Act):
 
     TYPE = "ossa.configuration.changed.v1"
 
-    part: Name = Field(description="controller or gateway")
+    part: Name = Field(description="`fleet`: controller and gateway, which start together")
     settings: tuple[Name, ...] = Field(description="names of those that changed, never values")
     version: Name = Field("", description="of the program")

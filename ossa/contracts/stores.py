@@ -160,7 +160,7 @@ class FleetStore(Protocol):
         """Notes the settings that a part of the system starts with, and tells which differ from its last start.
 
         Args:
-            part: `controller` or `gateway`.
+            part: `fleet` for controller and gateway, which start together.
             settings: by name, a digest of the value.
 
         Returns the names of those that differ; none at a first start.
