@@ -50,7 +50,7 @@ from ossa.gateway.listener import Listener
 router = APIRouter(tags=["OpenAI"])
 
 OWN_FIELDS = frozenset({"model", "messages", "stream", "stream_options", "n", "metadata", "timeout_s", "store"})
-"""Fields that the gateway reads. All others are kept with the task, and the agent passes on those it knows."""
+"""Fields that the gateway reads. All others go to the model, but for what `ossa.contracts.parameters` refuses."""
 
 FOLLOW_GRACE_S = 10.0
 KEEP_ALIVE_S = 15.0
