@@ -19,7 +19,7 @@ app = group("See what has happened, who reads it, and put back what could not be
 
 COLUMNS = ("when", "type", "subject", "actor", "outcome", "reason")
 WIDTHS = (15, 26, 28, 20, 9)
-"""Of the columns of `tail` but the last: it prints a line as it comes, without knowing the next."""
+"""The columns of `tail` but the last have fixed widths: a line is printed before the next one is known."""
 
 Type = Annotated[
     list[str] | None,

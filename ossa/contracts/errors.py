@@ -15,7 +15,7 @@
     ├── Cancelled                  499  cancelled
     ├── ToolFailed                 502  tool_failed
     ├── ModelFailed                502  model_failed        the model endpoint failed
-    │   ├── ModelRateLimited       429  rate_limit_exceeded      the model endpoint takes no more for now
+    │   ├── ModelRateLimited       429  model_rate_limited       the model endpoint takes no more for now
     │   └── QuotaExhausted         429  insufficient_quota       the fleet's account at the endpoint is used up
     ├── ModelRejected              400  model_rejected      the model endpoint refused the request
     │   ├── ContextLengthExceeded  400  context_length_exceeded  the messages are too long for the model
@@ -132,7 +132,7 @@ class ModelRejected(OssaError):
 
 
 class ModelRateLimited(ModelFailed):
-    status, code, title = 429, "rate_limit_exceeded", "The model endpoint is busy"
+    status, code, title = 429, "model_rate_limited", "The model endpoint is busy"
 
 
 class QuotaExhausted(ModelFailed):

@@ -105,7 +105,7 @@ class LogBus:
         return LogReader(self.log, offset, group=group, dead=dead)
 
     async def lag(self, group: str, *, topic: str | None = None) -> list[PartitionLag]:
-        """Of dead letters at most 10,000 are counted: their numbers are not dense."""
+        """Counts at most 10,000 dead letters: their numbers are not dense."""
         topic = topic or TOPIC
         positions = await self._positions(group) or [GroupPosition(group=group, shard=0, shards=1, offset=0)]
         lags = []
@@ -157,8 +157,8 @@ class LogSubscription:
         self._turn = asyncio.Lock()
         self._leases: dict[int, Lease] = {}
         self._offered: list[Lease] = []
-        """Of shares that were got while a batch was dealt with. They are begun with the next one: what is left of a
-        batch that was read under an earlier lease must not count under this one."""
+        """Leases that were got while a batch was dealt with. They begin with the next one: what is left of a batch that
+        was read under an earlier lease must not count under this one."""
         self.on_seek: Callable[[], None] | None = None
         """Called when somebody has put a share of this member back."""
         self._last: dict[int, Lease] = {}

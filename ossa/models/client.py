@@ -362,7 +362,7 @@ class _Call:
         self._retries = 0
         self._learned = 0
         self.body: dict[str, Any] = {}
-        """Of the try under way."""
+        """The body of the try under way."""
 
     def may_learn(self) -> bool:
         self._learned += 1

@@ -28,7 +28,7 @@ from ossa.gateway.hooks import Extension
 logger = logging.getLogger(__name__)
 
 NAME = "agent-history"
-"""Of the extension, and of its consumer group."""
+"""Names the extension and its consumer group."""
 
 PRUNE_EVERY_S = 1800.0
 _SUBJECT = "agent/"

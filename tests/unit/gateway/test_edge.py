@@ -108,7 +108,7 @@ async def test_an_encoding_that_is_not_read_is_named(rig: Any) -> None:
     assert "'br'" in answer.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("body", [BODY, PACKED["gzip"][:-9], b"\x1f\x8b"])
+@pytest.mark.parametrize("body", [BODY, PACKED["gzip"][:-9], b"\x1f\x8b"], ids=["plain", "cut", "begun"])
 async def test_a_body_that_cannot_be_unpacked_is_the_client_s_fault(rig: Any, body: bytes) -> None:
     answer = await _post(rig, body, **{"content-encoding": "gzip"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "malformed_body")

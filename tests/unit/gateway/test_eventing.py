@@ -43,7 +43,7 @@ async def test_a_chat_s_events_come_onto_the_bus_without_what_was_said(open_rig:
 
     await until(finished)
     events = [event_of(received) for received in bus.kept()]
-    kinds = [event.type for event in events]
+    kinds = [event.type for event in events if event.type.startswith("ossa.task.")]
     assert kinds[0] == "ossa.task.accepted.v1"
     assert kinds[-1] == "ossa.task.finished.v1"
     assert "ossa.task.step.v1" in kinds
