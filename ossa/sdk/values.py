@@ -12,7 +12,8 @@ _OLD = (
 )
 _HOMES = ("chat", "cost", "fleet", "fleet_calls", "keys", "memory", "received", "routing", "scaling", "tasks")
 _CONTRACTS = {
-    "Bus": "events.BusStatus", "Dropped": "compression.LeftOut", "Failure": "task.ErrorInfo", "Key": "access.ApiKey",
+    "Bus": "events.BusStatus", "EventStatus": "events.EventStatus",
+    "Dropped": "compression.LeftOut", "Failure": "task.ErrorInfo", "Key": "access.ApiKey",
     "MemoryGrant": "memory.Grant", "Outbox": "events.OutboxStatus", "PlaceProof": "memory.TierProof",
     "PoolSample": "scaling.PoolSample", "PoolStanding": "scaling.PoolStatus", "Remembered": "memory.MemoryItem",
     "RouterModel": "routing.ModelRecord", "Serving": "routing.ModelStatus",
