@@ -16,6 +16,7 @@ from ossa.app.connections import check_database, make_database_roles, migrate_da
 from ossa.cli import application
 from ossa.contracts.configuration import Database
 from ossa.contracts.errors import OssaError, StoreUnavailable
+from ossa.contracts.events import Event, LogPage
 from ossa.contracts.task import NewTask, Outcome, Step, TaskRequest, TaskStatus
 from ossa.stores.postgres import PostgresStores
 from ossa.stores.postgres.connection import Reader, Server
@@ -101,6 +102,30 @@ def test_the_runtime_works_and_prunes_with_the_rights_of_ossa_app(as_user: Calla
             await stores.close()
 
     assert asyncio.run(story()) == 1
+
+
+def events(page: LogPage) -> list[Event]:
+    return [item.content for item in page.items if isinstance(item.content, Event)]
+
+
+def test_the_runtimes_role_tells_reads_and_prunes_facts(as_user: Callable[[str], str]) -> None:
+    async def story() -> tuple[list[Event], list[Event]]:
+        await a_task(as_user("gateway"), "acme", 3)
+        await a_task(as_user("gateway"), "other", 4)
+        stores = PostgresStores(SETTINGS, as_user("gateway"))
+        try:
+            await stores.open()
+            every = await stores.facts.read(0, limit=100)
+            mine = await stores.facts.read(0, limit=100, tenant="acme")
+            (lease,) = await stores.facts.join("group", shards=1, owner="me", ttl_s=60)
+            assert await stores.facts.commit(lease, every.end, owner="me") is not None
+            await stores.facts.prune(before=datetime.now(UTC) - timedelta(days=1))
+            return events(every), events(mine)
+        finally:
+            await stores.close()
+
+    told, mine = asyncio.run(story())
+    assert (len(told), [event.tenant for event in mine]) == (6, ["acme"] * 3)
 
 
 def test_the_runtimes_role_changes_no_schema_and_sees_no_other_one(admin: str, as_user: Callable[[str], str]) -> None:
