@@ -26,6 +26,7 @@ from ossa.events.publisher import ConsumerMetrics, Publisher, PublisherMetrics, 
 from ossa.stores.kafka import KafkaBus
 from ossa.stores.postgres import PostgresStores
 from scripts.services import Services
+from tests.contract.conftest import empty
 
 _numbers = count(time.time_ns())
 
@@ -117,6 +118,7 @@ async def line(kafka: Services, postgres: str) -> AsyncIterator[Line]:
     )
     stores = PostgresStores(Database(), postgres, events=settings)
     await stores.open()
+    empty(postgres)
     bus = KafkaBus(settings)
     await bus.prepare()
     yield Line(kafka, settings, stores, bus)

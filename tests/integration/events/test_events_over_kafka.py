@@ -10,12 +10,22 @@ from typing import Any
 
 import pytest
 
-from ossa.contracts.events import Event
+from ossa.contracts.events import Event, Fact
+from ossa.contracts.facts import Act
 from ossa.events.dead_letters import dead_letters, replay
 
 pytestmark = pytest.mark.asyncio
 
 ROOT = Path(__file__).parents[3]
+
+
+class Noted(Act):
+    """Something was noted, for these tests alone"""
+
+    number: int = 0
+
+
+Noted.TYPE = "ossa.test.noted.v1"
 
 
 def firsts_in_order(found: list[Event], tasks: list[str]) -> bool:
@@ -148,3 +158,61 @@ async def test_a_poison_event_goes_to_the_dead_letters_and_its_replay_is_handled
 
 async def _true(found: bool) -> bool:
     return found
+
+
+async def test_kafka_that_is_switched_on_later_gets_all_that_is_retained_in_order(
+    line: Any, running: Any, until: Any
+) -> None:
+    """The group `kafka` is not known before: it begins with the oldest fact."""
+    tasks = [await line.do_task() for _ in range(20)]
+    await line.stores.facts.tell([Fact(Noted(number=7), key="test/kafka", name=line.settings.topic)])
+
+    async def drained() -> bool:
+        return bool(await line.waiting() == 0)
+
+    async with running(line.publisher().run_forever()):
+        await until(drained)
+    found = await line.published()
+    assert firsts_in_order(found, tasks)
+    assert f"test/kafka:{line.settings.topic}" in {event.id for event in found}
+
+
+async def test_a_publisher_that_is_killed_is_followed_by_the_other_where_it_had_come_to(
+    line: Any, postgres: str, running: Any, until: Any
+) -> None:
+    tasks: list[str] = []
+    settings = line.settings.model_dump_json(exclude={"sasl_password"})
+    module = "tests.integration.events.dying_publisher"
+    dying = await asyncio.create_subprocess_exec(sys.executable, "-m", module, settings, postgres, cwd=ROOT)
+
+    async def leads() -> bool:
+        return any(position.group == "kafka" and position.owner for position in await line.stores.facts.positions())
+
+    async def drained() -> bool:
+        return bool(await line.waiting() == 0)
+
+    await until(leads)
+    other = line.publisher()
+    async with running(other.run_forever()):
+        while dying.returncode is None:  # it dies with facts published and not noted
+            tasks.append(await line.do_task())
+        assert dying.returncode == -signal.SIGKILL
+        tasks += [await line.do_task() for _ in range(5)]
+        await until(drained)
+    assert other.published < 2 * len(tasks)
+    found = await line.published()
+    assert len(found) > 2 * len(tasks)
+    assert firsts_in_order(found, tasks)
+
+
+async def test_the_position_of_the_export_outlives_its_process(line: Any, running: Any, until: Any) -> None:
+    async def drained() -> bool:
+        return bool(await line.waiting() == 0)
+
+    for _ in range(2):
+        publisher = line.publisher()
+        before = len(await line.published())
+        await line.do_task()
+        async with running(publisher.run_forever()):
+            await until(drained)
+        assert publisher.published == len(await line.published()) - before == 2
