@@ -83,6 +83,20 @@ def steps_of(fleet: BenchFleet, task_id: str) -> Iterator[dict[str, Any]]:
                 yield event.data
 
 
+def facts_of(http: httpx.Client, call: Call, last: str) -> list[dict[str, Any]]:
+    """The facts of the request, oldest first; none before the type `last` is among them."""
+    found = http.get(
+        "/api/v1/events", params={"request_id": call.request_id, "order": "asc", "limit": 1000, "since": "1h"}
+    )
+    facts: list[dict[str, Any]] = found.json()["data"]
+    return facts if last in {fact["type"] for fact in facts} else []
+
+
+def agents_facts(http: httpx.Client, agent_id: str, kind: str) -> dict[str, Any] | None:
+    found = http.get("/api/v1/events", params={"agent": agent_id, "type": kind, "since": "1h"}).json()["data"]
+    return found[0] if found else None
+
+
 def test_a_request_whose_agent_dies_is_found_in_task_turn_steps_and_logs(fleet: BenchFleet, http: httpx.Client) -> None:
     call = Call()
     answer = http.post("/api/v1/tasks", json={"model": "auto", "input": PROMPT}, headers=call.headers)
@@ -116,7 +130,14 @@ def test_a_request_whose_agent_dies_is_found_in_task_turn_steps_and_logs(fleet: 
     assert (reported["logger"], reported["traceparent"]) == ("ossa.fleet.controller", traceparent)
     assert reported["actor"] == "system/gateway"
 
-    # Facts: what the fact log says of this request belongs here.
+    # The facts: of the task, and of the agent that was lost in its turn.
+    facts = within_time(lambda: facts_of(http, call, "ossa.task.finished.v1"))
+    assert {fact["traceparent"] for fact in facts} == {traceparent}
+    told = [fact["type"] for fact in facts if fact["subject"] == task_id]
+    assert (told[0], told[-1]) == ("ossa.task.accepted.v1", "ossa.task.finished.v1")
+    assert told.count("ossa.task.step.v1") == len(steps)
+    lost = within_time(lambda: agents_facts(http, steps[0]["agent_id"], "ossa.agent.lost.v1"))
+    assert lost["actor"] == "system/controller"
 
 
 def test_an_operation_is_found_in_itself_and_in_the_controllers_log(http: httpx.Client) -> None:
@@ -139,4 +160,8 @@ def test_an_operation_is_found_in_itself_and_in_the_controllers_log(http: httpx.
         assert line["operation"] == operation_id
         assert (line["traceparent"], line["actor"]) == (operation["traceparent"], operation["actor"])
 
-    # Facts: what the fact log says of this operation belongs here.
+    facts = within_time(lambda: facts_of(http, call, "ossa.operation.succeeded.v1"))
+    assert {fact["traceparent"].split("-")[1] for fact in facts} == {call.trace_id}
+    assert {fact["subject"] for fact in facts if fact["type"].startswith("ossa.operation.")} == {
+        f"operation/{operation_id}"
+    }
