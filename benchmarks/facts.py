@@ -386,7 +386,7 @@ def aims_of(results: dict[str, Any]) -> list[dict[str, Any]]:
         ratio = results["cost"]["ratio"]
         aim("steps/s with facts, of those without", ratio, COST_BAR, ratio >= COST_BAR)
     if "carry" in results:
-        found = results["carry"]["at_rate"]
+        found = results["carry"]["full_speed"]
         aim("facts/s to three groups", found["delivered_per_s"], CARRY_BAR, found["delivered_per_s"] >= CARRY_BAR)
         for name in ("lost", "out_of_order"):
             value = max(each[name] for each in results["carry"].values())

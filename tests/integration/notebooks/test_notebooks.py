@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tests.support import FULL
 from tests.support.notebooks import NOTEBOOKS, pictures, run
 
 
@@ -24,6 +25,7 @@ def test_the_notebook_on_compression_needs_no_fleet_and_no_data(
     assert "Not drawn:" in printed, "real data were not asked for politely"
 
 
+@pytest.mark.skipif(not FULL, reason="left out: a minute of training; make test-full")
 def test_the_notebook_on_forecasting_needs_no_fleet_and_no_data(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
