@@ -34,6 +34,10 @@ ROOT = Path(__file__).parents[1]
 OSSA = Path(sys.executable).parent / "ossa"
 START_S = 420.0
 STOP_S = 90.0
+SERVES = "Serving until"
+"""What `ossa up` says once its agents are up."""
+UPSTREAM_PORT = 18777
+"""Where the cases of `gateway` expect their upstream, if nobody else is there."""
 VERDICTS = ("pass", "partial", "fail")
 TIER = "OSSA_MODELS__TIERS__STANDARD__"
 
@@ -66,7 +70,7 @@ def fleet(home: Path, env: dict[str, str], log: Path) -> Iterator[tuple[str, str
     url = f"http://127.0.0.1:{port}"
     with process([str(OSSA), "up", "--agents", "5"], log, env) as command:
         end = time.monotonic() + START_S
-        while not _answers(f"{url}/health/ready"):
+        while SERVES not in log.read_text("utf-8", "replace") or not _answers(f"{url}/health"):
             if command.poll() is not None or time.monotonic() > end:
                 raise SystemExit(f"The fleet did not start; its log ends with:\n{_tail(log)}")
             time.sleep(1.0)
@@ -74,7 +78,7 @@ def fleet(home: Path, env: dict[str, str], log: Path) -> Iterator[tuple[str, str
 
 
 def run_gateway(folder: Path, home: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
-    upstream_port = free_port()
+    upstream_port = free_port(UPSTREAM_PORT)
     env = {
         **_clean_environment(),
         TIER + "BASE_URL": f"http://127.0.0.1:{upstream_port}/up/v1/",
@@ -83,6 +87,7 @@ def run_gateway(folder: Path, home: Path, options: argparse.Namespace) -> list[d
         TIER + "INPUT_USD_PER_MTOK": "2",
         TIER + "OUTPUT_USD_PER_MTOK": "10",
         TIER + "PROMPT_CACHE__READ": "0.1",
+        "OSSA_GATEWAY__CORS_ORIGINS": '["*"]',
     }
     with (
         process([sys.executable, str(folder / "upstream.py"), str(upstream_port)], home / "upstream.log", env),
@@ -144,16 +149,18 @@ def run_case(file: Path, arguments: list[str], env: dict[str, str], timeout_s: f
             [sys.executable, file.name, *arguments], cwd=file.parent, env=env, capture_output=True, timeout=timeout_s,
             check=False,
         )  # fmt: skip
-        lines = (done.stdout.strip() or done.stderr.strip()).decode("utf-8", "replace").splitlines()
+        said_all = (done.stdout.strip() or done.stderr.strip()).decode("utf-8", "replace")
+        lines = said_all.splitlines()
         last = lines[-1] if lines else f"ended with {done.returncode} and said nothing"
     except subprocess.TimeoutExpired:
-        last = f"not ended after {timeout_s:g} s"
+        said_all = last = f"not ended after {timeout_s:g} s"
     words = last.split()
     said = words[1] if len(words) > 1 and words[0] == "VERDICT" else ""
     return {
         "verdict": said if said in VERDICTS else "fail",
         "seconds": round(time.monotonic() - began, 1),
         "last_line": last,
+        "output": said_all[-4000:],
     }
 
 

@@ -73,6 +73,12 @@ def most_message_tokens(message: Message) -> int:
 MOST_TOKENS = 1_000_000_000
 """A higher count for one call is a mistake of the endpoint, and is cut to this."""
 
+MOST_ANSWER_TOKENS = 1_000_000
+"""The most tokens that one answer is believed to have."""
+
+_NOT_DOUBTED = 100_000
+"""Tokens of a prompt that are believed without a look at its messages; tools and templates may add to them."""
+
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_content_token_count")
 _WRITTEN = ("cache_creation_input_tokens", "cache_write_tokens", "cache_creation_tokens")
 
@@ -94,6 +100,10 @@ def read_usage(found: Any, endpoint: Endpoint, messages: Sequence[Message], mess
         cached = min(prompt, max((_first(place, _CACHED) for place in places), default=0))
         written = min(prompt - cached, max((_first(place, _WRITTEN) for place in places), default=0))
         spoken = _details(found, prompt, completion)
+    if prompt > _NOT_DOUBTED:  # a claim of millions would use up the day's limits of everybody
+        prompt = min(prompt, _NOT_DOUBTED + 4 * most_prompt_tokens(messages))
+        cached, written = min(cached, prompt), min(written, prompt)
+    completion = min(completion, MOST_ANSWER_TOKENS)
     if not prompt and not completion:
         prompt, completion = prompt_tokens(messages), message_tokens(message)
     return Usage(
